@@ -1,0 +1,322 @@
+// The page of one device: values change in place, buttons become operations.
+
+import { api } from "./api.js";
+import { HistoryChart } from "./chart.js";
+import { ask, valueField } from "./dialog.js";
+import { live } from "./live.js";
+import { refresh, showAll } from "./refresh.js";
+import { makeTime, setTime } from "./time.js";
+import { toast } from "./toast.js";
+import { showState, state, value } from "./words.js";
+
+// How long a button waits for the device before it is told that the operation goes on.
+const WAIT_SECONDS = 10;
+
+const page = document.getElementById("device");
+const endpoint = page.dataset.endpoint;
+const base = `/endpoints/${encodeURIComponent(endpoint)}`;
+const chart = new HistoryChart(endpoint);
+
+live([`endpoint:${endpoint}`], take, () => {
+  refresh();
+  chart.load();
+});
+let lastSeen = 0;
+setInterval(showHeadline, 1000);
+document.addEventListener("refreshed", showSeen);
+
+// ---- what arrives ----
+
+function take(messages) {
+  for (const message of messages) {
+    switch (message.kind) {
+      case "resource":
+        takeValue(message);
+        break;
+      case "operation":
+        refresh(["operations", "headline"]);
+        if (message.status === "CONFIRMED" && message.operation?.includes("observe")) {
+          refresh(["objects", "observations"]);
+        }
+        break;
+      case "event":
+        refresh(["events"]);
+        break;
+      case "log":
+      case "firmware_update":
+        break;
+      case "updated":
+        refresh(["registration", "headline"]);
+        break;
+      default:
+        refresh();
+    }
+    if (message.kind !== "operation" && message.kind !== "expired") seen();
+  }
+}
+
+function seen() {
+  lastSeen = Date.now();
+  showSeen();
+}
+
+// The store notes only every few seconds that a device was heard of.
+function showSeen() {
+  const headline = document.getElementById("headline");
+  if (lastSeen > Date.parse(headline.dataset.seen)) {
+    headline.dataset.seen = new Date(lastSeen).toISOString();
+    setTime(headline.querySelector("time"), lastSeen);
+  }
+  showHeadline();
+}
+
+function showHeadline() {
+  const headline = document.getElementById("headline");
+  const { registered, queueMode, seen: at, awakeS } = headline.dataset;
+  const word = state(registered === "true", queueMode === "true", Date.parse(at), Number(awakeS), Date.now());
+  showState(headline.querySelector("[data-state]"), word);
+}
+
+function takeValue(message) {
+  const { path, time } = message;
+  chart.add(path, time, message.value);
+  const parts = path.split("/");
+  const row = document.querySelector(`[data-resource="${CSS.escape(parts.slice(0, 4).join("/"))}"]`);
+  if (!row) {
+    refresh(["objects"]);
+    return;
+  }
+  row.hidden = false;
+  let cell = row.querySelector(`[data-value="${CSS.escape(path)}"]`);
+  if (!cell && parts.length === 5) {
+    const list = row.querySelector("[data-values]");
+    if (!list) {
+      refresh(["objects"]);
+      return;
+    }
+    cell = document.createElement("span");
+    cell.className = "value-item";
+    cell.dataset.value = path;
+    const id = document.createElement("span");
+    id.className = "text-secondary";
+    id.textContent = `${parts[4]}:`;
+    const text = document.createElement("span");
+    text.className = "value";
+    cell.append(id, " ", text);
+    list.append(cell, " ");
+  }
+  if (!cell) return;
+  cell.querySelector(".value").textContent = value(message.type, message.value);
+  const when = row.querySelector(".resource-time");
+  const at = when.querySelector("time");
+  if (at) setTime(at, time);
+  else when.replaceChildren(makeTime(time));
+  row.classList.remove("changed");
+  void row.offsetWidth;
+  row.classList.add("changed");
+}
+
+// ---- what the person does ----
+
+document.addEventListener("click", (event) => {
+  const more = event.target.closest("[data-more]");
+  if (more) showAll(more.closest("details"));
+  const button = event.target.closest("[data-action]");
+  if (!button) return;
+  // A button in a <summary> does not open or close it.
+  event.preventDefault();
+  act(button).catch((error) => toast("bad", "That did not work", error.message));
+});
+
+async function act(button) {
+  const { action, path } = button.dataset;
+  const row = button.closest("[data-resource]");
+  switch (action) {
+    case "chart":
+      return showChart(row);
+    case "write":
+      return write(button, row);
+    case "execute":
+      return execute(button, row);
+    case "forget":
+      return forget();
+    case "delete":
+      if (!window.confirm(`Delete ${path} on the device?`)) return undefined;
+      return operate(button, { kind: "delete", path });
+    case "cancel_observe_composite":
+      return operate(button, { kind: action, paths: path.split(" ") });
+    default:
+      return operate(button, { kind: action, path });
+  }
+}
+
+function showChart(row) {
+  const { resource, name, units, type, multiple } = row.dataset;
+  const first = row.querySelector("[data-value]")?.dataset.value;
+  const path = multiple === "true" ? first : resource;
+  if (path) chart.show(path, `${name} (${path})`, units, type);
+}
+
+async function write(button, row) {
+  const { resource, name, type, units, range, multiple } = row.dataset;
+  const title = `Write ${name}`;
+  const answer = await ask(title, `${resource}${multiple === "true" ? ", every instance of it" : ""}`, "Write", (fields) =>
+    multiple === "true" ? severalFields(fields, row) : oneField(fields, row),
+  );
+  if (answer === undefined) return;
+  await operate(button, { kind: "write", path: resource, value: answer });
+
+  function oneField(fields) {
+    const field = valueField(type, units, range, name);
+    fields.append(field.box);
+    const control = field.box.querySelector("input, textarea, select");
+    const present = row.querySelector(".value")?.textContent;
+    if (present && ["BOOLEAN", "FLOAT", "INTEGER", "UNSIGNED_INTEGER", "STRING", "CORELINK", "OBJLNK"].includes(type)) {
+      control.value = present;
+    }
+    return field.read;
+  }
+}
+
+// A resource with instances: an id and a value for each.
+function severalFields(fields, row) {
+  const { name, type, units, range } = row.dataset;
+  const lines = [];
+  const add = (id, present) => {
+    const line = document.createElement("div");
+    line.className = "d-flex gap-2 mb-2";
+    const number = document.createElement("input");
+    number.className = "form-control instance-id";
+    number.type = "number";
+    number.min = "0";
+    number.max = "65534";
+    number.value = String(id);
+    number.setAttribute("aria-label", "Instance");
+    const field = valueField(type, units, range, `${name}, instance ${id}`);
+    field.box.classList.add("flex-fill");
+    if (present !== undefined) field.box.querySelector("input, textarea, select").value = present;
+    const remove = document.createElement("button");
+    remove.type = "button";
+    remove.className = "btn-close mt-2";
+    remove.setAttribute("aria-label", "Without this instance");
+    const entry = { number, field };
+    remove.addEventListener("click", () => {
+      lines.splice(lines.indexOf(entry), 1);
+      line.remove();
+    });
+    line.append(number, field.box, remove);
+    fields.insertBefore(line, fields.lastElementChild);
+    lines.push(entry);
+  };
+  const more = document.createElement("button");
+  more.type = "button";
+  more.className = "btn btn-sm";
+  more.textContent = "Another instance";
+  fields.append(more);
+  more.addEventListener("click", () => {
+    const highest = Math.max(-1, ...lines.map(({ number }) => Number(number.value)));
+    add(highest + 1);
+  });
+  const textual = type !== "OPAQUE" && type !== "TIME";
+  for (const item of row.querySelectorAll("[data-value]")) {
+    const present = textual ? item.querySelector(".value").textContent : undefined;
+    add(item.dataset.value.split("/").at(-1), present);
+  }
+  if (lines.length === 0) add(0);
+  return () => {
+    const values = {};
+    for (const { number, field } of lines) {
+      if (!number.validity.valid || number.value === "") throw new Error("Instances are numbers from 0 to 65534.");
+      values[number.value] = field.read();
+    }
+    return values;
+  };
+}
+
+async function execute(button, row) {
+  const { resource, name } = row.dataset;
+  const answer = await ask(`Execute ${name}`, resource, "Execute", (fields) => {
+    const label = document.createElement("label");
+    label.className = "form-label";
+    label.textContent = "Arguments";
+    const input = document.createElement("input");
+    input.className = "form-control font-monospace";
+    input.autocomplete = "off";
+    input.placeholder = "none";
+    const hint = document.createElement("small");
+    hint.className = "form-hint";
+    hint.textContent = "Digits with optional values, for example 0='reset',3. Most resources take none.";
+    label.append(input);
+    fields.append(label, hint);
+    return () => input.value.trim();
+  });
+  if (answer === undefined) return;
+  const body = { kind: "execute", path: resource };
+  if (answer) body.arguments = answer;
+  await operate(button, body);
+}
+
+async function forget() {
+  if (!window.confirm(`Forget ${endpoint} and all its data? A device that still runs registers again.`)) return;
+  await api("DELETE", base);
+  location.assign("/devices");
+}
+
+async function operate(button, body) {
+  const done = busy(button);
+  try {
+    const operation = await api("POST", `${base}/operations?wait=${WAIT_SECONDS}`, body);
+    tell(body, operation);
+    if (operation.status === "CONFIRMED" && body.kind.includes("observe")) refresh(["objects", "observations"]);
+  } catch (error) {
+    toast("bad", `${label(body)} was not taken`, error.message);
+  } finally {
+    done();
+    refresh(["operations", "headline"]);
+  }
+}
+
+function busy(button) {
+  button.disabled = true;
+  button.classList.add("btn-loading");
+  return () => {
+    button.disabled = false;
+    button.classList.remove("btn-loading");
+  };
+}
+
+function label(body) {
+  const words = body.kind.replaceAll("_", " ");
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)} ${body.path || body.paths.join(" ")}`;
+}
+
+function tell(body, operation) {
+  const nodes = operation.result?.nodes || [];
+  const code = operation.result?.code || "";
+  switch (operation.status) {
+    case "CONFIRMED": {
+      const said =
+        nodes.length === 1
+          ? value(nodes[0].type, nodes[0].value)
+          : nodes.length > 1
+            ? `${nodes.length} values`
+            : "";
+      toast("good", `${label(body)}: done`, [code, said].filter(Boolean).join(" · "));
+      break;
+    }
+    case "QUEUED":
+      toast("wait", `${label(body)} waits`, waits());
+      break;
+    case "SENDING":
+      toast("wait", `${label(body)} is on its way`, "The device has not answered yet; the list of operations will show it.");
+      break;
+    default:
+      toast("bad", `${label(body)}: ${operation.status.toLowerCase()}`, operation.error || code);
+  }
+}
+
+function waits() {
+  const { registered, queueMode } = document.getElementById("headline").dataset;
+  if (registered !== "true") return "The device is not registered; it is sent when it comes back.";
+  return queueMode === "true" ? "The device sleeps; it is sent at its next message." : "It is sent as soon as the device is free.";
+}

@@ -1,0 +1,110 @@
+// The live socket: one connection for the page, opened again with growing pauses, which asks for
+// what came after the last message. Messages are handed over once per frame.
+
+const FIRST_PAUSE = 500;
+const LONGEST_PAUSE = 20000;
+const MAX_WAITING = 5000;
+
+// `onMessages` gets an array of messages, `onResync` is called when some were lost.
+export function live(topics, onMessages, onResync) {
+  let seq = Number(document.body.dataset.seq || 0);
+  let pause = FIRST_PAUSE;
+  let waiting = [];
+  let lost = false;
+  let scheduled = false;
+
+  function deliver() {
+    scheduled = false;
+    const messages = waiting;
+    waiting = [];
+    if (lost) {
+      lost = false;
+      onResync();
+    }
+    if (messages.length > 0) onMessages(messages);
+  }
+
+  function schedule() {
+    // A hidden page has no frames; it catches up when it is looked at.
+    if (scheduled || document.hidden) return;
+    scheduled = true;
+    requestAnimationFrame(deliver);
+  }
+
+  function take(text) {
+    let message;
+    try {
+      message = JSON.parse(text);
+    } catch {
+      return;
+    }
+    if (typeof message.seq === "number") seq = message.seq;
+    if (message.kind === "resync") {
+      lost = true;
+      waiting = [];
+    } else {
+      message.endpoint ??= message.topic?.startsWith("endpoint:") ? message.topic.slice(9) : "";
+      waiting.push(message);
+      if (waiting.length > MAX_WAITING) {
+        lost = true;
+        waiting = [];
+      }
+    }
+    schedule();
+  }
+
+  function connect() {
+    const url = new URL("/api/v1/live", location.href);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    url.searchParams.set("topics", topics.join(","));
+    if (seq > 0) url.searchParams.set("after", String(seq));
+    const socket = new WebSocket(url);
+    let opened = false;
+    socket.addEventListener("open", () => {
+      opened = true;
+      pause = FIRST_PAUSE;
+      show("live");
+    });
+    socket.addEventListener("message", (event) => take(event.data));
+    socket.addEventListener("close", () => {
+      show("offline");
+      if (!opened) checkLogin();
+      // Not all at the same moment after the server was away.
+      setTimeout(connect, pause * (0.5 + Math.random()));
+      pause = Math.min(pause * 2, LONGEST_PAUSE);
+    });
+  }
+
+  document.addEventListener("visibilitychange", schedule);
+  show("connecting");
+  connect();
+}
+
+// A socket does not say why it was refused: when the login has ended, the page is asked for again,
+// which leads to the login form.
+async function checkLogin() {
+  try {
+    const answer = await fetch(location.href, { redirect: "manual" });
+    if (answer.type === "opaqueredirect") location.reload();
+  } catch {
+    // The server is away.
+  }
+}
+
+const LOOKS = {
+  connecting: ["status-secondary", "connecting", "Connecting to the server"],
+  live: ["status-green", "live", "What you see changes by itself"],
+  offline: ["status-red", "no connection", "The server cannot be reached; trying again"],
+};
+
+function show(state) {
+  const badge = document.getElementById("connection");
+  if (!badge || badge.dataset.connection === state) return;
+  const [colour, text, title] = LOOKS[state];
+  badge.dataset.connection = state;
+  badge.hidden = false;
+  badge.className = `status ${colour} me-2`;
+  badge.lastElementChild.textContent = text;
+  badge.title = title;
+  badge.firstElementChild.classList.toggle("status-dot-animated", state === "live");
+}

@@ -1,0 +1,43 @@
+// Keeps "3 min ago" true, and shows the person's own time on hover.
+
+import { ago } from "./words.js";
+
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+// Writes a moment (milliseconds or RFC 3339) into a <time>.
+export function setTime(element, moment) {
+  const date = new Date(moment);
+  if (!element || Number.isNaN(date.getTime())) return;
+  element.setAttribute("datetime", date.toISOString());
+  write(element, Date.now());
+}
+
+export function makeTime(moment) {
+  const element = document.createElement("time");
+  setTime(element, moment);
+  return element;
+}
+
+function write(element, now) {
+  const time = Date.parse(element.getAttribute("datetime"));
+  if (Number.isNaN(time)) return;
+  const text = ago(time, now);
+  if (element.textContent !== text) element.textContent = text;
+  if (element.dataset.exact !== String(time)) {
+    element.dataset.exact = String(time);
+    element.title = exact.format(time);
+  }
+}
+
+export function writeTimes(root = document) {
+  const now = Date.now();
+  for (const element of root.querySelectorAll("time[datetime]")) write(element, now);
+}
+
+writeTimes();
+setInterval(() => {
+  if (!document.hidden) writeTimes();
+}, 1000);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) writeTimes();
+});

@@ -1,0 +1,37 @@
+//! Every device that was ever seen, registered or not.
+
+use sea_orm::entity::prelude::*;
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "endpoint")]
+pub struct Model {
+    /// Its row, given out once.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: i64,
+    /// The name it gives itself.
+    #[sea_orm(unique)]
+    pub name: String,
+    /// The name in lower case, for searching.
+    pub search_name: String,
+    /// When it was first seen, epoch milliseconds.
+    pub created_at: i64,
+    /// When it was last heard of, epoch milliseconds.
+    pub last_seen_at: Option<i64>,
+}
+
+/// Rows of other tables that belong to a row.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {
+    /// Its registration, while it has one.
+    #[sea_orm(has_one = "super::registration::Entity")]
+    Registration,
+}
+
+impl Related<super::registration::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Registration.def()
+    }
+}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,20 @@
+//! The tables, one file each. No queries, no logic: `src/store/` of flownexus has those.
+//!
+//! Times are epoch milliseconds, ids are given out by the store and never by the database.
+
+pub mod api_token;
+pub mod audit_log;
+pub mod endpoint;
+pub mod endpoint_operation;
+pub mod event;
+pub mod event_resource;
+pub mod latest_resource;
+pub mod observation;
+pub mod observation_template;
+pub mod registration;
+pub mod resource;
+pub mod resource_type;
+pub mod server_state;
+pub mod session;
+pub mod stored_answer;
+pub mod user;

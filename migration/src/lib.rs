@@ -1,0 +1,54 @@
+//! The schema of the database, one file per step. Each step runs in a transaction of its own, on
+//! SQLite and PostgreSQL alike, and says why it is there.
+#![expect(
+    elided_lifetimes_in_paths,
+    reason = "async_trait wants the signatures of MigrationTrait to the letter"
+)]
+
+use sea_orm_migration::prelude::*;
+
+mod columns;
+mod m20261123_000001_create_endpoint;
+mod m20261123_000002_create_registration;
+mod m20261123_000003_create_observation;
+mod m20261123_000004_create_resource_type;
+mod m20261123_000005_create_resource;
+mod m20261123_000006_create_latest_resource;
+mod m20261123_000007_create_event;
+mod m20261123_000008_create_event_resource;
+mod m20261123_000009_create_endpoint_operation;
+mod m20261123_000010_create_stored_answer;
+mod m20261123_000011_create_observation_template;
+mod m20261123_000012_create_user;
+mod m20261123_000013_create_session;
+mod m20261123_000014_create_api_token;
+mod m20261123_000015_create_audit_log;
+mod m20261123_000016_create_server_state;
+
+/// All steps in order.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261123_000001_create_endpoint::Migration),
+            Box::new(m20261123_000002_create_registration::Migration),
+            Box::new(m20261123_000003_create_observation::Migration),
+            Box::new(m20261123_000004_create_resource_type::Migration),
+            Box::new(m20261123_000005_create_resource::Migration),
+            Box::new(m20261123_000006_create_latest_resource::Migration),
+            Box::new(m20261123_000007_create_event::Migration),
+            Box::new(m20261123_000008_create_event_resource::Migration),
+            Box::new(m20261123_000009_create_endpoint_operation::Migration),
+            Box::new(m20261123_000010_create_stored_answer::Migration),
+            Box::new(m20261123_000011_create_observation_template::Migration),
+            Box::new(m20261123_000012_create_user::Migration),
+            Box::new(m20261123_000013_create_session::Migration),
+            Box::new(m20261123_000014_create_api_token::Migration),
+            Box::new(m20261123_000015_create_audit_log::Migration),
+            Box::new(m20261123_000016_create_server_state::Migration),
+        ]
+    }
+}

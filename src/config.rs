@@ -1,0 +1,371 @@
+//! Settings: typed, with every limit and its unit. `config/default.toml` holds the defaults and
+//! says what each key means; it is part of the binary.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use config::{Config, Environment, File, FileFormat};
+use serde::{Deserialize, Serialize};
+
+/// The defaults, commented.
+pub const DEFAULTS: &str = include_str!("../config/default.toml");
+
+/// All settings in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// The database.
+    pub database: Database,
+    /// The message layer and its socket.
+    pub coap: Coap,
+    /// Who may register, and for how long.
+    pub registration: Registration,
+    /// Sleeping devices.
+    pub queue_mode: QueueMode,
+    /// Operations towards devices.
+    pub operations: Operations,
+    /// The actors.
+    pub endpoint: Endpoint,
+    /// The writer.
+    pub store: Store,
+    /// The pages and the API.
+    pub web: Web,
+    /// The live socket.
+    pub live: Live,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// See `[database]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct Database {
+    pub url: String,
+    pub read_connections: u32,
+}
+
+/// See `[coap]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct Coap {
+    pub listen: SocketAddr,
+    pub ack_timeout_ms: u64,
+    pub ack_random_factor: f64,
+    pub max_retransmit: u32,
+    pub response_timeout_s: u64,
+    pub max_body_bytes: usize,
+    pub block_size_bytes: usize,
+    pub max_transfers: usize,
+    pub transfer_timeout_s: u64,
+    pub max_transfer_memory_bytes: usize,
+    pub dedup_per_peer: usize,
+    pub dedup_total: usize,
+    pub max_exchanges: usize,
+    pub max_pending_requests: usize,
+    pub socket_buffer_bytes: usize,
+}
+
+/// What happens to devices that nobody has announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownEndpoints {
+    /// They may register.
+    Accept,
+    /// They are refused.
+    Deny,
+}
+
+/// See `[registration]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct Registration {
+    pub unknown_endpoints: UnknownEndpoints,
+    pub min_lifetime_s: u64,
+    pub max_lifetime_s: u64,
+    pub restart_grace_s: u64,
+    pub max_endpoints: usize,
+    pub max_objects: usize,
+    pub max_attributes: usize,
+}
+
+/// See `[queue_mode]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct QueueMode {
+    pub awake_s: u64,
+}
+
+/// See `[operations]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct Operations {
+    pub max_attempts: u32,
+    pub max_per_endpoint: usize,
+    pub default_expiry_s: u64,
+    pub max_observations: usize,
+}
+
+/// See `[endpoint]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct Endpoint {
+    pub mailbox: usize,
+    pub registry_mailbox: usize,
+    pub message_id_step: u16,
+    pub last_seen_interval_s: u64,
+}
+
+/// See `[store]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct Store {
+    pub batch_commits: usize,
+    pub batch_delay_ms: u64,
+    pub queue_length: usize,
+    pub checkpoint_bytes: u64,
+    pub heartbeat_s: u64,
+}
+
+/// See `[web]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct Web {
+    pub listen: SocketAddr,
+    pub workers: usize,
+    pub trusted_proxies: Vec<IpAddr>,
+    pub secure_cookies: bool,
+    pub session_hours: u64,
+    pub session_idle_hours: u64,
+    pub login_attempts: u32,
+    pub login_window_s: u64,
+    pub max_json_bytes: usize,
+    pub max_wait_s: u64,
+    pub max_page_rows: u64,
+}
+
+/// See `[live]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct Live {
+    pub max_clients: usize,
+    pub queue_length: usize,
+    pub history: usize,
+    pub max_topics: usize,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// Lines for people.
+    Text,
+}
+
+/// See `[log]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct Log {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file or a variable cannot be read or holds a wrong type.
+    #[error("settings: {0}")]
+    Read(#[from] config::ConfigError),
+    /// A value is out of its range.
+    #[error("setting `{key}`: {reason}")]
+    Invalid {
+        /// The key, with its section.
+        key: &'static str,
+        /// What is wrong with its value.
+        reason: String,
+    },
+}
+
+impl Settings {
+    /// The defaults, then the file, then the environment.
+    ///
+    /// # Errors
+    /// Names the key that is unknown, of the wrong type or out of range.
+    pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
+        let mut builder = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        if let Some(file) = file {
+            builder = builder.add_source(File::from(file).format(FileFormat::Toml));
+        }
+        let environment = Environment::with_prefix("FLOWNEXUS")
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true)
+            .list_separator(",")
+            .with_list_parse_key("web.trusted_proxies");
+        let settings: Self = builder.add_source(environment).build()?.try_deserialize()?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// The defaults alone.
+    ///
+    /// # Panics
+    /// Never: a test reads them.
+    #[expect(
+        clippy::expect_used,
+        reason = "the defaults are part of the binary, and a test reads them"
+    )]
+    pub fn defaults() -> Self {
+        toml::from_str(DEFAULTS).expect("config/default.toml is complete")
+    }
+
+    /// The settings with every secret masked, to be shown.
+    #[must_use]
+    pub fn without_secrets(&self) -> Self {
+        let mut shown = self.clone();
+        if let Some((scheme, rest)) = shown.database.url.split_once("://")
+            && let Some((login, place)) = rest.rsplit_once('@')
+            && let Some((user, _)) = login.split_once(':')
+        {
+            shown.database.url = format!("{scheme}://{user}:***@{place}");
+        }
+        shown
+    }
+
+    fn check(&self) -> Result<(), SettingsError> {
+        let invalid = |key, reason: &str| {
+            Err(SettingsError::Invalid {
+                key,
+                reason: reason.to_owned(),
+            })
+        };
+        if !matches!(
+            self.coap.block_size_bytes,
+            16 | 32 | 64 | 128 | 256 | 512 | 1024
+        ) {
+            return invalid(
+                "coap.block_size_bytes",
+                "must be 16, 32, 64, 128, 256, 512 or 1024",
+            );
+        }
+        if self.coap.ack_timeout_ms == 0 {
+            return invalid("coap.ack_timeout_ms", "must be at least 1");
+        }
+        if !(1.0..=10.0).contains(&self.coap.ack_random_factor) {
+            return invalid("coap.ack_random_factor", "must be from 1 to 10");
+        }
+        if self.coap.max_retransmit > 10 {
+            return invalid("coap.max_retransmit", "must be at most 10");
+        }
+        if self.registration.min_lifetime_s > self.registration.max_lifetime_s {
+            return invalid(
+                "registration.min_lifetime_s",
+                "must not be above registration.max_lifetime_s",
+            );
+        }
+        if self.endpoint.message_id_step == 0 || self.endpoint.message_id_step > 8192 {
+            return invalid("endpoint.message_id_step", "must be from 1 to 8192");
+        }
+        let positive = [
+            ("coap.dedup_per_peer", self.coap.dedup_per_peer),
+            ("coap.max_exchanges", self.coap.max_exchanges),
+            ("coap.max_pending_requests", self.coap.max_pending_requests),
+            ("endpoint.mailbox", self.endpoint.mailbox),
+            ("endpoint.registry_mailbox", self.endpoint.registry_mailbox),
+            ("live.queue_length", self.live.queue_length),
+            (
+                "operations.max_attempts",
+                self.operations.max_attempts as usize,
+            ),
+            ("store.batch_commits", self.store.batch_commits),
+            ("store.queue_length", self.store.queue_length),
+            ("web.workers", self.web.workers),
+        ];
+        for (key, value) in positive {
+            if value == 0 {
+                return invalid(key, "must be at least 1");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Coap {
+    /// `ack_timeout_ms` as a duration.
+    pub fn ack_timeout(&self) -> Duration {
+        Duration::from_millis(self.ack_timeout_ms)
+    }
+
+    /// `response_timeout_s` as a duration.
+    pub fn response_timeout(&self) -> Duration {
+        Duration::from_secs(self.response_timeout_s)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::defaults()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_complete_and_pass_their_own_checks() {
+        let defaults = Settings::defaults();
+        assert!(defaults.check().is_ok());
+        assert_eq!(Settings::load(None).expect("defaults"), defaults);
+    }
+
+    #[test]
+    fn the_password_of_the_database_is_not_shown() {
+        let mut settings = Settings::defaults();
+        settings.database.url = "postgres://me:p@ss:w0rd@db.local/fleet".to_owned();
+        assert_eq!(
+            settings.without_secrets().database.url,
+            "postgres://me:***@db.local/fleet"
+        );
+        settings.database.url = "postgres://me@db.local/fleet".to_owned();
+        assert_eq!(settings.without_secrets(), settings);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("settings.toml");
+        std::fs::write(&file, "[coap]\nack_timeout = 3\n").expect("a file");
+        let error = Settings::load(Some(&file))
+            .expect_err("unknown key")
+            .to_string();
+        assert!(error.contains("ack_timeout"), "{error}");
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("settings.toml");
+        std::fs::write(&file, "[coap]\nblock_size_bytes = 100\n").expect("a file");
+        let error = Settings::load(Some(&file))
+            .expect_err("block size")
+            .to_string();
+        assert!(error.contains("coap.block_size_bytes"), "{error}");
+    }
+}

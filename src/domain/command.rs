@@ -1,0 +1,367 @@
+//! Operations: what people, templates and updates ask of a device, and what became of it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{EndpointId, EndpointName, OperationId, Token};
+use super::path::Path;
+use super::time::Timestamp;
+use super::value::Node;
+
+/// What an operation does (OMA-TS-LightweightM2M Core 6.3 and 6.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationKind {
+    /// Ends an observation.
+    CancelObserve,
+    /// Ends a composite observation.
+    CancelObserveComposite,
+    /// Makes an object instance.
+    Create,
+    /// Removes an object instance.
+    Delete,
+    /// Lists what lies below a path, and the attributes set there.
+    Discover,
+    /// Runs a resource.
+    Execute,
+    /// Asks for notifications about a path.
+    Observe,
+    /// Asks for notifications about several paths at once.
+    ObserveComposite,
+    /// Reads a path.
+    Read,
+    /// Reads several paths at once.
+    ReadComposite,
+    /// Replaces what is at a path.
+    Write,
+    /// Sets notification attributes such as `pmin`.
+    WriteAttributes,
+    /// Writes several resources at once.
+    WriteComposite,
+    /// Changes what is given and keeps the rest.
+    WriteUpdate,
+}
+
+impl OperationKind {
+    /// Every kind, in alphabetical order.
+    pub const ALL: [Self; 14] = [
+        Self::CancelObserve,
+        Self::CancelObserveComposite,
+        Self::Create,
+        Self::Delete,
+        Self::Discover,
+        Self::Execute,
+        Self::Observe,
+        Self::ObserveComposite,
+        Self::Read,
+        Self::ReadComposite,
+        Self::Write,
+        Self::WriteAttributes,
+        Self::WriteComposite,
+        Self::WriteUpdate,
+    ];
+
+    /// The name used in the API, for example `write_update`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CancelObserve => "cancel_observe",
+            Self::CancelObserveComposite => "cancel_observe_composite",
+            Self::Create => "create",
+            Self::Delete => "delete",
+            Self::Discover => "discover",
+            Self::Execute => "execute",
+            Self::Observe => "observe",
+            Self::ObserveComposite => "observe_composite",
+            Self::Read => "read",
+            Self::ReadComposite => "read_composite",
+            Self::Write => "write",
+            Self::WriteAttributes => "write_attributes",
+            Self::WriteComposite => "write_composite",
+            Self::WriteUpdate => "write_update",
+        }
+    }
+
+    /// True when doing it twice does no more than doing it once, so that an attempt whose outcome
+    /// is unknown may be repeated.
+    pub fn is_repeatable(self) -> bool {
+        !matches!(self, Self::Create | Self::Execute)
+    }
+}
+
+impl fmt::Display for OperationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for OperationKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| format!("`{text}` is no kind of operation"))
+    }
+}
+
+/// The formats that the API names; the numbers are those of the CoAP Content-Formats registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContentFormat {
+    /// 60, RFC 8949
+    Cbor,
+    /// 11543, the JSON of LwM2M 1.0
+    Json,
+    /// 11544, LwM2M 1.2
+    Lwm2mCbor,
+    /// 42
+    Opaque,
+    /// 112, RFC 8428
+    SenmlCbor,
+    /// 110, RFC 8428
+    SenmlJson,
+    /// 0
+    Text,
+    /// 11542, LwM2M 1.0
+    Tlv,
+}
+
+impl ContentFormat {
+    /// Every format, in alphabetical order.
+    pub const ALL: [Self; 8] = [
+        Self::Cbor,
+        Self::Json,
+        Self::Lwm2mCbor,
+        Self::Opaque,
+        Self::SenmlCbor,
+        Self::SenmlJson,
+        Self::Text,
+        Self::Tlv,
+    ];
+
+    /// The number in the CoAP Content-Formats registry.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::Cbor => 60,
+            Self::Json => 11_543,
+            Self::Lwm2mCbor => 11_544,
+            Self::Opaque => 42,
+            Self::SenmlCbor => 112,
+            Self::SenmlJson => 110,
+            Self::Text => 0,
+            Self::Tlv => 11_542,
+        }
+    }
+
+    /// The format with this number. 1542 and 1543, which old clients use for TLV and JSON, are
+    /// understood too.
+    pub fn from_code(code: u16) -> Option<Self> {
+        match code {
+            1542 => Some(Self::Tlv),
+            1543 => Some(Self::Json),
+            code => Self::ALL.into_iter().find(|format| format.code() == code),
+        }
+    }
+
+    /// The name used in the API, for example `senml_cbor`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cbor => "cbor",
+            Self::Json => "json",
+            Self::Lwm2mCbor => "lwm2m_cbor",
+            Self::Opaque => "opaque",
+            Self::SenmlCbor => "senml_cbor",
+            Self::SenmlJson => "senml_json",
+            Self::Text => "text",
+            Self::Tlv => "tlv",
+        }
+    }
+}
+
+/// Who asked for an operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "by", content = "name")]
+pub enum Origin {
+    /// A person or program, by login or token name.
+    User(String),
+    /// An observation template, on registration.
+    Template,
+    /// A firmware update.
+    Firmware,
+}
+
+/// What is to be done: checked against the object model, ready to be encoded.
+///
+/// Stored as JSON with the operation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OperationRequest {
+    /// What to do.
+    pub kind: OperationKind,
+    /// Where: one path, or several for the composite kinds; never empty.
+    pub paths: Vec<Path>,
+    /// What to write or create; empty for the other kinds.
+    pub values: Vec<Node>,
+    /// The arguments of an Execute, as they go over the air.
+    pub arguments: Option<String>,
+    /// Notification attributes to set (`pmin=5`) or, without a value, to remove.
+    pub attributes: Vec<(String, Option<String>)>,
+    /// The format to use, or the server's choice.
+    pub format: Option<ContentFormat>,
+}
+
+/// An operation that is about to be stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewOperation {
+    /// What is to be done.
+    pub request: OperationRequest,
+    /// Who asked.
+    pub origin: Origin,
+    /// After which time it is given up as EXPIRED; none keeps it for ever.
+    pub expires_in: Option<Duration>,
+    /// How often it is tried.
+    pub max_attempts: u32,
+}
+
+/// Where an operation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum OperationStatus {
+    /// Taken back before it was sent.
+    Cancelled,
+    /// The device did it.
+    Confirmed,
+    /// Its time ran out before the device could be reached.
+    Expired,
+    /// The device refused it, or it was tried too often.
+    Failed,
+    /// Waits for the device.
+    Queued,
+    /// On its way.
+    Sending,
+}
+
+impl OperationStatus {
+    /// Every status, in alphabetical order.
+    pub const ALL: [Self; 6] = [
+        Self::Cancelled,
+        Self::Confirmed,
+        Self::Expired,
+        Self::Failed,
+        Self::Queued,
+        Self::Sending,
+    ];
+
+    /// The name used in the API, for example `QUEUED`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cancelled => "CANCELLED",
+            Self::Confirmed => "CONFIRMED",
+            Self::Expired => "EXPIRED",
+            Self::Failed => "FAILED",
+            Self::Queued => "QUEUED",
+            Self::Sending => "SENDING",
+        }
+    }
+
+    /// True when nothing more will happen.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Sending)
+    }
+}
+
+impl fmt::Display for OperationStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for OperationStatus {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|status| status.name().eq_ignore_ascii_case(text))
+            .ok_or_else(|| format!("`{text}` is no status of an operation"))
+    }
+}
+
+/// What the device answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OperationResult {
+    /// The CoAP response code, for example `2.05`.
+    pub code: String,
+    /// The values that came with it.
+    pub nodes: Vec<Node>,
+    /// What a Discover found, in link format (RFC 6690); empty otherwise.
+    pub links: String,
+    /// Where a Create put the new instance, if the device said so.
+    pub location: Option<String>,
+}
+
+/// An operation with its state, as it is stored and shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operation {
+    /// Its row.
+    pub id: OperationId,
+    /// The device it is for.
+    pub endpoint_id: EndpointId,
+    /// The device's name.
+    pub endpoint: EndpointName,
+    /// What is to be done.
+    pub request: OperationRequest,
+    /// Who asked.
+    pub origin: Origin,
+    /// Where it stands.
+    pub status: OperationStatus,
+    /// How often it was sent and counted.
+    pub attempts: u32,
+    /// How often it may be sent.
+    pub max_attempts: u32,
+    /// What the device answered, refusals included.
+    pub result: Option<OperationResult>,
+    /// Why it failed, in words.
+    pub error: Option<String>,
+    /// The token of the last attempt; an answer to it counts, a restart between them included.
+    pub token: Option<Token>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it was last sent.
+    pub last_attempt_at: Option<Timestamp>,
+    /// When it reached its final status.
+    pub finished_at: Option<Timestamp>,
+    /// When it is given up.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Why an attempt did not bring an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OperationFailure {
+    /// No acknowledgement after every retransmission.
+    #[error("the device did not acknowledge the request")]
+    NotAcknowledged,
+    /// Acknowledged, but then no response in time.
+    #[error("the device acknowledged the request but did not answer it in time")]
+    NotAnswered,
+    /// The device sent a Reset.
+    #[error("the device rejected the message with a Reset")]
+    Reset,
+    /// The device registered anew while the answer was awaited.
+    #[error("the device registered again before it answered")]
+    Reregistered,
+    /// An attempt of a kind that must not be repeated went out and nothing came back.
+    #[error(
+        "outcome unknown: it was sent, but no answer came back, and repeating it could do it twice"
+    )]
+    OutcomeUnknown,
+    /// The response's body grew over the limit.
+    #[error("the answer is larger than the configured limit")]
+    TooLarge,
+    /// A blockwise transfer broke off or changed midway.
+    #[error("the blockwise transfer of the answer broke off")]
+    Blockwise,
+}

@@ -1,0 +1,180 @@
+//! Identifiers. Each kind is a type of its own, so that they cannot be mixed up.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// The name an LwM2M client gives itself (`ep`, OMA-TS-LightweightM2M Core 6.2.1), for example
+/// `urn:imei:490154203237518`.
+///
+/// 1 to 255 bytes of UTF-8 without control characters. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointName(Arc<str>);
+
+impl EndpointName {
+    /// The longest accepted name, in bytes.
+    pub const MAX_BYTES: usize = 255;
+
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// Says why the name cannot be used.
+    pub fn new(name: &str) -> Result<Self, InvalidName> {
+        if name.is_empty() {
+            return Err(InvalidName::Empty);
+        }
+        if name.len() > Self::MAX_BYTES {
+            return Err(InvalidName::TooLong { bytes: name.len() });
+        }
+        if name.chars().any(char::is_control) {
+            return Err(InvalidName::ControlCharacter);
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EndpointName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for EndpointName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for EndpointName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::new(&name).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Why a text is no endpoint name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidName {
+    /// Nothing but control characters may be left out of a name.
+    #[error("the endpoint name contains a control character")]
+    ControlCharacter,
+    /// The name has no characters.
+    #[error("the endpoint name is empty")]
+    Empty,
+    /// The name is longer than [`EndpointName::MAX_BYTES`].
+    #[error("the endpoint name has {bytes} bytes, at most 255 are allowed")]
+    TooLong {
+        /// Length of the refused name.
+        bytes: usize,
+    },
+}
+
+/// The location under `/rd/` that a Register was answered with: 128 random bits as 22 characters
+/// of URL-safe base64, so that nobody can guess somebody else's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RegistrationId(String);
+
+impl RegistrationId {
+    /// Makes the id of 16 random bytes.
+    pub fn from_random(bytes: [u8; 16]) -> Self {
+        use base64::Engine as _;
+        Self(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// An id as a peer or the database names it; any text, as only equality matters.
+    pub fn from_text(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RegistrationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A CoAP token (RFC 7252 section 5.3.1): 0 to 8 bytes. Ours are 8 random bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Token {
+    len: u8,
+    bytes: [u8; 8],
+}
+
+impl Token {
+    /// The token of these bytes, or nothing when there are more than eight.
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        let mut token = Self {
+            len: u8::try_from(bytes.len()).ok()?,
+            bytes: [0; 8],
+        };
+        token.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(token)
+    }
+
+    /// The bytes on the wire.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or(&[])
+    }
+}
+
+impl From<[u8; 8]> for Token {
+    fn from(bytes: [u8; 8]) -> Self {
+        Self { len: 8, bytes }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({})", hex::encode(self.as_bytes()))
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.as_bytes()))
+    }
+}
+
+macro_rules! row_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub i64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+row_id! {
+    /// The row of an endpoint in the database; given once to each name and never reused.
+    EndpointId
+}
+row_id! {
+    /// The row of an event.
+    EventId
+}
+row_id! {
+    /// The row of an observation.
+    ObservationId
+}
+row_id! {
+    /// The row of an operation; grows with the order of creation.
+    OperationId
+}

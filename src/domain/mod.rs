@@ -1,0 +1,31 @@
+//! The words that every room shares: names, paths, values, times and records.
+//!
+//! This room depends on nothing of ours and does no I/O. A value that exists is valid: constructors
+//! and parsers refuse what the rest of the system must never see.
+
+mod command;
+mod event;
+mod ids;
+mod path;
+mod peer;
+mod record;
+mod time;
+mod value;
+
+pub use command::{
+    ContentFormat, NewOperation, Operation, OperationFailure, OperationKind, OperationRequest,
+    OperationResult, OperationStatus, Origin,
+};
+pub use event::{LiveEvent, LiveKind, Topic};
+pub use ids::{
+    EndpointId, EndpointName, EventId, InvalidName, ObservationId, OperationId, RegistrationId,
+    Token,
+};
+pub use path::{InvalidPath, Path};
+pub use peer::{Peer, Transport};
+pub use record::{
+    AnnouncedObject, Lwm2mVersion, Observation, ObservationState, Registration, StoredAnswer,
+    Warning,
+};
+pub use time::{Now, Timestamp};
+pub use value::{InvalidValue, Node, ObjectLink, Value, ValueType};

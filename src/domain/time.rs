@@ -1,0 +1,129 @@
+//! Time as an argument: protocol code never asks the operating system.
+
+use std::fmt;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// A moment of the calendar, in milliseconds since 1970-01-01T00:00:00Z.
+///
+/// Serialised as RFC 3339 in UTC with milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The earliest moment that is kept, 0000-01-01T00:00:00Z.
+    pub const MIN: Self = Self(-62_167_219_200_000);
+    /// The latest moment that is kept, 9999-12-31T23:59:59Z.
+    pub const MAX: Self = Self(253_402_300_799_000);
+
+    /// A moment, or nothing outside the years 0 to 9999.
+    pub fn from_millis(millis: i64) -> Option<Self> {
+        let moment = Self(millis);
+        (Self::MIN..=Self::MAX).contains(&moment).then_some(moment)
+    }
+
+    /// The nearest moment that can be kept.
+    pub fn clamped_from_millis(millis: i64) -> Self {
+        Self(millis).clamp(Self::MIN, Self::MAX)
+    }
+
+    /// The moment this many seconds after 1970, fractions kept to the millisecond; nothing when it
+    /// is no number or outside the years 0 to 9999.
+    pub fn from_seconds(seconds: f64) -> Option<Self> {
+        let millis = (seconds * 1000.0).round();
+        if !(Self::MIN.0 as f64..=Self::MAX.0 as f64).contains(&millis) {
+            return None;
+        }
+        Some(Self(millis as i64))
+    }
+
+    /// The operating system's time. For the edges only: protocol code gets a [`Now`].
+    pub fn system() -> Self {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        Self::clamped_from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// Milliseconds since 1970.
+    pub fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// This moment and so much more, at the most [`Self::MAX`].
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self::clamped_from_millis(self.0.saturating_add(millis))
+    }
+
+    /// How long after `earlier` this is; zero when it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(moment) => write!(f, "{moment:.3}"),
+            Err(_) => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+impl std::str::FromStr for Timestamp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let moment: jiff::Timestamp = text
+            .parse()
+            .map_err(|_| format!("`{text}` is no RFC 3339 time such as 2026-01-31T12:00:00Z"))?;
+        Self::from_millis(moment.as_millisecond())
+            .ok_or_else(|| format!("`{text}` is outside the years 0 to 9999"))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// The present, on both clocks: `instant` never jumps and drives every timer, `wall` is what is
+/// shown and stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// The monotonic clock.
+    pub instant: Instant,
+    /// The calendar.
+    pub wall: Timestamp,
+}
+
+impl Now {
+    /// Both clocks of the operating system. For the edges only.
+    pub fn system() -> Self {
+        Self {
+            instant: Instant::now(),
+            wall: Timestamp::system(),
+        }
+    }
+
+    /// Both clocks moved on; tests make their time with it.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self {
+            instant: self.instant + duration,
+            wall: self.wall.plus(duration),
+        }
+    }
+}
