@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`domain`] | the words everybody shares; depends on nothing |
 //! | [`config`] | settings and every limit |
-//! | `coap` | the CoAP message layer, without I/O |
+//! | [`coap`] | the CoAP message layer, without I/O |
 //! | `lwm2m` | what the bytes mean: formats, models, operations, without I/O |
 //! | `net` | sockets |
 //! | `registry` | who is out there: supervises the actors |
@@ -19,7 +19,7 @@
 //! | `app`, `cli` | put it together |
 //!
 //! # One way up
-//! A datagram comes in at `net`, becomes a request, a response or a notification in `coap`, is
+//! A datagram comes in at `net`, becomes a request, a response or a notification in [`coap`], is
 //! led to its device's actor by `registry`, and becomes changes in `endpoint::session`. These
 //! share a transaction with others in `store`; **only when that is on disk** the device gets its
 //! acknowledgement and the page its live message.
@@ -30,5 +30,6 @@
 //! ids, and **only then** goes out.
 #![warn(missing_docs)]
 
+pub mod coap;
 pub mod config;
 pub mod domain;

@@ -1,0 +1,306 @@
+//! One CoAP message and its bytes (RFC 7252 section 3).
+//!
+//! [`coap_lite`] parses and writes; it is generous where the RFC is strict, so the bytes are
+//! checked first: what passes [`check`] is a message by the letter of the RFC.
+
+use std::collections::LinkedList;
+
+use coap_lite::{CoapOption, MessageClass, Packet};
+
+use crate::domain::Token;
+
+use super::code::Code;
+use super::options::Options;
+
+/// A CoAP message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// How it is delivered.
+    pub kind: MessageType,
+    /// A method, a response code or 0.00.
+    pub code: Code,
+    /// Unique among the messages of the sender to one peer for `EXCHANGE_LIFETIME`.
+    pub message_id: u16,
+    /// Ties a response to its request.
+    pub token: Token,
+    /// All options, those of blocks included.
+    pub options: Options,
+    /// What follows the payload marker.
+    pub payload: Vec<u8>,
+}
+
+/// The types of messages (RFC 7252 section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MessageType {
+    /// CON: sent again until it is acknowledged.
+    Confirmable,
+    /// NON: sent once.
+    NonConfirmable,
+    /// ACK.
+    Acknowledgement,
+    /// RST: says that a message cannot be processed.
+    Reset,
+}
+
+/// Why a datagram is no CoAP message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Code 0.00 with a token, options or a payload.
+    #[error("an empty message has content")]
+    EmptyWithContent,
+    /// An option number above 65,535.
+    #[error("an option number is above 65,535")]
+    OptionNumber,
+    /// 0xFF with nothing behind it.
+    #[error("a payload marker without payload")]
+    PayloadMarker,
+    /// The classes 1, 6 and 7, and 0.xx codes in acknowledgements and resets.
+    #[error("the code {0} is reserved or does not fit the type")]
+    ReservedCode(Code),
+    /// An option delta or length of 15.
+    #[error("an option has a delta or length of 15")]
+    ReservedNibble,
+    /// Fewer than four bytes.
+    #[error("shorter than a header")]
+    TooShort,
+    /// A token length of 9 to 15.
+    #[error("a token length of 9 to 15")]
+    TokenLength,
+    /// More than [`Message::MAX_OPTIONS`].
+    #[error("too many options")]
+    TooManyOptions,
+    /// The token or an option goes on behind the end.
+    #[error("cut off in the middle")]
+    Truncated,
+    /// Another version than 1: to be ignored silently.
+    #[error("version {0}")]
+    Version(u8),
+}
+
+impl Message {
+    /// The most options of one message. No use of ours comes near; each costs an allocation.
+    pub const MAX_OPTIONS: usize = 256;
+
+    /// An empty message: an acknowledgement, a reset or a ping.
+    pub fn empty(kind: MessageType, message_id: u16) -> Self {
+        Self {
+            kind,
+            code: Code::EMPTY,
+            message_id,
+            token: Token::default(),
+            options: Options::new(),
+            payload: Vec::new(),
+        }
+    }
+
+    /// Reads a datagram, strictly.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn decode(datagram: &[u8]) -> Result<Self, DecodeError> {
+        check(datagram)?;
+        let mut packet = Packet::from_bytes(datagram).map_err(|_| DecodeError::Truncated)?;
+        let mut options = Options::new();
+        for (number, values) in packet.options() {
+            for value in values {
+                options.add(*number, value);
+            }
+        }
+        Ok(Self {
+            kind: packet.header.get_type().into(),
+            code: Code::from_byte(u8::from(packet.header.code)),
+            message_id: packet.header.message_id,
+            token: Token::new(packet.get_token()).ok_or(DecodeError::TokenLength)?,
+            options,
+            payload: std::mem::take(&mut packet.payload),
+        })
+    }
+
+    /// The bytes on the wire. Always a datagram that [`Message::decode`] takes, as long as no
+    /// option is above 65,804 bytes and the code is not reserved; an option that is longer is left
+    /// out.
+    pub fn encode(&self) -> Vec<u8> {
+        if self.code == Code::EMPTY {
+            return empty(self.kind, self.message_id).to_vec();
+        }
+        let mut packet = Packet::new();
+        packet.header.set_version(1);
+        packet.header.set_type(self.kind.into());
+        packet.header.code = MessageClass::from(self.code.to_byte());
+        packet.header.message_id = self.message_id;
+        packet.set_token(self.token.as_bytes().to_vec());
+        let mut options = self
+            .options
+            .iter()
+            .filter(|(_, value)| value.len() <= MAX_OPTION_LENGTH)
+            .peekable();
+        while let Some((number, value)) = options.next() {
+            let mut values = LinkedList::from([value.to_vec()]);
+            while let Some((_, value)) = options.next_if(|(next, _)| *next == number) {
+                values.push_back(value.to_vec());
+            }
+            packet.set_option(CoapOption::from(number), values);
+        }
+        packet.payload.clone_from(&self.payload);
+        // Without a limit the only error is an option that is too long, and there is none.
+        packet.to_bytes_unlimited().unwrap_or_default()
+    }
+}
+
+/// An empty message, on the stack.
+pub(super) fn empty(kind: MessageType, message_id: u16) -> [u8; 4] {
+    let [high, low] = message_id.to_be_bytes();
+    [0x40 | (kind.bits() << 4), Code::EMPTY.to_byte(), high, low]
+}
+
+/// The message id of a confirmable message that cannot be read but must be rejected with a Reset
+/// (RFC 7252 section 4.2); nothing for other types, other versions and fragments.
+pub(super) fn rejectable(datagram: &[u8]) -> Option<u16> {
+    match datagram {
+        [first, _, high, low, ..] if first >> 4 == 0b0100 => {
+            Some(u16::from_be_bytes([*high, *low]))
+        }
+        _ => None,
+    }
+}
+
+/// A hash of a datagram that is the same everywhere and always, as it is stored: FNV-1a's idea on
+/// words of eight bytes. It tells a copy from a new message of the same peer; nothing depends on
+/// collisions being hard to find.
+pub(super) fn fingerprint(bytes: &[u8]) -> i64 {
+    const PRIME: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |hash: u64, word: u64| {
+        let hash = (hash ^ word).wrapping_mul(PRIME);
+        hash ^ (hash >> 29)
+    };
+    let mut hash = mix(0xcbf2_9ce4_8422_2325, bytes.len() as u64);
+    let mut words = bytes.chunks_exact(8);
+    for word in &mut words {
+        hash = mix(hash, u64::from_le_bytes(word.try_into().unwrap_or([0; 8])));
+    }
+    let mut last = [0; 8];
+    for (to, from) in last.iter_mut().zip(words.remainder()) {
+        *to = *from;
+    }
+    hash = mix(hash, u64::from_le_bytes(last));
+    i64::from_ne_bytes(mix(hash, 0).to_ne_bytes())
+}
+
+/// Everything that RFC 7252 section 3 asks of a message, on the bytes alone.
+fn check(datagram: &[u8]) -> Result<(), DecodeError> {
+    let [first, code, _, _, rest @ ..] = datagram else {
+        return Err(DecodeError::TooShort);
+    };
+    let version = first >> 6;
+    if version != 1 {
+        return Err(DecodeError::Version(version));
+    }
+    let code = Code::from_byte(*code);
+    let token_length = usize::from(first & 15);
+    if code == Code::EMPTY {
+        return if token_length == 0 && rest.is_empty() {
+            Ok(())
+        } else {
+            Err(DecodeError::EmptyWithContent)
+        };
+    }
+    let kind = MessageType::from_bits(first >> 4);
+    let fits = match kind {
+        MessageType::Confirmable | MessageType::NonConfirmable => {
+            code.is_request() || code.is_response()
+        }
+        MessageType::Acknowledgement => code.is_response(),
+        MessageType::Reset => false,
+    };
+    if !fits {
+        return Err(DecodeError::ReservedCode(code));
+    }
+    if token_length > 8 {
+        return Err(DecodeError::TokenLength);
+    }
+    let options = rest.get(token_length..).ok_or(DecodeError::Truncated)?;
+    check_options(options)
+}
+
+fn check_options(mut bytes: &[u8]) -> Result<(), DecodeError> {
+    let mut number: u16 = 0;
+    for _ in 0..=Message::MAX_OPTIONS {
+        let Some((head, rest)) = bytes.split_first() else {
+            return Ok(());
+        };
+        if *head == 0xff {
+            return if rest.is_empty() {
+                Err(DecodeError::PayloadMarker)
+            } else {
+                Ok(())
+            };
+        }
+        let (delta, rest) = extended(head >> 4, rest)?;
+        let (length, rest) = extended(head & 15, rest)?;
+        number = u16::try_from(delta)
+            .ok()
+            .and_then(|delta| number.checked_add(delta))
+            .ok_or(DecodeError::OptionNumber)?;
+        bytes = rest.get(length..).ok_or(DecodeError::Truncated)?;
+    }
+    Err(DecodeError::TooManyOptions)
+}
+
+/// An option delta or length with its extension.
+fn extended(nibble: u8, rest: &[u8]) -> Result<(usize, &[u8]), DecodeError> {
+    match (nibble, rest) {
+        (0..=12, rest) => Ok((usize::from(nibble), rest)),
+        (13, [byte, rest @ ..]) => Ok((usize::from(*byte).saturating_add(13), rest)),
+        (14, [high, low, rest @ ..]) => {
+            let value = usize::from(u16::from_be_bytes([*high, *low]));
+            Ok((value.saturating_add(269), rest))
+        }
+        (13 | 14, _) => Err(DecodeError::Truncated),
+        _ => Err(DecodeError::ReservedNibble),
+    }
+}
+
+impl MessageType {
+    fn bits(self) -> u8 {
+        match self {
+            Self::Confirmable => 0,
+            Self::NonConfirmable => 1,
+            Self::Acknowledgement => 2,
+            Self::Reset => 3,
+        }
+    }
+
+    fn from_bits(bits: u8) -> Self {
+        match bits & 3 {
+            0 => Self::Confirmable,
+            1 => Self::NonConfirmable,
+            2 => Self::Acknowledgement,
+            _ => Self::Reset,
+        }
+    }
+}
+
+impl From<coap_lite::MessageType> for MessageType {
+    fn from(kind: coap_lite::MessageType) -> Self {
+        match kind {
+            coap_lite::MessageType::Confirmable => Self::Confirmable,
+            coap_lite::MessageType::NonConfirmable => Self::NonConfirmable,
+            coap_lite::MessageType::Acknowledgement => Self::Acknowledgement,
+            coap_lite::MessageType::Reset => Self::Reset,
+        }
+    }
+}
+
+impl From<MessageType> for coap_lite::MessageType {
+    fn from(kind: MessageType) -> Self {
+        match kind {
+            MessageType::Confirmable => Self::Confirmable,
+            MessageType::NonConfirmable => Self::NonConfirmable,
+            MessageType::Acknowledgement => Self::Acknowledgement,
+            MessageType::Reset => Self::Reset,
+        }
+    }
+}
+
+/// Two bytes of extension and 269 (RFC 7252 section 3.1).
+const MAX_OPTION_LENGTH: usize = 65_804;
