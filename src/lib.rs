@@ -8,7 +8,7 @@
 //! | [`domain`] | the words everybody shares; depends on nothing |
 //! | [`config`] | settings and every limit |
 //! | [`coap`] | the CoAP message layer, without I/O |
-//! | `lwm2m` | what the bytes mean: formats, models, operations, without I/O |
+//! | [`lwm2m`] | what the bytes mean: formats, models, operations, without I/O |
 //! | `net` | sockets |
 //! | `registry` | who is out there: supervises the actors |
 //! | `endpoint` | one device: a pure session inside an actor |
@@ -33,3 +33,4 @@
 pub mod coap;
 pub mod config;
 pub mod domain;
+pub mod lwm2m;
