@@ -12,7 +12,7 @@
 //! | `net` | sockets |
 //! | `registry` | who is out there: supervises the actors |
 //! | `endpoint` | one device: a pure session inside an actor |
-//! | `store` | the database: one writer, many readers |
+//! | [`store`] | the database: one writer, many readers |
 //! | `live` | fan-out of what was committed |
 //! | `web` | pages, REST, the live socket |
 //! | `sim` | a whole LwM2M client |
@@ -21,7 +21,7 @@
 //! # One way up
 //! A datagram comes in at `net`, becomes a request, a response or a notification in [`coap`], is
 //! led to its device's actor by `registry`, and becomes changes in `endpoint::session`. These
-//! share a transaction with others in `store`; **only when that is on disk** the device gets its
+//! share a transaction with others in [`store`]; **only when that is on disk** the device gets its
 //! acknowledgement and the page its live message.
 //!
 //! # One way down
@@ -34,3 +34,4 @@ pub mod coap;
 pub mod config;
 pub mod domain;
 pub mod lwm2m;
+pub mod store;

@@ -1,0 +1,350 @@
+//! The changes of many commits as few statements.
+//!
+//! Changes are collected by table: of rows that are written twice only the last state is written,
+//! values are only appended. The tables are then written in a fixed order, which is right for
+//! changes of different devices, as each change names its device. Where it would be wrong for the
+//! changes of one device (an observation that was saved, and then a new registration that forgets
+//! it), [`Batch::conflicts`] says so and what was collected is written first.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use sea_orm::{DatabaseTransaction, Value as Bind};
+
+use super::failure::Failure;
+use super::records::{
+    answer_row, observation_row, operation_row, peer_columns, registration_row, text,
+};
+use super::rows::{self, Statements};
+use super::values::Columns;
+use super::{Change, Ids, StoreError};
+use crate::domain::{
+    EndpointId, EventId, Node, Observation, ObservationId, Operation, OperationId, Path, Peer,
+    Registration, RegistrationId, StoredAnswer, Timestamp, Token,
+};
+
+/// Changes that are not written yet.
+#[derive(Debug, Default)]
+pub(super) struct Batch<'a> {
+    touched: HashMap<EndpointId, Touched>,
+    ended: HashMap<(EndpointId, &'a RegistrationId), ()>,
+    registered: HashMap<EndpointId, &'a Registration>,
+    updated: HashMap<(EndpointId, &'a RegistrationId), &'a Registration>,
+    moved: HashMap<EndpointId, Peer>,
+    marks: HashMap<EndpointId, u16>,
+    seen: HashMap<EndpointId, Timestamp>,
+    observations: HashMap<ObservationId, &'a Observation>,
+    unobserved: HashMap<(EndpointId, Token), ()>,
+    operations: HashMap<OperationId, &'a Operation>,
+    /// Rows of `resource`.
+    resources: Vec<Bind>,
+    values: u64,
+    latest: HashMap<(EndpointId, Path), Latest>,
+    /// Rows of `event`.
+    events: Vec<Bind>,
+    /// Rows of `event_resource`.
+    event_resources: Vec<Bind>,
+    answers: HashMap<(Peer, u16, i64), &'a StoredAnswer>,
+}
+
+/// The latest value of a path.
+#[derive(Clone, Copy, Debug)]
+struct Latest {
+    row: i64,
+    at: Timestamp,
+}
+
+/// In which order the changes of one device to one table are written. A change that comes after
+/// one of a later step must not share the batch with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    #[default]
+    Nothing,
+    End,
+    Register,
+    Update,
+    Partial,
+    SaveObservation,
+    RemoveObservation,
+}
+
+/// How far each table of a device is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Touched {
+    registration: Step,
+    observation: Step,
+}
+
+impl Touched {
+    fn by(change: &Change) -> Option<(EndpointId, Self)> {
+        let (endpoint, registration, observation) = match change {
+            Change::EndRegistration { endpoint_id, .. } => (*endpoint_id, Step::End, Step::End),
+            Change::Register(registration) => {
+                (registration.endpoint_id, Step::Register, Step::Register)
+            }
+            Change::UpdateRegistration(registration) => {
+                (registration.endpoint_id, Step::Update, Step::Nothing)
+            }
+            Change::Moved { endpoint_id, .. } | Change::ReserveMessageIds { endpoint_id, .. } => {
+                (*endpoint_id, Step::Partial, Step::Nothing)
+            }
+            Change::SaveObservation(observation) => (
+                observation.endpoint_id,
+                Step::Nothing,
+                Step::SaveObservation,
+            ),
+            Change::RemoveObservation { endpoint_id, .. } => {
+                (*endpoint_id, Step::Nothing, Step::RemoveObservation)
+            }
+            Change::Event { .. }
+            | Change::RememberAnswer(_)
+            | Change::Resources { .. }
+            | Change::SaveOperation(_)
+            | Change::Seen { .. } => return None,
+        };
+        let touched = Self {
+            registration,
+            observation,
+        };
+        Some((endpoint, touched))
+    }
+}
+
+impl<'a> Batch<'a> {
+    /// True when the changes collected so far must be written before this one is added.
+    pub(super) fn conflicts(&self, change: &Change) -> bool {
+        let Some((endpoint, wanted)) = Touched::by(change) else {
+            return false;
+        };
+        let is = self.touched.get(&endpoint).copied().unwrap_or_default();
+        let behind = |wanted: Step, is: Step| wanted != Step::Nothing && wanted < is;
+        behind(wanted.registration, is.registration) || behind(wanted.observation, is.observation)
+    }
+
+    /// Collects a change.
+    pub(super) fn add(&mut self, change: &'a Change, ids: &Ids) -> Result<(), StoreError> {
+        if let Some((endpoint, step)) = Touched::by(change) {
+            let touched = self.touched.entry(endpoint).or_default();
+            touched.registration = touched.registration.max(step.registration);
+            touched.observation = touched.observation.max(step.observation);
+        }
+        match change {
+            Change::Register(registration) => {
+                self.registered
+                    .insert(registration.endpoint_id, registration);
+            }
+            Change::UpdateRegistration(registration) => {
+                self.updated
+                    .insert((registration.endpoint_id, &registration.id), registration);
+            }
+            Change::EndRegistration {
+                endpoint_id,
+                registration_id,
+            } => {
+                self.ended.insert((*endpoint_id, registration_id), ());
+            }
+            Change::Seen { endpoint_id, at } => {
+                let seen = self.seen.entry(*endpoint_id).or_insert(*at);
+                *seen = (*seen).max(*at);
+            }
+            Change::Moved { endpoint_id, peer } => {
+                self.moved.insert(*endpoint_id, *peer);
+            }
+            Change::ReserveMessageIds { endpoint_id, mark } => {
+                self.marks.insert(*endpoint_id, *mark);
+            }
+            Change::Resources {
+                endpoint_id,
+                nodes,
+                at,
+                stale,
+            } => {
+                for node in nodes {
+                    self.add_value(*endpoint_id, node, *at, *stale, ids)?;
+                }
+            }
+            Change::Event {
+                id,
+                endpoint_id,
+                event_type,
+                nodes,
+                at,
+            } => self.add_event(*id, *endpoint_id, event_type, nodes, *at, ids)?,
+            Change::SaveObservation(observation) => {
+                self.observations.insert(observation.id, observation);
+            }
+            Change::RemoveObservation { endpoint_id, token } => {
+                self.unobserved.insert((*endpoint_id, *token), ());
+            }
+            Change::SaveOperation(operation) => {
+                self.operations.insert(operation.id, operation);
+            }
+            Change::RememberAnswer(answer) => {
+                let key = (answer.peer, answer.message_id, answer.hash);
+                self.answers.insert(key, answer);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes everything that was collected, and says how many values there were.
+    pub(super) async fn write(
+        self,
+        transaction: &DatabaseTransaction,
+        statements: &mut Statements,
+    ) -> Result<u64, Failure> {
+        let ended: Vec<Bind> = self
+            .ended
+            .into_keys()
+            .flat_map(|(endpoint, id)| [endpoint.0.into(), text(id.as_str()).into_owned().into()])
+            .collect();
+        let mut forgotten = Vec::new();
+        let mut endpoints = Vec::new();
+        let mut registrations = Vec::new();
+        for registration in self.registered.into_values() {
+            let name = registration.endpoint.as_str();
+            forgotten.push(registration.endpoint_id.0.into());
+            endpoints.extend([
+                registration.endpoint_id.0.into(),
+                name.into(),
+                name.to_lowercase().into(),
+                registration.registered_at.as_millis().into(),
+                registration.updated_at.as_millis().into(),
+            ]);
+            registration_row(registration, &mut registrations)?;
+        }
+        let mut updates = Vec::new();
+        for registration in self.updated.into_values() {
+            registration_row(registration, &mut updates)?;
+        }
+        let moves = self.moved.into_iter().flat_map(|(endpoint, peer)| {
+            let [transport, address] = peer_columns(peer);
+            [endpoint.0.into(), transport.into(), address.into()]
+        });
+        let marks = self
+            .marks
+            .into_iter()
+            .flat_map(|(endpoint, mark)| [endpoint.0.into(), i32::from(mark).into()]);
+        let seen = self
+            .seen
+            .into_iter()
+            .flat_map(|(endpoint, at)| [endpoint.0.into(), at.as_millis().into()]);
+        let mut observations = Vec::new();
+        for observation in self.observations.into_values() {
+            observation_row(observation, &mut observations)?;
+        }
+        let unobserved = self
+            .unobserved
+            .into_keys()
+            .flat_map(|(endpoint, token)| [endpoint.0.into(), token.as_bytes().to_vec().into()]);
+        let mut operations = Vec::new();
+        for operation in self.operations.into_values() {
+            operation_row(operation, &mut operations)?;
+        }
+        let latest = self.latest.into_iter().flat_map(|((endpoint, path), is)| {
+            [
+                endpoint.0.into(),
+                path.to_string().into(),
+                is.row.into(),
+                is.at.as_millis().into(),
+            ]
+        });
+        let mut answers = Vec::new();
+        for answer in self.answers.into_values() {
+            answer_row(answer, &mut answers);
+        }
+        for (rows, values) in [
+            (&rows::END_OBSERVATIONS, ended.clone()),
+            (&rows::END_REGISTRATIONS, ended),
+            (&rows::FORGET_OBSERVATIONS, forgotten),
+            (&rows::ENDPOINTS, endpoints),
+            (&rows::REGISTRATIONS, registrations),
+            (&rows::REGISTRATION_UPDATES, updates),
+            (&rows::MOVES, moves.collect()),
+            (&rows::MESSAGE_ID_MARKS, marks.collect()),
+            (&rows::SEEN, seen.collect()),
+            (&rows::OBSERVATIONS, observations),
+            (&rows::OBSERVATIONS_REMOVED, unobserved.collect()),
+            (&rows::OPERATIONS, operations),
+            (&rows::RESOURCES, self.resources),
+            (&rows::LATEST, latest.collect()),
+            (&rows::EVENTS, self.events),
+            (&rows::EVENT_RESOURCES, self.event_resources),
+            (&rows::ANSWERS, answers),
+        ] {
+            statements.run(transaction, rows, values).await?;
+        }
+        Ok(self.values)
+    }
+
+    fn add_event(
+        &mut self,
+        id: EventId,
+        endpoint: EndpointId,
+        event_type: &str,
+        nodes: &[Node],
+        at: Timestamp,
+        ids: &Ids,
+    ) -> Result<(), StoreError> {
+        self.events.extend([
+            id.0.into(),
+            endpoint.0.into(),
+            text(event_type).into_owned().into(),
+            at.as_millis().into(),
+        ]);
+        for node in nodes {
+            let row = self.add_value(endpoint, node, at, false, ids)?;
+            self.event_resources.extend([id.0.into(), row.into()]);
+        }
+        Ok(())
+    }
+
+    /// Collects a value and returns its row.
+    fn add_value(
+        &mut self,
+        endpoint: EndpointId,
+        node: &Node,
+        received_at: Timestamp,
+        stale: bool,
+        ids: &Ids,
+    ) -> Result<i64, StoreError> {
+        let [object, instance, resource, rest @ ..] = node.path.ids() else {
+            return Err(StoreError::Database(format!(
+                "{} is no path of a resource",
+                node.path
+            )));
+        };
+        let row = ids.resource.next();
+        let measured_at = node.time.unwrap_or(received_at);
+        self.resources.extend([
+            row.into(),
+            endpoint.0.into(),
+            i32::from(*object).into(),
+            i32::from(*instance).into(),
+            i32::from(*resource).into(),
+            rest.first().copied().map(i32::from).into(),
+            node.value.value_type().name().into(),
+        ]);
+        Columns::of(&node.value).bind(&mut self.resources);
+        self.resources.extend([
+            measured_at.as_millis().into(),
+            node.time.is_some().into(),
+            received_at.as_millis().into(),
+        ]);
+        self.values += 1;
+        if !stale {
+            // A clock that runs ahead must not keep its place for ever.
+            let at = measured_at.min(received_at);
+            match self.latest.entry((endpoint, node.path)) {
+                Entry::Occupied(mut is) if at >= is.get().at => {
+                    is.insert(Latest { row, at });
+                }
+                Entry::Occupied(_) => {}
+                Entry::Vacant(place) => {
+                    place.insert(Latest { row, at });
+                }
+            }
+        }
+        Ok(row)
+    }
+}

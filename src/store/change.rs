@@ -1,0 +1,120 @@
+//! What can be written: every change of the state of the fleet is one of these.
+
+use std::time::Duration;
+
+use crate::domain::{
+    EndpointId, EndpointName, EventId, LiveEvent, Node, Observation, Operation, Peer, Registration,
+    RegistrationId, StoredAnswer, Timestamp, Token,
+};
+
+/// One write. All changes of one [`Commit`] are in one transaction: all of them happen or none.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Makes the endpoint's row where it is new (`registration.endpoint_id` comes from
+    /// [`Ids`](super::Ids)), and replaces its registration. Observations of an earlier
+    /// registration are removed.
+    Register(Box<Registration>),
+    /// An Update: the registration's row is overwritten, observations stay.
+    UpdateRegistration(Box<Registration>),
+    /// Deregistered or expired: the registration and its observations go, the endpoint and its
+    /// data stay.
+    EndRegistration {
+        /// Which device.
+        endpoint_id: EndpointId,
+        /// Which registration: a newer one is not touched.
+        registration_id: RegistrationId,
+    },
+    /// When the device was last heard of.
+    Seen {
+        /// Which device.
+        endpoint_id: EndpointId,
+        /// When.
+        at: Timestamp,
+    },
+    /// The registration follows the device to another address (NAT).
+    Moved {
+        /// Which device.
+        endpoint_id: EndpointId,
+        /// Where it is now.
+        peer: Peer,
+    },
+    /// Message ids below this mark may have been used.
+    ReserveMessageIds {
+        /// Which device.
+        endpoint_id: EndpointId,
+        /// The new mark.
+        mark: u16,
+    },
+    /// Values that arrived, one row each.
+    Resources {
+        /// From which device.
+        endpoint_id: EndpointId,
+        /// The values; those without a time of their own get `at`.
+        nodes: Vec<Node>,
+        /// When they arrived.
+        at: Timestamp,
+        /// True when these values are known to be older than the newest stored ones: they go to
+        /// the history, but are not shown as the latest.
+        stale: bool,
+    },
+    /// Values that belong together (a composite notification): rows in `resource`, one `event`
+    /// and the `event_resource` rows between them.
+    Event {
+        /// Its row, from [`Ids`](super::Ids).
+        id: EventId,
+        /// From which device.
+        endpoint_id: EndpointId,
+        /// What kind of event; for composite notifications the object's id as text.
+        event_type: String,
+        /// The values.
+        nodes: Vec<Node>,
+        /// When it happened.
+        at: Timestamp,
+    },
+    /// Stores an observation, new or changed; `id` comes from [`Ids`](super::Ids).
+    SaveObservation(Box<Observation>),
+    /// Forgets an observation.
+    RemoveObservation {
+        /// Which device.
+        endpoint_id: EndpointId,
+        /// Its token.
+        token: Token,
+    },
+    /// Stores an operation, new or changed; `id` comes from [`Ids`](super::Ids).
+    SaveOperation(Box<Operation>),
+    /// Remembers the answer to a confirmable request.
+    RememberAnswer(Box<StoredAnswer>),
+}
+
+/// Changes that belong together, and what the page is told once they are on disk.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Commit {
+    /// What is written, in this order.
+    pub changes: Vec<Change>,
+    /// What is published after the transaction has been committed, never before.
+    pub publish: Vec<LiveEvent>,
+}
+
+impl Commit {
+    /// True when there is nothing to write or tell.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.publish.is_empty()
+    }
+}
+
+/// Everything that is needed to go on after a restart as if there had been none.
+#[derive(Debug, Default)]
+pub struct StoredFleet {
+    /// Registrations in force when the server stopped.
+    pub registrations: Vec<Registration>,
+    /// Their observations.
+    pub observations: Vec<Observation>,
+    /// Operations that are QUEUED or SENDING, oldest first.
+    pub operations: Vec<Operation>,
+    /// Answers whose copies can still be asked for.
+    pub answers: Vec<StoredAnswer>,
+    /// Every endpoint ever seen, registered or not.
+    pub endpoints: Vec<(EndpointId, EndpointName)>,
+    /// How long the server was down: since its last [heartbeat](super::FleetLoader::heartbeat).
+    pub downtime: Duration,
+}

@@ -1,0 +1,154 @@
+//! Devices: listed, found, forgotten.
+
+use async_trait::async_trait;
+use flownexus_entity::{endpoint, registration};
+use sea_orm::sea_query::LikeExpr;
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
+
+use super::open::statement;
+use super::{EndpointFilter, EndpointReader, EndpointRow, Store, StoreError, fleet, records};
+use crate::domain::{EndpointId, EndpointName, Observation};
+
+/// So many rows of a device are removed in one transaction: other commits come in between.
+const CHUNK: u64 = 5_000;
+
+#[async_trait]
+impl EndpointReader for Store {
+    async fn list(&self, filter: &EndpointFilter) -> Result<(Vec<EndpointRow>, bool), StoreError> {
+        let mut query = endpoint::Entity::find()
+            .find_also_related(registration::Entity)
+            .order_by_asc(endpoint::Column::Name)
+            .limit(filter.limit.saturating_add(1).min(i64::MAX as u64));
+        if let Some(registered) = filter.registered {
+            let column = registration::Column::EndpointId;
+            query = query.filter(if registered {
+                column.is_not_null()
+            } else {
+                column.is_null()
+            });
+        }
+        if let Some(search) = &filter.search {
+            let part = like_pattern(&records::text(&search.to_lowercase()));
+            query =
+                query.filter(endpoint::Column::SearchName.like(LikeExpr::new(part).escape('\\')));
+        }
+        if let Some(after) = &filter.after {
+            query = query.filter(endpoint::Column::Name.gt(after.as_str()));
+        }
+        let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+        self.read(move |database| async move {
+            let mut rows = query.all(&database).await?;
+            let more = rows.len() > limit;
+            rows.truncate(limit);
+            let rows = rows.into_iter().map(row).collect::<Result<_, _>>()?;
+            Ok((rows, more))
+        })
+        .await
+    }
+
+    async fn find(&self, name: &EndpointName) -> Result<Option<EndpointRow>, StoreError> {
+        let query = endpoint::Entity::find()
+            .find_also_related(registration::Entity)
+            .filter(endpoint::Column::Name.eq(name.as_str()));
+        self.read(move |database| async move { query.one(&database).await?.map(row).transpose() })
+            .await
+    }
+
+    async fn observations(&self, id: EndpointId) -> Result<Vec<Observation>, StoreError> {
+        self.read(move |database| async move { fleet::observations(&database, id).await })
+            .await
+    }
+
+    async fn count(&self) -> Result<(u64, u64), StoreError> {
+        self.read(|database| async move {
+            let all = endpoint::Entity::find().count(&database).await?;
+            let registered = registration::Entity::find().count(&database).await?;
+            Ok((all, registered))
+        })
+        .await
+    }
+
+    async fn remove(&self, id: EndpointId) -> Result<(), StoreError> {
+        // First what a restart would bring back to life.
+        for table in ["observation", "registration", "endpoint_operation"] {
+            self.remove_rows(id, table).await?;
+        }
+        // Events before values: their rows point at values.
+        for table in ["event", "latest_resource", "resource"] {
+            self.remove_rows(id, table).await?;
+        }
+        self.write_patiently(move |transaction| {
+            Box::pin(async move {
+                endpoint::Entity::delete_by_id(id.0)
+                    .exec(transaction)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+}
+
+impl Store {
+    /// Removes the rows of a device from a table, a chunk at a time.
+    async fn remove_rows(&self, id: EndpointId, table: &'static str) -> Result<(), StoreError> {
+        let key = match table {
+            "latest_resource" => "path",
+            "registration" => "endpoint_id",
+            _ => "id",
+        };
+        let sql = format!(
+            "DELETE FROM {table} WHERE endpoint_id = ? AND {key} IN (\
+            SELECT {key} FROM {table} WHERE endpoint_id = ? LIMIT {CHUNK})"
+        );
+        loop {
+            let sql = sql.clone();
+            let removed = self
+                .write_patiently(move |transaction| {
+                    Box::pin(async move {
+                        let values = [id.0.into(), id.0.into()];
+                        let result = transaction
+                            .execute_raw(statement(transaction, &sql, values))
+                            .await?;
+                        Ok(result.rows_affected())
+                    })
+                })
+                .await?;
+            if removed < CHUNK {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn row(
+    (endpoint, registration): (endpoint::Model, Option<registration::Model>),
+) -> Result<EndpointRow, StoreError> {
+    let name = records::name(&endpoint.name)?;
+    Ok(EndpointRow {
+        id: EndpointId(endpoint.id),
+        created_at: records::time(endpoint.created_at),
+        last_seen_at: endpoint.last_seen_at.map(records::time),
+        registration: registration
+            .map(|row| records::registration(row, name.clone()))
+            .transpose()?,
+        name,
+    })
+}
+
+/// A pattern for texts that contain this one, letter for letter.
+fn like_pattern(part: &str) -> String {
+    let mut pattern = String::with_capacity(part.len() + 2);
+    pattern.push('%');
+    for character in part.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}

@@ -1,0 +1,79 @@
+//! Events.
+
+use async_trait::async_trait;
+use flownexus_entity::{endpoint, event, resource};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
+
+use super::open::statement;
+use super::records::{corrupt, name, text, time};
+use super::values::node;
+use super::{EventReader, Store, StoreError, StoredEvent};
+use crate::domain::{EndpointId, EventId, Node};
+
+#[async_trait]
+impl EventReader for Store {
+    async fn list(
+        &self,
+        endpoint: Option<EndpointId>,
+        event_type: Option<&str>,
+        limit: u64,
+        before: Option<EventId>,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut query = event::Entity::find()
+            .find_also_related(endpoint::Entity)
+            .order_by_desc(event::Column::Id)
+            .limit(limit.min(i64::MAX as u64));
+        if let Some(endpoint) = endpoint {
+            query = query.filter(event::Column::EndpointId.eq(endpoint.0));
+        }
+        if let Some(event_type) = event_type {
+            query = query.filter(event::Column::EventType.eq(text(event_type).into_owned()));
+        }
+        if let Some(before) = before {
+            query = query.filter(event::Column::Id.lt(before.0));
+        }
+        self.read(move |database| async move {
+            let rows = query.all(&database).await?.into_iter();
+            rows.map(stored_event).collect()
+        })
+        .await
+    }
+
+    async fn find(&self, id: EventId) -> Result<Option<(StoredEvent, Vec<Node>)>, StoreError> {
+        self.read(move |database| async move {
+            let Some(found) = event::Entity::find_by_id(id.0)
+                .find_also_related(endpoint::Entity)
+                .one(&database)
+                .await?
+            else {
+                return Ok(None);
+            };
+            let sql = "SELECT resource.* FROM event_resource \
+                JOIN resource ON resource.id = event_resource.resource_row \
+                WHERE event_resource.event_id = ? ORDER BY event_resource.resource_row";
+            let nodes = resource::Entity::find()
+                .from_raw_sql(statement(&database, sql, [id.0.into()]))
+                .all(&database)
+                .await?
+                .into_iter()
+                .map(node)
+                .collect::<Result<_, _>>()?;
+            Ok(Some((stored_event(found)?, nodes)))
+        })
+        .await
+    }
+}
+
+fn stored_event(
+    (row, endpoint): (event::Model, Option<endpoint::Model>),
+) -> Result<StoredEvent, StoreError> {
+    let endpoint = endpoint.ok_or_else(|| corrupt("event", "it belongs to no endpoint"))?;
+    Ok(StoredEvent {
+        id: EventId(row.id),
+        endpoint: name(&endpoint.name)?,
+        event_type: row.event_type,
+        time: time(row.time),
+    })
+}

@@ -1,0 +1,100 @@
+//! What the writer counts.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// The writer's counters. Clones share their values.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// From the beginning of a transaction until it is on disk.
+    pub commit_seconds: Histogram,
+    /// Commits that shared a transaction.
+    pub batch_commits: Histogram,
+    /// Commits that wait.
+    pub queue_length: Gauge,
+    /// Commits that are on disk.
+    pub commits: Counter,
+    /// Values that are on disk.
+    pub values: Counter,
+    /// Commits that the database refused.
+    pub failures: Counter,
+    /// Commits that were refused because the queue was full.
+    pub refused: Counter,
+    /// Size of SQLite's write-ahead log after the last transaction.
+    pub wal_bytes: Gauge,
+    /// How long folding the write-ahead log into the database took.
+    pub checkpoint_seconds: Histogram,
+}
+
+impl Metrics {
+    /// Names every counter.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "flownexus_store_commit",
+            "Time from the beginning of a transaction until it is on disk",
+            Unit::Seconds,
+            self.commit_seconds.clone(),
+        );
+        registry.register(
+            "flownexus_store_batch_commits",
+            "Commits that shared a transaction",
+            self.batch_commits.clone(),
+        );
+        registry.register(
+            "flownexus_store_queue_length",
+            "Commits that wait for the writer",
+            self.queue_length.clone(),
+        );
+        registry.register(
+            "flownexus_store_commits",
+            "Commits that are on disk",
+            self.commits.clone(),
+        );
+        registry.register(
+            "flownexus_store_values",
+            "Values that are on disk",
+            self.values.clone(),
+        );
+        registry.register(
+            "flownexus_store_failures",
+            "Commits that the database refused",
+            self.failures.clone(),
+        );
+        registry.register(
+            "flownexus_store_refused",
+            "Commits that were refused because the queue was full",
+            self.refused.clone(),
+        );
+        registry.register_with_unit(
+            "flownexus_store_wal",
+            "Size of the write-ahead log of SQLite",
+            Unit::Bytes,
+            self.wal_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "flownexus_store_checkpoint",
+            "Time that folding the write-ahead log into the database took",
+            Unit::Seconds,
+            self.checkpoint_seconds.clone(),
+        );
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            // 0.1 ms to 26 s
+            commit_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 19)),
+            batch_commits: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
+            queue_length: Gauge::default(),
+            commits: Counter::default(),
+            values: Counter::default(),
+            failures: Counter::default(),
+            refused: Counter::default(),
+            wal_bytes: Gauge::default(),
+            checkpoint_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 19)),
+        }
+    }
+}

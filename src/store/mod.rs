@@ -1,0 +1,425 @@
+//! What is kept: SeaORM behind narrow traits, one file per aggregate, and one writer.
+//!
+//! Data flows one way: rooms hand a [`Commit`] to the [`FleetWriter`], it shares a transaction with
+//! others, and once that transaction is on disk the caller is told and the live messages go out
+//! (commit before acknowledge, commit before publish). Reading goes through the `…Reader` traits.
+//!
+//! This room never talks to the network and never decides what a change means.
+
+mod audit;
+mod batch;
+mod change;
+mod checkpoint;
+mod connect;
+mod downsample;
+mod endpoint;
+mod event;
+mod failure;
+mod fleet;
+mod ids;
+mod lock;
+mod metrics;
+mod open;
+mod operation;
+mod records;
+mod resource;
+mod rows;
+mod sequence;
+mod session;
+mod template;
+mod token;
+mod user;
+mod values;
+mod writer;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+
+use crate::domain::{
+    EndpointId, EndpointName, EventId, Node, Observation, Operation, OperationId, OperationStatus,
+    Path, Registration, Timestamp, Value, ValueType,
+};
+
+pub use change::{Change, Commit, StoredFleet};
+pub use downsample::{Point, downsample};
+pub use ids::Ids;
+pub use metrics::Metrics;
+pub use open::{Publisher, Store};
+
+/// Why the store could not do it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused or is gone.
+    #[error("database: {0}")]
+    Database(String),
+    /// The writer's queue is full: the database is slower than the devices.
+    #[error("the store is busy: {limit} commits are waiting")]
+    Busy {
+        /// `store.queue_length`
+        limit: usize,
+    },
+    /// The store is shutting down.
+    #[error("the store is closed")]
+    Closed,
+    /// A row holds what this version cannot read.
+    #[error("the database holds {what} that cannot be read: {why}")]
+    Corrupt {
+        /// Which kind of row.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The folder that everything is kept in cannot be used.
+    #[error("cannot write to the data folder {}: {why}", folder.display())]
+    DataDir {
+        /// `data_dir`
+        folder: PathBuf,
+        /// What the operating system says.
+        why: String,
+    },
+    /// Something of this name exists already.
+    #[error("{0} exists already")]
+    Exists(String),
+    /// Another process has the data.
+    #[error("another flownexus is running on {what}; stop it first")]
+    InUse {
+        /// The data folder or the database.
+        what: String,
+    },
+}
+
+/// Writes what happens in the fleet.
+pub trait FleetWriter: Send + Sync {
+    /// Takes its place in the writer's queue at once, when it is called and not when it is first
+    /// polled: commits of one caller are written in the order of its calls. The future is ready
+    /// when the changes are on disk and the live messages are out; dropping it changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when the queue is full, [`StoreError::Closed`] after
+    /// [`Store::close`], [`StoreError::Database`] when the database refused this commit: then
+    /// none of its changes happened.
+    fn commit(&self, commit: Commit) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// Hands out row ids, unique for ever (also when the commit they were meant for fails).
+    fn ids(&self) -> &Ids;
+}
+
+/// Loads what a restart needs.
+#[async_trait]
+pub trait FleetLoader: Send + Sync {
+    /// Everything in force. First the downtime is forgiven: every registration lives longer by the
+    /// time since the last [heartbeat](FleetLoader::heartbeat) and `grace`, on disk too, and this
+    /// counts as a heartbeat, so that a crash right after it forgives nothing twice. To be called
+    /// once, at the start.
+    async fn load(&self, grace: Duration) -> Result<StoredFleet, StoreError>;
+
+    /// What one device needs to go on, for an actor that is started anew: its registration, its
+    /// observations and its operations that are not final.
+    async fn load_endpoint(
+        &self,
+        endpoint_id: EndpointId,
+    ) -> Result<(Option<Registration>, Vec<Observation>, Vec<Operation>), StoreError>;
+
+    /// Notes that the server is alive; the downtime after a crash is counted from here.
+    async fn heartbeat(&self, at: Timestamp) -> Result<(), StoreError>;
+}
+
+/// One line of the device list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndpointRow {
+    /// Its row.
+    pub id: EndpointId,
+    /// Its name.
+    pub name: EndpointName,
+    /// When it was first seen.
+    pub created_at: Timestamp,
+    /// When it was last heard of.
+    pub last_seen_at: Option<Timestamp>,
+    /// Its registration, while it has one.
+    pub registration: Option<Registration>,
+}
+
+/// What to list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EndpointFilter {
+    /// Only registered ones, or only the others.
+    pub registered: Option<bool>,
+    /// A part of the name, upper and lower case alike.
+    pub search: Option<String>,
+    /// At most so many.
+    pub limit: u64,
+    /// Only names after this one (the last of the page before).
+    pub after: Option<EndpointName>,
+}
+
+/// Reads and forgets endpoints.
+#[async_trait]
+pub trait EndpointReader: Send + Sync {
+    /// Endpoints by name, with whether there are more behind the last one.
+    async fn list(&self, filter: &EndpointFilter) -> Result<(Vec<EndpointRow>, bool), StoreError>;
+    /// One endpoint.
+    async fn find(&self, name: &EndpointName) -> Result<Option<EndpointRow>, StoreError>;
+    /// Its observations.
+    async fn observations(&self, id: EndpointId) -> Result<Vec<Observation>, StoreError>;
+    /// How many endpoints there are, and how many are registered.
+    async fn count(&self) -> Result<(u64, u64), StoreError>;
+    /// Forgets an endpoint and all its data. The caller ends its actor first.
+    async fn remove(&self, id: EndpointId) -> Result<(), StoreError>;
+}
+
+/// A resource type as the first flownexus names them: `temperature` is 3303/5700.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceType {
+    /// Its object.
+    pub object_id: u16,
+    /// Its resource.
+    pub resource_id: u16,
+    /// Its name, unique.
+    pub name: String,
+    /// Its type; none for executables.
+    pub value_type: Option<ValueType>,
+}
+
+/// A stored value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredValue {
+    /// From which device.
+    pub endpoint: EndpointName,
+    /// Where.
+    pub path: Path,
+    /// What.
+    pub value: Value,
+    /// When it was measured; where the device did not say, when it arrived.
+    pub time: Timestamp,
+    /// When it arrived.
+    pub received_at: Timestamp,
+}
+
+/// Reads values.
+#[async_trait]
+pub trait ResourceReader: Send + Sync {
+    /// The latest value of each path of a device, by path.
+    async fn latest(&self, id: EndpointId) -> Result<Vec<StoredValue>, StoreError>;
+    /// Numeric values of one path with `from <= time < to`, by time, down-sampled to at most
+    /// `points` so that minima and maxima stay visible.
+    async fn history(
+        &self,
+        id: EndpointId,
+        path: Path,
+        from: Timestamp,
+        to: Timestamp,
+        points: usize,
+    ) -> Result<Vec<(Timestamp, f64)>, StoreError>;
+    /// The newest values of one resource over all devices, newest first.
+    async fn by_type(
+        &self,
+        object_id: u16,
+        resource_id: u16,
+        limit: u64,
+    ) -> Result<Vec<StoredValue>, StoreError>;
+    /// The known resource types, by object and resource.
+    async fn types(&self) -> Result<Vec<ResourceType>, StoreError>;
+}
+
+/// A stored event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredEvent {
+    /// Its row.
+    pub id: EventId,
+    /// From which device.
+    pub endpoint: EndpointName,
+    /// What kind.
+    pub event_type: String,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// Reads events.
+#[async_trait]
+pub trait EventReader: Send + Sync {
+    /// Events, newest first; `before` is the id of the last one of the page before.
+    async fn list(
+        &self,
+        endpoint: Option<EndpointId>,
+        event_type: Option<&str>,
+        limit: u64,
+        before: Option<EventId>,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
+    /// One event with its values.
+    async fn find(&self, id: EventId) -> Result<Option<(StoredEvent, Vec<Node>)>, StoreError>;
+}
+
+/// Reads operations. They are changed by the endpoint's actor alone, through [`FleetWriter`].
+#[async_trait]
+pub trait OperationReader: Send + Sync {
+    /// Operations, newest first; `before` is the id of the last one of the page before.
+    async fn list(
+        &self,
+        endpoint: Option<EndpointId>,
+        status: Option<OperationStatus>,
+        limit: u64,
+        before: Option<OperationId>,
+    ) -> Result<Vec<Operation>, StoreError>;
+    /// One operation.
+    async fn find(&self, id: OperationId) -> Result<Option<Operation>, StoreError>;
+}
+
+/// What is observed or read on each registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservationTemplate {
+    /// Its row; 0 before it is stored.
+    pub id: i64,
+    /// One path, or several for a composite.
+    pub paths: Vec<Path>,
+    /// `read` reads once, `observe` and `observe_composite` ask for notifications.
+    pub kind: crate::domain::OperationKind,
+}
+
+/// Reads and changes observation templates.
+#[async_trait]
+pub trait TemplateStore: Send + Sync {
+    /// All of them, by id.
+    async fn list(&self) -> Result<Vec<ObservationTemplate>, StoreError>;
+    /// Stores a new one and returns it with its id.
+    async fn add(&self, template: ObservationTemplate) -> Result<ObservationTemplate, StoreError>;
+    /// Removes one; false when there is none of this id.
+    async fn remove(&self, id: i64) -> Result<bool, StoreError>;
+}
+
+/// What somebody may do. Each role may do all that the ones before it may.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Reads.
+    Viewer,
+    /// Operates devices too.
+    Operator,
+    /// Manages people, credentials and settings too.
+    Admin,
+}
+
+/// A person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Its row.
+    pub id: i64,
+    /// The login name, unique.
+    pub name: String,
+    /// What the person may do.
+    pub role: Role,
+    /// The password as a PHC string (Argon2id).
+    pub password_hash: String,
+    /// True until the first password was changed.
+    pub must_change_password: bool,
+    /// When the account was made.
+    pub created_at: Timestamp,
+}
+
+/// Reads and changes people.
+#[async_trait]
+pub trait UserStore: Send + Sync {
+    /// Everybody, by name.
+    async fn list(&self) -> Result<Vec<User>, StoreError>;
+    /// One person by login name.
+    async fn find(&self, name: &str) -> Result<Option<User>, StoreError>;
+    /// Stores a new person (the id is ignored); [`StoreError::Exists`] when the name is taken.
+    async fn add(&self, user: User) -> Result<User, StoreError>;
+    /// Sets a new password; false when there is nobody of this name. Ends the person's sessions.
+    async fn set_password(&self, name: &str, hash: &str) -> Result<bool, StoreError>;
+    /// Removes a person with sessions; false when there is nobody of this name.
+    async fn remove(&self, name: &str) -> Result<bool, StoreError>;
+}
+
+/// A session of the web pages; the key is stored as a hash only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebSession {
+    /// SHA-256 of the session key.
+    pub key_hash: Vec<u8>,
+    /// The session's state, a JSON object of strings.
+    pub state: String,
+    /// The person, once logged in.
+    pub user: Option<String>,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// Keeps web sessions.
+#[async_trait]
+pub trait SessionStore: Send + Sync {
+    /// One session that has not ended.
+    async fn find(&self, key_hash: &[u8], now: Timestamp)
+    -> Result<Option<WebSession>, StoreError>;
+    /// Stores or replaces one.
+    async fn save(&self, session: WebSession) -> Result<(), StoreError>;
+    /// Ends one.
+    async fn remove(&self, key_hash: &[u8]) -> Result<(), StoreError>;
+    /// Removes those that have ended; returns how many.
+    async fn prune(&self, now: Timestamp) -> Result<u64, StoreError>;
+}
+
+/// A token for programs; only its hash is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiToken {
+    /// Its row.
+    pub id: i64,
+    /// What it is for, unique.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// SHA-256 of the token.
+    pub hash: Vec<u8>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// Keeps API tokens.
+#[async_trait]
+pub trait TokenStore: Send + Sync {
+    /// All of them, by name.
+    async fn list(&self) -> Result<Vec<ApiToken>, StoreError>;
+    /// The one with this hash, ended or not.
+    async fn find(&self, hash: &[u8]) -> Result<Option<ApiToken>, StoreError>;
+    /// Stores a new one (the id is ignored); [`StoreError::Exists`] when the name is taken.
+    async fn add(&self, token: ApiToken) -> Result<ApiToken, StoreError>;
+    /// Notes a use.
+    async fn used(&self, id: i64, at: Timestamp) -> Result<(), StoreError>;
+    /// Removes one; false when there is none of this id.
+    async fn remove(&self, id: i64) -> Result<bool, StoreError>;
+}
+
+/// A line of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Its row; 0 before it is stored.
+    pub id: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Who: a login or `token:NAME`.
+    pub actor: String,
+    /// From which address.
+    pub remote: String,
+    /// What was done, for example `endpoint.delete`.
+    pub action: String,
+    /// To what.
+    pub subject: String,
+    /// Anything else worth knowing, no secrets.
+    pub detail: String,
+}
+
+/// Keeps the audit log.
+#[async_trait]
+pub trait AuditStore: Send + Sync {
+    /// Adds a line.
+    async fn add(&self, entry: AuditEntry) -> Result<(), StoreError>;
+    /// The newest lines; `before` is the id of the last one of the page before.
+    async fn list(&self, limit: u64, before: Option<i64>) -> Result<Vec<AuditEntry>, StoreError>;
+}

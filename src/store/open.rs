@@ -1,0 +1,432 @@
+//! Opens the database, and hands everything to the writer or to the readers.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use flownexus_entity::server_state;
+use flownexus_migration::Migrator;
+use futures_util::future::BoxFuture;
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, QueryFilter, Statement,
+};
+use sea_orm_migration::MigratorTrait as _;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::checkpoint::Checkpointer;
+use super::connect::{Place, checkpointer};
+use super::lock::DataDirLock;
+use super::writer::{Call, Job, MARK_PREFIX, Waiting, Work, Writer};
+use super::{Commit, FleetWriter, Ids, Metrics, StoreError};
+use crate::config::Settings;
+use crate::domain::LiveEvent;
+
+/// Tells the world what is on disk now; called after each transaction, in the order of commits.
+/// It must not block: the writer waits for it.
+pub type Publisher = Arc<dyn Fn(Vec<LiveEvent>) + Send + Sync>;
+
+/// The store: all of the traits of this room. Clones share it.
+///
+/// It brings its own threads and runtimes, so that it can be used from any thread and any runtime.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    ids: Arc<Ids>,
+    metrics: Metrics,
+    /// None once the store is closed.
+    queue: Mutex<Option<mpsc::Sender<Job>>>,
+    queue_length: usize,
+    readers: DatabaseConnection,
+    reading: Handle,
+    /// Owned here to be ended with the store.
+    runtime: Mutex<Option<Runtime>>,
+    /// True once the writer has ended.
+    ended: watch::Receiver<bool>,
+    beside: bool,
+}
+
+impl Store {
+    /// Opens the database that the settings name, SQLite in `data_dir` or PostgreSQL, and brings
+    /// its schema up to date. One process at a time: the data folder (and on PostgreSQL the
+    /// database) is locked until the store is closed or the process ends.
+    ///
+    /// # Errors
+    /// One sentence for people: [`StoreError::DataDir`], [`StoreError::InUse`],
+    /// [`StoreError::Database`].
+    pub async fn open(settings: &Settings, publish: Publisher) -> Result<Self, StoreError> {
+        let lock = DataDirLock::take(&settings.data_dir)?;
+        Self::start(settings, publish, Some(lock)).await
+    }
+
+    /// Opens the database for administration (people, tokens, templates), also while a server has
+    /// it: then nothing is locked, the schema must be up to date already, and
+    /// [commits](FleetWriter::commit) are refused. Without a server it is as [`Store::open`].
+    ///
+    /// # Errors
+    /// One sentence for people, as from [`Store::open`].
+    pub async fn open_beside(settings: &Settings) -> Result<Self, StoreError> {
+        let publish: Publisher = Arc::new(|_| {});
+        let alone = match DataDirLock::take(&settings.data_dir) {
+            Ok(lock) => Self::start(settings, Arc::clone(&publish), Some(lock)).await,
+            Err(error) => Err(error),
+        };
+        match alone {
+            Err(StoreError::InUse { .. }) => Self::start(settings, publish, None).await,
+            result => result,
+        }
+    }
+
+    /// Without a lock it is opened beside the server that has it.
+    async fn start(
+        settings: &Settings,
+        publish: Publisher,
+        lock: Option<DataDirLock>,
+    ) -> Result<Self, StoreError> {
+        let place = Place::of(settings)?;
+        let beside = lock.is_none();
+        let ids = Arc::new(Ids::default());
+        let metrics = Metrics::default();
+        let (queue, receiver) = mpsc::channel(settings.store.queue_length.max(1));
+        let (ready, is_ready) = oneshot::channel();
+        let (end, ended) = watch::channel(false);
+        let start = Start {
+            place: place.clone(),
+            queue: receiver,
+            ids: Arc::clone(&ids),
+            publish,
+            metrics: metrics.clone(),
+            settings: settings.store.clone(),
+            beside,
+        };
+        thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || {
+                run_writer(start, ready);
+                // Only now may another process have it, and may `close` return.
+                drop(lock);
+                end.send_replace(true);
+            })
+            .map_err(thread_error)?;
+        is_ready.await.unwrap_or(Err(StoreError::Closed))?;
+
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("store-reader")
+            .enable_all()
+            .build()
+            .map_err(thread_error)?;
+        let reading = runtime.handle().clone();
+        let runtime = Mutex::new(Some(runtime));
+        let connections = settings.database.read_connections;
+        let connected = reading.spawn(async move { place.readers(connections).await });
+        let readers = match connected.await {
+            Ok(Ok(readers)) => readers,
+            failed => {
+                if let Some(runtime) = guard(&runtime).take() {
+                    runtime.shutdown_background();
+                }
+                return Err(failed.map_or(StoreError::Closed, |failed| {
+                    failed.err().unwrap_or(StoreError::Closed)
+                }));
+            }
+        };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                ids,
+                metrics,
+                queue: Mutex::new(Some(queue)),
+                queue_length: settings.store.queue_length.max(1),
+                readers,
+                reading,
+                runtime,
+                ended,
+                beside,
+            }),
+        })
+    }
+
+    /// What the writer counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// Takes nothing more, writes everything that waits, and returns when it is on disk, the
+    /// database is closed and another process may have it.
+    pub async fn close(&self) {
+        guard(&self.shared.queue).take();
+        let mut ended = self.shared.ended.clone();
+        // An error means that the writer is gone, which is what is waited for.
+        _ = ended.wait_for(|ended| *ended).await;
+        let readers = self.shared.readers.clone();
+        _ = self
+            .shared
+            .reading
+            .spawn(async move { readers.close().await })
+            .await;
+    }
+
+    /// Runs a query on the threads of the readers.
+    pub(super) async fn read<T, F, R>(&self, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(DatabaseConnection) -> R,
+        R: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let query = query(self.shared.readers.clone());
+        self.shared
+            .reading
+            .spawn(query)
+            .await
+            .unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Runs something in a transaction of its own, in its turn behind everything that was handed
+    /// to the writer before.
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T, StoreError>>
+            + Send
+            + 'static,
+    {
+        let (call, result, done) = call(work);
+        self.enqueue(Job::Call(call))?;
+        finished(result, done).await
+    }
+
+    /// Like [`Store::write`], but waits for a place in the queue: for work in many small pieces.
+    pub(super) async fn write_patiently<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T, StoreError>>
+            + Send
+            + 'static,
+    {
+        let queue = guard(&self.shared.queue).clone();
+        let (call, result, done) = call(work);
+        queue
+            .ok_or(StoreError::Closed)?
+            .send(Job::Call(call))
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        finished(result, done).await
+    }
+
+    /// The place in the queue is taken here, or it is refused.
+    fn enqueue(&self, job: Job) -> Result<(), StoreError> {
+        let queue = guard(&self.shared.queue);
+        let Some(queue) = queue.as_ref() else {
+            return Err(StoreError::Closed);
+        };
+        match queue.try_send(job) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Closed(_)) => Err(StoreError::Closed),
+            Err(TrySendError::Full(_)) => {
+                self.shared.metrics.refused.inc();
+                Err(StoreError::Busy {
+                    limit: self.shared.queue_length,
+                })
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+impl FleetWriter for Store {
+    fn commit(&self, commit: Commit) -> BoxFuture<'static, Result<(), StoreError>> {
+        let (done, is_done) = oneshot::channel();
+        let queued = if self.shared.beside {
+            // Its row ids would be the server's.
+            Err(StoreError::Database(
+                "the state of devices is written by the server that is running".to_owned(),
+            ))
+        } else {
+            self.enqueue(Job::Commit(Waiting { commit, done }))
+        };
+        Box::pin(async move {
+            queued?;
+            is_done.await.unwrap_or(Err(StoreError::Closed))
+        })
+    }
+
+    fn ids(&self) -> &Ids {
+        &self.shared.ids
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // A runtime that is dropped inside of another one panics unless it is told not to wait.
+        if let Some(runtime) = guard(&self.runtime).take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A statement of ours, whose variables are written `?` and numbered for PostgreSQL.
+pub(super) fn statement(
+    database: &impl ConnectionTrait,
+    sql: &str,
+    values: impl IntoIterator<Item = sea_orm::Value>,
+) -> Statement {
+    let backend = database.get_database_backend();
+    let mut numbered = String::with_capacity(sql.len() + 16);
+    let mut variable = 0;
+    for character in sql.chars() {
+        numbered.push(character);
+        if character == '?' && backend == sea_orm::DbBackend::Postgres {
+            variable += 1;
+            numbered.pop();
+            numbered.push('$');
+            numbered.push_str(&variable.to_string());
+        }
+    }
+    Statement::from_sql_and_values(backend, numbered, values)
+}
+
+/// What the writer's thread begins with.
+struct Start {
+    place: Place,
+    queue: mpsc::Receiver<Job>,
+    ids: Arc<Ids>,
+    publish: Publisher,
+    metrics: Metrics,
+    settings: crate::config::Store,
+    beside: bool,
+}
+
+/// The writer's thread: opens the database, says whether it could, and writes until the end.
+fn run_writer(start: Start, ready: oneshot::Sender<Result<(), StoreError>>) {
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            _ = ready.send(Err(thread_error(error)));
+            return;
+        }
+    };
+    runtime.block_on(async move {
+        match prepare(start).await {
+            Ok(writer) => {
+                // When nobody waits any more the queue is closed, and the writer ends at once.
+                _ = ready.send(Ok(()));
+                writer.run().await;
+            }
+            Err(error) => _ = ready.send(Err(error)),
+        }
+    });
+}
+
+async fn prepare(start: Start) -> Result<Writer, StoreError> {
+    let database = start.place.writer(start.beside).await?;
+    let gate = Arc::default();
+    let mut folding = None;
+    if start.beside {
+        if !Migrator::get_pending_migrations(&database)
+            .await?
+            .is_empty()
+        {
+            return Err(StoreError::Database(
+                "the server that is running is older than this program; restart it first"
+                    .to_owned(),
+            ));
+        }
+    } else {
+        Migrator::up(&database, None).await?;
+        restore(&database, &start.ids).await?;
+        if let Place::Sqlite { file } = &start.place {
+            folding = Some(Checkpointer::new(
+                checkpointer(file).await?,
+                file,
+                start.settings.checkpoint_bytes,
+                Arc::clone(&gate),
+                start.metrics.clone(),
+            ));
+        }
+    }
+    Ok(Writer::new(
+        database,
+        folding,
+        gate,
+        start.queue,
+        start.ids,
+        start.publish,
+        start.metrics,
+        start.settings,
+        start.beside,
+    ))
+}
+
+/// Lets every counter go on behind what the database holds.
+async fn restore(database: &DatabaseConnection, ids: &Ids) -> Result<(), StoreError> {
+    use sea_orm::ColumnTrait as _;
+    let marks: HashMap<String, i64> = server_state::Entity::find()
+        .filter(server_state::Column::Key.starts_with(MARK_PREFIX))
+        .all(database)
+        .await?
+        .into_iter()
+        .map(|row| (row.key, row.value))
+        .collect();
+    for counter in ids.counters() {
+        let sql = format!("SELECT MAX(id) FROM \"{}\"", counter.table);
+        let largest: Option<i64> = match database
+            .query_one_raw(statement(database, &sql, []))
+            .await?
+        {
+            Some(row) => row.try_get_by_index(0)?,
+            None => None,
+        };
+        let mark = marks
+            .get(&format!("{MARK_PREFIX}{}", counter.table))
+            .copied();
+        counter.restore(mark.unwrap_or(0), largest.unwrap_or(0));
+    }
+    Ok(())
+}
+
+type Slot<T> = Arc<Mutex<Option<T>>>;
+type Done = oneshot::Receiver<Result<(), StoreError>>;
+
+/// A call whose result is kept back until its transaction is on disk.
+fn call<T, F>(work: F) -> (Call, Slot<T>, Done)
+where
+    T: Send + 'static,
+    F: for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T, StoreError>>
+        + Send
+        + 'static,
+{
+    let (done, is_done) = oneshot::channel();
+    let result = Slot::default();
+    let slot = Arc::clone(&result);
+    let work: Work = Box::new(move |transaction| {
+        Box::pin(async move {
+            let value = work(transaction).await?;
+            *guard(&slot) = Some(value);
+            Ok(())
+        })
+    });
+    (Call { work, done }, result, is_done)
+}
+
+async fn finished<T>(result: Slot<T>, done: Done) -> Result<T, StoreError> {
+    done.await.unwrap_or(Err(StoreError::Closed))?;
+    guard(&result).take().ok_or(StoreError::Closed)
+}
+
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn thread_error(error: std::io::Error) -> StoreError {
+    StoreError::Database(format!("a thread could not be started: {error}"))
+}

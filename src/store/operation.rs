@@ -1,0 +1,60 @@
+//! Operations.
+
+use async_trait::async_trait;
+use flownexus_entity::{endpoint, endpoint_operation};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
+
+use super::records::{self, corrupt};
+use super::{OperationReader, Store, StoreError};
+use crate::domain::{EndpointId, Operation, OperationId, OperationStatus};
+
+#[async_trait]
+impl OperationReader for Store {
+    async fn list(
+        &self,
+        endpoint: Option<EndpointId>,
+        status: Option<OperationStatus>,
+        limit: u64,
+        before: Option<OperationId>,
+    ) -> Result<Vec<Operation>, StoreError> {
+        let mut query = endpoint_operation::Entity::find()
+            .find_also_related(endpoint::Entity)
+            .order_by_desc(endpoint_operation::Column::Id)
+            .limit(limit.min(i64::MAX as u64));
+        if let Some(endpoint) = endpoint {
+            query = query.filter(endpoint_operation::Column::EndpointId.eq(endpoint.0));
+        }
+        if let Some(status) = status {
+            query = query.filter(endpoint_operation::Column::Status.eq(status.name()));
+        }
+        if let Some(before) = before {
+            query = query.filter(endpoint_operation::Column::Id.lt(before.0));
+        }
+        self.read(move |database| async move {
+            let rows = query.all(&database).await?.into_iter();
+            rows.map(operation).collect()
+        })
+        .await
+    }
+
+    async fn find(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
+        self.read(move |database| async move {
+            endpoint_operation::Entity::find_by_id(id.0)
+                .find_also_related(endpoint::Entity)
+                .one(&database)
+                .await?
+                .map(operation)
+                .transpose()
+        })
+        .await
+    }
+}
+
+fn operation(
+    (row, endpoint): (endpoint_operation::Model, Option<endpoint::Model>),
+) -> Result<Operation, StoreError> {
+    let endpoint = endpoint.ok_or_else(|| corrupt("operation", "it belongs to no endpoint"))?;
+    records::operation(row, records::name(&endpoint.name)?)
+}

@@ -1,0 +1,358 @@
+//! Registrations, observations, operations and answers as rows, and back.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+use std::time::Duration;
+
+use flownexus_entity::{endpoint_operation, observation, registration, stored_answer};
+use sea_orm::Value as Bind;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value as Json, json};
+
+use super::StoreError;
+use super::values::{node_from_json, node_to_json};
+use crate::domain::{
+    EndpointId, EndpointName, Node, Observation, ObservationId, ObservationState, Operation,
+    OperationId, OperationRequest, OperationResult, Peer, Registration, RegistrationId,
+    StoredAnswer, Timestamp, Token, Transport,
+};
+
+/// A text as both databases can hold it: PostgreSQL has no NUL in texts, so it becomes U+FFFD, and
+/// it does so on SQLite too.
+pub(super) fn text(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+pub(super) fn millis(time: Option<Timestamp>) -> Option<i64> {
+    time.map(Timestamp::as_millis)
+}
+
+pub(super) fn time(millis: i64) -> Timestamp {
+    Timestamp::clamped_from_millis(millis)
+}
+
+pub(super) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Database(error.to_string()))
+}
+
+/// A value that is kept as JSON.
+pub(super) fn from_json<T: DeserializeOwned>(
+    what: &'static str,
+    json: &str,
+) -> Result<T, StoreError> {
+    serde_json::from_str(json).map_err(|error| corrupt(what, error))
+}
+
+pub(super) fn corrupt(what: &'static str, why: impl ToString) -> StoreError {
+    StoreError::Corrupt {
+        what,
+        why: why.to_string(),
+    }
+}
+
+fn parse<T: FromStr<Err: ToString>>(what: &'static str, text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|error: T::Err| corrupt(what, error))
+}
+
+pub(super) fn name(name: &str) -> Result<EndpointName, StoreError> {
+    EndpointName::new(name).map_err(|error| corrupt("endpoint", error))
+}
+
+/// The columns `transport` and `address`.
+pub(super) fn peer_columns(peer: Peer) -> [String; 2] {
+    let transport = match peer.transport {
+        Transport::Udp => "udp",
+        Transport::Dtls => "dtls",
+    };
+    [transport.to_owned(), peer.address.to_string()]
+}
+
+fn peer(what: &'static str, transport: &str, address: &str) -> Result<Peer, StoreError> {
+    let transport = match transport {
+        "udp" => Transport::Udp,
+        "dtls" => Transport::Dtls,
+        other => return Err(corrupt(what, format!("`{other}` is no transport"))),
+    };
+    Ok(Peer::new(transport, parse(what, address)?))
+}
+
+/// The columns of `registration`, in the order of the table.
+pub(super) fn registration_row(
+    registration: &Registration,
+    row: &mut Vec<Bind>,
+) -> Result<(), StoreError> {
+    let [transport, address] = peer_columns(registration.peer);
+    let lifetime = i64::try_from(registration.lifetime.as_millis()).unwrap_or(i64::MAX);
+    row.extend([
+        registration.endpoint_id.0.into(),
+        text(registration.id.as_str()).into_owned().into(),
+        transport.into(),
+        address.into(),
+        registration.lwm2m_version.to_string().into(),
+        text(&registration.binding).into_owned().into(),
+        registration.queue_mode.into(),
+        lifetime.into(),
+        registration
+            .sms_number
+            .as_deref()
+            .map(|number| text(number).into_owned())
+            .into(),
+        text(&registration.root).into_owned().into(),
+        to_json(&registration.objects)?.into(),
+        to_json(&registration.formats)?.into(),
+        to_json(&registration.attributes)?.into(),
+        to_json(&registration.warnings)?.into(),
+        text(&registration.raw_links).into_owned().into(),
+        registration.registered_at.as_millis().into(),
+        registration.updated_at.as_millis().into(),
+        registration.expires_at.as_millis().into(),
+        i32::from(registration.message_id_mark).into(),
+    ]);
+    Ok(())
+}
+
+pub(super) fn registration(
+    row: registration::Model,
+    endpoint: EndpointName,
+) -> Result<Registration, StoreError> {
+    const WHAT: &str = "registration";
+    Ok(Registration {
+        id: RegistrationId::from_text(&row.location),
+        endpoint_id: EndpointId(row.endpoint_id),
+        endpoint,
+        peer: peer(WHAT, &row.transport, &row.address)?,
+        lwm2m_version: parse(WHAT, &row.lwm2m_version)?,
+        binding: row.binding,
+        queue_mode: row.queue_mode,
+        lifetime: Duration::from_millis(row.lifetime_ms.try_into().unwrap_or(0)),
+        sms_number: row.sms_number,
+        root: row.root,
+        objects: from_json(WHAT, &row.objects)?,
+        formats: from_json(WHAT, &row.formats)?,
+        attributes: from_json(WHAT, &row.attributes)?,
+        warnings: from_json(WHAT, &row.warnings)?,
+        raw_links: row.raw_links,
+        registered_at: time(row.registered_at),
+        updated_at: time(row.updated_at),
+        expires_at: time(row.expires_at),
+        message_id_mark: narrow(WHAT, row.message_id_mark)?,
+    })
+}
+
+/// The columns of `observation`, in the order of the table.
+pub(super) fn observation_row(
+    observation: &Observation,
+    row: &mut Vec<Bind>,
+) -> Result<(), StoreError> {
+    let state = match observation.state {
+        ObservationState::Requested => "requested",
+        ObservationState::Active => "active",
+    };
+    row.extend([
+        observation.id.0.into(),
+        observation.endpoint_id.0.into(),
+        observation.token.as_bytes().to_vec().into(),
+        to_json(&observation.paths)?.into(),
+        observation.composite.into(),
+        observation.format.map(i32::from).into(),
+        state.into(),
+        observation.last_sequence.map(i64::from).into(),
+        observation.last_message_id.map(i32::from).into(),
+        observation.last_hash.into(),
+        millis(observation.notified_at).into(),
+        observation.staged.clone().into(),
+        observation.created_at.as_millis().into(),
+    ]);
+    Ok(())
+}
+
+pub(super) fn observation(row: observation::Model) -> Result<Observation, StoreError> {
+    const WHAT: &str = "observation";
+    Ok(Observation {
+        id: ObservationId(row.id),
+        endpoint_id: EndpointId(row.endpoint_id),
+        token: token(WHAT, &row.token)?,
+        paths: from_json(WHAT, &row.paths)?,
+        composite: row.composite,
+        format: row.format.map(|format| narrow(WHAT, format)).transpose()?,
+        state: match row.state.as_str() {
+            "requested" => ObservationState::Requested,
+            "active" => ObservationState::Active,
+            other => return Err(corrupt(WHAT, format!("`{other}` is no state"))),
+        },
+        last_sequence: row
+            .last_sequence
+            .map(|number| narrow(WHAT, number))
+            .transpose()?,
+        last_message_id: row
+            .last_message_id
+            .map(|number| narrow(WHAT, number))
+            .transpose()?,
+        last_hash: row.last_hash,
+        notified_at: row.notified_at.map(time),
+        staged: row.staged,
+        created_at: time(row.created_at),
+    })
+}
+
+/// The columns of `endpoint_operation`, in the order of the table.
+pub(super) fn operation_row(operation: &Operation, row: &mut Vec<Bind>) -> Result<(), StoreError> {
+    let result = operation.result.as_ref().map(result_to_json);
+    row.extend([
+        operation.id.0.into(),
+        operation.endpoint_id.0.into(),
+        operation.request.kind.name().into(),
+        request_to_json(&operation.request).to_string().into(),
+        to_json(&operation.origin)?.into(),
+        operation.status.name().into(),
+        i64::from(operation.attempts).into(),
+        i64::from(operation.max_attempts).into(),
+        result.map(|json| json.to_string()).into(),
+        operation
+            .error
+            .as_deref()
+            .map(|error| text(error).into_owned())
+            .into(),
+        operation
+            .token
+            .map(|token| token.as_bytes().to_vec())
+            .into(),
+        operation.created_at.as_millis().into(),
+        millis(operation.last_attempt_at).into(),
+        millis(operation.finished_at).into(),
+        millis(operation.expires_at).into(),
+    ]);
+    Ok(())
+}
+
+pub(super) fn operation(
+    row: endpoint_operation::Model,
+    endpoint: EndpointName,
+) -> Result<Operation, StoreError> {
+    const WHAT: &str = "operation";
+    let request: Json = from_json(WHAT, &row.request)?;
+    let result: Option<Json> = row
+        .result
+        .map(|result| from_json(WHAT, &result))
+        .transpose()?;
+    Ok(Operation {
+        id: OperationId(row.id),
+        endpoint_id: EndpointId(row.endpoint_id),
+        endpoint,
+        request: request_from_json(&request).map_err(|why| corrupt(WHAT, why))?,
+        origin: from_json(WHAT, &row.origin)?,
+        status: parse(WHAT, &row.status)?,
+        attempts: narrow(WHAT, row.attempts)?,
+        max_attempts: narrow(WHAT, row.max_attempts)?,
+        result: result
+            .map(|result| result_from_json(&result))
+            .transpose()
+            .map_err(|why| corrupt(WHAT, why))?,
+        error: row.error,
+        token: row.token.map(|bytes| token(WHAT, &bytes)).transpose()?,
+        created_at: time(row.created_at),
+        last_attempt_at: row.last_attempt_at.map(time),
+        finished_at: row.finished_at.map(time),
+        expires_at: row.expires_at.map(time),
+    })
+}
+
+/// The columns of `stored_answer`, in the order of the table.
+pub(super) fn answer_row(answer: &StoredAnswer, row: &mut Vec<Bind>) {
+    let [transport, address] = peer_columns(answer.peer);
+    row.extend([
+        transport.into(),
+        address.into(),
+        i32::from(answer.message_id).into(),
+        answer.hash.into(),
+        answer.answer.clone().into(),
+        answer.expires_at.as_millis().into(),
+    ]);
+}
+
+pub(super) fn answer(row: stored_answer::Model) -> Result<StoredAnswer, StoreError> {
+    const WHAT: &str = "stored answer";
+    Ok(StoredAnswer {
+        peer: peer(WHAT, &row.transport, &row.address)?,
+        message_id: narrow(WHAT, row.message_id)?,
+        hash: row.hash,
+        answer: row.answer,
+        expires_at: time(row.expires_at),
+    })
+}
+
+fn token(what: &'static str, bytes: &[u8]) -> Result<Token, StoreError> {
+    Token::new(bytes).ok_or_else(|| corrupt(what, "a token has more than 8 bytes"))
+}
+
+/// A number of the database in a smaller type.
+pub(super) fn narrow<T: Copy + ToString, N: TryFrom<T>>(
+    what: &'static str,
+    number: T,
+) -> Result<N, StoreError> {
+    N::try_from(number)
+        .map_err(|_| corrupt(what, format!("{} is out of its range", number.to_string())))
+}
+
+fn request_to_json(request: &OperationRequest) -> Json {
+    json!({
+        "kind": request.kind,
+        "paths": request.paths,
+        "values": nodes_to_json(&request.values),
+        "arguments": request.arguments,
+        "attributes": request.attributes,
+        "format": request.format,
+    })
+}
+
+fn request_from_json(json: &Json) -> Result<OperationRequest, String> {
+    Ok(OperationRequest {
+        kind: field(json, "kind")?,
+        paths: field(json, "paths")?,
+        values: nodes_from_json(json.get("values"))?,
+        arguments: field(json, "arguments")?,
+        attributes: field(json, "attributes")?,
+        format: field(json, "format")?,
+    })
+}
+
+fn result_to_json(result: &OperationResult) -> Json {
+    json!({
+        "code": result.code,
+        "nodes": nodes_to_json(&result.nodes),
+        "links": result.links,
+        "location": result.location,
+    })
+}
+
+fn result_from_json(json: &Json) -> Result<OperationResult, String> {
+    Ok(OperationResult {
+        code: field(json, "code")?,
+        nodes: nodes_from_json(json.get("nodes"))?,
+        links: field(json, "links")?,
+        location: field(json, "location")?,
+    })
+}
+
+fn nodes_to_json(nodes: &[Node]) -> Vec<Json> {
+    nodes.iter().map(node_to_json).collect()
+}
+
+fn nodes_from_json(json: Option<&Json>) -> Result<Vec<Node>, String> {
+    json.and_then(Json::as_array)
+        .ok_or("a list of values is missing")?
+        .iter()
+        .map(node_from_json)
+        .collect()
+}
+
+/// A field of an object; a missing one is null, so that a field that is optional may be left out.
+fn field<T: DeserializeOwned>(json: &Json, name: &str) -> Result<T, String> {
+    let value = json.get(name).cloned().unwrap_or(Json::Null);
+    T::deserialize(value).map_err(|error| format!("`{name}`: {error}"))
+}
