@@ -9,9 +9,9 @@
 //! | [`config`] | settings and every limit |
 //! | [`coap`] | the CoAP message layer, without I/O |
 //! | [`lwm2m`] | what the bytes mean: formats, models, operations, without I/O |
-//! | `net` | sockets |
-//! | `registry` | who is out there: supervises the actors |
-//! | `endpoint` | one device: a pure session inside an actor |
+//! | [`net`] | sockets |
+//! | [`registry`] | who is out there: supervises the actors |
+//! | [`endpoint`] | one device: a pure session inside an actor |
 //! | [`store`] | the database: one writer, many readers |
 //! | `live` | fan-out of what was committed |
 //! | `web` | pages, REST, the live socket |
@@ -19,8 +19,8 @@
 //! | `app`, `cli` | put it together |
 //!
 //! # One way up
-//! A datagram comes in at `net`, becomes a request, a response or a notification in [`coap`], is
-//! led to its device's actor by `registry`, and becomes changes in `endpoint::session`. These
+//! A datagram comes in at [`net`], becomes a request, a response or a notification in [`coap`], is
+//! led to its device's actor by [`registry`], and becomes changes in [`endpoint::session`]. These
 //! share a transaction with others in [`store`]; **only when that is on disk** the device gets its
 //! acknowledgement and the page its live message.
 //!
@@ -33,5 +33,8 @@
 pub mod coap;
 pub mod config;
 pub mod domain;
+pub mod endpoint;
 pub mod lwm2m;
+pub mod net;
+pub mod registry;
 pub mod store;

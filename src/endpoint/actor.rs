@@ -1,0 +1,511 @@
+//! The mailbox of one device.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use super::messages::{Cancel, Deliver, Forget, Operate};
+use super::metrics::Metrics;
+use super::session::{Action, CommitStep, Env, Input, Refusal, Session, Step, Stored, Ticket};
+use super::settings::SessionSettings;
+use super::wire::{Routes, Wire};
+use crate::domain::{EndpointId, EndpointName, Now, Operation, OperationId, StoredAnswer};
+use crate::lwm2m::Models;
+use crate::registry::OperateError;
+use crate::store::{Change, FleetLoader, FleetWriter, ObservationTemplate, StoreError};
+
+/// What all endpoint actors of an arbiter share.
+pub struct Links {
+    /// The network.
+    pub wire: Rc<dyn Wire>,
+    /// The store's writer.
+    pub writer: Arc<dyn FleetWriter>,
+    /// Where an actor that starts anew gets its state.
+    pub loader: Arc<dyn FleetLoader>,
+    /// Object models.
+    pub models: Arc<Models>,
+    /// What is observed on registration; replaced as a whole when it changes.
+    pub templates: RefCell<Arc<Vec<ObservationTemplate>>>,
+    /// Limits and times.
+    pub settings: SessionSettings,
+    /// Messages an actor's mailbox holds.
+    pub mailbox: usize,
+    /// Counted.
+    pub metrics: Metrics,
+}
+
+/// How an actor begins.
+#[derive(Debug)]
+pub enum Start {
+    /// The device was never seen before.
+    New,
+    /// Its state is here already (a start of the server).
+    Stored(Box<Stored>),
+    /// Its state is read from the store first.
+    Load,
+}
+
+/// The actor of one device.
+pub struct EndpointActor {
+    id: EndpointId,
+    name: EndpointName,
+    links: Rc<Links>,
+    routes: Box<dyn Routes>,
+    start: Option<Start>,
+    session: Option<Session>,
+    waiters: Waiters,
+    /// Commits that are not through yet.
+    commits: usize,
+    timer: Option<(Instant, SpawnHandle)>,
+    /// Dropped with the actor, which tells whoever waits for its end.
+    forgotten: Option<oneshot::Sender<()>>,
+}
+
+#[derive(Default)]
+struct Waiters {
+    next: u64,
+    accepted: HashMap<Ticket, Waiter>,
+    finished: HashMap<OperationId, Vec<oneshot::Sender<Operation>>>,
+}
+
+struct Waiter {
+    accepted: oneshot::Sender<Result<Operation, OperateError>>,
+    finished: Option<oneshot::Sender<Operation>>,
+}
+
+impl EndpointActor {
+    /// An actor that is not running yet.
+    pub fn new(
+        id: EndpointId,
+        name: EndpointName,
+        links: Rc<Links>,
+        routes: Box<dyn Routes>,
+        start: Start,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            links,
+            routes,
+            start: Some(start),
+            session: None,
+            waiters: Waiters::default(),
+            commits: 0,
+            timer: None,
+            forgotten: None,
+        }
+    }
+
+    fn with_session(
+        &mut self,
+        ctx: &mut Context<Self>,
+        input: impl FnOnce(&mut Session, &Env<'_>) -> Vec<Step>,
+    ) {
+        let links = Rc::clone(&self.links);
+        let templates = Arc::clone(&links.templates.borrow());
+        let env = Env {
+            now: Now::system(),
+            settings: &links.settings,
+            models: &links.models,
+            templates: &templates,
+            ids: links.writer.ids(),
+            random,
+        };
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        let steps = input(session, &env);
+        self.carry_out(steps, ctx);
+    }
+
+    fn feed(&mut self, input: Input, ctx: &mut Context<Self>) {
+        let begun = Instant::now();
+        self.with_session(ctx, |session, env| session.handle(env, input));
+        self.settle(ctx);
+        self.links.metrics.handled(begun.elapsed());
+    }
+
+    fn carry_out(&mut self, steps: Vec<Step>, ctx: &mut Context<Self>) {
+        for step in steps {
+            match step {
+                Step::Do(action) => self.act(action, ctx),
+                Step::Commit(step) => self.commit(*step, ctx),
+            }
+        }
+    }
+
+    fn commit(&mut self, step: CommitStep, ctx: &mut Context<Self>) {
+        let CommitStep {
+            mut commit,
+            then,
+            otherwise,
+        } = step;
+        for action in &then {
+            if let Action::Respond(key, response) = action
+                && key.confirmable
+            {
+                commit
+                    .changes
+                    .push(Change::RememberAnswer(Box::new(StoredAnswer {
+                        peer: key.peer,
+                        message_id: key.message_id,
+                        hash: key.hash,
+                        answer: self.links.wire.encode_response(key, response),
+                        expires_at: crate::domain::Timestamp::system()
+                            .plus(self.links.settings.exchange_lifetime),
+                    })));
+            }
+        }
+        if commit.is_empty() {
+            for action in then {
+                self.act(action, ctx);
+            }
+            return;
+        }
+        self.commits += 1;
+        let written = self.links.writer.commit(commit).into_actor(self);
+        ctx.spawn(
+            written.map(move |result, actor, ctx| actor.committed(result, then, otherwise, ctx)),
+        );
+    }
+
+    fn committed(
+        &mut self,
+        result: Result<(), StoreError>,
+        then: Vec<Action>,
+        otherwise: Vec<Action>,
+        ctx: &mut Context<Self>,
+    ) {
+        self.commits -= 1;
+        match result {
+            Ok(()) => {
+                for action in then {
+                    self.act(action, ctx);
+                }
+                self.settle(ctx);
+            }
+            Err(error) => {
+                tracing::error!(endpoint.name = %self.name, "Cannot store what {} did: {error}", self.name);
+                for action in otherwise {
+                    self.act(action, ctx);
+                }
+                self.waiters.fail(&error);
+                // What is in memory is not what is on disk: the next message starts an actor anew.
+                self.abandon();
+                self.settle(ctx);
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action, ctx: &mut Context<Self>) {
+        let wire = &self.links.wire;
+        match action {
+            Action::Respond(key, response) => wire.respond(&key, response),
+            Action::Drop(key) => wire.drop_request(&key),
+            Action::Acknowledge(key) => wire.acknowledge(&key),
+            Action::Reject(key) => wire.reject(&key),
+            Action::Ignore(key) => wire.ignore(&key),
+            Action::CancelExchange(exchange) => {
+                wire.cancel(exchange);
+                self.routes.exchange_ended(exchange);
+            }
+            Action::ExtendMessageIds(exchange, ids) => wire.extend_message_ids(exchange, ids),
+            Action::Watch(token) => self.routes.watch(token),
+            Action::Unwatch(token) => self.routes.unwatch(token),
+            Action::Registered(location, peer) => self.routes.registered(&location, peer),
+            Action::Unregistered => self.routes.unregistered(),
+            Action::Transmit {
+                attempt,
+                peer,
+                request,
+            } => {
+                let wanted = self
+                    .session
+                    .as_ref()
+                    .is_some_and(|session| session.wants(attempt));
+                if wanted {
+                    let sent = wire.request(peer, *request);
+                    self.sent(attempt, sent, ctx);
+                }
+            }
+            Action::Await {
+                attempt,
+                peer,
+                token,
+                timeout,
+            } => {
+                let sent = wire.await_response(peer, token, timeout);
+                self.sent(attempt, sent, ctx);
+            }
+            Action::Accepted(ticket, operation) => self.waiters.accepted(ticket, *operation),
+            Action::Refused(ticket, refusal) => self.waiters.refused(ticket, refusal),
+            Action::Finished(operation) => self.waiters.finished(&operation),
+            Action::Pump => self.with_session(ctx, |session, env| session.handle(env, Input::Pump)),
+        }
+    }
+
+    fn sent(
+        &mut self,
+        attempt: u64,
+        sent: Result<crate::coap::ExchangeId, crate::coap::RequestError>,
+        ctx: &mut Context<Self>,
+    ) {
+        match sent {
+            Ok(exchange) => {
+                self.routes.exchange(exchange);
+                if let Some(session) = &mut self.session {
+                    session.transmitted(attempt, exchange);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(endpoint.name = %self.name, "Cannot send to {}: {error}", self.name);
+                self.with_session(ctx, |session, env| session.not_sent(env, attempt));
+            }
+        }
+    }
+
+    /// After each change of the session: its timer, what others see of it, and whether it is still
+    /// needed.
+    fn settle(&mut self, ctx: &mut Context<Self>) {
+        let now = Now::system();
+        let Some(session) = &self.session else {
+            // Commits under way still answer their devices.
+            if self.commits == 0 {
+                ctx.stop();
+            }
+            return;
+        };
+        self.routes.awake(session.awake_until(&self.links.settings));
+        match session.next_deadline(now) {
+            Some(deadline)
+                if self
+                    .timer
+                    .as_ref()
+                    .is_none_or(|(armed, _)| deadline < *armed || *armed <= now.instant) =>
+            {
+                if let Some((_, handle)) = self.timer.take() {
+                    ctx.cancel_future(handle);
+                }
+                let wait = deadline.saturating_duration_since(now.instant) + TIMER_SLACK;
+                let handle = ctx.run_later(wait, |actor, ctx| {
+                    actor.timer = None;
+                    actor.feed(Input::Tick, ctx);
+                });
+                self.timer = Some((deadline, handle));
+            }
+            _ => {}
+        }
+        if !session.is_needed() && self.commits == 0 && self.waiters.accepted.is_empty() {
+            self.abandon();
+            ctx.stop();
+        }
+    }
+
+    /// Lets go of the session. What leads to it stays, so that the next message for the device
+    /// starts an actor anew.
+    fn abandon(&mut self) {
+        if let Some(session) = self.session.take()
+            && let Some(exchange) = session.exchange()
+        {
+            self.links.wire.cancel(exchange);
+            self.routes.exchange_ended(exchange);
+        }
+    }
+
+    fn begin(&mut self, stored: Stored, ctx: &mut Context<Self>) {
+        let links = Rc::clone(&self.links);
+        let templates = Arc::clone(&links.templates.borrow());
+        let env = Env {
+            now: Now::system(),
+            settings: &links.settings,
+            models: &links.models,
+            templates: &templates,
+            ids: links.writer.ids(),
+            random,
+        };
+        let (session, steps) = Session::restore(&env, self.id, self.name.clone(), stored);
+        self.session = Some(session);
+        self.carry_out(steps, ctx);
+    }
+}
+
+impl Actor for EndpointActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(self.links.mailbox);
+        self.links.metrics.actors.inc();
+        match self.start.take() {
+            Some(Start::Stored(stored)) => {
+                self.begin(*stored, ctx);
+                self.settle(ctx);
+            }
+            Some(Start::Load) => {
+                let loader = Arc::clone(&self.links.loader);
+                let id = self.id;
+                let load = async move { loader.load_endpoint(id).await };
+                // Nothing is taken from the mailbox before the state is here.
+                ctx.wait(load.into_actor(self).map(|loaded, actor, ctx| match loaded {
+                    Ok((registration, observations, operations)) => {
+                        actor.begin(Stored { registration, observations, operations }, ctx);
+                    }
+                    Err(error) => {
+                        tracing::error!(endpoint.name = %actor.name, "Cannot load {}: {error}", actor.name);
+                        ctx.stop();
+                    }
+                }));
+            }
+            Some(Start::New) | None => self.begin(Stored::default(), ctx),
+        }
+    }
+}
+
+impl Drop for EndpointActor {
+    fn drop(&mut self) {
+        // Also after a panic, where `stopped` is not called.
+        self.links.metrics.actors.dec();
+        self.routes.ended();
+    }
+}
+
+impl Handler<Deliver> for EndpointActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Deliver, ctx: &mut Self::Context) {
+        self.links.metrics.taken();
+        if self.session.is_some() {
+            self.feed(message.input, ctx);
+            message.guard.taken();
+        }
+    }
+}
+
+impl Handler<Operate> for EndpointActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Operate, ctx: &mut Self::Context) {
+        self.links.metrics.taken();
+        if self.session.is_none() {
+            let _ = message.accepted.send(Err(OperateError::Busy));
+            return;
+        }
+        let ticket = self.waiters.add(message.accepted, message.finished);
+        self.feed(
+            Input::Operate {
+                operation: Box::new(message.operation),
+                ticket,
+            },
+            ctx,
+        );
+    }
+}
+
+impl Handler<Cancel> for EndpointActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Cancel, ctx: &mut Self::Context) {
+        self.links.metrics.taken();
+        if self.session.is_none() {
+            let _ = message.answer.send(Err(OperateError::Busy));
+            return;
+        }
+        let ticket = self.waiters.add(message.answer, None);
+        self.feed(
+            Input::Cancel {
+                id: message.id,
+                ticket,
+            },
+            ctx,
+        );
+    }
+}
+
+impl Handler<Forget> for EndpointActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Forget, ctx: &mut Self::Context) {
+        self.links.metrics.taken();
+        self.forgotten = Some(message.done);
+        for token in self.session.iter().flat_map(Session::tokens) {
+            self.routes.unwatch(token);
+        }
+        self.routes.unregistered();
+        self.abandon();
+        self.settle(ctx);
+    }
+}
+
+impl Waiters {
+    fn add(
+        &mut self,
+        accepted: oneshot::Sender<Result<Operation, OperateError>>,
+        finished: Option<oneshot::Sender<Operation>>,
+    ) -> Ticket {
+        self.next = self.next.wrapping_add(1);
+        let ticket = Ticket(self.next);
+        self.accepted.insert(ticket, Waiter { accepted, finished });
+        ticket
+    }
+
+    fn accepted(&mut self, ticket: Ticket, operation: Operation) {
+        let Some(waiter) = self.accepted.remove(&ticket) else {
+            return;
+        };
+        if let Some(finished) = waiter.finished {
+            self.finished.retain(|_, waiting| {
+                waiting.retain(|sender| !sender.is_closed());
+                !waiting.is_empty()
+            });
+            self.finished
+                .entry(operation.id)
+                .or_default()
+                .push(finished);
+        }
+        // Whoever asked may have gone meanwhile; the operation stands.
+        let _ = waiter.accepted.send(Ok(operation));
+    }
+
+    fn refused(&mut self, ticket: Ticket, refusal: Refusal) {
+        let Some(waiter) = self.accepted.remove(&ticket) else {
+            return;
+        };
+        let error = match refusal {
+            Refusal::TooMany { limit } => OperateError::TooMany { limit },
+            Refusal::NotQueued(operation) => OperateError::NotQueued(operation),
+            Refusal::NotWaiting(id) => OperateError::UnknownOperation(id),
+        };
+        let _ = waiter.accepted.send(Err(error));
+    }
+
+    fn finished(&mut self, operation: &Operation) {
+        for waiting in self.finished.remove(&operation.id).unwrap_or_default() {
+            let _ = waiting.send(operation.clone());
+        }
+    }
+
+    fn fail(&mut self, error: &StoreError) {
+        for (_, waiter) in self.accepted.drain() {
+            let _ = waiter
+                .accepted
+                .send(Err(OperateError::Store(error.clone())));
+        }
+    }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "a system without randomness cannot make tokens that nobody guesses"
+)]
+fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the operating system has random bytes");
+    bytes
+}
+
+/// Timers fire a little after their deadline, so that it has passed when they are looked at.
+const TIMER_SLACK: Duration = Duration::from_millis(2);

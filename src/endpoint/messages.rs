@@ -1,0 +1,110 @@
+//! What the registry sends to an endpoint's actor.
+
+use std::sync::mpsc;
+
+use actix::Message;
+use tokio::sync::oneshot;
+
+use super::session::Input;
+use crate::coap::{NotificationKey, RequestKey};
+use crate::domain::{NewOperation, Operation, OperationId};
+use crate::registry::OperateError;
+
+/// Something arrived for the device.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Deliver {
+    /// What.
+    pub input: Input,
+    /// Lets the device try again when this message is lost.
+    pub guard: Guard,
+}
+
+impl Deliver {
+    /// A message whose loss is told to `lost`.
+    pub fn new(input: Input, lost: &mpsc::Sender<Lost>) -> Self {
+        let arrival = match &input {
+            Input::Register { key, .. }
+            | Input::Update { key, .. }
+            | Input::Deregister { key, .. }
+            | Input::Send { key, .. } => Some(Lost::Request(key.clone())),
+            Input::Notification { key, .. }
+            | Input::Response {
+                acknowledge: Some(key),
+                ..
+            } => Some(Lost::Notification(*key)),
+            _ => None,
+        };
+        Self {
+            input,
+            guard: Guard {
+                arrival,
+                lost: lost.clone(),
+            },
+        }
+    }
+}
+
+/// An arrival that nobody took care of. The message layer forgets it, so that the device's copy
+/// counts as new.
+#[derive(Clone, Debug)]
+pub enum Lost {
+    /// See [`Wire::drop_request`](super::Wire::drop_request).
+    Request(RequestKey),
+    /// See [`Wire::ignore`](super::Wire::ignore).
+    Notification(NotificationKey),
+}
+
+/// As long as it lives, nobody has taken care of what arrived. Dropped with its message (a full
+/// mailbox, an actor that stops or panics), it says so.
+#[derive(Debug)]
+pub struct Guard {
+    arrival: Option<Lost>,
+    lost: mpsc::Sender<Lost>,
+}
+
+impl Guard {
+    /// The session has taken it.
+    pub fn taken(mut self) {
+        self.arrival = None;
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(arrival) = self.arrival.take() {
+            // Without a registry there is no message layer either.
+            let _ = self.lost.send(arrival);
+        }
+    }
+}
+
+/// Somebody wants something done.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Operate {
+    /// What.
+    pub operation: NewOperation,
+    /// Told when it is stored, or why it was not taken.
+    pub accepted: oneshot::Sender<Result<Operation, OperateError>>,
+    /// Told its final status, if somebody waits for that.
+    pub finished: Option<oneshot::Sender<Operation>>,
+}
+
+/// Somebody takes an operation back.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Cancel {
+    /// Which.
+    pub id: OperationId,
+    /// Told how it ended.
+    pub answer: oneshot::Sender<Result<Operation, OperateError>>,
+}
+
+/// The device is forgotten: the actor ends as soon as its commits are through.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Forget {
+    /// Dropped with the actor.
+    pub done: oneshot::Sender<()>,
+}

@@ -1,0 +1,312 @@
+//! One attempt after the other: which request goes next, and how it goes out. What its end means
+//! is in [`outcome`](super::outcome).
+//!
+//! An attempt is committed with its token and its message ids before it is sent; at most one is
+//! outstanding.
+
+use super::{Action, CommitStep, Env, Fetch, InFlight, Job, MessageIds, Session, Step};
+use crate::coap::{ExchangeId, OutgoingRequest, Request, number};
+use crate::domain::{
+    Observation, ObservationState, Operation, OperationKind, OperationRequest, OperationStatus,
+    Token,
+};
+use crate::lwm2m::manage;
+use crate::store::{Change, Commit};
+
+impl Session {
+    /// Sends the next request if the device listens and nothing is outstanding.
+    pub(super) fn pump(&mut self, env: &Env<'_>, steps: &mut Vec<Step>) {
+        while self.in_flight.is_none() && self.is_reachable(env) {
+            if let Some(fetch) = self.fetches.pop_front() {
+                self.start_fetch(env, fetch, steps);
+            } else if let Some(operation) = self.next_operation() {
+                self.start_operation(env, operation, steps);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn next_operation(&mut self) -> Option<Operation> {
+        let at = self
+            .queue
+            .iter()
+            .position(|operation| !self.held.contains(&operation.id))?;
+        self.queue.remove(at)
+    }
+
+    fn is_reachable(&self, env: &Env<'_>) -> bool {
+        let Some(registration) = &self.registration else {
+            return false;
+        };
+        if self.silent {
+            return false;
+        }
+        !registration.queue_mode
+            || self
+                .awake_until(env.settings)
+                .is_some_and(|until| env.now.instant < until)
+    }
+
+    fn start_operation(&mut self, env: &Env<'_>, mut operation: Operation, steps: &mut Vec<Step>) {
+        let Some(registration) = &self.registration else {
+            self.queue.push_front(operation);
+            return;
+        };
+        let mut commit = Commit::default();
+        let mut then = Vec::new();
+        let kind = operation.request.kind;
+        let observed = self.observations.iter().position(|observation| {
+            observation.composite == is_composite(kind)
+                && observation.paths == operation.request.paths
+        });
+        let encoded = manage::build(&operation.request, &Self::device(registration, env.models))
+            .map_err(|error| error.to_string())
+            .and_then(|request| {
+                self.token_for(env, kind, observed, &request)
+                    .map(|token| (request, token))
+            });
+        let (request, token) = match encoded {
+            Ok(encoded) => encoded,
+            Err(error) => {
+                let operation = self.conclude(
+                    env,
+                    operation,
+                    OperationStatus::Failed,
+                    Some(error),
+                    &mut commit,
+                );
+                let then = vec![Action::Finished(Box::new(operation))];
+                steps.push(Step::Commit(Box::new(CommitStep {
+                    commit,
+                    then,
+                    otherwise: Vec::new(),
+                })));
+                return;
+            }
+        };
+        if starts_observation(kind) && observed.is_none() {
+            let observation = Observation {
+                id: env.ids.observation(),
+                endpoint_id: self.endpoint_id,
+                token,
+                paths: operation.request.paths.clone(),
+                composite: is_composite(kind),
+                format: request.options.accept(),
+                state: ObservationState::Requested,
+                last_sequence: None,
+                last_message_id: None,
+                last_hash: None,
+                notified_at: None,
+                staged: None,
+                created_at: env.now.wall,
+            };
+            commit
+                .changes
+                .push(Change::SaveObservation(Box::new(observation.clone())));
+            self.observations.push(observation);
+            then.push(Action::Watch(token));
+        }
+        operation.status = OperationStatus::Sending;
+        operation.attempts = operation.attempts.saturating_add(1);
+        operation.last_attempt_at = Some(env.now.wall);
+        operation.token = Some(token);
+        commit
+            .publish
+            .push(self.live_operation(&operation, env.now.wall));
+        commit
+            .changes
+            .push(Change::SaveOperation(Box::new(operation.clone())));
+        let outgoing = self.outgoing(env, request, token, &mut commit);
+        self.send(
+            outgoing,
+            Job::Operation(Box::new(operation)),
+            commit,
+            then,
+            steps,
+        );
+    }
+
+    /// An observation keeps its token for every request about it (RFC 7641 section 3.6); all other
+    /// requests get one of their own.
+    fn token_for(
+        &self,
+        env: &Env<'_>,
+        kind: OperationKind,
+        observed: Option<usize>,
+        request: &Request,
+    ) -> Result<Token, String> {
+        let existing = observed
+            .and_then(|at| self.observations.get(at))
+            .map(|observation| observation.token);
+        if request.options.observe().is_none() {
+            return Ok(env.token());
+        }
+        if !starts_observation(kind) {
+            return existing.ok_or_else(|| "this is not observed".to_owned());
+        }
+        let limit = env.settings.max_observations;
+        if existing.is_none() && self.observations.len() >= limit {
+            return Err(format!(
+                "{limit} observations are the limit for one device (operations.max_observations)"
+            ));
+        }
+        Ok(existing.unwrap_or_else(|| env.token()))
+    }
+
+    fn start_fetch(&mut self, env: &Env<'_>, fetch: Fetch, steps: &mut Vec<Step>) {
+        let Some(registration) = &self.registration else {
+            return;
+        };
+        let Some(observation) = self
+            .observations
+            .iter()
+            .find(|observation| observation.token == fetch.token)
+        else {
+            return;
+        };
+        let kind = if observation.composite {
+            OperationKind::ReadComposite
+        } else {
+            OperationKind::Read
+        };
+        let read = OperationRequest {
+            kind,
+            paths: observation.paths.clone(),
+            values: Vec::new(),
+            arguments: None,
+            attributes: Vec::new(),
+            format: None,
+        };
+        let device = Self::device(registration, env.models);
+        let mut request = match manage::build(&read, &device) {
+            Ok(request) => request,
+            Err(error) => {
+                tracing::warn!(endpoint.name = %self.name, "Cannot fetch the rest of a notification of {}: {error}", self.name);
+                return;
+            }
+        };
+        if let Some(format) = observation.format {
+            request.options.set_uint(number::ACCEPT, u32::from(format));
+        }
+        let mut commit = Commit::default();
+        let mut outgoing = self.outgoing(env, request, env.token(), &mut commit);
+        outgoing.start_block2 = fetch
+            .first
+            .as_ref()
+            .map(|(block, body)| (1, body.clone(), block.etag.clone()));
+        self.send(outgoing, Job::Fetch(fetch), commit, Vec::new(), steps);
+    }
+
+    fn outgoing(
+        &mut self,
+        env: &Env<'_>,
+        request: Request,
+        token: Token,
+        commit: &mut Commit,
+    ) -> OutgoingRequest {
+        if self.message_ids.end.wrapping_sub(self.message_ids.next) < LOW_ON_MESSAGE_IDS {
+            self.reserve_message_ids(env.settings.message_id_step, commit);
+        }
+        let lease = self.message_ids;
+        // Until the exchange gives back what it did not use, all of it counts as used.
+        self.message_ids.next = lease.end;
+        OutgoingRequest {
+            request,
+            token,
+            confirmable: true,
+            message_ids: Some(lease),
+            response_timeout: env.settings.response_timeout,
+            no_send_after: self.awake_until(env.settings),
+            start_block2: None,
+        }
+    }
+
+    fn reserve_message_ids(&mut self, step: u16, commit: &mut Commit) {
+        self.message_ids.end = self
+            .message_ids
+            .end
+            .wrapping_add(step.max(LOW_ON_MESSAGE_IDS));
+        if let Some(registration) = &mut self.registration {
+            registration.message_id_mark = self.message_ids.end;
+        }
+        commit.changes.push(Change::ReserveMessageIds {
+            endpoint_id: self.endpoint_id,
+            mark: self.message_ids.end,
+        });
+    }
+
+    fn send(
+        &mut self,
+        outgoing: OutgoingRequest,
+        job: Job,
+        commit: Commit,
+        mut then: Vec<Action>,
+        steps: &mut Vec<Step>,
+    ) {
+        let Some(registration) = &self.registration else {
+            return;
+        };
+        self.attempts = self.attempts.wrapping_add(1);
+        let attempt = self.attempts;
+        let peer = registration.peer;
+        self.in_flight = Some(InFlight {
+            attempt,
+            exchange: None,
+            job,
+        });
+        then.push(Action::Transmit {
+            attempt,
+            peer,
+            request: Box::new(outgoing),
+        });
+        steps.push(Step::Commit(Box::new(CommitStep {
+            commit,
+            then,
+            otherwise: Vec::new(),
+        })));
+    }
+
+    /// A blockwise exchange has used up its message ids.
+    pub(super) fn message_ids_exhausted(
+        &mut self,
+        env: &Env<'_>,
+        exchange: ExchangeId,
+        steps: &mut Vec<Step>,
+    ) {
+        if self.exchange() != Some(exchange) {
+            return;
+        }
+        let mut commit = Commit::default();
+        let next = self.message_ids.end;
+        self.reserve_message_ids(env.settings.message_id_step, &mut commit);
+        let more = MessageIds {
+            next,
+            end: self.message_ids.end,
+        };
+        self.message_ids.next = more.end;
+        steps.push(Step::Commit(Box::new(CommitStep {
+            commit,
+            then: vec![Action::ExtendMessageIds(exchange, more)],
+            otherwise: Vec::new(),
+        })));
+    }
+}
+
+fn is_composite(kind: OperationKind) -> bool {
+    matches!(
+        kind,
+        OperationKind::ObserveComposite | OperationKind::CancelObserveComposite
+    )
+}
+
+pub(super) fn starts_observation(kind: OperationKind) -> bool {
+    matches!(
+        kind,
+        OperationKind::Observe | OperationKind::ObserveComposite
+    )
+}
+
+/// A request takes one message id and each further block one more; with fewer left than this, more
+/// are reserved in the commit of the attempt.
+const LOW_ON_MESSAGE_IDS: u16 = 8;

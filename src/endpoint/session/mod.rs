@@ -1,0 +1,591 @@
+//! The state of one device and what everything that happens to it means. Pure: time, randomness
+//! and row ids come in, changes and actions go out.
+//!
+//! A session changes its own state at once and says in [`Step::Commit`] what must be on disk before
+//! the actions behind it may be carried out. When a commit fails the session is thrown away and
+//! made anew from the store, so the two never differ.
+
+mod attempt;
+mod notify;
+mod operate;
+mod outcome;
+mod register;
+mod templates;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::coap::{
+    ExchangeFailure, ExchangeId, FirstBlock, MessageIds, NotificationKey, OutgoingRequest,
+    RequestKey, Response,
+};
+use crate::domain::{
+    EndpointId, EndpointName, LiveEvent, LiveKind, NewOperation, Node, Now, Observation, Operation,
+    OperationId, OperationStatus, Path, Peer, Registration, RegistrationId, Timestamp, Token,
+    Value,
+};
+use crate::lwm2m::register::{RegisterRequest, UpdateRequest};
+use crate::lwm2m::{Device, Models};
+use crate::store::{Change, Commit, Ids, ObservationTemplate};
+
+use super::settings::SessionSettings;
+
+/// What a session is given with each input.
+pub struct Env<'a> {
+    /// The present.
+    pub now: Now,
+    /// Limits and times.
+    pub settings: &'a SessionSettings,
+    /// Object models.
+    pub models: &'a Models,
+    /// What is observed on registration.
+    pub templates: &'a [ObservationTemplate],
+    /// Row ids.
+    pub ids: &'a Ids,
+    /// 16 random bytes.
+    pub random: fn() -> [u8; 16],
+}
+
+impl Env<'_> {
+    fn token(&self) -> Token {
+        let [a, b, c, d, e, f, g, h, ..] = (self.random)();
+        Token::from([a, b, c, d, e, f, g, h])
+    }
+}
+
+/// Names who waits for an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket(pub u64);
+
+/// What happens to a session.
+#[derive(Debug)]
+pub enum Input {
+    /// The device registers, for the first time or again.
+    Register {
+        /// What to answer.
+        key: RequestKey,
+        /// What it announced.
+        request: Box<RegisterRequest>,
+    },
+    /// The device updates its registration; the location is this session's.
+    Update {
+        /// What to answer.
+        key: RequestKey,
+        /// The location that the device used.
+        location: RegistrationId,
+        /// What changed.
+        update: Box<UpdateRequest>,
+    },
+    /// The device leaves.
+    Deregister {
+        /// What to answer.
+        key: RequestKey,
+        /// The location that the device used.
+        location: RegistrationId,
+    },
+    /// The device sends values of its own accord (LwM2M Send).
+    Send {
+        /// What to answer.
+        key: RequestKey,
+        /// The values.
+        nodes: Vec<Node>,
+    },
+    /// A notification with a token that was this device's when it arrived.
+    Notification {
+        /// What to acknowledge.
+        key: NotificationKey,
+        /// What it says.
+        response: Response,
+        /// Present when only the first block came.
+        more: Option<FirstBlock>,
+    },
+    /// The answer to a request of ours.
+    Response {
+        /// Which request.
+        exchange: ExchangeId,
+        /// The answer.
+        response: Response,
+        /// What to acknowledge, when the answer came as a message of its own.
+        acknowledge: Option<NotificationKey>,
+        /// Message ids that were not used.
+        message_ids: Option<MessageIds>,
+    },
+    /// No answer to a request of ours.
+    Failed {
+        /// Which request.
+        exchange: ExchangeId,
+        /// Why.
+        failure: ExchangeFailure,
+        /// Message ids that were not used.
+        message_ids: Option<MessageIds>,
+    },
+    /// A blockwise exchange needs more message ids.
+    MessageIdsExhausted {
+        /// Which request.
+        exchange: ExchangeId,
+    },
+    /// Somebody wants something done.
+    Operate {
+        /// What.
+        operation: Box<NewOperation>,
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// Somebody takes an operation back.
+    Cancel {
+        /// Which.
+        id: OperationId,
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// The commit in front of the next request is through: see whether one can go.
+    Pump,
+    /// A deadline may have passed.
+    Tick,
+}
+
+/// One thing to do for a session, in order.
+#[derive(Debug)]
+pub enum Step {
+    /// Do it now.
+    Do(Action),
+    /// Write, then do.
+    Commit(Box<CommitStep>),
+}
+
+/// Changes and what waits for them.
+#[derive(Debug, Default)]
+pub struct CommitStep {
+    /// What is written and told.
+    pub commit: Commit,
+    /// Once it is on disk.
+    pub then: Vec<Action>,
+    /// If it could not be written; afterwards the session starts anew from the store.
+    pub otherwise: Vec<Action>,
+}
+
+/// What the actor does for its session.
+#[derive(Debug)]
+pub enum Action {
+    /// Answers a device's request; the answer is remembered in the same commit, so that a copy of
+    /// the request gets it again.
+    Respond(RequestKey, Response),
+    /// Stays silent: the device will send its request again.
+    Drop(RequestKey),
+    /// Acknowledges a notification or a separate response.
+    Acknowledge(NotificationKey),
+    /// Answers a notification with a Reset, which ends the observation on the device.
+    Reject(NotificationKey),
+    /// Stays silent: the device will send its notification again.
+    Ignore(NotificationKey),
+    /// Sends a request, unless the attempt was given up meanwhile.
+    Transmit {
+        /// Which attempt of the session.
+        attempt: u64,
+        /// To whom.
+        peer: Peer,
+        /// What.
+        request: Box<OutgoingRequest>,
+    },
+    /// Waits for the answer to a request of the time before a restart.
+    Await {
+        /// Which attempt of the session.
+        attempt: u64,
+        /// From whom.
+        peer: Peer,
+        /// With this token.
+        token: Token,
+        /// For so long.
+        timeout: Duration,
+    },
+    /// Forgets an exchange.
+    CancelExchange(ExchangeId),
+    /// Gives an exchange more message ids.
+    ExtendMessageIds(ExchangeId, MessageIds),
+    /// Notifications with this token are for this session.
+    Watch(Token),
+    /// They no longer are.
+    Unwatch(Token),
+    /// The device is registered here.
+    Registered(RegistrationId, Peer),
+    /// It no longer is; the actor ends unless something is left to do.
+    Unregistered,
+    /// The operation is stored.
+    Accepted(Ticket, Box<Operation>),
+    /// The operation was not taken.
+    Refused(Ticket, Refusal),
+    /// The operation reached its final status.
+    Finished(Box<Operation>),
+    /// Feed [`Input::Pump`].
+    Pump,
+}
+
+/// Why a session does not take an operation or does not take it back.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Refusal {
+    /// Too many wait.
+    TooMany {
+        /// The limit in force.
+        limit: usize,
+    },
+    /// It is on its way.
+    NotQueued(Box<Operation>),
+    /// It is not one of those that wait.
+    NotWaiting(OperationId),
+}
+
+/// The one exchange that may be outstanding with the device (NSTART = 1, RFC 7252 section 4.7).
+#[derive(Debug)]
+struct InFlight {
+    attempt: u64,
+    exchange: Option<ExchangeId>,
+    job: Job,
+}
+
+#[derive(Debug)]
+enum Job {
+    Operation(Box<Operation>),
+    /// The rest of a blockwise notification.
+    Fetch(Fetch),
+}
+
+/// A notification whose first block is stored and whose rest must be fetched.
+#[derive(Clone, Debug, PartialEq)]
+struct Fetch {
+    token: Token,
+    /// What came; none after a restart or when the body changed meanwhile: then all is read anew.
+    first: Option<(FirstBlock, Vec<u8>)>,
+    stale: bool,
+}
+
+/// What is stored of a device, as a session begins with it.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// The registration in force.
+    pub registration: Option<Registration>,
+    /// Its observations.
+    pub observations: Vec<Observation>,
+    /// Operations that are QUEUED or SENDING, oldest first.
+    pub operations: Vec<Operation>,
+}
+
+/// One device.
+#[derive(Debug)]
+pub struct Session {
+    endpoint_id: EndpointId,
+    name: EndpointName,
+    registration: Option<Box<Registration>>,
+    /// When the lifetime ends, on the clock that never jumps.
+    expires: Option<Instant>,
+    observations: Vec<Observation>,
+    /// QUEUED operations, in the order in which they were asked for.
+    queue: VecDeque<Operation>,
+    /// Those of them whose last attempt was acknowledged and then not answered: they let the others
+    /// pass until the device registers or updates again.
+    held: Vec<OperationId>,
+    fetches: VecDeque<Fetch>,
+    in_flight: Option<InFlight>,
+    attempts: u64,
+    /// True after an attempt went unanswered, until the device is heard of again.
+    silent: bool,
+    last_uplink: Option<Instant>,
+    seen_written: Option<Instant>,
+    /// The next message id, and the first one that is not reserved on disk.
+    message_ids: MessageIds,
+}
+
+impl Session {
+    /// A session of what is stored.
+    ///
+    /// An operation that was SENDING when the server stopped is awaited once more: its answer may
+    /// still come, with the token that is stored.
+    pub fn restore(
+        env: &Env<'_>,
+        endpoint_id: EndpointId,
+        name: EndpointName,
+        stored: Stored,
+    ) -> (Self, Vec<Step>) {
+        let mark = stored
+            .registration
+            .as_ref()
+            .map_or(0, |registration| registration.message_id_mark);
+        let mut session = Self {
+            endpoint_id,
+            name,
+            expires: None,
+            registration: None,
+            observations: stored.observations,
+            queue: VecDeque::new(),
+            held: Vec::new(),
+            fetches: VecDeque::new(),
+            in_flight: None,
+            attempts: 0,
+            silent: false,
+            last_uplink: None,
+            seen_written: None,
+            message_ids: MessageIds {
+                next: mark,
+                end: mark,
+            },
+        };
+        let mut steps = Vec::new();
+        for operation in stored.operations {
+            if operation.status == OperationStatus::Sending && session.in_flight.is_none() {
+                session.resume(env, stored.registration.as_ref(), operation, &mut steps);
+            } else {
+                session.queue.push_back(operation);
+            }
+        }
+        if let Some(registration) = stored.registration {
+            let left = registration.expires_at.since(env.now.wall);
+            session.expires = Some(env.now.instant + left);
+            steps.push(Step::Do(Action::Registered(
+                registration.id.clone(),
+                registration.peer,
+            )));
+            session.registration = Some(Box::new(registration));
+        }
+        for observation in &session.observations {
+            steps.push(Step::Do(Action::Watch(observation.token)));
+            if observation.staged.is_some() {
+                session.fetches.push_back(Fetch {
+                    token: observation.token,
+                    first: None,
+                    stale: false,
+                });
+            }
+        }
+        // A device in queue mode sleeps until it is heard of; the others may be asked at once.
+        if !session.is_queue_mode() {
+            steps.push(Step::Do(Action::Pump));
+        }
+        (session, steps)
+    }
+
+    /// What this input means.
+    pub fn handle(&mut self, env: &Env<'_>, input: Input) -> Vec<Step> {
+        let mut steps = Vec::new();
+        match input {
+            Input::Register { key, request } => self.register(env, key, *request, &mut steps),
+            Input::Update {
+                key,
+                location,
+                update,
+            } => self.update(env, key, &location, *update, &mut steps),
+            Input::Deregister { key, location } => self.deregister(env, key, &location, &mut steps),
+            Input::Send { key, nodes } => self.receive(env, key, nodes, &mut steps),
+            Input::Notification {
+                key,
+                response,
+                more,
+            } => self.notification(env, key, response, more, &mut steps),
+            Input::Response {
+                exchange,
+                response,
+                acknowledge,
+                message_ids,
+            } => {
+                self.response(
+                    env,
+                    exchange,
+                    &response,
+                    acknowledge,
+                    message_ids,
+                    &mut steps,
+                );
+            }
+            Input::Failed {
+                exchange,
+                failure,
+                message_ids,
+            } => {
+                self.failed(env, exchange, failure, message_ids, &mut steps);
+            }
+            Input::MessageIdsExhausted { exchange } => {
+                self.message_ids_exhausted(env, exchange, &mut steps)
+            }
+            Input::Operate { operation, ticket } => {
+                self.operate(env, *operation, ticket, &mut steps)
+            }
+            Input::Cancel { id, ticket } => self.cancel(env, id, ticket, &mut steps),
+            Input::Pump => self.pump(env, &mut steps),
+            Input::Tick => self.tick(env, &mut steps),
+        }
+        steps
+    }
+
+    /// When [`Input::Tick`] is wanted next.
+    pub fn next_deadline(&self, now: Now) -> Option<Instant> {
+        let expiries = self
+            .queue
+            .iter()
+            .filter_map(|operation| operation.expires_at);
+        let operation = expiries.min().map(|at| now.instant + at.since(now.wall));
+        [self.expires, operation].into_iter().flatten().min()
+    }
+
+    /// True while the device is registered or something is on its way.
+    pub fn is_needed(&self) -> bool {
+        self.registration.is_some() || self.in_flight.is_some()
+    }
+
+    /// Until when the device listens; nothing when it always does or when it sleeps already.
+    pub fn awake_until(&self, settings: &SessionSettings) -> Option<Instant> {
+        if !self.is_queue_mode() {
+            return None;
+        }
+        if self.silent {
+            None
+        } else {
+            self.last_uplink.map(|at| at + settings.awake)
+        }
+    }
+
+    /// True for a device that sleeps between its messages.
+    pub fn is_queue_mode(&self) -> bool {
+        self.registration
+            .as_ref()
+            .is_some_and(|registration| registration.queue_mode)
+    }
+
+    /// The exchange of this attempt is known; false when the attempt was given up meanwhile.
+    pub fn transmitted(&mut self, attempt: u64, exchange: ExchangeId) -> bool {
+        match &mut self.in_flight {
+            Some(in_flight) if in_flight.attempt == attempt => {
+                in_flight.exchange = Some(exchange);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// True while this attempt may still be sent.
+    pub fn wants(&self, attempt: u64) -> bool {
+        self.in_flight
+            .as_ref()
+            .is_some_and(|in_flight| in_flight.attempt == attempt)
+    }
+
+    /// The exchange that is outstanding.
+    pub fn exchange(&self) -> Option<ExchangeId> {
+        self.in_flight
+            .as_ref()
+            .and_then(|in_flight| in_flight.exchange)
+    }
+
+    /// Tokens whose notifications are for this session.
+    pub fn tokens(&self) -> impl Iterator<Item = Token> {
+        self.observations
+            .iter()
+            .map(|observation| observation.token)
+    }
+
+    fn device<'a>(registration: &'a Registration, models: &'a Models) -> Device<'a> {
+        Device {
+            version: registration.lwm2m_version,
+            root: &registration.root,
+            formats: &registration.formats,
+            models,
+        }
+    }
+
+    /// The device was heard of.
+    fn heard(&mut self, env: &Env<'_>) {
+        self.last_uplink = Some(env.now.instant);
+        self.silent = false;
+    }
+
+    /// Adds "last seen" to a commit when it is due.
+    fn note_seen(&mut self, env: &Env<'_>, commit: &mut Commit) {
+        let due = self.seen_written.is_none_or(|at| {
+            env.now.instant.saturating_duration_since(at) >= env.settings.last_seen_interval
+        });
+        if due {
+            self.seen_written = Some(env.now.instant);
+            commit.changes.push(Change::Seen {
+                endpoint_id: self.endpoint_id,
+                at: env.now.wall,
+            });
+        }
+    }
+
+    fn live(&self, kind: LiveKind, time: Timestamp, body: serde_json::Value) -> LiveEvent {
+        LiveEvent {
+            endpoint: self.name.clone(),
+            kind,
+            time,
+            body,
+        }
+    }
+
+    fn live_resources(&self, nodes: &[Node], at: Timestamp) -> impl Iterator<Item = LiveEvent> {
+        nodes.iter().map(move |node| {
+            self.live(
+                LiveKind::Resource,
+                node.time.unwrap_or(at),
+                json!({
+                    "path": node.path.to_string(),
+                    "type": node.value.value_type().name(),
+                    "value": node.value.to_json(),
+                }),
+            )
+        })
+    }
+
+    fn live_operation(&self, operation: &Operation, at: Timestamp) -> LiveEvent {
+        let paths: Vec<String> = operation
+            .request
+            .paths
+            .iter()
+            .map(Path::to_string)
+            .collect();
+        self.live(
+            LiveKind::Operation,
+            at,
+            json!({
+                "id": operation.id.0,
+                "operation": operation.request.kind.name(),
+                "path": paths.first(),
+                "paths": paths,
+                "status": operation.status.name(),
+                "attempts": operation.attempts,
+                "code": operation.result.as_ref().map(|result| result.code.clone()),
+                "error": operation.error,
+            }),
+        )
+    }
+
+    /// A registration event, as the first flownexus keeps them: object 10240, resource 0
+    /// registered, 1 unregistered, 2 updated.
+    fn registration_event(&self, env: &Env<'_>, resource: u16) -> Change {
+        let seconds = env.now.wall.as_millis().div_euclid(1000);
+        Change::Resources {
+            endpoint_id: self.endpoint_id,
+            nodes: vec![Node {
+                path: Path::resource(REGISTRATION_EVENTS, 0, resource),
+                value: Value::Time(seconds),
+                time: Some(env.now.wall),
+            }],
+            at: env.now.wall,
+            stale: false,
+        }
+    }
+
+    fn tick(&mut self, env: &Env<'_>, steps: &mut Vec<Step>) {
+        if self.expires.is_some_and(|at| at <= env.now.instant) {
+            self.expire(env, steps);
+        }
+        self.expire_operations(env, steps);
+    }
+}
+
+/// The pseudo object whose resources are registration events.
+const REGISTRATION_EVENTS: u16 = 10_240;
+/// Resources of [`REGISTRATION_EVENTS`].
+const REGISTERED: u16 = 0;
+const UNREGISTERED: u16 = 1;
+const UPDATED: u16 = 2;

@@ -1,0 +1,300 @@
+//! What devices tell: notifications (RFC 7641) and Send (OMA-TS-LightweightM2M Core 6.4.6).
+
+use serde_json::json;
+
+use super::register::{MAX_WARNINGS, may_speak_for, unavailable};
+use super::{Action, CommitStep, Env, Fetch, Session, Step};
+use crate::coap::observe::is_newer;
+use crate::coap::{Code, FirstBlock, NotificationKey, RequestKey, Response};
+use crate::domain::{LiveKind, Node, Observation, ObservationState, Warning};
+use crate::lwm2m::codec::anchor_times;
+use crate::lwm2m::register::sent;
+use crate::lwm2m::report;
+use crate::store::{Change, Commit};
+
+impl Session {
+    /// A notification arrived. It is acknowledged once its values are on disk.
+    pub(super) fn notification(
+        &mut self,
+        env: &Env<'_>,
+        key: NotificationKey,
+        response: Response,
+        more: Option<FirstBlock>,
+        steps: &mut Vec<Step>,
+    ) {
+        let Some(registration) = &mut self.registration else {
+            steps.push(Step::Do(Action::Reject(key)));
+            return;
+        };
+        let Some(at) = self
+            .observations
+            .iter()
+            .position(|observation| observation.token == key.token)
+        else {
+            steps.push(Step::Do(Action::Reject(key)));
+            return;
+        };
+        if !may_speak_for(registration, key.peer) {
+            // Somebody at another address knows the token; without credentials that proves nothing.
+            steps.push(Step::Do(Action::Ignore(key)));
+            return;
+        }
+        let Some(observation) = self.observations.get_mut(at) else {
+            return;
+        };
+        if is_copy(env, observation, &key) {
+            steps.push(Step::Do(Action::Acknowledge(key)));
+            return;
+        }
+
+        let mut commit = Commit::default();
+        let mut then = Vec::new();
+        if registration.peer != key.peer {
+            registration.peer = key.peer;
+            commit.changes.push(Change::Moved {
+                endpoint_id: self.endpoint_id,
+                peer: key.peer,
+            });
+            then.push(Action::Registered(registration.id.clone(), key.peer));
+        }
+        let newer = newer(env, observation, &response);
+        observation.last_message_id = Some(key.message_id);
+        observation.last_hash = Some(key.hash);
+        observation.state = ObservationState::Active;
+        if newer {
+            observation.last_sequence = response.options.observe();
+            observation.notified_at = Some(env.now.wall);
+        }
+        let observation = observation.clone();
+        self.heard(env);
+
+        if !response.code.is_success() {
+            // The device ends the observation, for example because the instance is gone.
+            let why = format!("the device answered {}", response.code);
+            self.observation_lost(env, &observation, &why, &mut commit);
+            self.drop_observation(Some(observation.token), &mut commit, &mut then);
+        } else if let Some(block) = more {
+            let mut observation = observation;
+            observation.staged = Some(response.payload.clone());
+            self.fetches
+                .retain(|fetch| fetch.token != observation.token);
+            self.fetches.push_back(Fetch {
+                token: observation.token,
+                first: Some((block, response.payload)),
+                stale: !newer,
+            });
+            commit
+                .changes
+                .push(Change::SaveObservation(Box::new(observation.clone())));
+            if let Some(stored) = self.observations.get_mut(at) {
+                *stored = observation;
+            }
+        } else {
+            commit
+                .changes
+                .push(Change::SaveObservation(Box::new(observation.clone())));
+            self.take_values(env, &observation, &response, !newer, &mut commit);
+        }
+        self.note_seen(env, &mut commit);
+        then.push(Action::Acknowledge(key));
+        then.push(Action::Pump);
+        steps.push(Step::Commit(Box::new(CommitStep {
+            commit,
+            then,
+            otherwise: vec![Action::Ignore(key)],
+        })));
+    }
+
+    /// Decodes the whole body of a notification and writes what is in it.
+    pub(super) fn take_values(
+        &mut self,
+        env: &Env<'_>,
+        observation: &Observation,
+        response: &Response,
+        stale: bool,
+        commit: &mut Commit,
+    ) {
+        let Some(registration) = &self.registration else {
+            return;
+        };
+        let device = Self::device(registration, env.models);
+        match report::notification(&observation.paths, observation.composite, &device, response) {
+            Ok(nodes) if nodes.is_empty() => {}
+            Ok(mut nodes) => {
+                anchor_times(&mut nodes, env.now.wall);
+                self.warn_about_types(env, &nodes, commit);
+                commit
+                    .publish
+                    .extend(self.live_resources(&nodes, env.now.wall));
+                if is_event(observation) {
+                    self.event(env, observation, nodes, commit);
+                } else {
+                    commit.changes.push(Change::Resources {
+                        endpoint_id: self.endpoint_id,
+                        nodes,
+                        at: env.now.wall,
+                        stale,
+                    });
+                }
+            }
+            Err(error) => self.warn("bad_notification", error.to_string(), commit),
+        }
+    }
+
+    /// Values that do not fit their model are kept as they came; the device's page says so.
+    pub(super) fn warn_about_types(&mut self, env: &Env<'_>, nodes: &[Node], commit: &mut Commit) {
+        let wanted = |node: &Node| {
+            let model = env
+                .models
+                .resource(node.path.object_id()?, node.path.resource_id()?)?;
+            model
+                .value_type
+                .filter(|wanted| *wanted != node.value.value_type())
+        };
+        let misfit = nodes.iter().find_map(|node| Some((node, wanted(node)?)));
+        if let Some((node, wanted)) = misfit {
+            let (path, came) = (node.path, node.value.value_type());
+            self.warn(
+                "wrong_type",
+                format!("{path} came as {came}, its model says {wanted}"),
+                commit,
+            );
+        }
+    }
+
+    fn event(
+        &self,
+        env: &Env<'_>,
+        observation: &Observation,
+        nodes: Vec<Node>,
+        commit: &mut Commit,
+    ) {
+        let object = observation.paths.first().and_then(|path| path.object_id());
+        let event_type = object.map_or_else(|| "/".to_owned(), |object| object.to_string());
+        let id = env.ids.event();
+        let values: Vec<_> = nodes.iter().map(Node::to_json).collect();
+        commit.publish.push(self.live(
+            LiveKind::Event,
+            env.now.wall,
+            json!({ "id": id.0, "type": event_type, "resources": values }),
+        ));
+        commit.changes.push(Change::Event {
+            id,
+            endpoint_id: self.endpoint_id,
+            event_type,
+            nodes,
+            at: env.now.wall,
+        });
+    }
+
+    /// Remembers something that a device does wrong, once.
+    fn warn(&mut self, code: &str, message: String, commit: &mut Commit) {
+        tracing::debug!(endpoint.name = %self.name, "{} {code}: {message}", self.name);
+        let Some(registration) = &mut self.registration else {
+            return;
+        };
+        let known = registration
+            .warnings
+            .iter()
+            .any(|warning| warning.code == code && warning.message == message);
+        if known || registration.warnings.len() >= MAX_WARNINGS {
+            return;
+        }
+        registration.warnings.push(Warning {
+            code: code.to_owned(),
+            message,
+        });
+        commit
+            .changes
+            .push(Change::UpdateRegistration(registration.clone()));
+    }
+
+    /// Values that a device sends of its own accord.
+    pub(super) fn receive(
+        &mut self,
+        env: &Env<'_>,
+        key: RequestKey,
+        mut nodes: Vec<Node>,
+        steps: &mut Vec<Step>,
+    ) {
+        let known = self
+            .registration
+            .as_ref()
+            .is_some_and(|registration| may_speak_for(registration, key.peer));
+        if !known {
+            let refusal = Response::refusal(Code::BAD_REQUEST, "not registered from this address");
+            steps.push(Step::Do(Action::Respond(key, refusal)));
+            return;
+        }
+        self.heard(env);
+        let mut commit = Commit::default();
+        let strange: Vec<String> = self
+            .registration
+            .iter()
+            .flat_map(|registration| {
+                nodes
+                    .iter()
+                    .filter(|node| !registration.announces(&node.path))
+            })
+            .map(|node| node.path.truncated(2).to_string())
+            .collect();
+        if let Some(path) = strange.first() {
+            self.warn(
+                "send_not_announced",
+                format!("Send carries {path}, which was not announced"),
+                &mut commit,
+            );
+        }
+        anchor_times(&mut nodes, env.now.wall);
+        self.warn_about_types(env, &nodes, &mut commit);
+        commit
+            .publish
+            .extend(self.live_resources(&nodes, env.now.wall));
+        commit.changes.push(Change::Resources {
+            endpoint_id: self.endpoint_id,
+            nodes,
+            at: env.now.wall,
+            stale: false,
+        });
+        self.note_seen(env, &mut commit);
+        steps.push(Step::Commit(Box::new(CommitStep {
+            commit,
+            then: vec![Action::Respond(key.clone(), sent()), Action::Pump],
+            otherwise: vec![Action::Respond(key, unavailable())],
+        })));
+    }
+}
+
+/// A copy of a notification that was stored before a restart: the message layer has forgotten it,
+/// the observation has not (docs/adr/0004).
+fn is_copy(env: &Env<'_>, observation: &Observation, key: &NotificationKey) -> bool {
+    observation.last_message_id == Some(key.message_id)
+        && observation.last_hash == Some(key.hash)
+        && observation
+            .notified_at
+            .is_some_and(|at| env.now.wall.since(at) < env.settings.exchange_lifetime)
+}
+
+fn newer(env: &Env<'_>, observation: &Observation, response: &Response) -> bool {
+    match (
+        observation.last_sequence,
+        observation.notified_at,
+        response.options.observe(),
+    ) {
+        (Some(before), Some(at), Some(sequence)) => {
+            let now = env.now.instant;
+            // Restored from the store, the time before may lie before this machine's start.
+            let Some(then) = now.checked_sub(env.now.wall.since(at)) else {
+                return true;
+            };
+            is_newer((before, then), (sequence, now))
+        }
+        _ => true,
+    }
+}
+
+/// A composite notification becomes an event, and so does the notification of a whole object,
+/// which is what devices of LwM2M 1.0 are asked for in its place.
+fn is_event(observation: &Observation) -> bool {
+    observation.composite || matches!(observation.paths.as_slice(), [path] if path.depth() == 1)
+}

@@ -1,0 +1,160 @@
+//! Operations that wait: taking them, taking them back, giving them up.
+
+use super::{Action, CommitStep, Env, Refusal, Session, Step, Ticket};
+use crate::domain::{
+    EndpointId, EndpointName, NewOperation, Operation, OperationId, OperationStatus,
+};
+use crate::store::{Change, Commit};
+
+impl Session {
+    /// Stores an operation and lets it wait for its turn.
+    pub(super) fn operate(
+        &mut self,
+        env: &Env<'_>,
+        new: NewOperation,
+        ticket: Ticket,
+        steps: &mut Vec<Step>,
+    ) {
+        let limit = env.settings.max_operations;
+        if self.queue.len() >= limit {
+            steps.push(Step::Do(Action::Refused(
+                ticket,
+                Refusal::TooMany { limit },
+            )));
+            return;
+        }
+        let operation = accept(env, self.endpoint_id, &self.name, new);
+        let mut commit = Commit::default();
+        commit
+            .publish
+            .push(self.live_operation(&operation, env.now.wall));
+        commit
+            .changes
+            .push(Change::SaveOperation(Box::new(operation.clone())));
+        self.queue.push_back(operation.clone());
+        steps.push(Step::Commit(Box::new(CommitStep {
+            commit,
+            then: vec![Action::Accepted(ticket, Box::new(operation)), Action::Pump],
+            otherwise: Vec::new(),
+        })));
+    }
+
+    /// Takes an operation back that still waits.
+    pub(super) fn cancel(
+        &mut self,
+        env: &Env<'_>,
+        id: OperationId,
+        ticket: Ticket,
+        steps: &mut Vec<Step>,
+    ) {
+        if let Some(at) = self.queue.iter().position(|operation| operation.id == id) {
+            let Some(operation) = self.queue.remove(at) else {
+                return;
+            };
+            let mut commit = Commit::default();
+            let operation = self.conclude(
+                env,
+                operation,
+                OperationStatus::Cancelled,
+                None,
+                &mut commit,
+            );
+            steps.push(Step::Commit(Box::new(CommitStep {
+                commit,
+                then: vec![
+                    Action::Accepted(ticket, Box::new(operation.clone())),
+                    Action::Finished(Box::new(operation)),
+                ],
+                otherwise: Vec::new(),
+            })));
+            return;
+        }
+        let refusal = match &self.in_flight {
+            Some(in_flight) => match &in_flight.job {
+                super::Job::Operation(operation) if operation.id == id => {
+                    Refusal::NotQueued(operation.clone())
+                }
+                _ => Refusal::NotWaiting(id),
+            },
+            None => Refusal::NotWaiting(id),
+        };
+        steps.push(Step::Do(Action::Refused(ticket, refusal)));
+    }
+
+    /// Gives up what waited too long.
+    pub(super) fn expire_operations(&mut self, env: &Env<'_>, steps: &mut Vec<Step>) {
+        let due = |operation: &Operation| operation.expires_at.is_some_and(|at| at <= env.now.wall);
+        if !self.queue.iter().any(due) {
+            return;
+        }
+        let (expired, waiting): (Vec<_>, Vec<_>) = self.queue.drain(..).partition(due);
+        self.queue = waiting.into();
+        let mut commit = Commit::default();
+        let mut then = Vec::new();
+        for operation in expired {
+            let error = "its time ran out before the device could be reached".to_owned();
+            let operation = self.conclude(
+                env,
+                operation,
+                OperationStatus::Expired,
+                Some(error),
+                &mut commit,
+            );
+            then.push(Action::Finished(Box::new(operation)));
+        }
+        steps.push(Step::Commit(Box::new(CommitStep {
+            commit,
+            then,
+            otherwise: Vec::new(),
+        })));
+    }
+
+    /// Gives an operation its final status and writes it.
+    pub(super) fn conclude(
+        &self,
+        env: &Env<'_>,
+        mut operation: Operation,
+        status: OperationStatus,
+        error: Option<String>,
+        commit: &mut Commit,
+    ) -> Operation {
+        operation.status = status;
+        operation.error = error;
+        operation.finished_at = Some(env.now.wall);
+        operation.token = None;
+        commit
+            .publish
+            .push(self.live_operation(&operation, env.now.wall));
+        commit
+            .changes
+            .push(Change::SaveOperation(Box::new(operation.clone())));
+        operation
+    }
+}
+
+/// A new operation, QUEUED.
+pub(super) fn accept(
+    env: &Env<'_>,
+    endpoint_id: EndpointId,
+    endpoint: &EndpointName,
+    new: NewOperation,
+) -> Operation {
+    let lives = new.expires_in.or(env.settings.default_expiry);
+    Operation {
+        id: env.ids.operation(),
+        endpoint_id,
+        endpoint: endpoint.clone(),
+        request: new.request,
+        origin: new.origin,
+        status: OperationStatus::Queued,
+        attempts: 0,
+        max_attempts: new.max_attempts,
+        result: None,
+        error: None,
+        token: None,
+        created_at: env.now.wall,
+        last_attempt_at: None,
+        finished_at: None,
+        expires_at: lives.map(|lives| env.now.wall.plus(lives)),
+    }
+}

@@ -1,0 +1,461 @@
+//! The end of an attempt: an answer, a failure, or the end of the registration it belonged to.
+
+use super::attempt::starts_observation;
+use super::{Action, CommitStep, Env, Fetch, InFlight, Job, Session, Step};
+use crate::coap::{ExchangeFailure, ExchangeId, MessageIds, NotificationKey, Response};
+use crate::domain::{
+    LiveKind, Observation, ObservationState, Operation, OperationFailure, OperationKind,
+    OperationStatus, Registration, Token,
+};
+use crate::lwm2m::codec::anchor_times;
+use crate::lwm2m::manage;
+use crate::store::{Change, Commit};
+
+impl Session {
+    /// The device answered.
+    pub(super) fn response(
+        &mut self,
+        env: &Env<'_>,
+        exchange: ExchangeId,
+        response: &Response,
+        acknowledge: Option<NotificationKey>,
+        message_ids: Option<MessageIds>,
+        steps: &mut Vec<Step>,
+    ) {
+        let Some(in_flight) = self
+            .in_flight
+            .take_if(|in_flight| in_flight.exchange == Some(exchange))
+        else {
+            steps.extend(acknowledge.map(|key| Step::Do(Action::Acknowledge(key))));
+            return;
+        };
+        if let Some(unused) = message_ids {
+            self.message_ids = unused;
+        }
+        self.heard(env);
+        let mut commit = Commit::default();
+        let mut then: Vec<Action> = acknowledge
+            .iter()
+            .cloned()
+            .map(Action::Acknowledge)
+            .collect();
+        match in_flight.job {
+            Job::Operation(operation) => {
+                self.answered(env, *operation, response, &mut commit, &mut then)
+            }
+            Job::Fetch(fetch) => self.fetched(env, &fetch, response, &mut commit),
+        }
+        self.note_seen(env, &mut commit);
+        then.push(Action::Pump);
+        let otherwise = acknowledge.map(Action::Ignore).into_iter().collect();
+        steps.push(Step::Commit(Box::new(CommitStep {
+            commit,
+            then,
+            otherwise,
+        })));
+    }
+
+    fn answered(
+        &mut self,
+        env: &Env<'_>,
+        mut operation: Operation,
+        response: &Response,
+        commit: &mut Commit,
+        then: &mut Vec<Action>,
+    ) {
+        let Some(registration) = &self.registration else {
+            return;
+        };
+        let kind = operation.request.kind;
+        let result = manage::interpret(
+            &operation.request,
+            &Self::device(registration, env.models),
+            response,
+        );
+        let mut error = None;
+        match result {
+            Ok(mut result) => {
+                anchor_times(&mut result.nodes, env.now.wall);
+                if response.code.is_success() {
+                    self.warn_about_types(env, &result.nodes, commit);
+                    commit
+                        .publish
+                        .extend(self.live_resources(&result.nodes, env.now.wall));
+                    if !result.nodes.is_empty() {
+                        commit.changes.push(Change::Resources {
+                            endpoint_id: self.endpoint_id,
+                            nodes: result.nodes.clone(),
+                            at: env.now.wall,
+                            stale: false,
+                        });
+                    }
+                } else {
+                    error = Some(refused(response));
+                }
+                operation.result = Some(result);
+            }
+            Err(reason) => error = Some(reason.to_string()),
+        }
+        if starts_observation(kind) {
+            let accepted = response.code.is_success() && response.options.observe().is_some();
+            if !accepted && error.is_none() {
+                error = Some(
+                    "the device answered, but does not notify (its answer has no Observe option)"
+                        .to_owned(),
+                );
+            }
+            if accepted {
+                self.observation_accepted(env, &operation, response, commit);
+            } else {
+                self.drop_observation(operation.token, commit, then);
+            }
+        } else if kind == OperationKind::CancelObserve
+            || kind == OperationKind::CancelObserveComposite
+        {
+            self.drop_observation(operation.token, commit, then);
+        }
+        let status = if error.is_none() {
+            OperationStatus::Confirmed
+        } else {
+            OperationStatus::Failed
+        };
+        let operation = self.conclude(env, operation, status, error, commit);
+        then.push(Action::Finished(Box::new(operation)));
+    }
+
+    fn observation_accepted(
+        &mut self,
+        env: &Env<'_>,
+        operation: &Operation,
+        response: &Response,
+        commit: &mut Commit,
+    ) {
+        let found = self
+            .observations
+            .iter_mut()
+            .find(|observation| Some(observation.token) == operation.token);
+        if let Some(observation) = found {
+            observation.state = ObservationState::Active;
+            observation.last_sequence = response.options.observe();
+            observation.notified_at = Some(env.now.wall);
+            observation.format = response.options.content_format().or(observation.format);
+            commit
+                .changes
+                .push(Change::SaveObservation(Box::new(observation.clone())));
+        }
+    }
+
+    pub(super) fn drop_observation(
+        &mut self,
+        token: Option<Token>,
+        commit: &mut Commit,
+        then: &mut Vec<Action>,
+    ) {
+        let Some(at) = self
+            .observations
+            .iter()
+            .position(|observation| Some(observation.token) == token)
+        else {
+            return;
+        };
+        let observation = self.observations.remove(at);
+        self.fetches
+            .retain(|fetch| fetch.token != observation.token);
+        commit.changes.push(Change::RemoveObservation {
+            endpoint_id: self.endpoint_id,
+            token: observation.token,
+        });
+        then.push(Action::Unwatch(observation.token));
+    }
+
+    /// No answer came.
+    pub(super) fn failed(
+        &mut self,
+        env: &Env<'_>,
+        exchange: ExchangeId,
+        failure: ExchangeFailure,
+        message_ids: Option<MessageIds>,
+        steps: &mut Vec<Step>,
+    ) {
+        let Some(in_flight) = self
+            .in_flight
+            .take_if(|in_flight| in_flight.exchange == Some(exchange))
+        else {
+            return;
+        };
+        if let Some(unused) = message_ids {
+            self.message_ids = unused;
+        }
+        let mut commit = Commit::default();
+        let mut then = Vec::new();
+        let window_closed = matches!(failure, ExchangeFailure::WindowClosed);
+        let reason = match failure {
+            ExchangeFailure::Reset => OperationFailure::Reset,
+            ExchangeFailure::TooLarge => OperationFailure::TooLarge,
+            ExchangeFailure::Blockwise(_) => OperationFailure::Blockwise,
+            ExchangeFailure::NotAnswered => OperationFailure::NotAnswered,
+            ExchangeFailure::NotAcknowledged
+            | ExchangeFailure::WindowClosed
+            | ExchangeFailure::Cancelled => OperationFailure::NotAcknowledged,
+        };
+        // Whoever acknowledges is there; whoever does not is not asked again until heard of.
+        self.silent = reason == OperationFailure::NotAcknowledged;
+        match in_flight.job {
+            Job::Operation(mut operation) => {
+                let lost = matches!(
+                    reason,
+                    OperationFailure::NotAcknowledged | OperationFailure::NotAnswered
+                );
+                if window_closed {
+                    operation.attempts = operation.attempts.saturating_sub(1);
+                }
+                if lost && !operation.request.kind.is_repeatable() {
+                    self.fail(
+                        env,
+                        *operation,
+                        OperationFailure::OutcomeUnknown,
+                        &mut commit,
+                        &mut then,
+                    );
+                } else {
+                    self.held.push(operation.id);
+                    self.try_again(env, *operation, reason, &mut commit, &mut then);
+                }
+            }
+            Job::Fetch(fetch) => {
+                // The body changed meanwhile: read all of it, once.
+                if fetch.first.is_some() {
+                    self.fetches.push_back(Fetch {
+                        first: None,
+                        ..fetch
+                    });
+                } else {
+                    self.unstage(&fetch, &mut commit);
+                }
+            }
+        }
+        then.push(Action::Pump);
+        steps.push(Step::Commit(Box::new(CommitStep {
+            commit,
+            then,
+            otherwise: Vec::new(),
+        })));
+    }
+
+    /// An attempt that could not even be sent: it does not count.
+    pub fn not_sent(&mut self, env: &Env<'_>, attempt: u64) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let Some(in_flight) = self
+            .in_flight
+            .take_if(|in_flight| in_flight.attempt == attempt)
+        else {
+            return steps;
+        };
+        self.silent = true;
+        match in_flight.job {
+            Job::Operation(mut operation) => {
+                let mut commit = Commit::default();
+                operation.attempts = operation.attempts.saturating_sub(1);
+                self.requeue(env, *operation, &mut commit);
+                steps.push(Step::Commit(Box::new(CommitStep {
+                    commit,
+                    ..CommitStep::default()
+                })));
+            }
+            Job::Fetch(fetch) => self.fetches.push_front(fetch),
+        }
+        steps
+    }
+
+    fn try_again(
+        &mut self,
+        env: &Env<'_>,
+        operation: Operation,
+        reason: OperationFailure,
+        commit: &mut Commit,
+        then: &mut Vec<Action>,
+    ) {
+        if operation.attempts >= operation.max_attempts {
+            self.fail(env, operation, reason, commit, then);
+        } else {
+            self.requeue(env, operation, commit);
+        }
+    }
+
+    fn fail(
+        &mut self,
+        env: &Env<'_>,
+        operation: Operation,
+        reason: OperationFailure,
+        commit: &mut Commit,
+        then: &mut Vec<Action>,
+    ) {
+        if starts_observation(operation.request.kind) {
+            self.drop_observation(operation.token, commit, then);
+        }
+        let operation = self.conclude(
+            env,
+            operation,
+            OperationStatus::Failed,
+            Some(reason.to_string()),
+            commit,
+        );
+        then.push(Action::Finished(Box::new(operation)));
+    }
+
+    /// Back to the head of the queue, so that the order stays.
+    fn requeue(&mut self, env: &Env<'_>, mut operation: Operation, commit: &mut Commit) {
+        operation.status = OperationStatus::Queued;
+        commit
+            .publish
+            .push(self.live_operation(&operation, env.now.wall));
+        commit
+            .changes
+            .push(Change::SaveOperation(Box::new(operation.clone())));
+        self.queue.push_front(operation);
+    }
+
+    /// Ends the outstanding exchange because the registration ends: the operation returns to the
+    /// queue, unless it was sent and must not be done twice.
+    pub(super) fn give_up_attempt(
+        &mut self,
+        env: &Env<'_>,
+        commit: &mut Commit,
+        steps: &mut Vec<Step>,
+    ) -> Vec<Action> {
+        let mut then = Vec::new();
+        let Some(in_flight) = self.in_flight.take() else {
+            return then;
+        };
+        steps.extend(
+            in_flight
+                .exchange
+                .map(|exchange| Step::Do(Action::CancelExchange(exchange))),
+        );
+        if let Job::Operation(operation) = in_flight.job {
+            if in_flight.exchange.is_some() && !operation.request.kind.is_repeatable() {
+                self.fail(
+                    env,
+                    *operation,
+                    OperationFailure::OutcomeUnknown,
+                    commit,
+                    &mut then,
+                );
+            } else {
+                self.try_again(
+                    env,
+                    *operation,
+                    OperationFailure::Reregistered,
+                    commit,
+                    &mut then,
+                );
+            }
+        }
+        then
+    }
+
+    /// An operation that was SENDING when the server stopped.
+    pub(super) fn resume(
+        &mut self,
+        env: &Env<'_>,
+        registration: Option<&Registration>,
+        operation: Operation,
+        steps: &mut Vec<Step>,
+    ) {
+        if let (Some(registration), Some(token)) = (registration, operation.token) {
+            self.attempts = self.attempts.wrapping_add(1);
+            let attempt = self.attempts;
+            self.in_flight = Some(InFlight {
+                attempt,
+                exchange: None,
+                job: Job::Operation(Box::new(operation)),
+            });
+            steps.push(Step::Do(Action::Await {
+                attempt,
+                peer: registration.peer,
+                token,
+                timeout: env.settings.response_timeout,
+            }));
+            return;
+        }
+        let mut commit = Commit::default();
+        let mut then = Vec::new();
+        if operation.request.kind.is_repeatable() {
+            self.requeue(env, operation, &mut commit);
+        } else {
+            self.fail(
+                env,
+                operation,
+                OperationFailure::OutcomeUnknown,
+                &mut commit,
+                &mut then,
+            );
+        }
+        steps.push(Step::Commit(Box::new(CommitStep {
+            commit,
+            then,
+            otherwise: Vec::new(),
+        })));
+    }
+
+    /// The rest of a blockwise notification came, or all of it.
+    fn fetched(&mut self, env: &Env<'_>, fetch: &Fetch, response: &Response, commit: &mut Commit) {
+        if response.code.is_success() {
+            let found = self
+                .observations
+                .iter()
+                .find(|observation| observation.token == fetch.token)
+                .cloned();
+            if let Some(observation) = found {
+                self.take_values(env, &observation, response, fetch.stale, commit);
+            }
+        }
+        self.unstage(fetch, commit);
+    }
+
+    fn unstage(&mut self, fetch: &Fetch, commit: &mut Commit) {
+        let found = self
+            .observations
+            .iter_mut()
+            .find(|observation| observation.token == fetch.token);
+        if let Some(observation) = found {
+            observation.staged = None;
+            commit
+                .changes
+                .push(Change::SaveObservation(Box::new(observation.clone())));
+        }
+    }
+
+    /// Tells the page about an observation that ended on the device's side.
+    pub(super) fn observation_lost(
+        &self,
+        env: &Env<'_>,
+        observation: &Observation,
+        why: &str,
+        commit: &mut Commit,
+    ) {
+        let paths: Vec<String> = observation.paths.iter().map(ToString::to_string).collect();
+        commit.publish.push(self.live(
+            LiveKind::Event,
+            env.now.wall,
+            serde_json::json!({ "type": "observation_lost", "paths": paths, "reason": why }),
+        ));
+    }
+}
+
+/// The device's refusal in words: the code, and what it said beside it.
+fn refused(response: &Response) -> String {
+    let said: String = String::from_utf8_lossy(&response.payload)
+        .chars()
+        .take(MAX_DIAGNOSTIC_CHARS)
+        .collect();
+    let is_text = response.options.content_format().is_none() && !said.trim().is_empty();
+    if is_text {
+        format!("the device answered {}: {said}", response.code)
+    } else {
+        format!("the device answered {}", response.code)
+    }
+}
+
+/// Of a diagnostic payload so much is kept.
+const MAX_DIAGNOSTIC_CHARS: usize = 200;

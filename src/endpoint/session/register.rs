@@ -1,0 +1,312 @@
+//! Register, Update, Deregister and the end of a lifetime (OMA-TS-LightweightM2M Core 6.2).
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{
+    Action, CommitStep, Env, MessageIds, REGISTERED, Session, Step, UNREGISTERED, UPDATED,
+};
+use crate::coap::{Code, RequestKey, Response};
+use crate::domain::{LiveKind, Peer, Registration, RegistrationId};
+use crate::lwm2m::register::{
+    DEFAULT_LIFETIME, RegisterRequest, UpdateRequest, deregistered, registered, updated,
+};
+use crate::store::{Change, Commit};
+
+impl Session {
+    /// Makes or replaces the registration. Exchanges with the device end, operations stay.
+    pub(super) fn register(
+        &mut self,
+        env: &Env<'_>,
+        key: RequestKey,
+        request: RegisterRequest,
+        steps: &mut Vec<Step>,
+    ) {
+        let mut commit = Commit::default();
+        let finished = self.give_up_attempt(env, &mut commit, steps);
+        if self.message_ids.next == self.message_ids.end && self.registration.is_none() {
+            let [high, low, ..] = (env.random)();
+            let start = u16::from_be_bytes([high, low]);
+            self.message_ids = MessageIds {
+                next: start,
+                end: start,
+            };
+        }
+        for observation in self.observations.drain(..) {
+            steps.push(Step::Do(Action::Unwatch(observation.token)));
+        }
+        self.fetches.clear();
+        self.held.clear();
+
+        let lifetime = self.granted(env, request.lifetime.unwrap_or(DEFAULT_LIFETIME));
+        let mut registration = Registration {
+            id: RegistrationId::from_random((env.random)()),
+            endpoint_id: self.endpoint_id,
+            endpoint: self.name.clone(),
+            peer: key.peer,
+            lwm2m_version: request.version,
+            binding: request.binding,
+            queue_mode: request.queue_mode,
+            lifetime,
+            sms_number: request.sms_number,
+            root: request.root,
+            objects: request.objects,
+            formats: request.formats,
+            attributes: request.attributes,
+            warnings: request.warnings,
+            raw_links: request.raw_links,
+            registered_at: env.now.wall,
+            updated_at: env.now.wall,
+            expires_at: env.now.wall,
+            message_id_mark: self.message_ids.end,
+        };
+        self.extend(env, &mut registration);
+        let answer = registered(&registration.id);
+        let location = registration.id.clone();
+        let peer = registration.peer;
+
+        commit
+            .changes
+            .push(Change::Register(Box::new(registration.clone())));
+        commit.changes.push(Change::Seen {
+            endpoint_id: self.endpoint_id,
+            at: env.now.wall,
+        });
+        commit
+            .changes
+            .push(self.registration_event(env, REGISTERED));
+        commit
+            .publish
+            .push(self.live(LiveKind::Registered, env.now.wall, facts(&registration)));
+        self.registration = Some(Box::new(registration));
+        self.heard(env);
+        self.seen_written = Some(env.now.instant);
+        self.apply_templates(env, &[], &mut commit);
+
+        let mut then = vec![
+            Action::Registered(location, peer),
+            Action::Respond(key.clone(), answer),
+        ];
+        then.extend(finished);
+        then.push(Action::Pump);
+        steps.push(Step::Commit(Box::new(CommitStep {
+            commit,
+            then,
+            otherwise: vec![Action::Respond(key, unavailable())],
+        })));
+    }
+
+    /// Keeps the registration alive and takes over what changed.
+    pub(super) fn update(
+        &mut self,
+        env: &Env<'_>,
+        key: RequestKey,
+        location: &RegistrationId,
+        update: UpdateRequest,
+        steps: &mut Vec<Step>,
+    ) {
+        let Some(mut registration) = self
+            .registration
+            .take_if(|registration| registration.id == *location)
+        else {
+            steps.push(Step::Do(Action::Respond(
+                key,
+                Response::new(Code::NOT_FOUND),
+            )));
+            return;
+        };
+        if !may_speak_for(&registration, key.peer) {
+            self.registration = Some(registration);
+            steps.push(Step::Do(Action::Respond(
+                key,
+                Response::new(Code::NOT_FOUND),
+            )));
+            return;
+        }
+        let announced_before = update
+            .objects
+            .as_ref()
+            .map(|_| registration.objects.clone());
+        registration.peer = key.peer;
+        registration.updated_at = env.now.wall;
+        if let Some(lifetime) = update.lifetime {
+            registration.lifetime = self.granted(env, lifetime);
+        }
+        registration.queue_mode =
+            update.queue_mode(registration.lwm2m_version, registration.queue_mode);
+        let mut warnings = update.warnings.clone();
+        warnings.extend(update.binding_warning(registration.lwm2m_version));
+        if let Some(binding) = update.binding {
+            registration.binding = binding;
+        }
+        if let Some(number) = update.sms_number {
+            registration.sms_number = Some(number);
+        }
+        if let Some(announced) = update.objects {
+            registration.objects = announced.objects;
+            registration.raw_links = announced.raw_links;
+            registration.root = announced.root;
+            if !announced.formats.is_empty() {
+                registration.formats = announced.formats;
+            }
+        }
+        registration.attributes.extend(update.attributes);
+        for warning in warnings {
+            if !registration.warnings.contains(&warning)
+                && registration.warnings.len() < MAX_WARNINGS
+            {
+                registration.warnings.push(warning);
+            }
+        }
+        self.extend(env, &mut registration);
+        self.held.clear();
+
+        let mut commit = Commit::default();
+        commit
+            .changes
+            .push(Change::UpdateRegistration(registration.clone()));
+        commit.changes.push(Change::Seen {
+            endpoint_id: self.endpoint_id,
+            at: env.now.wall,
+        });
+        commit.changes.push(self.registration_event(env, UPDATED));
+        commit
+            .publish
+            .push(self.live(LiveKind::Updated, env.now.wall, facts(&registration)));
+        let peer = registration.peer;
+        self.registration = Some(registration);
+        self.heard(env);
+        self.seen_written = Some(env.now.instant);
+        if let Some(before) = announced_before {
+            self.apply_templates(env, &before, &mut commit);
+        }
+        steps.push(Step::Commit(Box::new(CommitStep {
+            commit,
+            then: vec![
+                Action::Registered(location.clone(), peer),
+                Action::Respond(key.clone(), updated()),
+                Action::Pump,
+            ],
+            otherwise: vec![Action::Respond(key, unavailable())],
+        })));
+    }
+
+    /// The device leaves; what waits for it stays.
+    pub(super) fn deregister(
+        &mut self,
+        env: &Env<'_>,
+        key: RequestKey,
+        location: &RegistrationId,
+        steps: &mut Vec<Step>,
+    ) {
+        let ours = self.registration.as_ref().is_some_and(|registration| {
+            registration.id == *location && may_speak_for(registration, key.peer)
+        });
+        if !ours {
+            steps.push(Step::Do(Action::Respond(
+                key,
+                Response::new(Code::NOT_FOUND),
+            )));
+            return;
+        }
+        let answer = Action::Respond(key.clone(), deregistered());
+        self.end(
+            env,
+            LiveKind::Deregistered,
+            vec![answer],
+            vec![Action::Respond(key, unavailable())],
+            steps,
+        );
+    }
+
+    /// The lifetime is over.
+    pub(super) fn expire(&mut self, env: &Env<'_>, steps: &mut Vec<Step>) {
+        self.end(env, LiveKind::Expired, Vec::new(), Vec::new(), steps);
+    }
+
+    fn end(
+        &mut self,
+        env: &Env<'_>,
+        kind: LiveKind,
+        mut then: Vec<Action>,
+        otherwise: Vec<Action>,
+        steps: &mut Vec<Step>,
+    ) {
+        let Some(registration) = self.registration.take() else {
+            return;
+        };
+        let mut commit = Commit::default();
+        then.extend(self.give_up_attempt(env, &mut commit, steps));
+        for observation in self.observations.drain(..) {
+            steps.push(Step::Do(Action::Unwatch(observation.token)));
+        }
+        self.fetches.clear();
+        self.expires = None;
+        commit.changes.push(Change::EndRegistration {
+            endpoint_id: self.endpoint_id,
+            registration_id: registration.id.clone(),
+        });
+        commit
+            .changes
+            .push(self.registration_event(env, UNREGISTERED));
+        commit.publish.push(self.live(
+            kind,
+            env.now.wall,
+            json!({ "location": registration.id.as_str() }),
+        ));
+        then.push(Action::Unregistered);
+        steps.push(Step::Commit(Box::new(CommitStep {
+            commit,
+            then,
+            otherwise,
+        })));
+    }
+
+    fn granted(&self, env: &Env<'_>, lifetime: Duration) -> Duration {
+        let (shortest, longest) = env.settings.lifetime;
+        lifetime.clamp(shortest, longest)
+    }
+
+    /// The lifetime begins anew.
+    fn extend(&mut self, env: &Env<'_>, registration: &mut Registration) {
+        registration.expires_at = env.now.wall.plus(registration.lifetime);
+        self.expires = env.now.instant.checked_add(registration.lifetime);
+    }
+}
+
+/// Without credentials a device is taken for itself on any port of the address that it registered
+/// from (NAT gives new ports, OMA int-105); from elsewhere it has to register again, which 4.04
+/// makes it do.
+pub(super) fn may_speak_for(registration: &Registration, peer: Peer) -> bool {
+    registration.peer.transport == peer.transport
+        && registration.peer.address.ip() == peer.address.ip()
+}
+
+/// The store failed: the device may try again (RFC 7252 section 5.9.3.4).
+pub(super) fn unavailable() -> Response {
+    let mut response = Response::refusal(Code::SERVICE_UNAVAILABLE, "the store is not available");
+    response
+        .options
+        .set_uint(crate::coap::number::MAX_AGE, RETRY_AFTER_S);
+    response
+}
+
+/// What the live socket tells of a registration.
+fn facts(registration: &Registration) -> serde_json::Value {
+    json!({
+        "address": registration.peer.address.to_string(),
+        "secure": registration.peer.is_secure(),
+        "lwm2m_version": registration.lwm2m_version.to_string(),
+        "binding": registration.binding,
+        "lifetime_s": registration.lifetime.as_secs(),
+        "queue_mode": registration.queue_mode,
+        "registered_at": registration.registered_at.to_string(),
+        "expires_at": registration.expires_at.to_string(),
+    })
+}
+
+/// Max-Age of 5.03.
+const RETRY_AFTER_S: u32 = 5;
+/// Warnings that are kept of one registration.
+pub(super) const MAX_WARNINGS: usize = 50;

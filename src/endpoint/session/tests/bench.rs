@@ -1,0 +1,441 @@
+//! One session on a bench: a device that is written by hand, a clock that is turned by hand, a
+//! store that says yes or no.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::super::{Action, CommitStep, Env, Input, Session, Step, Stored, Ticket};
+use crate::coap::{
+    Code, Counters, Endpoint, EndpointConfig, Event, ExchangeFailure, ExchangeId, Message,
+    MessageIds, MessageType, NotificationKey, Options, OutgoingRequest, RequestKey, Response,
+    number,
+};
+use crate::config::Settings;
+use crate::domain::{
+    EndpointId, EndpointName, NewOperation, Now, Operation, OperationKind, OperationRequest,
+    OperationStatus, Origin, Path, Peer, RegistrationId, Timestamp, Token,
+};
+use crate::endpoint::SessionSettings;
+use crate::lwm2m::Models;
+use crate::lwm2m::register::{Call, Limits, classify};
+use crate::store::{Change, Ids, ObservationTemplate};
+
+pub(super) struct Bench {
+    pub(super) now: Now,
+    pub(super) settings: SessionSettings,
+    pub(super) session: Session,
+    pub(super) templates: Vec<ObservationTemplate>,
+    /// What the session did, in order.
+    pub(super) done: Vec<Done>,
+    pub(super) peer: Peer,
+    models: Models,
+    ids: Ids,
+    layer: Endpoint,
+    next_message_id: u16,
+    exchanges: u64,
+}
+
+/// A thing that became visible outside the session.
+#[derive(Debug)]
+pub(super) enum Done {
+    Committed(Vec<Change>),
+    Acted(Action),
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        let settings = Settings::defaults();
+        let now = Now {
+            instant: Instant::now() + Duration::from_secs(1_000_000),
+            wall: Timestamp::from_millis(1_700_000_000_000).expect("a time"),
+        };
+        let mut bench = Self {
+            now,
+            settings: SessionSettings::new(&settings),
+            session: Session::restore(
+                &Env {
+                    now,
+                    settings: &SessionSettings::new(&settings),
+                    models: &Models::builtin(),
+                    templates: &[],
+                    ids: &Ids::default(),
+                    random,
+                },
+                EndpointId(7),
+                name(),
+                Stored::default(),
+            )
+            .0,
+            templates: Vec::new(),
+            done: Vec::new(),
+            peer: Peer::udp(([127, 0, 0, 1], 40_000).into()),
+            models: Models::builtin(),
+            ids: Ids::default(),
+            layer: Endpoint::new(EndpointConfig::from(&settings.coap), Counters::default(), 1),
+            next_message_id: 1,
+            exchanges: 0,
+        };
+        bench.done.clear();
+        bench
+    }
+
+    /// A session of what is stored.
+    pub(super) fn restored(stored: Stored) -> Self {
+        let mut bench = Self::new();
+        let steps = bench.with_env(|env, _| {
+            let (session, steps) = Session::restore(env, EndpointId(7), name(), stored);
+            (session, steps)
+        });
+        bench.session = steps.0;
+        bench.carry_out(steps.1, true);
+        bench
+    }
+
+    fn with_env<T>(&mut self, work: impl FnOnce(&Env<'_>, &mut Session) -> T) -> T {
+        let env = Env {
+            now: self.now,
+            settings: &self.settings,
+            models: &self.models,
+            templates: &self.templates,
+            ids: &self.ids,
+            random,
+        };
+        work(&env, &mut self.session)
+    }
+
+    pub(super) fn wait(&mut self, duration: Duration) {
+        self.now = self.now.plus(duration);
+    }
+
+    /// Feeds an input; the store does what is asked.
+    pub(super) fn feed(&mut self, input: Input) {
+        let steps = self.with_env(|env, session| session.handle(env, input));
+        self.carry_out(steps, true);
+    }
+
+    /// Feeds an input while the store fails.
+    pub(super) fn feed_and_fail(&mut self, input: Input) {
+        let steps = self.with_env(|env, session| session.handle(env, input));
+        self.carry_out(steps, false);
+    }
+
+    fn carry_out(&mut self, steps: Vec<Step>, store_works: bool) {
+        for step in steps {
+            match step {
+                Step::Do(action) => self.act(action),
+                Step::Commit(step) => {
+                    let CommitStep {
+                        commit,
+                        then,
+                        otherwise,
+                    } = *step;
+                    if store_works {
+                        self.done.push(Done::Committed(commit.changes));
+                        then.into_iter().for_each(|action| self.act(action));
+                    } else {
+                        otherwise.into_iter().for_each(|action| self.act(action));
+                    }
+                }
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        let pump = matches!(action, Action::Pump);
+        if let Action::Transmit { attempt, .. } | Action::Await { attempt, .. } = &action {
+            self.exchanges += 1;
+            let exchange = exchange(self.exchanges);
+            self.session.transmitted(*attempt, exchange);
+        }
+        self.done.push(Done::Acted(action));
+        if pump {
+            let steps = self.with_env(|env, session| session.handle(env, Input::Pump));
+            self.carry_out(steps, true);
+        }
+    }
+
+    /// A Register of this query and these links.
+    pub(super) fn register(&mut self, query: &str, links: &str) -> Input {
+        let (key, call) = self.request(Code::POST, "/rd", query, links.as_bytes());
+        let Call::Register(request) = call else {
+            panic!("{call:?} is no Register")
+        };
+        Input::Register {
+            key,
+            request: Box::new(request),
+        }
+    }
+
+    pub(super) fn update(&mut self, query: &str) -> Input {
+        let location = self.location();
+        let (key, call) = self.request(Code::POST, &format!("/rd/{location}"), query, b"");
+        let Call::Update { location, update } = call else {
+            panic!("{call:?} is no Update")
+        };
+        Input::Update {
+            key,
+            location,
+            update: Box::new(update),
+        }
+    }
+
+    pub(super) fn deregister(&mut self) -> Input {
+        let location = self.location();
+        let (key, call) = self.request(Code::DELETE, &format!("/rd/{location}"), "", b"");
+        let Call::Deregister { location } = call else {
+            panic!("{call:?} is no Deregister")
+        };
+        Input::Deregister { key, location }
+    }
+
+    fn request(
+        &mut self,
+        code: Code,
+        path: &str,
+        query: &str,
+        payload: &[u8],
+    ) -> (RequestKey, Call) {
+        let mut options = Options::new();
+        options.add_uri_path(path);
+        for part in query.split('&').filter(|part| !part.is_empty()) {
+            options.add(number::URI_QUERY, part.as_bytes());
+        }
+        let message_id = self.message_id();
+        let message = Message {
+            kind: MessageType::Confirmable,
+            code,
+            message_id,
+            token: Token::from(u64::from(message_id).to_be_bytes()),
+            options,
+            payload: payload.to_vec(),
+        };
+        self.layer
+            .handle_datagram(self.now.instant, self.peer, &message.encode());
+        let Some(Event::Request { key, request }) = self.layer.poll_event() else {
+            panic!("the request did not arrive")
+        };
+        let call = classify(&request, key.confirmable, &Limits::default()).expect("a call");
+        (key, call)
+    }
+
+    fn message_id(&mut self) -> u16 {
+        self.next_message_id += 1;
+        self.next_message_id
+    }
+
+    /// The location of the newest registration.
+    pub(super) fn location(&self) -> RegistrationId {
+        let newest = self
+            .changes()
+            .into_iter()
+            .rev()
+            .find_map(|change| match change {
+                Change::Register(registration) => Some(registration.id.clone()),
+                _ => None,
+            });
+        newest.expect("a registration")
+    }
+
+    /// A notification; the newest observation's token unless another is given.
+    pub(super) fn notification(&mut self, token: Token, sequence: u32, value: &str) -> Input {
+        let message_id = self.message_id();
+        let key = NotificationKey {
+            peer: self.peer,
+            message_id,
+            token,
+            confirmable: true,
+            hash: i64::from(message_id) * 1000,
+        };
+        let mut response = content(value);
+        response.options.add_uint(number::OBSERVE, sequence);
+        Input::Notification {
+            key,
+            response,
+            more: None,
+        }
+    }
+
+    pub(super) fn operate(&mut self, kind: OperationKind, path: &str) -> Operation {
+        let before = self.done.len();
+        self.feed(Input::Operate {
+            operation: Box::new(new_operation(kind, path)),
+            ticket: Ticket(1),
+        });
+        self.done
+            .iter()
+            .skip(before)
+            .find_map(|done| match done {
+                Done::Acted(Action::Accepted(_, operation)) => Some((**operation).clone()),
+                _ => None,
+            })
+            .expect("an accepted operation")
+    }
+
+    /// The device answers the newest request.
+    pub(super) fn answer(&mut self, response: Response) {
+        let input = Input::Response {
+            exchange: exchange(self.exchanges),
+            response,
+            acknowledge: None,
+            message_ids: Some(self.lease()),
+        };
+        self.feed(input);
+    }
+
+    /// No answer comes to the newest request.
+    pub(super) fn fail(&mut self, failure: ExchangeFailure) {
+        let input = Input::Failed {
+            exchange: exchange(self.exchanges),
+            failure,
+            message_ids: Some(self.lease()),
+        };
+        self.feed(input);
+    }
+
+    fn lease(&self) -> MessageIds {
+        let (_, request) = self.sent().pop().expect("a request");
+        let mut ids = request.message_ids.expect("a lease");
+        ids.take();
+        ids
+    }
+
+    /// Every change that was committed.
+    pub(super) fn changes(&self) -> Vec<&Change> {
+        self.done
+            .iter()
+            .filter_map(|done| match done {
+                Done::Committed(changes) => Some(changes),
+                Done::Acted(_) => None,
+            })
+            .flatten()
+            .collect()
+    }
+
+    /// Every request that was sent, oldest first.
+    pub(super) fn sent(&self) -> Vec<(Peer, OutgoingRequest)> {
+        self.actions()
+            .filter_map(|action| match action {
+                Action::Transmit { peer, request, .. } => Some((*peer, (**request).clone())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub(super) fn actions(&self) -> impl Iterator<Item = &Action> {
+        self.done.iter().filter_map(|done| match done {
+            Done::Acted(action) => Some(action),
+            Done::Committed(_) => None,
+        })
+    }
+
+    /// Every answer that a device got.
+    pub(super) fn answers(&self) -> Vec<Code> {
+        self.actions()
+            .filter_map(|action| match action {
+                Action::Respond(_, response) => Some(response.code),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The newest stored state of each operation, by kind and status.
+    pub(super) fn operations(&self) -> Vec<(OperationKind, OperationStatus)> {
+        let mut newest: Vec<&Operation> = Vec::new();
+        for change in self.changes() {
+            if let Change::SaveOperation(operation) = change {
+                newest.retain(|known| known.id != operation.id);
+                newest.push(operation);
+            }
+        }
+        newest.sort_by_key(|operation| operation.id);
+        newest
+            .into_iter()
+            .map(|operation| (operation.request.kind, operation.status))
+            .collect()
+    }
+
+    /// The newest stored state of one operation.
+    pub(super) fn stored(&self, id: crate::domain::OperationId) -> Operation {
+        let newest = self
+            .changes()
+            .into_iter()
+            .rev()
+            .find_map(|change| match change {
+                Change::SaveOperation(operation) if operation.id == id => {
+                    Some((**operation).clone())
+                }
+                _ => None,
+            });
+        newest.expect("a stored operation")
+    }
+
+    /// Registers, observes a temperature and has it accepted; the token of the observation.
+    pub(super) fn observe(&mut self) -> Token {
+        let register = self.register("ep=thing&lwm2m=1.1&lt=300", "</3303/0>,</3/0>");
+        self.feed(register);
+        self.operate(OperationKind::Observe, "/3303/0/5700");
+        let token = self.sent().pop().expect("an observe request").1.token;
+        let mut response = content("20.5");
+        response.options.add_uint(number::OBSERVE, 1);
+        self.answer(response);
+        token
+    }
+}
+
+pub(super) fn name() -> EndpointName {
+    EndpointName::new("thing").expect("a name")
+}
+
+/// 2.05 with text.
+pub(super) fn content(text: &str) -> Response {
+    let mut response = Response::new(Code::CONTENT);
+    response.options.add_uint(number::CONTENT_FORMAT, 0);
+    response.payload = text.as_bytes().to_vec();
+    response
+}
+
+pub(super) fn path(text: &str) -> Path {
+    text.parse().expect("a path")
+}
+
+pub(super) fn new_operation(kind: OperationKind, at: &str) -> NewOperation {
+    NewOperation {
+        request: OperationRequest {
+            kind,
+            paths: vec![path(at)],
+            values: Vec::new(),
+            arguments: None,
+            attributes: Vec::new(),
+            format: None,
+        },
+        origin: Origin::User("me".to_owned()),
+        expires_in: None,
+        max_attempts: 3,
+    }
+}
+
+/// Exchange ids come from the message layer; a layer of its own makes some.
+fn exchange(number: u64) -> ExchangeId {
+    let mut layer = Endpoint::new(
+        EndpointConfig::from(&Settings::defaults().coap),
+        Counters::default(),
+        1,
+    );
+    let mut last = None;
+    for count in 0..number {
+        let token = Token::from((count + 1).to_be_bytes());
+        let peer = Peer::udp(([127, 0, 0, 1], 1).into());
+        last = layer
+            .await_response(Instant::now(), peer, token, Duration::from_secs(1))
+            .ok();
+    }
+    last.expect("an exchange")
+}
+
+fn random() -> [u8; 16] {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&count.to_be_bytes());
+    bytes
+}

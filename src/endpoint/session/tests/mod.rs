@@ -1,0 +1,7 @@
+//! Sessions under virtual time: every input, every commit, every action.
+
+mod bench;
+mod notifications_are_stored_before_they_are_acknowledged;
+mod operations_wait_and_end;
+mod registrations_come_and_go;
+mod restarts_go_on;

@@ -1,0 +1,150 @@
+//! A session made of what is stored goes on where the one before stopped.
+
+use super::super::{Action, Stored};
+use super::bench::{Bench, content};
+use crate::domain::{Observation, Operation, OperationKind, OperationStatus, Registration, Value};
+use crate::store::Change;
+
+/// What the store holds after these changes.
+fn stored(bench: &Bench) -> Stored {
+    let mut stored = Stored::default();
+    let mut operations: Vec<Operation> = Vec::new();
+    let mut observations: Vec<Observation> = Vec::new();
+    for change in bench.changes() {
+        match change {
+            Change::Register(registration) | Change::UpdateRegistration(registration) => {
+                stored.registration = Some(Registration::clone(registration));
+            }
+            Change::ReserveMessageIds { mark, .. } => {
+                if let Some(registration) = &mut stored.registration {
+                    registration.message_id_mark = *mark;
+                }
+            }
+            Change::SaveOperation(operation) => {
+                operations.retain(|known| known.id != operation.id);
+                operations.push(Operation::clone(operation));
+            }
+            Change::SaveObservation(observation) => {
+                observations.retain(|known| known.token != observation.token);
+                observations.push(Observation::clone(observation));
+            }
+            _ => {}
+        }
+    }
+    operations.retain(|operation| !operation.status.is_final());
+    Stored {
+        operations,
+        observations,
+        ..stored
+    }
+}
+
+#[test]
+fn a_notification_for_a_token_of_the_time_before_is_accepted() {
+    let mut before = Bench::new();
+    let token = before.observe();
+    let mut after = Bench::restored(stored(&before));
+    assert!(
+        after
+            .actions()
+            .any(|action| matches!(action, Action::Watch(watched) if *watched == token))
+    );
+    let notification = after.notification(token, 7, "23.5");
+    after.feed(notification);
+    let value = after.changes().into_iter().find_map(|change| match change {
+        Change::Resources { nodes, .. } => Some(nodes[0].value.clone()),
+        _ => None,
+    });
+    assert_eq!(value, Some(Value::Float(23.5)));
+}
+
+#[test]
+fn a_copy_of_a_notification_of_the_time_before_is_not_stored_twice() {
+    let mut before = Bench::new();
+    let token = before.observe();
+    let notification = before.notification(token, 2, "21.5");
+    let super::super::Input::Notification { key, response, .. } = &notification else {
+        panic!("a notification")
+    };
+    let copy = super::super::Input::Notification {
+        key: *key,
+        response: response.clone(),
+        more: None,
+    };
+    before.feed(notification);
+    let mut after = Bench::restored(stored(&before));
+    after.feed(copy);
+    assert!(after.changes().is_empty());
+    assert!(
+        after
+            .actions()
+            .any(|action| matches!(action, Action::Acknowledge(_)))
+    );
+}
+
+#[test]
+fn an_answer_to_a_request_of_the_time_before_is_accepted() {
+    let mut before = Bench::new();
+    let register = before.register("ep=thing&lwm2m=1.1&lt=300", "</3/0>");
+    before.feed(register);
+    let operation = before.operate(OperationKind::Read, "/3/0/0");
+    let token = before.sent().pop().expect("a request").1.token;
+    let mut after = Bench::restored(stored(&before));
+    assert!(
+        after.actions().any(
+            |action| matches!(action, Action::Await { token: awaited, .. } if *awaited == token)
+        )
+    );
+    assert!(after.sent().is_empty());
+    let input = super::super::Input::Response {
+        exchange: after.session.exchange().expect("an exchange"),
+        response: content("Zephyr"),
+        acknowledge: None,
+        message_ids: None,
+    };
+    after.feed(input);
+    assert_eq!(
+        after.stored(operation.id).status,
+        OperationStatus::Confirmed
+    );
+}
+
+#[test]
+fn no_message_id_of_the_time_before_is_used_again() {
+    let mut before = Bench::new();
+    let register = before.register("ep=thing&lwm2m=1.1&lt=300", "</3/0>");
+    before.feed(register);
+    before.operate(OperationKind::Read, "/3/0/0");
+    let used = before
+        .sent()
+        .pop()
+        .expect("a request")
+        .1
+        .message_ids
+        .expect("a lease");
+    before.answer(content("Zephyr"));
+    let mut after = Bench::restored(stored(&before));
+    after.operate(OperationKind::Read, "/3/0/0");
+    let lease = after
+        .sent()
+        .pop()
+        .expect("a request")
+        .1
+        .message_ids
+        .expect("a lease");
+    assert_eq!(lease.next, used.end);
+}
+
+#[test]
+fn an_incomplete_notification_is_read_again() {
+    let mut before = Bench::new();
+    let token = before.observe();
+    let mut stored = stored(&before);
+    for observation in &mut stored.observations {
+        observation.staged = Some(b"first block".to_vec());
+    }
+    let after = Bench::restored(stored);
+    let (_, request) = after.sent().pop().expect("a request");
+    assert_ne!(request.token, token);
+    assert_eq!(request.start_block2, None);
+}

@@ -1,0 +1,56 @@
+//! The limits and times that a session needs, taken from the settings once.
+
+use std::time::Duration;
+
+use crate::config::Settings;
+
+/// What a session may do and for how long.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionSettings {
+    /// How long a device in queue mode listens after a message of its own.
+    pub awake: Duration,
+    /// Shortest and longest lifetime that is granted.
+    pub lifetime: (Duration, Duration),
+    /// How long a response is awaited after its acknowledgement.
+    pub response_timeout: Duration,
+    /// How long copies of a confirmable message can arrive (`EXCHANGE_LIFETIME`, RFC 7252 4.8.2).
+    pub exchange_lifetime: Duration,
+    /// How often an operation is tried.
+    pub max_attempts: u32,
+    /// Operations that may wait.
+    pub max_operations: usize,
+    /// Given up after this time when nothing else was asked for.
+    pub default_expiry: Option<Duration>,
+    /// Observations of the device.
+    pub max_observations: usize,
+    /// Message ids are reserved in steps of this many.
+    pub message_id_step: u16,
+    /// "Last seen" is written at most this often for notifications.
+    pub last_seen_interval: Duration,
+}
+
+impl SessionSettings {
+    /// Takes what a session needs out of all settings.
+    pub fn new(settings: &Settings) -> Self {
+        let seconds = Duration::from_secs;
+        let default_expiry = settings.operations.default_expiry_s;
+        Self {
+            awake: seconds(settings.queue_mode.awake_s),
+            lifetime: (
+                seconds(settings.registration.min_lifetime_s),
+                seconds(settings.registration.max_lifetime_s),
+            ),
+            response_timeout: settings.coap.response_timeout(),
+            exchange_lifetime: EXCHANGE_LIFETIME,
+            max_attempts: settings.operations.max_attempts,
+            max_operations: settings.operations.max_per_endpoint,
+            default_expiry: (default_expiry > 0).then(|| seconds(default_expiry)),
+            max_observations: settings.operations.max_observations,
+            message_id_step: settings.endpoint.message_id_step,
+            last_seen_interval: seconds(settings.endpoint.last_seen_interval_s),
+        }
+    }
+}
+
+/// RFC 7252 section 4.8.2, with its default parameters.
+const EXCHANGE_LIFETIME: Duration = Duration::from_secs(247);

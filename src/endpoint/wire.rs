@@ -1,0 +1,61 @@
+//! What an actor may do with the network and with the registry's routes. Both live on the arbiter
+//! of the actor, so these are plain calls.
+
+use std::time::Duration;
+
+use crate::coap::{
+    ExchangeId, MessageIds, NotificationKey, OutgoingRequest, RequestError, RequestKey, Response,
+};
+use crate::domain::{Peer, RegistrationId, Token};
+
+/// The message layer together with its socket. See [`crate::coap::Endpoint`] for what each call
+/// means.
+#[expect(
+    missing_docs,
+    reason = "each call is that of coap::Endpoint, with the clock taken care of"
+)]
+pub trait Wire {
+    fn request(&self, peer: Peer, request: OutgoingRequest) -> Result<ExchangeId, RequestError>;
+    fn await_response(
+        &self,
+        peer: Peer,
+        token: Token,
+        timeout: Duration,
+    ) -> Result<ExchangeId, RequestError>;
+    fn cancel(&self, exchange: ExchangeId);
+    fn extend_message_ids(&self, exchange: ExchangeId, ids: MessageIds);
+    fn encode_response(&self, key: &RequestKey, response: &Response) -> Vec<u8>;
+    fn respond(&self, key: &RequestKey, response: Response);
+    fn drop_request(&self, key: &RequestKey);
+    fn acknowledge(&self, key: &NotificationKey);
+    fn reject(&self, key: &NotificationKey);
+    fn ignore(&self, key: &NotificationKey);
+    fn restore_answer(
+        &self,
+        peer: Peer,
+        message_id: u16,
+        hash: i64,
+        datagram: Vec<u8>,
+        lives: Duration,
+    );
+}
+
+/// How the registry finds the actor that something is for. Every call is about one actor.
+pub trait Routes {
+    /// Notifications with this token are for this actor.
+    fn watch(&self, token: Token);
+    /// Notifications with this token are for nobody.
+    fn unwatch(&self, token: Token);
+    /// What becomes of this exchange is for this actor.
+    fn exchange(&self, exchange: ExchangeId);
+    /// Nothing more will come of this exchange.
+    fn exchange_ended(&self, exchange: ExchangeId);
+    /// The device is registered: its location and address.
+    fn registered(&self, location: &RegistrationId, peer: Peer);
+    /// It no longer is.
+    fn unregistered(&self);
+    /// The actor is gone, in order or by a panic.
+    fn ended(&self);
+    /// Until when a device in queue mode listens; nothing when it always does or when it sleeps.
+    fn awake(&self, until: Option<std::time::Instant>);
+}

@@ -1,0 +1,693 @@
+//! The supervisor: every message from the network and every wish from above passes here on its way
+//! to the actor of one device.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use actix::dev::SendError;
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use super::handle::OperateError;
+use super::state::State;
+use crate::coap::{Code, Event, ExchangeId, RequestKey, Response};
+use crate::config::{Settings, UnknownEndpoints};
+use crate::domain::{
+    EndpointId, EndpointName, NewOperation, Operation, OperationId, Peer, RegistrationId,
+    Timestamp, Token,
+};
+use crate::endpoint::{
+    Cancel, Deliver, EndpointActor, Forget, Input, Links, Lost, Metrics, Operate, Routes,
+    SessionSettings, Start, Stored, Wire,
+};
+use crate::lwm2m::register::{Call, Limits, Refusal, RegisterRequest, classify, discovery};
+use crate::lwm2m::{Models, report};
+use crate::store::{FleetLoader, FleetWriter, ObservationTemplate, StoredFleet};
+
+/// What the registry needs of the rest of the house.
+pub struct Surroundings {
+    /// The network.
+    pub wire: Rc<dyn Wire>,
+    /// The store's writer.
+    pub writer: Arc<dyn FleetWriter>,
+    /// Where actors that start anew get their state.
+    pub loader: Arc<dyn FleetLoader>,
+    /// Object models.
+    pub models: Arc<Models>,
+    /// What is observed on registration.
+    pub templates: Vec<ObservationTemplate>,
+    /// Everything that was in force when the server stopped.
+    pub fleet: StoredFleet,
+    /// Counted.
+    pub metrics: Metrics,
+}
+
+/// The registry's actor.
+pub struct RegistryActor {
+    tables: Rc<Tables>,
+    links: Rc<Links>,
+    limits: Limits,
+    unknown_endpoints: UnknownEndpoints,
+    max_endpoints: usize,
+    mailbox: usize,
+    fleet: Option<StoredFleet>,
+    generation: u64,
+    lost: mpsc::Sender<Lost>,
+    has_lost: mpsc::Receiver<Lost>,
+}
+
+/// Shared with every endpoint actor of this arbiter, through its [`Route`].
+struct Tables {
+    state: RefCell<State>,
+    actors: RefCell<HashMap<EndpointId, Entry>>,
+    metrics: Metrics,
+}
+
+struct Entry {
+    generation: u64,
+    name: EndpointName,
+    address: Addr<EndpointActor>,
+}
+
+/// How one endpoint's actor changes the tables.
+struct Route {
+    id: EndpointId,
+    generation: u64,
+    tables: Rc<Tables>,
+}
+
+impl RegistryActor {
+    /// A registry that is not running yet; start it on the arbiter of the socket.
+    pub fn new(settings: &Settings, around: Surroundings) -> Self {
+        let tables = Tables {
+            state: RefCell::default(),
+            actors: RefCell::default(),
+            metrics: around.metrics.clone(),
+        };
+        let (lost, has_lost) = mpsc::channel();
+        Self {
+            tables: Rc::new(tables),
+            links: Rc::new(Links {
+                wire: around.wire,
+                writer: around.writer,
+                loader: around.loader,
+                models: around.models,
+                templates: RefCell::new(Arc::new(around.templates)),
+                settings: SessionSettings::new(settings),
+                mailbox: settings.endpoint.mailbox,
+                metrics: around.metrics,
+            }),
+            limits: Limits {
+                max_objects: settings.registration.max_objects,
+                max_links_bytes: settings.coap.max_body_bytes,
+                max_attributes: settings.registration.max_attributes,
+            },
+            unknown_endpoints: settings.registration.unknown_endpoints,
+            max_endpoints: settings.registration.max_endpoints,
+            mailbox: settings.endpoint.registry_mailbox,
+            fleet: Some(around.fleet),
+            generation: 0,
+            lost,
+            has_lost,
+        }
+    }
+
+    /// Starts an actor for every device that was registered, and remembers the answers that copies
+    /// of their requests must get.
+    fn restore(&mut self, fleet: StoredFleet) {
+        let now = Timestamp::system();
+        for answer in fleet.answers {
+            let lives = answer.expires_at.since(now);
+            self.links.wire.restore_answer(
+                answer.peer,
+                answer.message_id,
+                answer.hash,
+                answer.answer,
+                lives,
+            );
+        }
+        for (id, name) in fleet.endpoints {
+            self.tables.state.borrow_mut().know(name, id);
+        }
+        let mut stored: HashMap<EndpointId, (EndpointName, Stored)> = HashMap::new();
+        for registration in fleet.registrations {
+            let name = registration.endpoint.clone();
+            let entry = stored
+                .entry(registration.endpoint_id)
+                .or_insert_with(|| (name, Stored::default()));
+            entry.1.registration = Some(registration);
+        }
+        for observation in fleet.observations {
+            if let Some((_, stored)) = stored.get_mut(&observation.endpoint_id) {
+                stored.observations.push(observation);
+            }
+        }
+        for operation in fleet.operations {
+            if let Some((_, stored)) = stored.get_mut(&operation.endpoint_id) {
+                stored.operations.push(operation);
+            }
+        }
+        for (id, (name, stored)) in stored {
+            // The routes stand before the first datagram is read, whatever the actor does first.
+            if let Some(registration) = &stored.registration {
+                let mut state = self.tables.state.borrow_mut();
+                state.registered(id, &registration.id, registration.peer);
+                for observation in &stored.observations {
+                    state.watch(id, observation.token);
+                }
+            }
+            self.start_actor(id, name, Start::Stored(Box::new(stored)));
+        }
+        self.tables.count();
+    }
+
+    fn start_actor(
+        &mut self,
+        id: EndpointId,
+        name: EndpointName,
+        start: Start,
+    ) -> Addr<EndpointActor> {
+        self.generation = self.generation.wrapping_add(1);
+        let generation = self.generation;
+        let route = Route {
+            id,
+            generation,
+            tables: Rc::clone(&self.tables),
+        };
+        let actor = EndpointActor::new(
+            id,
+            name.clone(),
+            Rc::clone(&self.links),
+            Box::new(route),
+            start,
+        );
+        let address = actor.start();
+        let entry = Entry {
+            generation,
+            name,
+            address: address.clone(),
+        };
+        self.tables.actors.borrow_mut().insert(id, entry);
+        address
+    }
+
+    /// The running actor of an endpoint; one that died or has nothing to do is started from what
+    /// is stored.
+    fn actor(
+        &mut self,
+        id: EndpointId,
+        name: Option<&EndpointName>,
+    ) -> Option<Addr<EndpointActor>> {
+        let known = self
+            .tables
+            .actors
+            .borrow()
+            .get(&id)
+            .map(|entry| (entry.name.clone(), entry.address.clone()));
+        match known {
+            Some((_, address)) if address.connected() => Some(address),
+            Some((name, _)) => {
+                tracing::warn!(endpoint.name = %name, "The actor of {name} has died and is started anew");
+                self.links.metrics.restarts.inc();
+                Some(self.start_actor(id, name, Start::Load))
+            }
+            None => name.map(|name| self.start_actor(id, name.clone(), Start::Load)),
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        id: EndpointId,
+        name: Option<&EndpointName>,
+        input: Input,
+        ctx: &mut Context<Self>,
+    ) {
+        // The end of an exchange comes once and must arrive; there is at most one for each actor.
+        let must_arrive = matches!(
+            input,
+            Input::Response { .. } | Input::Failed { .. } | Input::MessageIdsExhausted { .. }
+        );
+        let message = Deliver::new(input, &self.lost);
+        let Some(address) = self.actor(id, name) else {
+            return;
+        };
+        self.links.metrics.put();
+        match address.try_send(message) {
+            Ok(()) => {}
+            Err(SendError::Full(message)) if must_arrive => {
+                ctx.spawn(address.send(message).into_actor(self).map(|_, _, _| ()));
+            }
+            Err(SendError::Full(_) | SendError::Closed(_)) => {
+                self.links.metrics.taken();
+                self.links.metrics.refused.inc();
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event, ctx: &mut Context<Self>) {
+        match event {
+            Event::Request { key, request } => {
+                match classify(&request, key.confirmable, &self.limits) {
+                    Ok(Call::Register(register)) => self.register(key, register, ctx),
+                    Ok(Call::Update { location, update }) => {
+                        self.links.metrics.updates.inc();
+                        let input = |key, location| Input::Update {
+                            key,
+                            location,
+                            update: Box::new(update),
+                        };
+                        self.deliver_to_location(key, location, input, ctx);
+                    }
+                    Ok(Call::Deregister { location }) => {
+                        self.links.metrics.deregisters.inc();
+                        self.deliver_to_location(
+                            key,
+                            location,
+                            |key, location| Input::Deregister { key, location },
+                            ctx,
+                        );
+                    }
+                    Ok(Call::Send) => self.send(key, &request, ctx),
+                    Ok(Call::Discovery) => self.links.wire.respond(&key, discovery()),
+                    Err(refusal) => self.refuse(&key, refusal),
+                }
+            }
+            Event::Notification {
+                key,
+                response,
+                more,
+            } => {
+                let observer = self.tables.state.borrow().observer(key.token);
+                match observer {
+                    Some(id) => {
+                        self.links.metrics.notifications.inc();
+                        self.deliver(
+                            id,
+                            None,
+                            Input::Notification {
+                                key,
+                                response,
+                                more,
+                            },
+                            ctx,
+                        );
+                    }
+                    // All stored observations are in the tables since before the first datagram
+                    // was read, so this token is unknown for good.
+                    None => self.links.wire.reject(&key),
+                }
+            }
+            Event::Response {
+                exchange,
+                response,
+                acknowledge,
+                message_ids,
+            } => match self.take_exchange(exchange) {
+                Some(id) => {
+                    self.deliver(
+                        id,
+                        None,
+                        Input::Response {
+                            exchange,
+                            response,
+                            acknowledge,
+                            message_ids,
+                        },
+                        ctx,
+                    );
+                }
+                None => {
+                    if let Some(key) = acknowledge {
+                        self.links.wire.acknowledge(&key);
+                    }
+                }
+            },
+            Event::Failed {
+                exchange,
+                failure,
+                message_ids,
+            } => {
+                if let Some(id) = self.take_exchange(exchange) {
+                    self.deliver(
+                        id,
+                        None,
+                        Input::Failed {
+                            exchange,
+                            failure,
+                            message_ids,
+                        },
+                        ctx,
+                    );
+                }
+            }
+            Event::MessageIdsExhausted { exchange } => {
+                let id = self.tables.state.borrow().exchange(exchange);
+                if let Some(id) = id {
+                    self.deliver(id, None, Input::MessageIdsExhausted { exchange }, ctx);
+                }
+            }
+            // A server sends no notifications.
+            Event::NotificationAcknowledged { .. }
+            | Event::NotificationReset { .. }
+            | Event::NotificationTimedOut { .. } => {}
+        }
+    }
+
+    /// What never reached a session counts as never arrived.
+    fn let_go_of_the_lost(&self) {
+        for lost in self.has_lost.try_iter() {
+            match lost {
+                Lost::Request(key) => self.links.wire.drop_request(&key),
+                Lost::Notification(key) => self.links.wire.ignore(&key),
+            }
+        }
+    }
+
+    fn take_exchange(&self, exchange: ExchangeId) -> Option<EndpointId> {
+        let mut state = self.tables.state.borrow_mut();
+        let id = state.exchange(exchange);
+        state.end_exchange(exchange);
+        id
+    }
+
+    fn register(&mut self, key: RequestKey, request: RegisterRequest, ctx: &mut Context<Self>) {
+        self.links.metrics.registers.inc();
+        let Some(name) = request.endpoint.clone() else {
+            let reason = "an endpoint without credentials must name itself (`ep`)";
+            return self.refuse(
+                &key,
+                Refusal {
+                    code: Code::FORBIDDEN,
+                    reason: reason.to_owned(),
+                },
+            );
+        };
+        if self.unknown_endpoints == UnknownEndpoints::Deny {
+            let reason =
+                "only devices with credentials may register (registration.unknown_endpoints)";
+            return self.refuse(
+                &key,
+                Refusal {
+                    code: Code::FORBIDDEN,
+                    reason: reason.to_owned(),
+                },
+            );
+        }
+        let known = self.tables.state.borrow().id(&name);
+        let (id, address_exists) = match known {
+            Some(id) => (id, self.tables.actors.borrow().contains_key(&id)),
+            None => {
+                if self.tables.state.borrow().known() >= self.max_endpoints {
+                    let reason = "no more endpoints are taken (registration.max_endpoints)";
+                    return self.refuse(
+                        &key,
+                        Refusal {
+                            code: Code::SERVICE_UNAVAILABLE,
+                            reason: reason.to_owned(),
+                        },
+                    );
+                }
+                let id = self.links.writer.ids().endpoint();
+                self.tables.state.borrow_mut().know(name.clone(), id);
+                self.start_actor(id, name.clone(), Start::New);
+                (id, true)
+            }
+        };
+        let name = (!address_exists).then_some(&name);
+        self.deliver(
+            id,
+            name,
+            Input::Register {
+                key,
+                request: Box::new(request),
+            },
+            ctx,
+        );
+    }
+
+    fn deliver_to_location(
+        &mut self,
+        key: RequestKey,
+        location: RegistrationId,
+        input: impl FnOnce(RequestKey, RegistrationId) -> Input,
+        ctx: &mut Context<Self>,
+    ) {
+        let at = self.tables.state.borrow().at(&location);
+        match at {
+            Some(id) => self.deliver(id, None, input(key, location), ctx),
+            None => {
+                let reason = "there is no such registration; register again".to_owned();
+                self.refuse(
+                    &key,
+                    Refusal {
+                        code: Code::NOT_FOUND,
+                        reason,
+                    },
+                );
+            }
+        }
+    }
+
+    fn send(&mut self, key: RequestKey, request: &crate::coap::Request, ctx: &mut Context<Self>) {
+        self.links.metrics.sends.inc();
+        let from = self.tables.state.borrow().from(key.peer);
+        let Some(id) = from else {
+            let reason = "no device is registered from this address".to_owned();
+            return self.refuse(
+                &key,
+                Refusal {
+                    code: Code::BAD_REQUEST,
+                    reason,
+                },
+            );
+        };
+        match report::send(request, &self.links.models) {
+            Ok(nodes) => self.deliver(id, None, Input::Send { key, nodes }, ctx),
+            Err(refusal) => self.refuse(&key, refusal),
+        }
+    }
+
+    fn refuse(&self, key: &RequestKey, refusal: Refusal) {
+        self.links.metrics.refusals.inc();
+        tracing::debug!(peer = %key.peer, "Refused a request of {} with {}: {}", key.peer, refusal.code, refusal.reason);
+        self.links.wire.respond(key, Response::from(refusal));
+    }
+}
+
+impl Actor for RegistryActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(self.mailbox);
+        if let Some(fleet) = self.fleet.take() {
+            self.restore(fleet);
+        }
+        ctx.run_interval(LOST_INTERVAL, |actor, _| actor.let_go_of_the_lost());
+    }
+}
+
+impl StreamHandler<Vec<Event>> for RegistryActor {
+    fn handle(&mut self, events: Vec<Event>, ctx: &mut Self::Context) {
+        for event in events {
+            self.event(event, ctx);
+        }
+        self.let_go_of_the_lost();
+    }
+
+    fn finished(&mut self, ctx: &mut Self::Context) {
+        // The socket is closed: the server shuts down.
+        ctx.stop();
+    }
+}
+
+/// An operation from above.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct OperateOn {
+    pub(super) endpoint: EndpointName,
+    pub(super) operation: NewOperation,
+    pub(super) accepted: oneshot::Sender<Result<Operation, OperateError>>,
+    pub(super) finished: Option<oneshot::Sender<Operation>>,
+}
+
+impl Handler<OperateOn> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, message: OperateOn, _: &mut Self::Context) {
+        let id = self.tables.state.borrow().id(&message.endpoint);
+        let Some(address) = id.and_then(|id| self.actor(id, Some(&message.endpoint))) else {
+            let _ = message
+                .accepted
+                .send(Err(OperateError::UnknownEndpoint(message.endpoint)));
+            return;
+        };
+        self.links.metrics.put();
+        let operate = Operate {
+            operation: message.operation,
+            accepted: message.accepted,
+            finished: message.finished,
+        };
+        if let Err(SendError::Full(lost) | SendError::Closed(lost)) = address.try_send(operate) {
+            self.links.metrics.taken();
+            self.links.metrics.refused.inc();
+            let _ = lost.accepted.send(Err(OperateError::Busy));
+        }
+    }
+}
+
+/// An operation is taken back.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct CancelOn {
+    pub(super) endpoint: EndpointName,
+    pub(super) id: OperationId,
+    pub(super) answer: oneshot::Sender<Result<Operation, OperateError>>,
+}
+
+impl Handler<CancelOn> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, message: CancelOn, _: &mut Self::Context) {
+        let id = self.tables.state.borrow().id(&message.endpoint);
+        let Some(address) = id.and_then(|id| self.actor(id, Some(&message.endpoint))) else {
+            let _ = message
+                .answer
+                .send(Err(OperateError::UnknownEndpoint(message.endpoint)));
+            return;
+        };
+        self.links.metrics.put();
+        let cancel = Cancel {
+            id: message.id,
+            answer: message.answer,
+        };
+        if let Err(SendError::Full(lost) | SendError::Closed(lost)) = address.try_send(cancel) {
+            self.links.metrics.taken();
+            self.links.metrics.refused.inc();
+            let _ = lost.answer.send(Err(OperateError::Busy));
+        }
+    }
+}
+
+/// A device is forgotten. The answer is its row's id, and a receiver that resolves when its actor
+/// is gone.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<(EndpointId, oneshot::Receiver<()>)>")]
+pub(super) struct ForgetOne(pub(super) EndpointName);
+
+impl Handler<ForgetOne> for RegistryActor {
+    type Result = MessageResult<ForgetOne>;
+
+    fn handle(&mut self, ForgetOne(name): ForgetOne, ctx: &mut Self::Context) -> Self::Result {
+        let Some(id) = self.tables.state.borrow_mut().forget(&name) else {
+            return MessageResult(None);
+        };
+        let (done, gone) = oneshot::channel();
+        let entry = self.tables.actors.borrow_mut().remove(&id);
+        if let Some(entry) = entry {
+            self.links.metrics.put();
+            // Waits for a place in the mailbox; when the actor is gone already, so much the better.
+            ctx.spawn(
+                entry
+                    .address
+                    .send(Forget { done })
+                    .into_actor(self)
+                    .map(|_, _, _| ()),
+            );
+        }
+        self.tables.count();
+        MessageResult(Some((id, gone)))
+    }
+}
+
+/// Asks whether a device listens.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<bool>")]
+pub(super) struct IsAwake(pub(super) EndpointName);
+
+impl Handler<IsAwake> for RegistryActor {
+    type Result = Option<bool>;
+
+    fn handle(&mut self, IsAwake(name): IsAwake, _: &mut Self::Context) -> Self::Result {
+        let state = self.tables.state.borrow();
+        let until = state.awake_until(state.id(&name)?)?;
+        Some(until.is_some_and(|until| Instant::now() < until))
+    }
+}
+
+/// The observation templates changed.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Templates(pub(super) Vec<ObservationTemplate>);
+
+impl Handler<Templates> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, Templates(templates): Templates, _: &mut Self::Context) {
+        self.links.templates.replace(Arc::new(templates));
+    }
+}
+
+impl Tables {
+    fn count(&self) {
+        let registered = i64::try_from(self.state.borrow().registered_count()).unwrap_or(i64::MAX);
+        self.metrics.registrations.set(registered);
+    }
+}
+
+impl Routes for Route {
+    fn watch(&self, token: Token) {
+        self.tables.state.borrow_mut().watch(self.id, token);
+    }
+
+    fn unwatch(&self, token: Token) {
+        self.tables.state.borrow_mut().unwatch(token);
+    }
+
+    fn exchange(&self, exchange: ExchangeId) {
+        self.tables
+            .state
+            .borrow_mut()
+            .begin_exchange(self.id, exchange);
+    }
+
+    fn exchange_ended(&self, exchange: ExchangeId) {
+        self.tables.state.borrow_mut().end_exchange(exchange);
+    }
+
+    fn registered(&self, location: &RegistrationId, peer: Peer) {
+        self.tables
+            .state
+            .borrow_mut()
+            .registered(self.id, location, peer);
+        self.tables.count();
+    }
+
+    fn unregistered(&self) {
+        self.tables.state.borrow_mut().unregistered(self.id);
+        self.tables.count();
+    }
+
+    fn awake(&self, until: Option<Instant>) {
+        self.tables.state.borrow_mut().awake(self.id, until);
+    }
+
+    fn ended(&self) {
+        let mut actors = self.tables.actors.borrow_mut();
+        let orderly = !std::thread::panicking();
+        if orderly
+            && actors
+                .get(&self.id)
+                .is_some_and(|entry| entry.generation == self.generation)
+        {
+            actors.remove(&self.id);
+        }
+    }
+}
+
+/// What was lost without anything else happening is let go of this often.
+const LOST_INTERVAL: Duration = Duration::from_millis(500);
+/// How long the handle waits for the registry and an actor to take a message.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);

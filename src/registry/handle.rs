@@ -1,0 +1,194 @@
+//! What the rooms above may ask of the registry.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Addr, Handler, Message};
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+
+use super::actor::{CancelOn, ForgetOne, IsAwake, OperateOn, PATIENCE, RegistryActor, Templates};
+use crate::domain::{EndpointName, NewOperation, Operation, OperationId};
+use crate::store::{EndpointReader, OperationReader, StoreError, TemplateStore};
+
+/// Operates devices. Every call ends in bounded time.
+#[async_trait]
+pub trait Devices: Send + Sync {
+    /// Stores the operation as QUEUED, hands it to the device's actor and waits at most `wait` for
+    /// a final status. Returns the operation as it then is.
+    async fn operate(
+        &self,
+        endpoint: &EndpointName,
+        operation: NewOperation,
+        wait: Duration,
+    ) -> Result<Operation, OperateError>;
+
+    /// Takes back an operation that is still QUEUED.
+    async fn cancel(&self, id: OperationId) -> Result<Operation, OperateError>;
+
+    /// Ends the device's actor and removes all that is known of it; false when there is no such
+    /// device. A device that is forgotten while registered gets 4.04 for its next Update and
+    /// registers again.
+    async fn forget(&self, endpoint: &EndpointName) -> Result<bool, OperateError>;
+
+    /// Whether the device listens now; nothing when it is not registered.
+    async fn awake(&self, endpoint: &EndpointName) -> Option<bool>;
+
+    /// Reads the observation templates again after they were changed.
+    async fn reload_templates(&self) -> Result<(), OperateError>;
+}
+
+/// Why an operation was not taken.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OperateError {
+    /// Its actor or the registry cannot take more at the moment.
+    #[error("the server is busy, try again")]
+    Busy,
+    /// It is no longer waiting, so it cannot be taken back.
+    #[error("operation {} is {}; only a QUEUED one can be cancelled", .0.id, .0.status)]
+    NotQueued(Box<Operation>),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Too many operations wait for this device.
+    #[error("{limit} operations wait for this device already (operations.max_per_endpoint)")]
+    TooMany {
+        /// The limit in force.
+        limit: usize,
+    },
+    /// No device of this name was ever seen.
+    #[error("there is no endpoint `{0}`")]
+    UnknownEndpoint(EndpointName),
+    /// No operation has this id.
+    #[error("there is no operation {0}")]
+    UnknownOperation(OperationId),
+}
+
+/// The way to the registry's actor, for every thread.
+#[derive(Clone)]
+pub struct Handle {
+    registry: Addr<RegistryActor>,
+    operations: Arc<dyn OperationReader>,
+    endpoints: Arc<dyn EndpointReader>,
+    templates: Arc<dyn TemplateStore>,
+}
+
+impl Handle {
+    /// A handle of a running registry.
+    pub fn new(
+        registry: Addr<RegistryActor>,
+        operations: Arc<dyn OperationReader>,
+        endpoints: Arc<dyn EndpointReader>,
+        templates: Arc<dyn TemplateStore>,
+    ) -> Self {
+        Self {
+            registry,
+            operations,
+            endpoints,
+            templates,
+        }
+    }
+
+    async fn tell<M>(&self, message: M) -> Result<M::Result, OperateError>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        RegistryActor: Handler<M>,
+    {
+        self.registry
+            .send(message)
+            .timeout(PATIENCE)
+            .await
+            .map_err(|_| OperateError::Busy)
+    }
+
+    async fn answer(
+        receiver: oneshot::Receiver<Result<Operation, OperateError>>,
+    ) -> Result<Operation, OperateError> {
+        match tokio::time::timeout(PATIENCE, receiver).await {
+            Ok(Ok(answer)) => answer,
+            // The actor has died, or the store is far behind.
+            Ok(Err(_)) | Err(_) => Err(OperateError::Busy),
+        }
+    }
+}
+
+#[async_trait]
+impl Devices for Handle {
+    async fn operate(
+        &self,
+        endpoint: &EndpointName,
+        operation: NewOperation,
+        wait: Duration,
+    ) -> Result<Operation, OperateError> {
+        let deadline = tokio::time::Instant::now() + wait;
+        let (accepted, is_accepted) = oneshot::channel();
+        let (finished, is_finished) = oneshot::channel();
+        let finished = (!wait.is_zero()).then_some(finished);
+        self.tell(OperateOn {
+            endpoint: endpoint.clone(),
+            operation,
+            accepted,
+            finished,
+        })
+        .await?;
+        let operation = Self::answer(is_accepted).await?;
+        if wait.is_zero() {
+            return Ok(operation);
+        }
+        match tokio::time::timeout_at(deadline, is_finished).await {
+            Ok(Ok(operation)) => Ok(operation),
+            Ok(Err(_)) | Err(_) => self
+                .operations
+                .find(operation.id)
+                .await?
+                .ok_or(OperateError::UnknownOperation(operation.id)),
+        }
+    }
+
+    async fn cancel(&self, id: OperationId) -> Result<Operation, OperateError> {
+        let find = async || {
+            self.operations
+                .find(id)
+                .await?
+                .ok_or(OperateError::UnknownOperation(id))
+        };
+        let operation = find().await?;
+        if operation.status.is_final() {
+            return Err(OperateError::NotQueued(Box::new(operation)));
+        }
+        let (answer, is_answered) = oneshot::channel();
+        self.tell(CancelOn {
+            endpoint: operation.endpoint,
+            id,
+            answer,
+        })
+        .await?;
+        match Self::answer(is_answered).await {
+            // It ended while we asked.
+            Err(OperateError::UnknownOperation(_)) => {
+                Err(OperateError::NotQueued(Box::new(find().await?)))
+            }
+            answer => answer,
+        }
+    }
+
+    async fn forget(&self, endpoint: &EndpointName) -> Result<bool, OperateError> {
+        let Some((id, gone)) = self.tell(ForgetOne(endpoint.clone())).await? else {
+            return Ok(false);
+        };
+        // Its last commits are through when the actor is gone.
+        let _ = tokio::time::timeout(PATIENCE, gone).await;
+        self.endpoints.remove(id).await?;
+        Ok(true)
+    }
+
+    async fn awake(&self, endpoint: &EndpointName) -> Option<bool> {
+        self.tell(IsAwake(endpoint.clone())).await.ok().flatten()
+    }
+
+    async fn reload_templates(&self) -> Result<(), OperateError> {
+        let templates = self.templates.list().await?;
+        self.tell(Templates(templates)).await
+    }
+}

@@ -1,0 +1,186 @@
+//! Who is where: pure tables from names, locations, tokens, exchanges and addresses to actors.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use crate::coap::ExchangeId;
+use crate::domain::{EndpointId, EndpointName, Peer, RegistrationId, Token};
+
+/// What is known of one endpoint that has an actor.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Presence {
+    location: Option<RegistrationId>,
+    peer: Option<Peer>,
+    awake_until: Option<Instant>,
+}
+
+/// The tables. Every entry leads to an endpoint; entries about an endpoint are removed with it.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    names: HashMap<EndpointName, EndpointId>,
+    present: HashMap<EndpointId, Presence>,
+    locations: HashMap<RegistrationId, EndpointId>,
+    tokens: HashMap<Token, EndpointId>,
+    exchanges: HashMap<ExchangeId, EndpointId>,
+    peers: HashMap<Peer, EndpointId>,
+}
+
+impl State {
+    /// An endpoint was seen for the first time, or is read from the store.
+    pub(super) fn know(&mut self, name: EndpointName, id: EndpointId) {
+        self.names.insert(name, id);
+    }
+
+    /// The endpoint is forgotten: its name may come back under another id.
+    pub(super) fn forget(&mut self, name: &EndpointName) -> Option<EndpointId> {
+        let id = self.names.remove(name)?;
+        self.unregistered(id);
+        Some(id)
+    }
+
+    /// The id of an endpoint that was ever seen.
+    pub(super) fn id(&self, name: &EndpointName) -> Option<EndpointId> {
+        self.names.get(name).copied()
+    }
+
+    /// How many endpoints were ever seen.
+    pub(super) fn known(&self) -> usize {
+        self.names.len()
+    }
+
+    /// How many are registered.
+    pub(super) fn registered_count(&self) -> usize {
+        self.locations.len()
+    }
+
+    /// The device is registered under this location from this address. The newest device of an
+    /// address is the one that a Send from there is taken for.
+    pub(super) fn registered(&mut self, id: EndpointId, location: &RegistrationId, peer: Peer) {
+        let presence = self.present.entry(id).or_default();
+        if presence.location.as_ref() != Some(location) {
+            if let Some(old) = presence.location.replace(location.clone()) {
+                self.locations.remove(&old);
+            }
+            self.locations.insert(location.clone(), id);
+        }
+        if presence.peer != Some(peer)
+            && let Some(old) = presence.peer.replace(peer)
+            && self.peers.get(&old) == Some(&id)
+        {
+            self.peers.remove(&old);
+        }
+        self.peers.insert(peer, id);
+    }
+
+    /// The device is not registered any more.
+    pub(super) fn unregistered(&mut self, id: EndpointId) {
+        let Some(presence) = self.present.remove(&id) else {
+            return;
+        };
+        if let Some(location) = presence.location {
+            self.locations.remove(&location);
+        }
+        if let Some(peer) = presence.peer
+            && self.peers.get(&peer) == Some(&id)
+        {
+            self.peers.remove(&peer);
+        }
+    }
+
+    /// Until when a device in queue mode listens.
+    pub(super) fn awake(&mut self, id: EndpointId, until: Option<Instant>) {
+        if let Some(presence) = self.present.get_mut(&id) {
+            presence.awake_until = until;
+        }
+    }
+
+    /// Until when a registered device in queue mode listens; the outer nothing: not registered.
+    pub(super) fn awake_until(&self, id: EndpointId) -> Option<Option<Instant>> {
+        self.present.get(&id).map(|presence| presence.awake_until)
+    }
+
+    /// Whose location this is.
+    pub(super) fn at(&self, location: &RegistrationId) -> Option<EndpointId> {
+        self.locations.get(location).copied()
+    }
+
+    /// Who registered from this address.
+    pub(super) fn from(&self, peer: Peer) -> Option<EndpointId> {
+        self.peers.get(&peer).copied()
+    }
+
+    /// Whose observation this token is.
+    pub(super) fn observer(&self, token: Token) -> Option<EndpointId> {
+        self.tokens.get(&token).copied()
+    }
+
+    /// Notes an observation.
+    pub(super) fn watch(&mut self, id: EndpointId, token: Token) {
+        self.tokens.insert(token, id);
+    }
+
+    /// Forgets an observation.
+    pub(super) fn unwatch(&mut self, token: Token) {
+        self.tokens.remove(&token);
+    }
+
+    /// Whose exchange this is.
+    pub(super) fn exchange(&self, exchange: ExchangeId) -> Option<EndpointId> {
+        self.exchanges.get(&exchange).copied()
+    }
+
+    /// Notes an exchange.
+    pub(super) fn begin_exchange(&mut self, id: EndpointId, exchange: ExchangeId) {
+        self.exchanges.insert(exchange, id);
+    }
+
+    /// Forgets an exchange.
+    pub(super) fn end_exchange(&mut self, exchange: ExchangeId) {
+        self.exchanges.remove(&exchange);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(port: u16) -> Peer {
+        Peer::udp(([127, 0, 0, 1], port).into())
+    }
+
+    #[test]
+    fn a_new_location_takes_the_place_of_the_old_one() {
+        let mut state = State::default();
+        let (first, second) = (
+            RegistrationId::from_text("a"),
+            RegistrationId::from_text("b"),
+        );
+        state.registered(EndpointId(1), &first, peer(1));
+        state.registered(EndpointId(1), &second, peer(2));
+        assert_eq!(state.at(&first), None);
+        assert_eq!(state.at(&second), Some(EndpointId(1)));
+        assert_eq!(state.from(peer(1)), None);
+        assert_eq!(state.from(peer(2)), Some(EndpointId(1)));
+        assert_eq!(state.registered_count(), 1);
+    }
+
+    #[test]
+    fn an_address_taken_over_by_another_device_stays_with_it() {
+        let mut state = State::default();
+        state.registered(EndpointId(1), &RegistrationId::from_text("a"), peer(1));
+        state.registered(EndpointId(2), &RegistrationId::from_text("b"), peer(1));
+        state.unregistered(EndpointId(1));
+        assert_eq!(state.from(peer(1)), Some(EndpointId(2)));
+        state.unregistered(EndpointId(2));
+        assert_eq!(state.from(peer(1)), None);
+    }
+
+    #[test]
+    fn a_forgotten_name_may_come_back() {
+        let mut state = State::default();
+        let name = EndpointName::new("thing").expect("a name");
+        state.know(name.clone(), EndpointId(1));
+        assert_eq!(state.forget(&name), Some(EndpointId(1)));
+        assert_eq!(state.id(&name), None);
+    }
+}
