@@ -13,8 +13,8 @@
 //! | [`registry`] | who is out there: supervises the actors |
 //! | [`endpoint`] | one device: a pure session inside an actor |
 //! | [`store`] | the database: one writer, many readers |
-//! | `live` | fan-out of what was committed |
-//! | `web` | pages, REST, the live socket |
+//! | [`live`] | fan-out of what was committed |
+//! | [`web`] | pages, REST, the live socket |
 //! | `sim` | a whole LwM2M client |
 //! | `app`, `cli` | put it together |
 //!
@@ -34,7 +34,9 @@ pub mod coap;
 pub mod config;
 pub mod domain;
 pub mod endpoint;
+pub mod live;
 pub mod lwm2m;
 pub mod net;
 pub mod registry;
 pub mod store;
+pub mod web;

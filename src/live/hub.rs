@@ -1,0 +1,471 @@
+//! The fan-out: sequence numbers, topics, a bounded queue per client, a bounded history.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use serde_json::Value as Json;
+use tokio::sync::Notify;
+
+use crate::config::Live;
+use crate::domain::{EndpointName, LiveEvent, LiveKind, Timestamp, Topic};
+
+/// A client that has been behind for so long without taking anything is given up, so that it does
+/// not keep a place.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
+
+/// Fans live messages out. Cheap to clone; every clone is the same hub.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    shared: Arc<Shared>,
+}
+
+/// A message as it goes to every client that asked for its topic.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Grows by one with each message of the server.
+    pub seq: u64,
+    /// The JSON object `{"seq","topic","kind","time",…}`.
+    pub text: String,
+    endpoint: EndpointName,
+    /// Whether those who listen to the whole fleet get it.
+    to_fleet: bool,
+}
+
+/// What a client gets next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The next message.
+    Message(Arc<Message>),
+    /// Messages were lost: the client reads the present state anew, and gets those after `seq`.
+    Resync {
+        /// The last message before the new beginning.
+        seq: u64,
+    },
+}
+
+/// Why nobody can listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// The server is shutting down.
+    #[error("the server is shutting down")]
+    Closed,
+    /// Too many listen already.
+    #[error("{limit} live clients are connected already (live.max_clients)")]
+    TooManyClients {
+        /// The limit in force.
+        limit: usize,
+    },
+    /// Too many topics at once.
+    #[error("at most {limit} topics at once (live.max_topics)")]
+    TooManyTopics {
+        /// The limit in force.
+        limit: usize,
+    },
+}
+
+/// What the hub counts.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    /// Clients that listen now.
+    pub clients: Gauge,
+    /// Messages published.
+    pub published: Counter,
+    /// Messages that were dropped from the queue of a client that fell behind.
+    pub dropped: Counter,
+    /// How often a client was told to start anew.
+    pub resyncs: Counter,
+    /// Clients refused since there were too many.
+    pub refused: Counter,
+    /// Clients given up since they took nothing for a minute.
+    pub given_up: Counter,
+}
+
+impl Counters {
+    /// Makes them known to `/metrics`.
+    pub fn register(&self, registry: &mut Registry) {
+        let live = registry.sub_registry_with_prefix("flownexus_live");
+        live.register(
+            "clients",
+            "Clients of the live socket",
+            self.clients.clone(),
+        );
+        live.register(
+            "published",
+            "Live messages published",
+            self.published.clone(),
+        );
+        live.register(
+            "dropped",
+            "Live messages dropped because a client was too slow",
+            self.dropped.clone(),
+        );
+        live.register(
+            "resyncs",
+            "Times a live client was told to start anew",
+            self.resyncs.clone(),
+        );
+        live.register(
+            "refused",
+            "Live clients refused because there were too many",
+            self.refused.clone(),
+        );
+        live.register(
+            "given_up",
+            "Live clients given up because they took nothing",
+            self.given_up.clone(),
+        );
+    }
+}
+
+impl Hub {
+    /// A hub with these limits. Sequence numbers begin at the present time in microseconds, so that
+    /// they grow across restarts, and a client that comes back after one is told to start anew.
+    pub fn new(settings: &Live) -> Self {
+        let millis = u64::try_from(Timestamp::system().as_millis()).unwrap_or(0);
+        Self::starting_at(settings, millis.saturating_mul(1000))
+    }
+
+    /// A hub whose first message gets the number after `last_seq`.
+    pub fn starting_at(settings: &Live, last_seq: u64) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                limits: settings.clone(),
+                counters: Counters::default(),
+                next_client: AtomicU64::new(0),
+                state: Mutex::new(State {
+                    last_seq,
+                    forgotten_up_to: last_seq,
+                    closed: false,
+                    history: VecDeque::new(),
+                    clients: HashMap::new(),
+                    fleet: HashSet::new(),
+                    endpoints: HashMap::new(),
+                }),
+            }),
+        }
+    }
+
+    /// What is counted.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Sends facts to everybody who asked for them. Never waits.
+    pub fn publish(&self, events: Vec<LiveEvent>) {
+        if events.is_empty() {
+            return;
+        }
+        // Serialised before the lock is taken, and once for all clients.
+        let prepared: Vec<_> = events.into_iter().map(prepare).collect();
+        let mut state = self.shared.lock();
+        let now = Instant::now();
+        for (endpoint, to_fleet, rest) in prepared {
+            state.last_seq += 1;
+            let seq = state.last_seq;
+            let message = Arc::new(Message {
+                seq,
+                text: format!("{{\"seq\":{seq},{rest}"),
+                endpoint,
+                to_fleet,
+            });
+            self.shared.counters.published.inc();
+            state.deliver(&message, now, &self.shared);
+            state.remember(message, self.shared.limits.history);
+        }
+    }
+
+    /// Begins to listen to these topics: from now, or with what came after the message `after`.
+    /// Where that is no longer known, the first delivery is a [`Delivery::Resync`].
+    ///
+    /// # Errors
+    /// When there are too many clients, or topics.
+    pub fn subscribe(
+        &self,
+        topics: Vec<Topic>,
+        after: Option<u64>,
+    ) -> Result<Subscription, SubscribeError> {
+        let limits = &self.shared.limits;
+        if topics.len() > limits.max_topics {
+            let limit = limits.max_topics;
+            return Err(SubscribeError::TooManyTopics { limit });
+        }
+        let mut state = self.shared.lock();
+        if state.closed {
+            return Err(SubscribeError::Closed);
+        }
+        if state.clients.len() >= limits.max_clients {
+            self.shared.counters.refused.inc();
+            let limit = limits.max_clients;
+            return Err(SubscribeError::TooManyClients { limit });
+        }
+        let mut client = Client::default();
+        for topic in topics {
+            match topic {
+                Topic::Fleet => client.fleet = true,
+                Topic::Endpoint(name) => {
+                    client.endpoints.insert(name);
+                }
+            }
+        }
+        if let Some(after) = after {
+            match state.missed(&client, after, limits.queue_length) {
+                Some(missed) => client.queue = missed,
+                None => client.lost = Some(state.last_seq),
+            }
+        }
+        let id = self
+            .shared
+            .next_client
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let wake = client.wake.clone();
+        state.add(id, client);
+        self.shared.counters.clients.inc();
+        Ok(Subscription {
+            hub: self.clone(),
+            id,
+            wake,
+        })
+    }
+
+    /// Sends everybody away, for good: open sockets would hold up the end of the server.
+    pub fn close(&self) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        let ids: Vec<u64> = state.clients.keys().copied().collect();
+        for id in ids {
+            if let Some(client) = state.clients.get(&id) {
+                client.wake.notify_one();
+            }
+            if state.remove(id) {
+                self.shared.counters.clients.dec();
+            }
+        }
+    }
+
+    /// True once [`Self::close`] was called.
+    pub fn is_closed(&self) -> bool {
+        self.shared.lock().closed
+    }
+
+    /// The number of the newest message.
+    pub fn last_seq(&self) -> u64 {
+        self.shared.lock().last_seq
+    }
+}
+
+/// One client's place. Dropping it frees the place.
+#[derive(Debug)]
+pub struct Subscription {
+    hub: Hub,
+    id: u64,
+    wake: Arc<Notify>,
+}
+
+impl Subscription {
+    /// The next message, or that messages were lost; nothing once the client was given up since it
+    /// took nothing for too long, or the hub was closed. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Delivery> {
+        loop {
+            // A permit is stored when the notification comes before the await, so none is missed.
+            if let Some(next) = self.try_next()? {
+                return Some(next);
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    /// What is there already: `Some(None)` when nothing is, `None` when the client was given up.
+    #[expect(clippy::option_option, reason = "gone and empty are different")]
+    fn try_next(&self) -> Option<Option<Delivery>> {
+        let shared = &self.hub.shared;
+        let mut state = shared.lock();
+        let client = state.clients.get_mut(&self.id)?;
+        client.behind_since = None;
+        if let Some(seq) = client.lost.take() {
+            shared.counters.resyncs.inc();
+            return Some(Some(Delivery::Resync { seq }));
+        }
+        Some(client.queue.pop_front().map(Delivery::Message))
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let shared = &self.hub.shared;
+        let mut state = shared.lock();
+        if state.remove(self.id) {
+            shared.counters.clients.dec();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    limits: Live,
+    counters: Counters,
+    next_client: AtomicU64,
+    state: Mutex<State>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    last_seq: u64,
+    /// The newest message that is not in the history any more.
+    forgotten_up_to: u64,
+    /// Nobody may listen any more.
+    closed: bool,
+    history: VecDeque<Arc<Message>>,
+    clients: HashMap<u64, Client>,
+    /// Who listens to everything.
+    fleet: HashSet<u64>,
+    /// Who listens to a device.
+    endpoints: HashMap<EndpointName, HashSet<u64>>,
+}
+
+#[derive(Debug, Default)]
+struct Client {
+    fleet: bool,
+    endpoints: HashSet<EndpointName>,
+    queue: VecDeque<Arc<Message>>,
+    /// Messages were lost; the last one of them.
+    lost: Option<u64>,
+    /// When it was first behind since it last took something.
+    behind_since: Option<Instant>,
+    wake: Arc<Notify>,
+}
+
+impl Client {
+    fn wants(&self, message: &Message) -> bool {
+        (self.fleet && message.to_fleet) || self.endpoints.contains(&message.endpoint)
+    }
+}
+
+impl State {
+    fn deliver(&mut self, message: &Arc<Message>, now: Instant, shared: &Shared) {
+        let direct = self.endpoints.get(&message.endpoint);
+        let fleet = message.to_fleet.then_some(&self.fleet);
+        let ids: HashSet<u64> = direct.into_iter().chain(fleet).flatten().copied().collect();
+        for id in ids {
+            let Some(client) = self.clients.get_mut(&id) else {
+                continue;
+            };
+            if let Some(lost) = &mut client.lost {
+                // It has not yet taken the news that it fell behind.
+                *lost = message.seq;
+                shared.counters.dropped.inc();
+            } else if client.queue.len() >= shared.limits.queue_length {
+                shared
+                    .counters
+                    .dropped
+                    .inc_by(client.queue.len() as u64 + 1);
+                client.queue = VecDeque::new();
+                client.lost = Some(message.seq);
+                client.behind_since = client.behind_since.or(Some(now));
+            } else {
+                client.queue.push_back(message.clone());
+            }
+            let given_up = client
+                .behind_since
+                .is_some_and(|since| now.duration_since(since) >= GIVE_UP_AFTER);
+            client.wake.notify_one();
+            if given_up && self.remove(id) {
+                shared.counters.given_up.inc();
+                shared.counters.clients.dec();
+            }
+        }
+    }
+
+    fn remember(&mut self, message: Arc<Message>, limit: usize) {
+        self.history.push_back(message);
+        while self.history.len() > limit {
+            if let Some(forgotten) = self.history.pop_front() {
+                self.forgotten_up_to = forgotten.seq;
+            }
+        }
+    }
+
+    /// What a client missed after the message `after`; nothing when that is not known any more, was
+    /// never sent, or is more than its queue takes.
+    fn missed(&self, client: &Client, after: u64, limit: usize) -> Option<VecDeque<Arc<Message>>> {
+        if after < self.forgotten_up_to || after > self.last_seq {
+            return None;
+        }
+        let mut missed = VecDeque::new();
+        for message in self.history.iter().rev() {
+            if message.seq <= after {
+                break;
+            }
+            if client.wants(message) {
+                if missed.len() >= limit {
+                    return None;
+                }
+                missed.push_front(message.clone());
+            }
+        }
+        Some(missed)
+    }
+
+    fn add(&mut self, id: u64, client: Client) {
+        if client.fleet {
+            self.fleet.insert(id);
+        }
+        for name in &client.endpoints {
+            self.endpoints.entry(name.clone()).or_default().insert(id);
+        }
+        self.clients.insert(id, client);
+    }
+
+    fn remove(&mut self, id: u64) -> bool {
+        let Some(client) = self.clients.remove(&id) else {
+            return false;
+        };
+        self.fleet.remove(&id);
+        for name in &client.endpoints {
+            if let Some(ids) = self.endpoints.get_mut(name) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.endpoints.remove(name);
+                }
+            }
+        }
+        true
+    }
+}
+
+/// Everything of a message but its number: whom it is about, whether the fleet gets it, and the
+/// JSON behind `{"seq":N,`.
+fn prepare(event: LiveEvent) -> (EndpointName, bool, String) {
+    // Device logs are only for those who look at that device.
+    let to_fleet = event.kind != LiveKind::Log;
+    let mut fields: BTreeMap<String, Json> = match event.body {
+        Json::Object(body) => body.into_iter().collect(),
+        _ => BTreeMap::new(),
+    };
+    fields.remove("seq");
+    fields
+        .entry("time".to_owned())
+        .or_insert_with(|| Json::from(event.time.to_string()));
+    fields.insert(
+        "topic".to_owned(),
+        Json::from(Topic::Endpoint(event.endpoint.clone()).to_string()),
+    );
+    let kind = serde_json::to_value(event.kind).unwrap_or_default();
+    fields.insert("kind".to_owned(), kind);
+    let text = serde_json::to_string(&fields).unwrap_or_else(|_| "{}".to_owned());
+    (event.endpoint, to_fleet, text[1..].to_owned())
+}
+
+#[cfg(test)]
+#[path = "hub_tests.rs"]
+mod tests;

@@ -1,0 +1,225 @@
+//! The bounds of the hub, filled; and what clients get when they are.
+
+use super::*;
+
+fn limits() -> Live {
+    Live {
+        max_clients: 3,
+        queue_length: 4,
+        history: 8,
+        max_topics: 2,
+    }
+}
+
+fn hub() -> Hub {
+    Hub::starting_at(&limits(), 0)
+}
+
+fn name(number: u32) -> EndpointName {
+    EndpointName::new(&format!("device-{number}")).expect("a name")
+}
+
+fn event(number: u32, kind: LiveKind) -> LiveEvent {
+    LiveEvent {
+        endpoint: name(number),
+        kind,
+        time: Timestamp::clamped_from_millis(0),
+        body: serde_json::json!({"path": "/3/0/9"}),
+    }
+}
+
+fn publish(hub: &Hub, number: u32, count: usize) {
+    for _ in 0..count {
+        hub.publish(vec![event(number, LiveKind::Resource)]);
+    }
+}
+
+/// What waits for a client: sequence numbers, negative for a resync.
+fn waiting(subscription: &Subscription) -> Vec<i64> {
+    let mut seqs = Vec::new();
+    while let Some(Some(delivery)) = subscription.try_next() {
+        seqs.push(match delivery {
+            Delivery::Message(message) => message.seq as i64,
+            Delivery::Resync { seq } => -(seq as i64),
+        });
+    }
+    seqs
+}
+
+#[test]
+fn a_message_reads_as_the_interface_says() {
+    let hub = hub();
+    let listener = hub.subscribe(vec![Topic::Fleet], None).expect("a place");
+    hub.publish(vec![event(1, LiveKind::Resource)]);
+    let Some(Some(Delivery::Message(message))) = listener.try_next() else {
+        panic!("no message");
+    };
+    assert_eq!(
+        message.text,
+        r#"{"seq":1,"kind":"resource","path":"/3/0/9","time":"1970-01-01T00:00:00.000Z","topic":"endpoint:device-1"}"#
+    );
+}
+
+#[test]
+fn the_fields_that_every_message_has_cannot_be_overwritten() {
+    let hub = hub();
+    let listener = hub.subscribe(vec![Topic::Fleet], None).expect("a place");
+    let body = serde_json::json!({"seq": 9, "topic": "fleet", "kind": "log", "time": "T"});
+    let event = LiveEvent {
+        body,
+        ..event(1, LiveKind::Resource)
+    };
+    hub.publish(vec![event]);
+    let Some(Some(Delivery::Message(message))) = listener.try_next() else {
+        panic!("no message");
+    };
+    assert_eq!(
+        message.text,
+        r#"{"seq":1,"kind":"resource","time":"T","topic":"endpoint:device-1"}"#
+    );
+}
+
+#[test]
+fn everybody_gets_what_they_asked_for_once_and_shared() {
+    let hub = hub();
+    let fleet = hub.subscribe(vec![Topic::Fleet], None).expect("a place");
+    let one = hub
+        .subscribe(vec![Topic::Endpoint(name(1))], None)
+        .expect("a place");
+    let both = hub
+        .subscribe(vec![Topic::Fleet, Topic::Endpoint(name(1))], None)
+        .expect("a place");
+    publish(&hub, 1, 1);
+    publish(&hub, 2, 1);
+    hub.publish(vec![event(1, LiveKind::Log), event(2, LiveKind::Log)]);
+    assert_eq!(waiting(&fleet), [1, 2]);
+    assert_eq!(waiting(&one), [1, 3]);
+    assert_eq!(waiting(&both), [1, 2, 3]);
+
+    publish(&hub, 1, 1);
+    let taken: Vec<_> = [&fleet, &one]
+        .iter()
+        .map(|subscription| subscription.try_next())
+        .collect();
+    let [
+        Some(Some(Delivery::Message(first))),
+        Some(Some(Delivery::Message(second))),
+    ] = taken.as_slice()
+    else {
+        panic!("no messages");
+    };
+    assert!(Arc::ptr_eq(first, second));
+}
+
+#[test]
+fn a_client_that_falls_behind_starts_anew_instead_of_being_buffered() {
+    let hub = hub();
+    let slow = hub.subscribe(vec![Topic::Fleet], None).expect("a place");
+    publish(&hub, 1, 100);
+    {
+        let state = hub.shared.lock();
+        let client = state.clients.values().next().expect("the client");
+        assert_eq!(client.queue.capacity(), 0, "nothing is kept for it");
+    }
+    assert_eq!(waiting(&slow), [-100]);
+    publish(&hub, 1, 2);
+    assert_eq!(waiting(&slow), [101, 102]);
+    assert_eq!(hub.counters().resyncs.get(), 1);
+    assert_eq!(hub.counters().dropped.get(), 100);
+    assert_eq!(hub.counters().published.get(), 102);
+}
+
+#[test]
+fn a_client_that_comes_back_gets_what_it_missed() {
+    let hub = hub();
+    publish(&hub, 1, 3);
+    publish(&hub, 2, 2);
+    let topic = || vec![Topic::Endpoint(name(1))];
+    let back = |after| hub.subscribe(topic(), Some(after)).expect("a place");
+    assert_eq!(waiting(&back(1)), [2, 3]);
+    assert_eq!(waiting(&back(5)), [0_i64; 0]);
+    assert_eq!(waiting(&back(6)), [-5], "a number never sent");
+}
+
+#[test]
+fn a_client_that_was_away_too_long_starts_anew() {
+    let hub = hub();
+    publish(&hub, 1, 20);
+    let back = |after| {
+        hub.subscribe(vec![Topic::Fleet], Some(after))
+            .expect("a place")
+    };
+    assert_eq!(hub.shared.lock().history.len(), 8);
+    assert_eq!(waiting(&back(11)), [-20], "no longer in the history");
+    assert_eq!(waiting(&back(13)), [-20], "more than a queue takes");
+    assert_eq!(waiting(&back(16)), [17, 18, 19, 20]);
+}
+
+#[test]
+fn numbers_from_before_a_restart_are_not_believed() {
+    let hub = Hub::starting_at(&limits(), 1_000_000);
+    let back = hub.subscribe(vec![Topic::Fleet], Some(7)).expect("a place");
+    assert_eq!(waiting(&back), [-1_000_000]);
+}
+
+#[test]
+fn places_and_topics_are_limited_and_places_are_freed() {
+    let hub = hub();
+    let mut places: Vec<_> = (0..3)
+        .map(|_| hub.subscribe(vec![Topic::Fleet], None).expect("a place"))
+        .collect();
+    let refused = hub.subscribe(vec![Topic::Fleet], None).expect_err("full");
+    assert_eq!(refused, SubscribeError::TooManyClients { limit: 3 });
+    places.pop();
+    assert_eq!(hub.counters().clients.get(), 2);
+    let topics = (0..3).map(|number| Topic::Endpoint(name(number))).collect();
+    let refused = hub.subscribe(topics, None).expect_err("too many topics");
+    assert_eq!(refused, SubscribeError::TooManyTopics { limit: 2 });
+    drop(places);
+    assert_eq!(hub.counters().clients.get(), 0);
+    assert!(hub.shared.lock().endpoints.is_empty());
+    assert!(hub.shared.lock().fleet.is_empty());
+}
+
+#[test]
+fn a_client_that_never_takes_anything_loses_its_place() {
+    let hub = hub();
+    let stuck = hub.subscribe(vec![Topic::Fleet], None).expect("a place");
+    publish(&hub, 1, 5);
+    {
+        let mut state = hub.shared.lock();
+        let client = state.clients.values_mut().next().expect("the client");
+        client.behind_since = Instant::now().checked_sub(GIVE_UP_AFTER);
+    }
+    publish(&hub, 1, 1);
+    assert_eq!(stuck.try_next(), None);
+    assert_eq!(hub.counters().given_up.get(), 1);
+    drop(stuck);
+    assert_eq!(hub.counters().clients.get(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_waits_is_woken() {
+    let hub = hub();
+    let mut listener = hub.subscribe(vec![Topic::Fleet], None).expect("a place");
+    let publisher = hub.clone();
+    let waiting = tokio::spawn(async move { listener.next().await });
+    tokio::task::yield_now().await;
+    publish(&publisher, 1, 1);
+    let delivery = waiting.await.expect("no panic").expect("not given up");
+    assert!(matches!(delivery, Delivery::Message(message) if message.seq == 1));
+}
+
+#[tokio::test]
+async fn closing_sends_everybody_away_for_good() {
+    let hub = hub();
+    let mut listener = hub.subscribe(vec![Topic::Fleet], None).expect("a place");
+    let waiting = tokio::spawn(async move { listener.next().await });
+    tokio::task::yield_now().await;
+    hub.close();
+    assert_eq!(waiting.await.expect("no panic"), None);
+    assert_eq!(hub.counters().clients.get(), 0);
+    let refused = hub.subscribe(vec![Topic::Fleet], None).expect_err("closed");
+    assert_eq!(refused, SubscribeError::Closed);
+    publish(&hub, 1, 1);
+}

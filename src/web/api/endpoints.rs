@@ -1,0 +1,274 @@
+//! `/api/v1/endpoints`: the devices.
+
+use actix_web::web::{Json, Path, Query};
+use actix_web::{HttpResponse, delete, get};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::domain::{ContentFormat, EndpointName, Observation, ObservationState};
+use crate::store::{EndpointFilter, EndpointRow};
+use crate::web::ApiError;
+use crate::web::auth::{Operator, Viewer};
+use crate::web::error::Problem;
+
+use super::query::{self, NoQuery, Page};
+
+/// A device. What a registration says is null while there is none.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "name": "urn:imei:490154203237518", "registered": true, "address": "192.0.2.7:56830",
+    "secure": false, "lwm2m_version": "1.1", "binding": "U", "lifetime_s": 300,
+    "queue_mode": false, "awake": true, "registered_at": "2026-11-23T12:00:00.000Z",
+    "last_seen_at": "2026-11-23T12:04:00.000Z", "expires_at": "2026-11-23T12:09:00.000Z"
+}))]
+pub(super) struct Endpoint {
+    /// The name that it registers with.
+    name: String,
+    /// Whether it has a registration in force.
+    registered: bool,
+    /// From where it last registered: IP address and port.
+    #[schema(required)]
+    address: Option<String>,
+    /// Whether its transport proves who it is (DTLS).
+    #[schema(required)]
+    secure: Option<bool>,
+    /// The version of LwM2M that it speaks.
+    #[schema(required)]
+    lwm2m_version: Option<String>,
+    /// The binding as announced.
+    #[schema(required)]
+    binding: Option<String>,
+    /// How long its registration lives after each message.
+    #[schema(required)]
+    lifetime_s: Option<u64>,
+    /// Whether it sleeps between its messages.
+    #[schema(required)]
+    queue_mode: Option<bool>,
+    /// Whether it listens now.
+    awake: bool,
+    /// When it registered.
+    #[schema(required, format = DateTime)]
+    registered_at: Option<String>,
+    /// When it was last heard of.
+    #[schema(required, format = DateTime)]
+    last_seen_at: Option<String>,
+    /// When it is taken as gone unless it updates.
+    #[schema(required, format = DateTime)]
+    expires_at: Option<String>,
+}
+
+impl Endpoint {
+    async fn of(viewer: &Viewer, row: &EndpointRow) -> Self {
+        let registration = row.registration.as_ref();
+        Self {
+            name: row.name.to_string(),
+            registered: registration.is_some(),
+            address: registration.map(|found| found.peer.address.to_string()),
+            secure: registration.map(|found| found.peer.is_secure()),
+            lwm2m_version: registration.map(|found| found.lwm2m_version.to_string()),
+            binding: registration.map(|found| found.binding.clone()),
+            lifetime_s: registration.map(|found| found.lifetime.as_secs()),
+            queue_mode: registration.map(|found| found.queue_mode),
+            awake: viewer.awake(row).await,
+            registered_at: registration.map(|found| found.registered_at.to_string()),
+            last_seen_at: row.last_seen_at.map(|time| time.to_string()),
+            expires_at: registration.map(|found| found.expires_at.to_string()),
+        }
+    }
+}
+
+/// A device with what it announced and what of it is observed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EndpointDetail {
+    #[serde(flatten)]
+    endpoint: Endpoint,
+    /// When it was first seen.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// The objects and object instances that it announced.
+    #[schema(example = json!(["/1/0", "/3/0"]))]
+    objects: Vec<String>,
+    /// The content formats that it announced.
+    formats: Vec<u16>,
+    /// What it does wrong and was forgiven.
+    warnings: Vec<Forgiven>,
+    /// What is observed.
+    observations: Vec<Observed>,
+}
+
+/// Something that a device does wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Forgiven {
+    /// A short, stable name.
+    code: String,
+    /// What was seen.
+    message: String,
+}
+
+/// An observation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Observed {
+    /// What is observed.
+    paths: Vec<String>,
+    /// Whether it is one for all paths together.
+    composite: bool,
+    /// `requested` or `active`.
+    state: &'static str,
+    /// The name of the content format, where it has one.
+    #[schema(required)]
+    format: Option<&'static str>,
+    /// When it was asked for.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When the newest notification came.
+    #[schema(required, format = DateTime)]
+    notified_at: Option<String>,
+}
+
+impl Observed {
+    fn of(observation: &Observation) -> Self {
+        Self {
+            paths: observation.paths.iter().map(ToString::to_string).collect(),
+            composite: observation.composite,
+            state: match observation.state {
+                ObservationState::Requested => "requested",
+                ObservationState::Active => "active",
+            },
+            format: observation
+                .format
+                .and_then(ContentFormat::from_code)
+                .map(ContentFormat::name),
+            created_at: observation.created_at.to_string(),
+            notified_at: observation.notified_at.map(|time| time.to_string()),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EndpointQuery {
+    /// Only registered devices, or only the others.
+    #[param(value_type = Option<bool>)]
+    registered: Option<String>,
+    /// A part of the name, upper and lower case alike.
+    search: Option<String>,
+    /// Rows of a page, at most `web.max_page_rows`.
+    #[param(value_type = Option<u64>, minimum = 1, default = 100)]
+    limit: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// List devices
+///
+/// By name.
+#[utoipa::path(
+    get,
+    path = "/endpoints",
+    impl_for = list_endpoints,
+    tag = "endpoints",
+    params(EndpointQuery),
+    responses(
+        (status = 200, description = "A page of devices", body = Page<Endpoint>),
+        (status = 400, description = "A parameter cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/endpoints")]
+pub(super) async fn list_endpoints(
+    viewer: Viewer,
+    query: Query<EndpointQuery>,
+) -> Result<Json<Page<Endpoint>>, ApiError> {
+    let filter = EndpointFilter {
+        registered: query::parse("registered", query.registered.as_deref())?,
+        search: query.search.clone().filter(|search| !search.is_empty()),
+        limit: query::limit(&viewer, query.limit.as_deref())?,
+        after: query::read_cursor::<String>(query.cursor.as_deref())?
+            .map(|name| EndpointName::new(&name))
+            .transpose()
+            .map_err(|error| ApiError::parameter("cursor", error.to_string()))?,
+    };
+    let (rows, more) = viewer.endpoints(&filter).await?;
+    let next = rows
+        .last()
+        .filter(|_| more)
+        .map(|row| query::cursor(&row.name));
+    let mut items = Vec::with_capacity(rows.len());
+    for row in &rows {
+        items.push(Endpoint::of(&viewer, row).await);
+    }
+    Ok(Json(Page { items, next }))
+}
+
+/// Show a device
+///
+/// With the objects that it announced and what of it is observed.
+#[utoipa::path(
+    get,
+    path = "/endpoints/{name}",
+    impl_for = show_endpoint,
+    tag = "endpoints",
+    params(("name" = String, Path, description = "The device's name", example = "urn:imei:490154203237518")),
+    responses(
+        (status = 200, description = "The device", body = EndpointDetail),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No device has this name", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/endpoints/{name}")]
+pub(super) async fn show_endpoint(
+    viewer: Viewer,
+    name: Path<String>,
+    _query: Query<NoQuery>,
+) -> Result<Json<EndpointDetail>, ApiError> {
+    let row = viewer.endpoint(&query::endpoint_name(&name)?).await?;
+    let observations = viewer.observations(row.id).await?;
+    let registration = row.registration.as_ref();
+    let detail = EndpointDetail {
+        endpoint: Endpoint::of(&viewer, &row).await,
+        created_at: row.created_at.to_string(),
+        objects: registration.map_or_else(Vec::new, |found| {
+            let objects = found.objects.iter();
+            objects.map(|object| object.path.to_string()).collect()
+        }),
+        formats: registration.map_or_else(Vec::new, |found| found.formats.clone()),
+        warnings: registration.map_or_else(Vec::new, |found| {
+            let warnings = found.warnings.iter();
+            warnings
+                .map(|warning| Forgiven {
+                    code: warning.code.clone(),
+                    message: warning.message.clone(),
+                })
+                .collect()
+        }),
+        observations: observations.iter().map(Observed::of).collect(),
+    };
+    Ok(Json(detail))
+}
+
+/// Forget a device and its data
+///
+/// A device that is still there registers again.
+#[utoipa::path(
+    delete,
+    path = "/endpoints/{name}",
+    impl_for = delete_endpoint,
+    tag = "endpoints",
+    params(("name" = String, Path, description = "The device's name")),
+    responses(
+        (status = 204, description = "It is forgotten"),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No device has this name", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[delete("/endpoints/{name}")]
+pub(super) async fn delete_endpoint(
+    operator: Operator,
+    name: Path<String>,
+    _query: Query<NoQuery>,
+) -> Result<HttpResponse, ApiError> {
+    operator.forget(&query::endpoint_name(&name)?).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

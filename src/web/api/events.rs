@@ -1,0 +1,134 @@
+//! `/api/v1/events`: values that belong together.
+
+use actix_web::get;
+use actix_web::web::{Json, Path, Query};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::domain::EventId;
+use crate::store::StoredEvent;
+use crate::web::ApiError;
+use crate::web::auth::Viewer;
+use crate::web::error::Problem;
+
+use super::operations::NodeView;
+use super::query::{self, NoQuery, Page};
+
+/// An event.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": 17, "endpoint": "urn:imei:490154203237518", "type": "10300",
+    "time": "2026-11-23T12:00:00.000Z"
+}))]
+pub(super) struct Event {
+    /// Its number.
+    id: i64,
+    /// The device.
+    endpoint: String,
+    /// What kind of event.
+    #[serde(rename = "type")]
+    event_type: String,
+    /// When it happened.
+    #[schema(format = DateTime)]
+    time: String,
+}
+
+impl From<StoredEvent> for Event {
+    fn from(stored: StoredEvent) -> Self {
+        Self {
+            id: stored.id.0,
+            endpoint: stored.endpoint.to_string(),
+            event_type: stored.event_type,
+            time: stored.time.to_string(),
+        }
+    }
+}
+
+/// An event with its values.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EventDetail {
+    #[serde(flatten)]
+    event: Event,
+    /// The values that came together.
+    resources: Vec<NodeView>,
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EventQuery {
+    /// Only of this device.
+    endpoint: Option<String>,
+    /// Only of this type.
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    /// Rows of a page, at most `web.max_page_rows`.
+    #[param(value_type = Option<u64>, minimum = 1, default = 100)]
+    limit: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// List events
+///
+/// Newest first.
+#[utoipa::path(
+    get,
+    path = "/events",
+    impl_for = list_events,
+    tag = "values",
+    params(EventQuery),
+    responses(
+        (status = 200, description = "A page of events", body = Page<Event>),
+        (status = 400, description = "A parameter cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/events")]
+pub(super) async fn list_events(
+    viewer: Viewer,
+    query: Query<EventQuery>,
+) -> Result<Json<Page<Event>>, ApiError> {
+    let limit = query::limit(&viewer, query.limit.as_deref())?;
+    let before = query::read_cursor(query.cursor.as_deref())?.map(EventId);
+    let endpoint = match &query.endpoint {
+        Some(name) => Some(viewer.endpoint(&query::endpoint_name(name)?).await?.id),
+        None => None,
+    };
+    let events = viewer
+        .events(endpoint, query.event_type.as_deref(), limit + 1, before)
+        .await?;
+    Ok(Json(Page::cut(
+        events,
+        limit,
+        |event| event.id,
+        Event::from,
+    )))
+}
+
+/// Show an event with its values
+#[utoipa::path(
+    get,
+    path = "/events/{id}",
+    impl_for = show_event,
+    tag = "values",
+    params(("id" = i64, Path, description = "The event's number")),
+    responses(
+        (status = 200, description = "The event", body = EventDetail),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No event has this number", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/events/{id}")]
+pub(super) async fn show_event(
+    viewer: Viewer,
+    id: Path<String>,
+    _query: Query<NoQuery>,
+) -> Result<Json<EventDetail>, ApiError> {
+    let id = EventId(query::row_id("event", &id)?);
+    let (event, nodes) = viewer.event(id).await?;
+    Ok(Json(EventDetail {
+        event: event.into(),
+        resources: nodes.iter().map(NodeView::from).collect(),
+    }))
+}

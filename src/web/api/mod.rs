@@ -1,0 +1,83 @@
+//! The REST API under `/api/v1`, one file per resource. The calls, fields and status words are
+//! fixed: scripts rely on them.
+
+mod audit;
+mod endpoints;
+mod events;
+mod health;
+mod operation_parameters;
+mod operation_request;
+mod operations;
+mod query;
+mod resources;
+mod session;
+mod templates;
+mod tokens;
+mod users;
+
+use actix_web::web;
+use utoipa_actix_web::scope;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::config::Settings;
+
+use super::{error, fallback, metrics, openapi, ws};
+
+pub use operation_request::{OperationBody, check as check_operation};
+
+/// Every route of the API, of health and metrics, and the answers for what is none.
+pub(super) fn configure(cfg: &mut web::ServiceConfig, settings: &Settings) {
+    cfg.app_data(error::json_config(settings.web.max_json_bytes))
+        .app_data(error::path_config())
+        .app_data(error::query_config());
+    routes(&mut ServiceConfig::new(cfg));
+    let nothing = || web::to(fallback::not_found);
+    cfg.service(openapi::docs())
+        .service(web::scope("/api").default_service(nothing()))
+        .service(web::scope("/health").default_service(nothing()))
+        .service(web::resource("/metrics").default_service(nothing()));
+}
+
+/// The routes with their description; the OpenAPI document is collected from here.
+pub(super) fn routes(cfg: &mut ServiceConfig<'_>) {
+    cfg.service(health::check_live)
+        .service(health::check_ready)
+        .service(metrics::show_metrics)
+        .service(
+            scope("/api/v1")
+                .service(endpoints::list_endpoints)
+                .service(endpoints::show_endpoint)
+                .service(endpoints::delete_endpoint)
+                .service(operations::create_operation)
+                .service(operations::list_operations)
+                .service(operations::show_operation)
+                .service(operations::cancel_operation)
+                .service(resources::list_resources)
+                .service(resources::show_history)
+                .service(resources::list_data)
+                .service(events::list_events)
+                .service(events::show_event)
+                .service(templates::list_templates)
+                .service(templates::create_template)
+                .service(templates::delete_template)
+                .service(users::list_users)
+                .service(users::create_user)
+                .service(users::delete_user)
+                .service(users::set_user_password)
+                .service(tokens::list_tokens)
+                .service(tokens::create_token)
+                .service(tokens::delete_token)
+                .service(audit::list_audit)
+                .service(session::log_in)
+                .service(session::who_am_i)
+                .service(session::log_out)
+                .service(ws::listen_live)
+                .service(openapi::show_openapi)
+                .default_service(web::to(fallback::not_found)),
+        );
+}
+
+/// Reads the `after` of the live socket.
+pub(super) fn parse_after(text: Option<&str>) -> Result<Option<u64>, super::ApiError> {
+    query::parse("after", text)
+}

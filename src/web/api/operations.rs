@@ -1,0 +1,346 @@
+//! `/api/v1/operations`: what devices are asked to do, and what became of it.
+
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::web::{Json, Path, Query};
+use actix_web::{HttpResponse, delete, get, post};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::config::Settings;
+use crate::domain::{
+    NewOperation, Node, Operation, OperationId, OperationResult, OperationStatus, Origin,
+};
+use crate::web::ApiError;
+use crate::web::auth::{Operator, Viewer};
+use crate::web::error::Problem;
+
+use super::operation_request::{OperationBody, check};
+use super::query::{self, NoQuery, Page};
+
+/// An operation.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": 42, "endpoint": "urn:imei:490154203237518", "kind": "read", "path": "/3/0/0",
+    "paths": ["/3/0/0"], "status": "CONFIRMED", "attempts": 1, "max_attempts": 3,
+    "result": {"code": "2.05", "nodes": [
+        {"path": "/3/0/0", "type": "STRING", "value": "Open Mobile Alliance", "time": null}
+    ]},
+    "error": null, "requested_by": "token:ci", "created_at": "2026-11-23T12:00:00.000Z",
+    "last_attempt_at": "2026-11-23T12:00:00.010Z", "finished_at": "2026-11-23T12:00:00.060Z",
+    "expires_at": "2026-11-30T12:00:00.000Z"
+}))]
+pub(super) struct OperationView {
+    /// Its number; newer ones are greater.
+    id: i64,
+    /// The device.
+    endpoint: String,
+    /// What is to be done.
+    kind: &'static str,
+    /// Where; null for composite kinds with several paths.
+    #[schema(required)]
+    path: Option<String>,
+    /// Where, for every kind.
+    paths: Vec<String>,
+    /// `QUEUED`, `SENDING`, `CONFIRMED`, `FAILED`, `CANCELLED` or `EXPIRED`.
+    status: &'static str,
+    /// How often it was sent and counted.
+    attempts: u32,
+    /// How often it is tried.
+    max_attempts: u32,
+    /// What the device answered, refusals included.
+    #[schema(required)]
+    result: Option<ResultView>,
+    /// Why it failed.
+    #[schema(required)]
+    error: Option<String>,
+    /// Who asked: a login, `token:NAME`, `template` or `firmware`.
+    requested_by: String,
+    /// When it was asked for.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When it was last sent.
+    #[schema(required, format = DateTime)]
+    last_attempt_at: Option<String>,
+    /// When it reached its final status.
+    #[schema(required, format = DateTime)]
+    finished_at: Option<String>,
+    /// When it is given up.
+    #[schema(required, format = DateTime)]
+    expires_at: Option<String>,
+}
+
+/// What a device answered.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ResultView {
+    /// The CoAP response code, for example `2.05`.
+    code: String,
+    /// The values that came with it.
+    nodes: Vec<NodeView>,
+    /// What a Discover found, in link format.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    links: String,
+    /// Where a Create put the new instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<String>,
+}
+
+/// A value at a path.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct NodeView {
+    /// Where.
+    path: String,
+    /// The type of the value.
+    #[serde(rename = "type")]
+    value_type: &'static str,
+    /// The value.
+    value: serde_json::Value,
+    /// When the device measured it, if it said so.
+    #[schema(required, format = DateTime)]
+    time: Option<String>,
+}
+
+impl From<&Node> for NodeView {
+    fn from(node: &Node) -> Self {
+        Self {
+            path: node.path.to_string(),
+            value_type: node.value.value_type().name(),
+            value: node.value.to_json(),
+            time: node.time.map(|time| time.to_string()),
+        }
+    }
+}
+
+impl From<&OperationResult> for ResultView {
+    fn from(result: &OperationResult) -> Self {
+        Self {
+            code: result.code.clone(),
+            nodes: result.nodes.iter().map(NodeView::from).collect(),
+            links: result.links.clone(),
+            location: result.location.clone(),
+        }
+    }
+}
+
+impl From<&Operation> for OperationView {
+    fn from(operation: &Operation) -> Self {
+        let paths: Vec<String> = operation
+            .request
+            .paths
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let path = match paths.as_slice() {
+            [path] => Some(path.clone()),
+            _ => None,
+        };
+        Self {
+            id: operation.id.0,
+            endpoint: operation.endpoint.to_string(),
+            kind: operation.request.kind.name(),
+            path,
+            paths,
+            status: operation.status.name(),
+            attempts: operation.attempts,
+            max_attempts: operation.max_attempts,
+            result: operation.result.as_ref().map(ResultView::from),
+            error: operation.error.clone(),
+            requested_by: match &operation.origin {
+                Origin::User(name) => name.clone(),
+                Origin::Template => "template".to_owned(),
+                Origin::Firmware => "firmware".to_owned(),
+            },
+            created_at: operation.created_at.to_string(),
+            last_attempt_at: operation.last_attempt_at.map(|time| time.to_string()),
+            finished_at: operation.finished_at.map(|time| time.to_string()),
+            expires_at: operation.expires_at.map(|time| time.to_string()),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WaitQuery {
+    /// Wait so many seconds for the end, at most `web.max_wait_s`.
+    #[param(value_type = Option<f64>, minimum = 0)]
+    wait: Option<String>,
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OperationQuery {
+    /// Only those with this status.
+    #[param(example = "QUEUED")]
+    status: Option<String>,
+    /// Rows of a page, at most `web.max_page_rows`.
+    #[param(value_type = Option<u64>, minimum = 1, default = 100)]
+    limit: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// Ask a device to do something
+///
+/// The operation is stored and sent as soon as the device listens. `wait` only says how long this
+/// call waits for the outcome.
+#[utoipa::path(
+    post,
+    path = "/endpoints/{name}/operations",
+    impl_for = create_operation,
+    tag = "operations",
+    params(("name" = String, Path, description = "The device's name"), WaitQuery),
+    request_body = OperationBody,
+    responses(
+        (status = 200, description = "It has reached its final status", body = OperationView),
+        (status = 201, description = "It is stored and waits for the device", body = OperationView,
+         headers(("Location" = String, description = "The operation"))),
+        (status = 400, description = "The body is no JSON, or a parameter cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No device has this name", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A field does not fit the kind or the object model", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many operations wait for the device", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[post("/endpoints/{name}/operations")]
+pub(super) async fn create_operation(
+    operator: Operator,
+    name: Path<String>,
+    query: Query<WaitQuery>,
+    body: Json<OperationBody>,
+) -> Result<HttpResponse, ApiError> {
+    let name = query::endpoint_name(&name)?;
+    let wait = wait(query.wait.as_deref(), operator.settings())?;
+    let request = check(&body, operator.models())?;
+    let operation = NewOperation {
+        request,
+        origin: Origin::User(operator.identity().actor()),
+        expires_in: expires_in(body.expires_in_s, operator.settings())?,
+        max_attempts: operator.settings().operations.max_attempts,
+    };
+    let operation = operator.operate(&name, operation, wait).await?;
+    let view = OperationView::from(&operation);
+    if operation.status.is_final() {
+        return Ok(HttpResponse::Ok().json(view));
+    }
+    Ok(HttpResponse::Created()
+        .insert_header((
+            header::LOCATION,
+            format!("/api/v1/operations/{}", operation.id),
+        ))
+        .json(view))
+}
+
+/// List the operations of a device
+///
+/// Newest first.
+#[utoipa::path(
+    get,
+    path = "/endpoints/{name}/operations",
+    impl_for = list_operations,
+    tag = "operations",
+    params(("name" = String, Path, description = "The device's name"), OperationQuery),
+    responses(
+        (status = 200, description = "A page of operations", body = Page<OperationView>),
+        (status = 400, description = "A parameter cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No device has this name", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/endpoints/{name}/operations")]
+pub(super) async fn list_operations(
+    viewer: Viewer,
+    name: Path<String>,
+    query: Query<OperationQuery>,
+) -> Result<Json<Page<OperationView>>, ApiError> {
+    let status: Option<OperationStatus> = query::parse("status", query.status.as_deref())?;
+    let limit = query::limit(&viewer, query.limit.as_deref())?;
+    let before = query::read_cursor(query.cursor.as_deref())?.map(OperationId);
+    let endpoint = viewer.endpoint(&query::endpoint_name(&name)?).await?.id;
+    let operations = viewer
+        .operations(Some(endpoint), status, limit + 1, before)
+        .await?;
+    Ok(Json(Page::cut(
+        operations,
+        limit,
+        |operation| operation.id,
+        |operation| OperationView::from(&operation),
+    )))
+}
+
+/// Show an operation
+#[utoipa::path(
+    get,
+    path = "/operations/{id}",
+    impl_for = show_operation,
+    tag = "operations",
+    params(("id" = i64, Path, description = "The operation's number")),
+    responses(
+        (status = 200, description = "The operation", body = OperationView),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No operation has this number", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/operations/{id}")]
+pub(super) async fn show_operation(
+    viewer: Viewer,
+    id: Path<String>,
+    _query: Query<NoQuery>,
+) -> Result<Json<OperationView>, ApiError> {
+    let id = OperationId(query::row_id("operation", &id)?);
+    Ok(Json(OperationView::from(&viewer.operation(id).await?)))
+}
+
+/// Take an operation back
+///
+/// Only while it is `QUEUED`.
+#[utoipa::path(
+    delete,
+    path = "/operations/{id}",
+    impl_for = cancel_operation,
+    tag = "operations",
+    params(("id" = i64, Path, description = "The operation's number")),
+    responses(
+        (status = 200, description = "It is CANCELLED", body = OperationView),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No operation has this number", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is no longer QUEUED", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[delete("/operations/{id}")]
+pub(super) async fn cancel_operation(
+    operator: Operator,
+    id: Path<String>,
+    _query: Query<NoQuery>,
+) -> Result<Json<OperationView>, ApiError> {
+    let id = OperationId(query::row_id("operation", &id)?);
+    Ok(Json(OperationView::from(&operator.cancel(id).await?)))
+}
+
+fn wait(text: Option<&str>, settings: &Settings) -> Result<Duration, ApiError> {
+    let seconds: f64 = query::parse("wait", text)?.unwrap_or(0.0);
+    if !seconds.is_finite() || seconds < 0.0 {
+        let detail = "`wait` is a number of seconds that is not negative";
+        return Err(ApiError::parameter("wait", detail));
+    }
+    let most = Duration::from_secs(settings.web.max_wait_s);
+    Ok(Duration::try_from_secs_f64(seconds)
+        .unwrap_or(most)
+        .min(most))
+}
+
+fn expires_in(seconds: Option<u64>, settings: &Settings) -> Result<Option<Duration>, ApiError> {
+    match seconds {
+        Some(0) => Err(ApiError::invalid("expires_in_s", "must be at least 1")),
+        Some(seconds) => Ok(Some(Duration::from_secs(seconds))),
+        None => {
+            let default = settings.operations.default_expiry_s;
+            Ok((default > 0).then(|| Duration::from_secs(default)))
+        }
+    }
+}

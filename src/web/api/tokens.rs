@@ -1,0 +1,169 @@
+//! `/api/v1/tokens`: tokens for programs. For admins.
+
+use std::time::Duration;
+
+use actix_web::web::{Json, Path, Query};
+use actix_web::{HttpResponse, delete, get, post};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::store::ApiToken;
+use crate::web::ApiError;
+use crate::web::auth::Admin;
+use crate::web::error::Problem;
+
+use super::query::{self, NoQuery, Page};
+use super::users::RoleName;
+
+/// The longest life of a token that ends, in days.
+const MAX_DAYS: u64 = 36_500;
+
+/// A token, without what would let one use it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": 3, "name": "ci", "role": "operator", "created_at": "2026-11-23T12:00:00.000Z",
+    "expires_at": "2027-02-21T12:00:00.000Z", "last_used_at": null
+}))]
+pub(super) struct Token {
+    /// Its number.
+    id: i64,
+    /// What it is for.
+    name: String,
+    /// What it may do.
+    role: RoleName,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When it ends; null: never.
+    #[schema(required, format = DateTime)]
+    expires_at: Option<String>,
+    /// When it was last used, to the minute.
+    #[schema(required, format = DateTime)]
+    last_used_at: Option<String>,
+}
+
+impl From<ApiToken> for Token {
+    fn from(token: ApiToken) -> Self {
+        Self {
+            id: token.id,
+            name: token.name,
+            role: token.role.into(),
+            created_at: token.created_at.to_string(),
+            expires_at: token.expires_at.map(|time| time.to_string()),
+            last_used_at: token.last_used_at.map(|time| time.to_string()),
+        }
+    }
+}
+
+/// A token that was just made.
+#[derive(Serialize, ToSchema)]
+pub(super) struct MadeToken {
+    /// The token itself; it is shown this once.
+    #[schema(example = "fnx_…")]
+    token: String,
+    #[serde(flatten)]
+    about: Token,
+}
+
+/// A new token.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "ci", "role": "operator", "expires_in_days": 90}))]
+pub(super) struct NewToken {
+    /// What it is for.
+    name: String,
+    /// What it may do.
+    role: RoleName,
+    /// After so many days it ends; never when missing.
+    #[schema(minimum = 1, maximum = 36_500)]
+    expires_in_days: Option<u64>,
+}
+
+/// List tokens
+#[utoipa::path(
+    get,
+    path = "/tokens",
+    impl_for = list_tokens,
+    tag = "access",
+    responses(
+        (status = 200, description = "All of them, by name", body = Page<Token>),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/tokens")]
+pub(super) async fn list_tokens(
+    admin: Admin,
+    _query: Query<NoQuery>,
+) -> Result<Json<Page<Token>>, ApiError> {
+    let tokens = admin.tokens().await?;
+    Ok(Json(Page::whole(
+        tokens.into_iter().map(Token::from).collect(),
+    )))
+}
+
+/// Make a token
+#[utoipa::path(
+    post,
+    path = "/tokens",
+    impl_for = create_token,
+    tag = "access",
+    request_body = NewToken,
+    responses(
+        (status = 201, description = "The token, shown this once", body = MadeToken),
+        (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The name is taken", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A field makes no sense", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[post("/tokens")]
+pub(super) async fn create_token(
+    admin: Admin,
+    _query: Query<NoQuery>,
+    body: Json<NewToken>,
+) -> Result<HttpResponse, ApiError> {
+    if let Some(days) = body.expires_in_days
+        && !(1..=MAX_DAYS).contains(&days)
+    {
+        let detail = format!("from 1 to {MAX_DAYS} days");
+        return Err(ApiError::invalid("expires_in_days", detail));
+    }
+    let expires_in = body
+        .expires_in_days
+        .map(|days| Duration::from_secs(days * 24 * 3600));
+    let (about, token) = admin
+        .add_token(&body.name, body.role.into(), expires_in)
+        .await?;
+    Ok(HttpResponse::Created().json(MadeToken {
+        token,
+        about: about.into(),
+    }))
+}
+
+/// Remove a token
+///
+/// It stops working at once.
+#[utoipa::path(
+    delete,
+    path = "/tokens/{id}",
+    impl_for = delete_token,
+    tag = "access",
+    params(("id" = i64, Path, description = "The token's number")),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No token has this number", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[delete("/tokens/{id}")]
+pub(super) async fn delete_token(
+    admin: Admin,
+    id: Path<String>,
+    _query: Query<NoQuery>,
+) -> Result<HttpResponse, ApiError> {
+    admin.remove_token(query::row_id("token", &id)?).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

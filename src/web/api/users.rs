@@ -1,0 +1,208 @@
+//! `/api/v1/users`: people. For admins.
+
+use actix_web::web::{Json, Path, Query};
+use actix_web::{HttpResponse, delete, get, post, put};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::store::{Role, User};
+use crate::web::ApiError;
+use crate::web::auth::Admin;
+use crate::web::error::Problem;
+
+use super::query::{NoQuery, Page};
+
+/// What somebody may do.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RoleName {
+    /// Reads.
+    Viewer,
+    /// Operates devices too.
+    Operator,
+    /// Manages people, credentials and settings too.
+    Admin,
+}
+
+impl From<Role> for RoleName {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Viewer => Self::Viewer,
+            Role::Operator => Self::Operator,
+            Role::Admin => Self::Admin,
+        }
+    }
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Viewer => Self::Viewer,
+            RoleName::Operator => Self::Operator,
+            RoleName::Admin => Self::Admin,
+        }
+    }
+}
+
+/// A person.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "name": "alice", "role": "operator", "must_change_password": false,
+    "created_at": "2026-11-23T12:00:00.000Z"
+}))]
+pub(super) struct Person {
+    /// The login name.
+    name: String,
+    /// What the person may do.
+    role: RoleName,
+    /// Whether the first password is still in use.
+    must_change_password: bool,
+    /// When the account was made.
+    #[schema(format = DateTime)]
+    created_at: String,
+}
+
+impl From<User> for Person {
+    fn from(user: User) -> Self {
+        Self {
+            name: user.name,
+            role: user.role.into(),
+            must_change_password: user.must_change_password,
+            created_at: user.created_at.to_string(),
+        }
+    }
+}
+
+/// A new person.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewPerson {
+    /// The login name.
+    #[schema(example = "alice")]
+    name: String,
+    /// What the person may do.
+    role: RoleName,
+    /// The first password, which the person is asked to change.
+    #[schema(format = Password, min_length = 10)]
+    password: String,
+}
+
+/// A new password.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewPassword {
+    /// The new password.
+    #[schema(format = Password, min_length = 10)]
+    password: String,
+}
+
+/// List people
+#[utoipa::path(
+    get,
+    path = "/users",
+    impl_for = list_users,
+    tag = "access",
+    responses(
+        (status = 200, description = "Everybody, by name", body = Page<Person>),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/users")]
+pub(super) async fn list_users(
+    admin: Admin,
+    _query: Query<NoQuery>,
+) -> Result<Json<Page<Person>>, ApiError> {
+    let users = admin.users().await?;
+    Ok(Json(Page::whole(
+        users.into_iter().map(Person::from).collect(),
+    )))
+}
+
+/// Add a person
+#[utoipa::path(
+    post,
+    path = "/users",
+    impl_for = create_user,
+    tag = "access",
+    request_body = NewPerson,
+    responses(
+        (status = 201, description = "The account is made", body = Person),
+        (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The name is taken", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The name or password cannot be used", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[post("/users")]
+pub(super) async fn create_user(
+    admin: Admin,
+    _query: Query<NoQuery>,
+    body: Json<NewPerson>,
+) -> Result<HttpResponse, ApiError> {
+    let body = body.into_inner();
+    let user = admin
+        .add_user(&body.name, body.role.into(), body.password)
+        .await?;
+    Ok(HttpResponse::Created().json(Person::from(user)))
+}
+
+/// Remove a person
+///
+/// Their sessions end. Nobody can remove themselves or the last admin.
+#[utoipa::path(
+    delete,
+    path = "/users/{name}",
+    impl_for = delete_user,
+    tag = "access",
+    params(("name" = String, Path, description = "The login name")),
+    responses(
+        (status = 204, description = "The account is gone"),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Nobody has this name", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "One's own account, or the last admin", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[delete("/users/{name}")]
+pub(super) async fn delete_user(
+    admin: Admin,
+    name: Path<String>,
+    _query: Query<NoQuery>,
+) -> Result<HttpResponse, ApiError> {
+    admin.remove_user(&name).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Set somebody's password
+///
+/// Their sessions end.
+#[utoipa::path(
+    put,
+    path = "/users/{name}/password",
+    impl_for = set_user_password,
+    tag = "access",
+    params(("name" = String, Path, description = "The login name")),
+    request_body = NewPassword,
+    responses(
+        (status = 204, description = "It is set"),
+        (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Nobody has this name", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The password cannot be used", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[put("/users/{name}/password")]
+pub(super) async fn set_user_password(
+    admin: Admin,
+    name: Path<String>,
+    _query: Query<NoQuery>,
+    body: Json<NewPassword>,
+) -> Result<HttpResponse, ApiError> {
+    admin
+        .set_password(&name, body.into_inner().password)
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,89 @@
+//! Tokens for programs: `fnx_` and 256 random bits; only their SHA-256 is stored.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::Timestamp;
+use crate::store::{ApiToken, Role, StoreError, TokenStore};
+use crate::web::ApiError;
+
+/// What every token begins with, so that scanners for leaked secrets know it.
+pub const PREFIX: &str = "fnx_";
+
+/// The prefix and 32 bytes of base64.
+const LENGTH: usize = 47;
+
+/// The time of the last use is exact to this.
+const USE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Makes and stores a token; its text is returned this once.
+///
+/// # Errors
+/// When the name is taken or the store fails.
+pub async fn create(
+    store: &dyn TokenStore,
+    name: &str,
+    role: Role,
+    expires_in: Option<Duration>,
+) -> Result<(ApiToken, String), ApiError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(ApiError::internal)?;
+    let text = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
+    let now = Timestamp::system();
+    let token = ApiToken {
+        id: 0,
+        name: name.to_owned(),
+        role,
+        hash: hash(&text),
+        created_at: now,
+        expires_at: expires_in.map(|time| now.plus(time)),
+        last_used_at: None,
+    };
+    Ok((store.add(token).await?, text))
+}
+
+/// The token with this text, if it is in force. Notes its use, at most once a minute.
+///
+/// # Errors
+/// 401 when there is none or its time is over.
+pub async fn verify(
+    store: &dyn TokenStore,
+    text: &str,
+    now: Timestamp,
+) -> Result<ApiToken, ApiError> {
+    let unknown = || ApiError::unauthorized("this token is not known");
+    if text.len() != LENGTH || !text.starts_with(PREFIX) {
+        return Err(unknown());
+    }
+    let token = store.find(&hash(text)).await?.ok_or_else(unknown)?;
+    if !in_force(&token, now) {
+        return Err(ApiError::unauthorized("this token has expired"));
+    }
+    let used_lately = token
+        .last_used_at
+        .is_some_and(|last| now.since(last) < USE_INTERVAL);
+    if !used_lately {
+        match store.used(token.id, now).await {
+            Ok(()) => {}
+            // Reading must go on when the writer is behind.
+            Err(error @ (StoreError::Busy { .. } | StoreError::Closed)) => {
+                tracing::debug!(error = %error, "The use of a token was not noted: {error}");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(token)
+}
+
+/// True before the token's end.
+pub fn in_force(token: &ApiToken, now: Timestamp) -> bool {
+    token.expires_at.is_none_or(|end| now < end)
+}
+
+/// What is stored of a token or session key.
+pub(super) fn hash(secret: &str) -> Vec<u8> {
+    Sha256::digest(secret.as_bytes()).to_vec()
+}

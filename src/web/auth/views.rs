@@ -1,0 +1,590 @@
+//! What a role may do, as types: a [`Viewer`] has no method that changes anything, an
+//! [`Operator`] can also operate devices, an [`Admin`] can also manage people and tokens.
+//!
+//! Handlers take one of them as their first argument and get nothing else of the store. Every
+//! method that changes something writes the audit log.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::Data;
+
+use crate::config::Settings;
+use crate::domain::{
+    EndpointId, EndpointName, EventId, NewOperation, Node, Observation, Operation, OperationId,
+    OperationStatus, Path, Timestamp,
+};
+use crate::live::Hub;
+use crate::lwm2m::Models;
+use crate::store::{
+    ApiToken, AuditEntry, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
+    ObservationTemplate, OperationReader, ResourceReader, ResourceType, Role, SessionStore,
+    StoredEvent, StoredValue, TemplateStore, TokenStore, User, UserStore,
+};
+use crate::web::{ApiError, AppState};
+
+use super::access::Identity;
+
+/// Storage as this room sees it. Its fields are for `auth` alone: everybody else gets a view.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "trait objects")]
+pub struct Stores {
+    pub(in crate::web::auth) audit: Arc<dyn AuditStore>,
+    pub(in crate::web::auth) endpoints: Arc<dyn EndpointReader>,
+    pub(in crate::web::auth) events: Arc<dyn EventReader>,
+    pub(in crate::web::auth) operations: Arc<dyn OperationReader>,
+    pub(in crate::web::auth) resources: Arc<dyn ResourceReader>,
+    pub(in crate::web::auth) sessions: Arc<dyn SessionStore>,
+    pub(in crate::web::auth) templates: Arc<dyn TemplateStore>,
+    pub(in crate::web::auth) tokens: Arc<dyn TokenStore>,
+    pub(in crate::web::auth) users: Arc<dyn UserStore>,
+}
+
+impl Stores {
+    /// All of them in one store.
+    pub fn new<S>(store: Arc<S>) -> Self
+    where
+        S: AuditStore
+            + EndpointReader
+            + EventReader
+            + OperationReader
+            + ResourceReader
+            + SessionStore
+            + TemplateStore
+            + TokenStore
+            + UserStore
+            + 'static,
+    {
+        Self {
+            audit: store.clone(),
+            endpoints: store.clone(),
+            events: store.clone(),
+            operations: store.clone(),
+            resources: store.clone(),
+            sessions: store.clone(),
+            templates: store.clone(),
+            tokens: store.clone(),
+            users: store,
+        }
+    }
+}
+
+/// Reads.
+#[expect(missing_debug_implementations, reason = "it holds trait objects")]
+pub struct Viewer {
+    identity: Identity,
+    state: Data<AppState>,
+}
+
+/// Reads and operates devices.
+#[expect(missing_debug_implementations, reason = "it holds trait objects")]
+pub struct Operator(Viewer);
+
+/// Reads, operates devices, and manages people and tokens.
+#[expect(missing_debug_implementations, reason = "it holds trait objects")]
+pub struct Admin(Operator);
+
+impl Viewer {
+    /// For the extractor, which has checked the role.
+    pub(in crate::web::auth) fn new(identity: Identity, state: Data<AppState>) -> Self {
+        Self { identity, state }
+    }
+
+    /// Who is asking.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.state.settings
+    }
+
+    /// The object models known.
+    pub fn models(&self) -> &Models {
+        &self.state.models
+    }
+
+    /// When the server started.
+    pub fn started_at(&self) -> Timestamp {
+        self.state.started_at
+    }
+
+    /// Live messages.
+    pub fn live(&self) -> &Hub {
+        &self.state.hub
+    }
+
+    /// Endpoints by name, with whether there are more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn endpoints(
+        &self,
+        filter: &EndpointFilter,
+    ) -> Result<(Vec<EndpointRow>, bool), ApiError> {
+        Ok(self.stores().endpoints.list(filter).await?)
+    }
+
+    /// One endpoint.
+    ///
+    /// # Errors
+    /// 404 when there is none of this name.
+    pub async fn endpoint(&self, name: &EndpointName) -> Result<EndpointRow, ApiError> {
+        self.stores()
+            .endpoints
+            .find(name)
+            .await?
+            .ok_or_else(|| ApiError::not_found(format!("there is no endpoint `{name}`")))
+    }
+
+    /// What of an endpoint is observed.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn observations(&self, id: EndpointId) -> Result<Vec<Observation>, ApiError> {
+        Ok(self.stores().endpoints.observations(id).await?)
+    }
+
+    /// How many endpoints there are, and how many are registered.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn count_endpoints(&self) -> Result<(u64, u64), ApiError> {
+        Ok(self.stores().endpoints.count().await?)
+    }
+
+    /// Whether a device listens now: one that never sleeps does as long as it is registered.
+    pub async fn awake(&self, row: &EndpointRow) -> bool {
+        match &row.registration {
+            None => false,
+            Some(registration) if !registration.queue_mode => true,
+            Some(_) => self.state.devices.awake(&row.name).await.unwrap_or(false),
+        }
+    }
+
+    /// The latest value of each path of an endpoint.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn latest(&self, id: EndpointId) -> Result<Vec<StoredValue>, ApiError> {
+        Ok(self.stores().resources.latest(id).await?)
+    }
+
+    /// Numeric values of one path with `from <= time < to`, down-sampled to at most `points`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn history(
+        &self,
+        id: EndpointId,
+        path: Path,
+        from: Timestamp,
+        to: Timestamp,
+        points: usize,
+    ) -> Result<Vec<(Timestamp, f64)>, ApiError> {
+        let resources = &self.stores().resources;
+        Ok(resources.history(id, path, from, to, points).await?)
+    }
+
+    /// The newest values of one resource over all endpoints, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn values_of_type(
+        &self,
+        resource_type: &ResourceType,
+        limit: u64,
+    ) -> Result<Vec<StoredValue>, ApiError> {
+        let (object, resource) = (resource_type.object_id, resource_type.resource_id);
+        Ok(self
+            .stores()
+            .resources
+            .by_type(object, resource, limit)
+            .await?)
+    }
+
+    /// The known resource types.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn resource_types(&self) -> Result<Vec<ResourceType>, ApiError> {
+        Ok(self.stores().resources.types().await?)
+    }
+
+    /// Events, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn events(
+        &self,
+        endpoint: Option<EndpointId>,
+        event_type: Option<&str>,
+        limit: u64,
+        before: Option<EventId>,
+    ) -> Result<Vec<StoredEvent>, ApiError> {
+        let events = &self.stores().events;
+        Ok(events.list(endpoint, event_type, limit, before).await?)
+    }
+
+    /// One event with its values.
+    ///
+    /// # Errors
+    /// 404 when there is none of this id.
+    pub async fn event(&self, id: EventId) -> Result<(StoredEvent, Vec<Node>), ApiError> {
+        self.stores()
+            .events
+            .find(id)
+            .await?
+            .ok_or_else(|| ApiError::not_found(format!("there is no event {id}")))
+    }
+
+    /// Operations, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn operations(
+        &self,
+        endpoint: Option<EndpointId>,
+        status: Option<OperationStatus>,
+        limit: u64,
+        before: Option<OperationId>,
+    ) -> Result<Vec<Operation>, ApiError> {
+        let operations = &self.stores().operations;
+        Ok(operations.list(endpoint, status, limit, before).await?)
+    }
+
+    /// One operation.
+    ///
+    /// # Errors
+    /// 404 when there is none of this id.
+    pub async fn operation(&self, id: OperationId) -> Result<Operation, ApiError> {
+        self.stores()
+            .operations
+            .find(id)
+            .await?
+            .ok_or_else(|| ApiError::not_found(format!("there is no operation {id}")))
+    }
+
+    /// What is observed on each registration.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn templates(&self) -> Result<Vec<ObservationTemplate>, ApiError> {
+        Ok(self.stores().templates.list().await?)
+    }
+
+    fn stores(&self) -> &Stores {
+        &self.state.stores
+    }
+}
+
+impl Operator {
+    pub(in crate::web::auth) fn new(viewer: Viewer) -> Self {
+        Self(viewer)
+    }
+
+    /// Stores an operation, and waits at most `wait` for its end.
+    ///
+    /// # Errors
+    /// 404 without such an endpoint, 429 when too many wait for it, 503 when the server is busy.
+    pub async fn operate(
+        &self,
+        endpoint: &EndpointName,
+        operation: NewOperation,
+        wait: Duration,
+    ) -> Result<Operation, ApiError> {
+        let kind = operation.request.kind;
+        let operation = self
+            .state
+            .devices
+            .operate(endpoint, operation, wait)
+            .await?;
+        let paths: Vec<String> = operation
+            .request
+            .paths
+            .iter()
+            .map(Path::to_string)
+            .collect();
+        let detail = format!("operation {}: {kind} {}", operation.id, paths.join(" "));
+        self.audit("operation.create", endpoint.as_str(), &detail)
+            .await;
+        Ok(operation)
+    }
+
+    /// Takes back an operation that is still QUEUED.
+    ///
+    /// # Errors
+    /// 404 without such an operation, 409 when it is no longer QUEUED.
+    pub async fn cancel(&self, id: OperationId) -> Result<Operation, ApiError> {
+        let operation = self.state.devices.cancel(id).await?;
+        let detail = format!("operation {id}");
+        self.audit("operation.cancel", operation.endpoint.as_str(), &detail)
+            .await;
+        Ok(operation)
+    }
+
+    /// Forgets an endpoint and its data.
+    ///
+    /// # Errors
+    /// 404 without such an endpoint.
+    pub async fn forget(&self, name: &EndpointName) -> Result<(), ApiError> {
+        if !self.state.devices.forget(name).await? {
+            return Err(ApiError::not_found(format!(
+                "there is no endpoint `{name}`"
+            )));
+        }
+        self.audit("endpoint.delete", name.as_str(), "").await;
+        Ok(())
+    }
+
+    /// Stores an observation template; it counts from the next registrations on.
+    ///
+    /// # Errors
+    /// 409 when there is one like it.
+    pub async fn add_template(
+        &self,
+        template: ObservationTemplate,
+    ) -> Result<ObservationTemplate, ApiError> {
+        let template = self.stores().templates.add(template).await?;
+        let subject = template.id.to_string();
+        self.audit("template.create", &subject, &describe(&template))
+            .await;
+        self.state.devices.reload_templates().await?;
+        Ok(template)
+    }
+
+    /// Removes an observation template; observations that run go on until the device registers
+    /// again.
+    ///
+    /// # Errors
+    /// 404 without such a template.
+    pub async fn remove_template(&self, id: i64) -> Result<(), ApiError> {
+        if !self.stores().templates.remove(id).await? {
+            return Err(ApiError::not_found(format!(
+                "there is no observation template {id}"
+            )));
+        }
+        self.audit("template.delete", &id.to_string(), "").await;
+        self.state.devices.reload_templates().await?;
+        Ok(())
+    }
+}
+
+fn describe(template: &ObservationTemplate) -> String {
+    let paths: Vec<String> = template.paths.iter().map(Path::to_string).collect();
+    format!("{} {}", template.kind, paths.join(" "))
+}
+
+impl Admin {
+    pub(in crate::web::auth) fn new(operator: Operator) -> Self {
+        Self(operator)
+    }
+
+    /// Everybody.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn users(&self) -> Result<Vec<User>, ApiError> {
+        Ok(self.stores().users.list().await?)
+    }
+
+    /// Makes an account. The person is asked to change the password at the first login.
+    ///
+    /// # Errors
+    /// 409 when the name is taken, 422 when the name or password cannot be used.
+    pub async fn add_user(
+        &self,
+        name: &str,
+        role: Role,
+        password: String,
+    ) -> Result<User, ApiError> {
+        check_login_name(name)?;
+        let password_hash = self.state.passwords.hash_new(password).await?;
+        let user = User {
+            id: 0,
+            name: name.to_owned(),
+            role,
+            password_hash,
+            must_change_password: true,
+            created_at: Timestamp::system(),
+        };
+        let user = self.stores().users.add(user).await?;
+        let detail = format!("role {}", role_name(role));
+        self.audit("user.create", name, &detail).await;
+        Ok(user)
+    }
+
+    /// Sets somebody's password and ends their sessions.
+    ///
+    /// # Errors
+    /// 404 without such a person, 422 when the password cannot be used.
+    pub async fn set_password(&self, name: &str, password: String) -> Result<(), ApiError> {
+        let hash = self.state.passwords.hash_new(password).await?;
+        if !self.stores().users.set_password(name, &hash).await? {
+            return Err(unknown_user(name));
+        }
+        self.audit("user.password", name, "").await;
+        Ok(())
+    }
+
+    /// Removes an account with its sessions.
+    ///
+    /// # Errors
+    /// 404 without such a person, 409 for oneself and for the last admin.
+    pub async fn remove_user(&self, name: &str) -> Result<(), ApiError> {
+        let users = self.stores().users.list().await?;
+        let Some(user) = users.iter().find(|user| user.name == name) else {
+            return Err(unknown_user(name));
+        };
+        if self.identity().login() == Some(name) {
+            let detail = "nobody can remove their own account";
+            return Err(ApiError::conflict("own_account", detail));
+        }
+        let admins = users.iter().filter(|user| user.role == Role::Admin).count();
+        if user.role == Role::Admin && admins == 1 {
+            let detail = "this is the last admin";
+            return Err(ApiError::conflict("last_admin", detail));
+        }
+        if !self.stores().users.remove(name).await? {
+            return Err(unknown_user(name));
+        }
+        self.audit("user.delete", name, "").await;
+        Ok(())
+    }
+
+    /// The tokens, without what would let one use them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn tokens(&self) -> Result<Vec<ApiToken>, ApiError> {
+        Ok(self.stores().tokens.list().await?)
+    }
+
+    /// Makes a token; its text is returned this once and stored as a hash only.
+    ///
+    /// # Errors
+    /// 409 when the name is taken, 422 when it cannot be used.
+    pub async fn add_token(
+        &self,
+        name: &str,
+        role: Role,
+        expires_in: Option<Duration>,
+    ) -> Result<(ApiToken, String), ApiError> {
+        check_login_name(name)?;
+        let made = super::tokens::create(&*self.stores().tokens, name, role, expires_in).await?;
+        let detail = format!("role {}", role_name(role));
+        self.audit("token.create", name, &detail).await;
+        Ok(made)
+    }
+
+    /// Removes a token; it stops working at once.
+    ///
+    /// # Errors
+    /// 404 without such a token.
+    pub async fn remove_token(&self, id: i64) -> Result<(), ApiError> {
+        if !self.stores().tokens.remove(id).await? {
+            return Err(ApiError::not_found(format!("there is no token {id}")));
+        }
+        self.audit("token.delete", &id.to_string(), "").await;
+        Ok(())
+    }
+
+    /// The newest lines of the audit log.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn audit_log(
+        &self,
+        limit: u64,
+        before: Option<i64>,
+    ) -> Result<Vec<AuditEntry>, ApiError> {
+        Ok(self.stores().audit.list(limit, before).await?)
+    }
+}
+
+impl Deref for Operator {
+    type Target = Viewer;
+
+    fn deref(&self) -> &Viewer {
+        &self.0
+    }
+}
+
+impl Deref for Admin {
+    type Target = Operator;
+
+    fn deref(&self) -> &Operator {
+        &self.0
+    }
+}
+
+impl Operator {
+    async fn audit(&self, action: &str, subject: &str, detail: &str) {
+        record(self.stores(), self.identity(), action, subject, detail).await;
+    }
+}
+
+/// Writes a line of the audit log. The change has happened already, so a failure is told to the
+/// log only.
+pub(in crate::web::auth) async fn record(
+    stores: &Stores,
+    identity: &Identity,
+    action: &str,
+    subject: &str,
+    detail: &str,
+) {
+    let entry = AuditEntry {
+        id: 0,
+        at: Timestamp::system(),
+        actor: identity.actor(),
+        remote: identity.remote.to_string(),
+        action: action.to_owned(),
+        subject: subject.to_owned(),
+        detail: detail.to_owned(),
+    };
+    write(stores, entry).await;
+}
+
+/// See [`record`].
+pub(in crate::web::auth) async fn write(stores: &Stores, entry: AuditEntry) {
+    let (action, subject) = (entry.action.clone(), entry.subject.clone());
+    if let Err(error) = stores.audit.add(entry).await {
+        tracing::error!(
+            audit.action = action,
+            audit.subject = subject,
+            error = %error,
+            "The audit log could not be written: {error}"
+        );
+    }
+}
+
+/// The name of a role in the API.
+pub fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Viewer => "viewer",
+        Role::Operator => "operator",
+        Role::Admin => "admin",
+    }
+}
+
+fn unknown_user(name: &str) -> ApiError {
+    ApiError::not_found(format!("there is no user `{name}`"))
+}
+
+/// Login and token names: 1 to 64 visible characters, so that a log line shows them as they are.
+///
+/// # Errors
+/// 422 naming `name`.
+pub fn check_login_name(name: &str) -> Result<(), ApiError> {
+    let fits = (1..=64).contains(&name.chars().count());
+    let visible = name
+        .chars()
+        .all(|character| !character.is_control() && !character.is_whitespace());
+    if fits && visible {
+        return Ok(());
+    }
+    let detail = "a name has 1 to 64 characters, none of them a space or control character";
+    Err(ApiError::invalid("name", detail))
+}

@@ -1,0 +1,348 @@
+//! The one place that turns errors into HTTP: RFC 9457 problem documents.
+//!
+//! Messages of [`ApiError`]s are for the caller. Where something broke inside, the caller learns
+//! only that, and the cause is logged here, once.
+
+use std::fmt;
+use std::time::Duration;
+
+use actix_web::error::{JsonPayloadError, PathError, QueryPayloadError};
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::registry::OperateError;
+use crate::store::StoreError;
+
+/// What a failed request is answered with (RFC 9457, `application/problem+json`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "about:blank",
+    "title": "Unprocessable Entity",
+    "status": 422,
+    "code": "invalid",
+    "detail": "\"warm\" is no value of type FLOAT (a number)",
+    "field": "value"
+}))]
+pub struct Problem {
+    /// Always `about:blank`: `title` says what the status code means.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The status code in words.
+    title: &'static str,
+    /// The status code.
+    status: u16,
+    /// A short, stable name for programs, for example `not_found`.
+    code: &'static str,
+    /// What is wrong in this case.
+    detail: String,
+    /// The field or query parameter that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+}
+
+/// A request that failed, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    field: Option<String>,
+    retry_after: Option<Duration>,
+    allow: Option<String>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            field: None,
+            retry_after: None,
+            allow: None,
+        }
+    }
+
+    /// 400: it cannot be read.
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed", detail)
+    }
+
+    /// 400: a query parameter is unknown or cannot be read.
+    pub fn parameter(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::malformed(detail).about(name)
+    }
+
+    /// 422: it can be read, but a field has a value that makes no sense.
+    pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail).about(field)
+    }
+
+    /// 401: it is not known who asks.
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    /// 403: it is known who asks, and that is not enough.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    /// 403: another site made the browser send this.
+    pub fn cross_site() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "cross_site",
+            "this request came from another site",
+        )
+    }
+
+    /// 404: there is no such thing.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", detail)
+    }
+
+    /// 405: this path has other methods.
+    pub fn method_not_allowed(allowed: &[String]) -> Self {
+        let allowed = allowed.join(", ");
+        Self {
+            allow: Some(allowed.clone()),
+            ..Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                format!("this path allows {allowed}"),
+            )
+        }
+    }
+
+    /// 409: not in the state that things are in.
+    pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, detail)
+    }
+
+    /// 429: too much of it.
+    pub fn too_many(detail: impl Into<String>, retry_after: Option<Duration>) -> Self {
+        Self {
+            retry_after,
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many", detail)
+        }
+    }
+
+    /// 503: not now.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self {
+            retry_after: Some(Duration::from_secs(1)),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+        }
+    }
+
+    /// 500: our fault. The cause goes to the log.
+    pub fn internal(cause: impl fmt::Display) -> Self {
+        tracing::error!(error = %cause, "A request failed: {cause}");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "something went wrong in the server; its log says what",
+        )
+    }
+
+    /// The same, naming the field or query parameter that is wrong.
+    #[must_use]
+    pub fn about(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// The status code of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is wrong, for people.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The field or query parameter that is wrong, where there is one.
+    pub fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
+    fn problem(&self) -> Problem {
+        Problem {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: self.detail.clone(),
+            field: self.field.clone(),
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        response.content_type("application/problem+json");
+        response.insert_header((header::CACHE_CONTROL, "no-store"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"flownexus\""));
+        }
+        if let Some(after) = self.retry_after {
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            response.insert_header((header::RETRY_AFTER, seconds.max(1)));
+        }
+        if let Some(allow) = &self.allow {
+            response.insert_header((header::ALLOW, allow.as_str()));
+        }
+        let body = serde_json::to_vec(&self.problem()).unwrap_or_default();
+        response.body(body)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Exists(_) => Self::conflict("exists", error.to_string()),
+            StoreError::Busy { .. } => Self::unavailable("the store is busy, try again"),
+            StoreError::Closed => Self::unavailable("the server is shutting down"),
+            StoreError::Corrupt { .. }
+            | StoreError::DataDir { .. }
+            | StoreError::Database(_)
+            | StoreError::InUse { .. } => Self::internal(error),
+        }
+    }
+}
+
+impl From<OperateError> for ApiError {
+    fn from(error: OperateError) -> Self {
+        match error {
+            OperateError::Busy => Self::unavailable(error.to_string()),
+            OperateError::NotQueued(_) => Self::conflict("not_queued", error.to_string()),
+            OperateError::Store(error) => error.into(),
+            OperateError::TooMany { .. } => Self::too_many(error.to_string(), None),
+            OperateError::UnknownEndpoint(_) | OperateError::UnknownOperation(_) => {
+                Self::not_found(error.to_string())
+            }
+        }
+    }
+}
+
+/// How JSON bodies are read: bounded, and refused with a problem document.
+pub(super) fn json_config(max_bytes: usize) -> web::JsonConfig {
+    web::JsonConfig::default()
+        .limit(max_bytes)
+        .error_handler(|error, _: &HttpRequest| json_error(&error).into())
+}
+
+/// How path segments are read.
+pub(super) fn path_config() -> web::PathConfig {
+    web::PathConfig::default().error_handler(|error, _: &HttpRequest| path_error(&error).into())
+}
+
+/// How query strings are read.
+pub(super) fn query_config() -> web::QueryConfig {
+    web::QueryConfig::default().error_handler(|error, _: &HttpRequest| query_error(&error).into())
+}
+
+fn json_error(error: &JsonPayloadError) -> ApiError {
+    match error {
+        JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
+            ApiError::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too_large",
+                "the body is larger than web.max_json_bytes",
+            )
+        }
+        JsonPayloadError::ContentType => ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "the body must be JSON, with Content-Type: application/json",
+        ),
+        JsonPayloadError::Deserialize(error) if error.is_data() => {
+            let error = error.to_string();
+            let field = named_field(&error);
+            let refusal = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", error);
+            match field {
+                Some(field) => refusal.about(field),
+                None => refusal,
+            }
+        }
+        JsonPayloadError::Deserialize(error) => {
+            ApiError::malformed(format!("the body is no JSON: {error}"))
+        }
+        _ => ApiError::malformed("the body cannot be read"),
+    }
+}
+
+fn path_error(error: &PathError) -> ApiError {
+    match error {
+        PathError::Deserialize(error) => ApiError::not_found(format!("no such path: {error}")),
+        _ => ApiError::not_found("no such path"),
+    }
+}
+
+fn query_error(error: &QueryPayloadError) -> ApiError {
+    match error {
+        QueryPayloadError::Deserialize(error) => {
+            let error = error.to_string();
+            let field = named_field(&error);
+            let refusal = ApiError::malformed(error);
+            match field {
+                Some(field) => refusal.about(field),
+                None => refusal,
+            }
+        }
+        _ => ApiError::malformed("the query string cannot be read"),
+    }
+}
+
+/// The field that serde names in its message, as in ``unknown field `pth`, expected …``.
+fn named_field(message: &str) -> Option<String> {
+    let rest = ["unknown field `", "missing field `", "duplicate field `"]
+        .iter()
+        .find_map(|start| message.split_once(start))?
+        .1;
+    rest.split_once('`').map(|(field, _)| field.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_serde_names_is_found() {
+        let named = named_field("unknown field `pth`, expected `path` at line 1 column 6");
+        assert_eq!(named.as_deref(), Some("pth"));
+        assert_eq!(named_field("invalid type: string"), None);
+    }
+
+    #[test]
+    fn what_broke_inside_is_not_told() {
+        let error = ApiError::from(StoreError::Database("password=hunter2".into()));
+        assert_eq!(error.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!error.detail().contains("hunter2"));
+    }
+
+    #[test]
+    fn a_pause_is_told_in_whole_seconds_rounded_up() {
+        let error = ApiError::too_many("slow down", Some(Duration::from_millis(1200)));
+        let response = error.error_response();
+        let after = response.headers().get(header::RETRY_AFTER);
+        assert_eq!(after.and_then(|value| value.to_str().ok()), Some("2"));
+    }
+}

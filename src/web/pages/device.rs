@@ -1,0 +1,180 @@
+//! `/devices/{name}`: everything about one device.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::web::Path as UrlPath;
+use serde::Serialize;
+
+use super::chrome::Page;
+use super::device_view::{ChartItem, ObjectView, chart_items, object_views};
+use super::devices::{DeviceLine, state};
+use super::events::EventLine;
+use super::operations::OperationLine;
+use crate::domain::{
+    ContentFormat, EndpointName, Observation, ObservationState, OperationStatus, Path, Timestamp,
+    Warning,
+};
+use crate::store::EndpointRow;
+use crate::web::ApiError;
+use crate::web::auth::Viewer;
+
+/// Lines in the lists of the latest operations and events.
+const LATEST: u64 = 8;
+
+/// Waiting operations are counted up to here.
+const COUNT_LIMIT: u64 = 500;
+
+/// The presets of the chart; `chart.js` knows their lengths.
+const RANGES: [&str; 6] = ["15m", "1h", "6h", "24h", "7d", "30d"];
+
+/// `GET /devices/{name}`
+pub(super) async fn page(viewer: Viewer, name: UrlPath<String>) -> Result<HttpResponse, ApiError> {
+    let mut page = Page::new(&viewer, "/devices");
+    let row = match EndpointName::new(&name) {
+        Ok(name) => viewer.endpoint(&name).await?,
+        Err(error) => return Err(ApiError::not_found(error.to_string())),
+    };
+    let id = Some(row.id);
+    let latest = viewer.latest(row.id).await?;
+    let observations = viewer.observations(row.id).await?;
+    let operations = viewer.operations(id, None, LATEST, None).await?;
+    let waiting = viewer
+        .operations(id, Some(OperationStatus::Queued), COUNT_LIMIT, None)
+        .await?;
+    let events = viewer.events(id, None, LATEST, None).await?;
+    let awake_s = viewer.settings().queue_mode.awake_s;
+    let mut word = state(&row, Timestamp::system(), Duration::from_secs(awake_s));
+    if word == "awake" || word == "asleep" {
+        // Its actor knows better than the clock.
+        word = if viewer.awake(&row).await {
+            "awake"
+        } else {
+            "asleep"
+        };
+    }
+    let registration = row.registration.as_ref();
+    let objects: Vec<ObjectView> =
+        object_views(registration, &latest, &observations, viewer.models());
+    let charts: Vec<ChartItem> = chart_items(&latest, viewer.models());
+    let warnings: Vec<&Warning> = registration
+        .map(|registration| registration.warnings.iter().collect())
+        .unwrap_or_default();
+    let observed: Vec<ObservationLine> = observations.iter().map(ObservationLine::new).collect();
+    page.insert("device", &DeviceFacts::new(&row, word));
+    page.insert("awake_s", &awake_s);
+    page.insert("waiting", &waiting.len());
+    page.insert("objects", &objects);
+    page.insert("charts", &charts);
+    page.insert("ranges", &RANGES);
+    page.insert("warnings", &warnings);
+    page.insert("observations", &observed);
+    page.insert("operations", &OperationLine::all(&operations));
+    page.insert("events", &EventLine::all(&events, viewer.models()));
+    page.render("pages/device.html")
+}
+
+/// The facts of the registration, and those of the headline.
+#[derive(Debug, Serialize)]
+struct DeviceFacts {
+    #[serde(flatten)]
+    line: DeviceLine,
+    created_at: Timestamp,
+    registered_at: Option<Timestamp>,
+    updated_at: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
+    binding: String,
+    peer: String,
+    formats: String,
+    root: String,
+    sms_number: Option<String>,
+    attributes: Vec<Attribute>,
+    raw_links: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Attribute {
+    name: String,
+    value: String,
+}
+
+impl DeviceFacts {
+    fn new(row: &EndpointRow, state: &'static str) -> Self {
+        let line = DeviceLine::new(row, state);
+        let Some(registration) = &row.registration else {
+            return Self {
+                line,
+                created_at: row.created_at,
+                registered_at: None,
+                updated_at: None,
+                expires_at: None,
+                binding: String::new(),
+                peer: String::new(),
+                formats: String::new(),
+                root: String::new(),
+                sms_number: None,
+                attributes: Vec::new(),
+                raw_links: String::new(),
+            };
+        };
+        let formats: Vec<String> = registration
+            .formats
+            .iter()
+            .map(|code| {
+                ContentFormat::from_code(*code).map_or_else(
+                    || code.to_string(),
+                    |format| format.name().replace('_', " "),
+                )
+            })
+            .collect();
+        Self {
+            line,
+            created_at: row.created_at,
+            registered_at: Some(registration.registered_at),
+            updated_at: Some(registration.updated_at),
+            expires_at: Some(registration.expires_at),
+            binding: registration.binding.clone(),
+            peer: registration.peer.to_string(),
+            formats: formats.join(", "),
+            root: registration.root.clone(),
+            sms_number: registration.sms_number.clone(),
+            attributes: registration
+                .attributes
+                .iter()
+                .map(|(name, value)| Attribute {
+                    name: name.clone(),
+                    value: value.clone(),
+                })
+                .collect(),
+            raw_links: registration.raw_links.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct ObservationLine {
+    paths: String,
+    state: &'static str,
+    notified_at: Option<Timestamp>,
+    /// The operation that ends it.
+    cancel: &'static str,
+}
+
+impl ObservationLine {
+    fn new(observation: &Observation) -> Self {
+        let paths: Vec<String> = observation.paths.iter().map(Path::to_string).collect();
+        Self {
+            paths: paths.join(" "),
+            state: match observation.state {
+                ObservationState::Active => "active",
+                ObservationState::Requested => "requested",
+            },
+            notified_at: observation.notified_at,
+            cancel: if observation.composite {
+                "cancel_observe_composite"
+            } else {
+                "cancel_observe"
+            },
+        }
+    }
+}

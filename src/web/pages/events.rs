@@ -1,0 +1,135 @@
+//! `/events` and `/events/{id}`.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Path, Query};
+use serde::{Deserialize, Serialize};
+
+use super::chrome::Page;
+use super::words;
+use crate::domain::{EndpointName, EventId, Node, Timestamp};
+use crate::lwm2m::Models;
+use crate::store::StoredEvent;
+use crate::web::ApiError;
+use crate::web::auth::Viewer;
+
+/// Events on one page.
+const LIMIT: u64 = 50;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct EventsQuery {
+    #[serde(default)]
+    endpoint: String,
+    before: Option<i64>,
+}
+
+/// `GET /events`
+pub(super) async fn list(
+    viewer: Viewer,
+    query: Query<EventsQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let mut page = Page::new(&viewer, "/events");
+    let endpoint = match query.endpoint.as_str() {
+        "" => None,
+        name => {
+            let name = EndpointName::new(name)
+                .map_err(|error| ApiError::parameter("endpoint", error.to_string()))?;
+            Some(viewer.endpoint(&name).await?)
+        }
+    };
+    let id = endpoint.as_ref().map(|endpoint| endpoint.id);
+    let before = query.before.map(EventId);
+    let events = viewer
+        .events(id, None, LIMIT.saturating_add(1), before)
+        .await?;
+    let shown = usize::try_from(LIMIT).unwrap_or(usize::MAX);
+    let lines = EventLine::all(events.get(..shown).unwrap_or(&events), viewer.models());
+    let first_href = match query.endpoint.as_str() {
+        "" => "/events".to_owned(),
+        name => format!("/events?endpoint={}", words::segment(name)),
+    };
+    let next = lines.last().filter(|_| events.len() > shown).map(|last| {
+        let separator = if first_href.contains('?') { '&' } else { '?' };
+        format!("{first_href}{separator}before={}", last.id)
+    });
+    page.insert("events", &lines);
+    page.insert("endpoint", &query.endpoint);
+    page.insert("first", &query.before.is_none());
+    page.insert("first_href", &first_href);
+    page.insert("next", &next);
+    page.render("pages/events.html")
+}
+
+/// `GET /events/{id}`
+pub(super) async fn one(viewer: Viewer, id: Path<i64>) -> Result<HttpResponse, ApiError> {
+    let mut page = Page::new(&viewer, "/events");
+    let (event, nodes) = viewer.event(EventId(*id)).await?;
+    let models = viewer.models();
+    let values: Vec<ValueLine> = nodes
+        .iter()
+        .map(|node| ValueLine::new(node, models))
+        .collect();
+    page.insert("event", &EventLine::new(&event, models));
+    page.insert("values", &values);
+    page.render("pages/event.html")
+}
+
+/// An event in a list.
+#[derive(Debug, Serialize)]
+pub(super) struct EventLine {
+    id: i64,
+    endpoint: String,
+    title: String,
+    time: Timestamp,
+}
+
+impl EventLine {
+    pub(super) fn all(events: &[StoredEvent], models: &Models) -> Vec<Self> {
+        events
+            .iter()
+            .map(|event| Self::new(event, models))
+            .collect()
+    }
+
+    fn new(event: &StoredEvent, models: &Models) -> Self {
+        // The type of a composite notification is the number of its object.
+        let object = event
+            .event_type
+            .parse()
+            .ok()
+            .and_then(|id| models.object(id, None));
+        Self {
+            id: event.id.0,
+            endpoint: event.endpoint.to_string(),
+            title: object.map_or_else(|| event.event_type.clone(), |object| object.name.clone()),
+            time: event.time,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct ValueLine {
+    path: String,
+    name: String,
+    text: String,
+    units: String,
+    time: Option<Timestamp>,
+}
+
+impl ValueLine {
+    fn new(node: &Node, models: &Models) -> Self {
+        let model = node
+            .path
+            .object_id()
+            .zip(node.path.resource_id())
+            .and_then(|(object, resource)| models.resource(object, resource));
+        Self {
+            path: node.path.to_string(),
+            name: model.map_or_else(|| "Resource".to_owned(), |model| model.name.clone()),
+            text: words::value(&node.value),
+            units: model
+                .and_then(|model| model.units.clone())
+                .unwrap_or_default(),
+            time: node.time,
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The pages: templates filled from the same views of the store that the API uses.
+//!
+//! A handler takes a [`Viewer`](super::auth::Viewer), [`Operator`](super::auth::Operator) or
+//! [`Admin`](super::auth::Admin), reads, and renders; [`as_page`](errors::as_page) turns refusals
+//! into the login form or an error page. Forms post back to the page they are on; what happens to
+//! devices goes through the REST API, from the scripts in `assets/js`. Everything that comes from
+//! devices is escaped by the template engine.
+
+mod account;
+mod admin;
+pub mod assets;
+mod chrome;
+mod device;
+mod device_view;
+mod devices;
+mod errors;
+mod events;
+mod observation_templates;
+mod operations;
+mod overview;
+pub mod render;
+mod settings;
+mod words;
+
+use actix_web::middleware::{Compress, from_fn};
+use actix_web::web::{self, ServiceConfig};
+
+/// Adds the routes of the pages. It comes last: whatever no other route takes is answered with a
+/// page that says so.
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(
+        web::scope("")
+            .wrap(from_fn(errors::as_page))
+            .wrap(Compress::default())
+            .route("/assets/{file}", web::get().to(assets::serve))
+            .route("/login", web::get().to(account::login_form))
+            .route("/login", web::post().to(account::login))
+            .route("/logout", web::post().to(account::logout))
+            .route("/account", web::get().to(account::password_form))
+            .route("/account", web::post().to(account::change_password))
+            .route("/", web::get().to(overview::page))
+            .route("/devices", web::get().to(devices::page))
+            .route("/devices/{name}", web::get().to(device::page))
+            .route("/events", web::get().to(events::list))
+            .route("/events/{id}", web::get().to(events::one))
+            .route("/operations", web::get().to(operations::list))
+            .route("/templates", web::get().to(observation_templates::page))
+            .route("/templates", web::post().to(observation_templates::add))
+            .route(
+                "/templates/{id}/remove",
+                web::post().to(observation_templates::remove),
+            )
+            .route("/users", web::get().to(admin::users))
+            .route("/users", web::post().to(admin::add_user))
+            .route("/users/remove", web::post().to(admin::remove_user))
+            .route("/tokens", web::post().to(admin::add_token))
+            .route("/tokens/{id}/remove", web::post().to(admin::remove_token))
+            .route("/audit", web::get().to(admin::audit))
+            .route("/settings", web::get().to(settings::page))
+            .route("/about", web::get().to(settings::about))
+            .default_service(web::to(errors::not_found)),
+    );
+}

@@ -1,0 +1,89 @@
+//! What every handler shares.
+
+use std::sync::Arc;
+
+use actix_web::cookie::Key;
+use futures_util::future::BoxFuture;
+use prometheus_client::registry::Registry;
+
+use crate::config::Settings;
+use crate::domain::Timestamp;
+use crate::live::Hub;
+use crate::lwm2m::Models;
+use crate::registry::Devices;
+
+use super::auth::{LoginLimits, PasswordHashing, Stores};
+use super::metrics::HttpMetrics;
+
+/// Answers whether the server can do its work: the database answers, the sockets are bound, it is
+/// not shutting down. The text of the error is logged, never shown to strangers.
+pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// What the composition root hands over.
+#[expect(
+    missing_debug_implementations,
+    reason = "it holds trait objects and a key"
+)]
+pub struct AppParts {
+    /// Every setting in force.
+    pub settings: Arc<Settings>,
+    /// Storage, handed to handlers only through their views.
+    pub stores: Stores,
+    /// What may be asked of devices.
+    pub devices: Arc<dyn Devices>,
+    /// Live messages.
+    pub hub: Hub,
+    /// The object models known.
+    pub models: Arc<Models>,
+    /// The metrics of every other room; those of HTTP are added.
+    pub metrics: Registry,
+    /// See [`Readiness`].
+    pub ready: Readiness,
+    /// Signs session cookies; see [`session_key`](super::auth::session_key).
+    pub cookie_key: Key,
+}
+
+/// What every handler shares; in `actix_web::web::Data`.
+#[expect(
+    missing_debug_implementations,
+    reason = "it holds trait objects and a key"
+)]
+pub struct AppState {
+    /// Every setting in force.
+    pub settings: Arc<Settings>,
+    /// The object models known.
+    pub models: Arc<Models>,
+    /// When the server started.
+    pub started_at: Timestamp,
+    pub(in crate::web) stores: Stores,
+    pub(in crate::web) devices: Arc<dyn Devices>,
+    pub(in crate::web) hub: Hub,
+    pub(in crate::web) metrics: Registry,
+    pub(in crate::web) http: HttpMetrics,
+    pub(in crate::web) ready: Readiness,
+    pub(in crate::web) cookie_key: Key,
+    pub(in crate::web) login_limits: LoginLimits,
+    pub(in crate::web) passwords: PasswordHashing,
+}
+
+impl AppState {
+    /// Puts the parts together; the server counts as started now.
+    pub fn new(mut parts: AppParts) -> Self {
+        let http = HttpMetrics::default();
+        http.register(&mut parts.metrics);
+        Self {
+            login_limits: LoginLimits::new(&parts.settings.web),
+            passwords: PasswordHashing::default(),
+            settings: parts.settings,
+            models: parts.models,
+            started_at: Timestamp::system(),
+            stores: parts.stores,
+            devices: parts.devices,
+            hub: parts.hub,
+            metrics: parts.metrics,
+            http,
+            ready: parts.ready,
+            cookie_key: parts.cookie_key,
+        }
+    }
+}
