@@ -15,7 +15,7 @@
 //! | [`store`] | the database: one writer, many readers |
 //! | [`live`] | fan-out of what was committed |
 //! | [`web`] | pages, REST, the live socket |
-//! | `sim` | a whole LwM2M client |
+//! | [`sim`] | a whole LwM2M client |
 //! | `app`, `cli` | put it together |
 //!
 //! # One way up
@@ -38,5 +38,6 @@ pub mod live;
 pub mod lwm2m;
 pub mod net;
 pub mod registry;
+pub mod sim;
 pub mod store;
 pub mod web;

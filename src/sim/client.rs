@@ -1,0 +1,509 @@
+//! One simulated device on the network: a UDP socket, a clock, and the [`Device`] between them.
+//!
+//! [`SimClient::start`] needs a `LocalSet` (an actix arbiter has one): the socket and its message
+//! layer stay on the thread. The [`SimHandle`] may go anywhere.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::spawn_local;
+use tracing::debug;
+
+use crate::coap::{self, Event, ExchangeId, NotificationKey, OutgoingRequest, RequestKey};
+use crate::config::{self, Settings};
+use crate::domain::{EndpointName, Now, Path, Peer, Token, Value};
+use crate::lwm2m::Models;
+use crate::net::{BindError, UdpTransport};
+
+use super::counters::Counters;
+use super::device::{Device, Happening, Input, Output};
+use super::objects::models;
+use super::settings::DeviceSettings;
+
+/// A device and the server that it speaks to.
+#[derive(Clone, Debug)]
+pub struct SimSettings {
+    /// Where the server is.
+    pub server: SocketAddr,
+    /// How the device behaves.
+    pub device: DeviceSettings,
+    /// The message layer of the device; by default one with the times of RFC 7252 and little room.
+    pub coap: config::Coap,
+    /// Where it counts; shared by the devices of a fleet.
+    pub counters: Arc<Counters>,
+    /// The object models, made by [`models`] and shared.
+    pub models: Arc<Models>,
+}
+
+impl SimSettings {
+    /// A device with this name, as [`DeviceSettings::new`] makes it.
+    pub fn new(server: SocketAddr, name: EndpointName) -> Self {
+        Self {
+            server,
+            device: DeviceSettings::new(name),
+            coap: small_coap(),
+            counters: Arc::default(),
+            models: models(),
+        }
+    }
+}
+
+/// Why something could not be had of a simulated device.
+#[derive(Debug, thiserror::Error)]
+pub enum SimError {
+    /// It has no socket.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// No random numbers.
+    #[error("the system has no random numbers: {0}")]
+    Random(getrandom::Error),
+    /// The device has no such resource, or not of this type.
+    #[error("the device refuses: {0}")]
+    Refused(String),
+    /// It was stopped.
+    #[error("the device has been stopped")]
+    Stopped,
+}
+
+/// Starts devices.
+#[derive(Debug)]
+pub struct SimClient;
+
+impl SimClient {
+    /// Switches a device on, on this thread's `LocalSet`. It runs until it is stopped.
+    ///
+    /// # Errors
+    /// There is no socket for it, often because the process may not open more files.
+    ///
+    /// # Panics
+    /// Outside of a `LocalSet`.
+    pub fn start(settings: SimSettings) -> Result<SimHandle, SimError> {
+        let (server, own) = addresses(settings.server);
+        let seed = getrandom::u64().map_err(SimError::Random)?;
+        let transport =
+            UdpTransport::bind_to(own, &settings.coap, coap::Counters::default(), seed)?;
+        let (commands, has_commands) = mpsc::channel(COMMANDS);
+        let (state, is_state) = watch::channel(State::Off);
+        let handle = SimHandle {
+            name: settings.device.name.clone(),
+            address: transport.address(),
+            counters: Arc::clone(&settings.counters),
+            commands,
+            state: is_state,
+        };
+        let (events, has_events) = mpsc::channel(EVENTS);
+        spawn_local(transport.clone().run(events));
+        // The seed of tokens is not that of values: two runs with the same values must not mix
+        // their exchanges up on one server.
+        let client = Client {
+            device: Device::new(settings.device, settings.models, Now::system()),
+            peer: Peer::udp(server),
+            response_timeout: settings.coap.response_timeout(),
+            transport,
+            counters: settings.counters,
+            state,
+            exchanges: HashMap::new(),
+            next_token: seed,
+            give_up_at: None,
+        };
+        spawn_local(client.run(has_events, has_commands));
+        Ok(handle)
+    }
+}
+
+/// How far a device is, for those who wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Off,
+    Registered,
+    Finished,
+}
+
+enum Command {
+    Device(Input, oneshot::Sender<Result<(), String>>),
+    Value(Path, oneshot::Sender<Option<Value>>),
+}
+
+/// A running device. Dropping every handle does not stop it.
+#[derive(Clone, Debug)]
+pub struct SimHandle {
+    name: EndpointName,
+    address: SocketAddr,
+    counters: Arc<Counters>,
+    commands: mpsc::Sender<Command>,
+    state: watch::Receiver<State>,
+}
+
+impl SimHandle {
+    /// The endpoint name.
+    pub fn name(&self) -> &EndpointName {
+        &self.name
+    }
+
+    /// Where its socket is bound; the address is that of any interface.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it has done.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// True while it is registered, as far as it knows.
+    pub fn is_registered(&self) -> bool {
+        *self.state.borrow() == State::Registered
+    }
+
+    /// Waits until it is registered.
+    ///
+    /// # Errors
+    /// It was stopped before.
+    pub async fn registered(&self) -> Result<(), SimError> {
+        let mut state = self.state.clone();
+        match state
+            .wait_for(|state| *state != State::Off)
+            .await
+            .as_deref()
+        {
+            Ok(State::Registered) => Ok(()),
+            _ => Err(SimError::Stopped),
+        }
+    }
+
+    /// Changes a value as the device itself would; observations of it are notified.
+    ///
+    /// # Errors
+    /// There is no such resource, the value is of another type, or the device was stopped.
+    pub async fn set(&self, path: Path, value: Value) -> Result<(), SimError> {
+        self.tell(Input::Set(path, value)).await
+    }
+
+    /// The value of a resource or resource instance.
+    pub async fn value(&self, path: Path) -> Option<Value> {
+        let (reply, has_reply) = oneshot::channel();
+        self.commands.send(Command::Value(path, reply)).await.ok()?;
+        has_reply.await.ok().flatten()
+    }
+
+    /// Has it send these paths on its own accord (Send, 6.4.5) as soon as it can.
+    ///
+    /// # Errors
+    /// The device was stopped.
+    pub async fn send(&self, paths: Vec<Path>) -> Result<(), SimError> {
+        self.tell(Input::Send(paths)).await
+    }
+
+    /// Has it send an Update as soon as it can.
+    ///
+    /// # Errors
+    /// The device was stopped.
+    pub async fn update(&self) -> Result<(), SimError> {
+        self.tell(Input::Update).await
+    }
+
+    /// Switches it off and waits until it is off: with `deregister` it says good-bye first, for
+    /// which it has a few seconds; without, it falls silent in the middle of things.
+    pub async fn stop(&self, deregister: bool) {
+        // Stopped already is as good.
+        let _ = self.tell(Input::Stop { deregister }).await;
+        let mut state = self.state.clone();
+        let _ = state.wait_for(|state| *state == State::Finished).await;
+    }
+
+    async fn tell(&self, input: Input) -> Result<(), SimError> {
+        let (reply, has_reply) = oneshot::channel();
+        let sent = self.commands.send(Command::Device(input, reply)).await;
+        sent.map_err(|_| SimError::Stopped)?;
+        has_reply
+            .await
+            .map_err(|_| SimError::Stopped)?
+            .map_err(SimError::Refused)
+    }
+}
+
+struct Client {
+    device: Device,
+    peer: Peer,
+    response_timeout: Duration,
+    transport: UdpTransport,
+    counters: Arc<Counters>,
+    state: watch::Sender<State>,
+    /// Our numbers of the exchanges under way.
+    exchanges: HashMap<ExchangeId, u32>,
+    next_token: u64,
+    /// A Deregister is not awaited longer.
+    give_up_at: Option<Instant>,
+}
+
+/// Whether the device goes on.
+enum Flow {
+    Finished,
+    Running,
+}
+
+impl Client {
+    async fn run(
+        mut self,
+        mut events: mpsc::Receiver<Vec<Event>>,
+        mut commands: mpsc::Receiver<Command>,
+    ) {
+        let mut flow = self.feed(Input::Start, &mut None);
+        // Without handles nobody can say anything any more, and the device simply runs on.
+        let mut is_told = true;
+        while matches!(flow, Flow::Running) {
+            let timeout = [self.device.next_timeout(), self.give_up_at]
+                .into_iter()
+                .flatten()
+                .min();
+            flow = tokio::select! {
+                batch = events.recv() => match batch {
+                    Some(batch) => self.take(batch),
+                    // The socket failed, which was logged.
+                    None => Flow::Finished,
+                },
+                command = commands.recv(), if is_told => match command {
+                    Some(command) => self.obey(command),
+                    None => {
+                        is_told = false;
+                        Flow::Running
+                    }
+                },
+                () = sleep_until(timeout) => {
+                    if self.give_up_at.is_some_and(|at| at <= Instant::now()) {
+                        Flow::Finished
+                    } else {
+                        self.feed(Input::Timeout, &mut None)
+                    }
+                }
+            };
+        }
+        if self.device.is_registered() {
+            // Given up in the middle of a Deregister.
+            self.counters.count(Happening::Failed);
+            self.counters.count(Happening::Lost);
+        }
+        self.transport.stop();
+        self.state.send_replace(State::Finished);
+    }
+
+    fn obey(&mut self, command: Command) -> Flow {
+        match command {
+            Command::Device(input, reply) => {
+                if matches!(input, Input::Stop { .. }) {
+                    self.give_up_at = Some(Instant::now() + FAREWELL);
+                }
+                let mut refused = None;
+                let flow = self.feed(input, &mut refused);
+                // Whoever asked may have gone.
+                let _ = reply.send(refused.map_or(Ok(()), Err));
+                flow
+            }
+            Command::Value(path, reply) => {
+                let _ = reply.send(self.device.value(&path).cloned());
+                Flow::Running
+            }
+        }
+    }
+
+    fn take(&mut self, batch: Vec<Event>) -> Flow {
+        for event in batch {
+            if let Flow::Finished = self.take_event(event) {
+                return Flow::Finished;
+            }
+        }
+        Flow::Running
+    }
+
+    fn take_event(&mut self, event: Event) -> Flow {
+        let input = match event {
+            Event::Request { key, .. } if key.peer != self.peer => {
+                // Only its server is heard.
+                self.transport.drop_request(&key);
+                return Flow::Running;
+            }
+            Event::Request { key, request } => return self.take_request(&key, request),
+            Event::Response {
+                exchange,
+                response,
+                acknowledge,
+                ..
+            } => {
+                self.acknowledge(acknowledge);
+                let Some(exchange) = self.exchanges.remove(&exchange) else {
+                    return Flow::Running;
+                };
+                Input::Answered {
+                    exchange,
+                    answer: Ok(response),
+                }
+            }
+            Event::Failed {
+                exchange, failure, ..
+            } => {
+                let Some(exchange) = self.exchanges.remove(&exchange) else {
+                    return Flow::Running;
+                };
+                debug!(endpoint.name = %self.device.settings().name, "A request of the device failed: {failure}");
+                Input::Answered {
+                    exchange,
+                    answer: Err(failure),
+                }
+            }
+            // Nobody notifies a device; a late answer means nothing any more.
+            Event::Notification { key, .. } => {
+                self.transport.reject(&key);
+                return Flow::Running;
+            }
+            Event::NotificationAcknowledged { token, .. } => Input::NotificationAcknowledged(token),
+            Event::NotificationReset { token, .. } => Input::NotificationReset(token),
+            Event::NotificationTimedOut { token, .. } => Input::NotificationLost(token),
+            // The layer chooses the message ids.
+            Event::MessageIdsExhausted { .. } => return Flow::Running,
+        };
+        self.feed(input, &mut None)
+    }
+
+    fn acknowledge(&self, key: Option<NotificationKey>) {
+        if let Some(key) = key {
+            self.transport.acknowledge(&key);
+        }
+    }
+
+    fn take_request(&mut self, key: &RequestKey, request: coap::Request) -> Flow {
+        let outputs = self.device.handle(
+            Now::system(),
+            Input::Request {
+                token: key.token,
+                request,
+            },
+        );
+        let mut rest = outputs.into_iter();
+        match rest.next() {
+            Some(Output::Respond(response)) => self.transport.respond(key, response),
+            _ => self.transport.drop_request(key),
+        }
+        self.carry_out(rest.collect(), &mut None)
+    }
+
+    fn feed(&mut self, input: Input, refused: &mut Option<String>) -> Flow {
+        let outputs = self.device.handle(Now::system(), input);
+        self.carry_out(outputs, refused)
+    }
+
+    fn carry_out(&mut self, outputs: Vec<Output>, refused: &mut Option<String>) -> Flow {
+        let mut flow = Flow::Running;
+        // What could not be sent comes back to the device, which may have something else to do then.
+        let mut failed = Vec::new();
+        for output in outputs {
+            match output {
+                Output::Ask { exchange, request } => {
+                    let token = self.token();
+                    let outgoing = OutgoingRequest::new(request, token, self.response_timeout);
+                    match self.transport.request(self.peer, outgoing) {
+                        Ok(id) => {
+                            self.exchanges.insert(id, exchange);
+                        }
+                        Err(error) => {
+                            debug!(endpoint.name = %self.device.settings().name, "Nothing was sent: {error}");
+                            let answer = Err(coap::ExchangeFailure::Cancelled);
+                            failed.push(Input::Answered { exchange, answer });
+                        }
+                    }
+                }
+                Output::Drop | Output::Respond(_) => {}
+                Output::Finished => flow = Flow::Finished,
+                Output::Happened(happening) => self.happened(happening),
+                Output::Notify {
+                    token,
+                    response,
+                    confirmable,
+                } => {
+                    if self
+                        .transport
+                        .notify(self.peer, token, response, confirmable)
+                        .is_err()
+                    {
+                        failed.push(Input::NotificationLost(token));
+                    }
+                }
+                Output::Refused(reason) => *refused = Some(reason),
+            }
+        }
+        for input in failed {
+            if let Flow::Finished = self.feed(input, &mut None) {
+                flow = Flow::Finished;
+            }
+        }
+        flow
+    }
+
+    fn happened(&mut self, happening: Happening) {
+        self.counters.count(happening);
+        match happening {
+            Happening::Lost => {
+                // A device that begins anew hears no answers to what it asked before.
+                for (exchange, _) in self.exchanges.drain() {
+                    self.transport.cancel(exchange);
+                }
+                self.state.send_replace(State::Off);
+            }
+            Happening::Registered => {
+                self.state.send_replace(State::Registered);
+            }
+            _ => {}
+        }
+    }
+
+    /// Unpredictable start, and no token twice.
+    fn token(&mut self) -> Token {
+        self.next_token = self.next_token.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        Token::from(self.next_token.to_be_bytes())
+    }
+}
+
+/// Where the server is, from here, and where to bind. Answers do not come from the unspecified
+/// address, so it stands for this machine.
+fn addresses(server: SocketAddr) -> (SocketAddr, SocketAddr) {
+    let (loopback, any): (IpAddr, IpAddr) = match server.ip() {
+        IpAddr::V4(_) => (Ipv4Addr::LOCALHOST.into(), Ipv4Addr::UNSPECIFIED.into()),
+        IpAddr::V6(_) => (Ipv6Addr::LOCALHOST.into(), Ipv6Addr::UNSPECIFIED.into()),
+    };
+    let reachable = if server.ip().is_unspecified() {
+        SocketAddr::new(loopback, server.port())
+    } else {
+        server
+    };
+    (reachable, SocketAddr::new(any, 0))
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The settings of a message layer that has one peer: the same times, far less room.
+pub(super) fn small_coap() -> config::Coap {
+    config::Coap {
+        max_transfers: 8,
+        max_transfer_memory_bytes: 1 << 20,
+        dedup_per_peer: 64,
+        dedup_total: 64,
+        max_exchanges: 128,
+        max_pending_requests: 64,
+        socket_buffer_bytes: 64 * 1024,
+        ..Settings::defaults().coap
+    }
+}
+
+/// Commands that wait for a device.
+const COMMANDS: usize = 8;
+/// Batches of events that wait for a device.
+const EVENTS: usize = 4;
+/// How long a device that is stopped has for its good-bye.
+const FAREWELL: Duration = Duration::from_secs(5);

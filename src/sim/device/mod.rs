@@ -1,0 +1,366 @@
+//! One LwM2M client without I/O: time and messages go in, messages come out.
+//!
+//! [`Device::handle`] is the whole interface. `lifecycle` registers and keeps the registration
+//! alive, `operations` answers what the server asks, `observe` decides when to notify;
+//! [`objects`](super::objects) holds the values. Retransmission, message ids and blocks are the
+//! business of [`crate::coap`]; sockets and clocks that of [`client`](super::client).
+//!
+//! ```text
+//!   Input -> handle -> Output (Ask, Respond, Notify, Drop, Happened, …)
+//!   next_timeout -> (time passes) -> handle(Timeout)
+//! ```
+
+mod lifecycle;
+mod observe;
+mod operations;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::coap::{ExchangeFailure, Request, Response};
+use crate::domain::{Lwm2mVersion, Now, Path, Token, Value};
+use crate::lwm2m::Models;
+
+use super::objects::{Environment, Objects};
+use super::random::Random;
+use super::settings::DeviceSettings;
+use lifecycle::{Announce, Pending, Phase};
+use observe::Observation;
+
+/// What happens to a device.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// One of its requests ended.
+    Answered {
+        /// Which, as in [`Output::Ask`].
+        exchange: u32,
+        /// How.
+        answer: Result<Response, ExchangeFailure>,
+    },
+    /// Its confirmable notification was acknowledged.
+    NotificationAcknowledged(Token),
+    /// Its confirmable notification was never acknowledged, or could not be sent.
+    NotificationLost(Token),
+    /// Its notification was answered with a Reset.
+    NotificationReset(Token),
+    /// The server asks for something. Answered by exactly one [`Output::Respond`] or
+    /// [`Output::Drop`], which is the first output.
+    Request {
+        /// The token of the request: observations are known by it.
+        token: Token,
+        /// The request.
+        request: Request,
+    },
+    /// It is to send these paths on its own accord as soon as it can.
+    Send(Vec<Path>),
+    /// A value changes, by its own doing.
+    Set(Path, Value),
+    /// It is switched on.
+    Start,
+    /// It is switched off.
+    Stop {
+        /// Whether it says good-bye, or just falls silent.
+        deregister: bool,
+    },
+    /// Time has passed.
+    Timeout,
+    /// It is to send an Update as soon as it can.
+    Update,
+}
+
+/// What a device does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// It sends a confirmable request.
+    Ask {
+        /// To be repeated in [`Input::Answered`].
+        exchange: u32,
+        /// The request.
+        request: Request,
+    },
+    /// It does not hear the request: it sleeps, or is switched off.
+    Drop,
+    /// It is off and does nothing more.
+    Finished,
+    /// To be counted.
+    Happened(Happening),
+    /// It sends a notification.
+    Notify {
+        /// Of which observation.
+        token: Token,
+        /// The notification, with its `Observe` option.
+        response: Response,
+        /// Whether it wants an acknowledgement.
+        confirmable: bool,
+    },
+    /// A [`Input::Set`] was impossible, and why.
+    Refused(String),
+    /// It answers the request.
+    Respond(Response),
+}
+
+/// Something worth counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Happening {
+    /// The server confirmed the Deregister.
+    Deregistered,
+    /// A request of its own was refused or not answered, or a notification was lost.
+    Failed,
+    /// It is not registered any more: rebooted, switched off, or the server does not know it.
+    Lost,
+    /// A notification was acknowledged.
+    NotificationAcknowledged,
+    /// A notification went out.
+    Notified,
+    /// The server's request was carried out or refused.
+    Operated,
+    /// The server confirmed a Register.
+    Registered,
+    /// The server confirmed a Send.
+    Sent,
+    /// The server confirmed an Update.
+    Updated,
+}
+
+/// A whole LwM2M client.
+#[derive(Clone, Debug)]
+pub struct Device {
+    settings: DeviceSettings,
+    objects: Objects,
+    environment: Environment,
+    random: Random,
+    phase: Phase,
+    /// Where the registration is; present while it is registered as far as it knows.
+    location: Option<Vec<Vec<u8>>>,
+    /// One confirmable request at a time (NSTART = 1, RFC 7252 section 4.7).
+    pending: Option<Pending>,
+    last_exchange: u32,
+    /// Registers in a row that failed.
+    failures: u32,
+    announce: Announce,
+    update_at: Option<Instant>,
+    update_wanted: bool,
+    /// It is being switched off.
+    stopping: bool,
+    reboot_wanted: bool,
+    sends: VecDeque<Vec<Path>>,
+    send_at: Option<Instant>,
+    step_at: Option<Instant>,
+    awake_until: Option<Instant>,
+    observations: Vec<Observation>,
+    /// The last value of an `Observe` option.
+    sequence: u32,
+    /// What a server has added to the clock, in seconds.
+    clock_offset: i64,
+}
+
+impl Device {
+    /// A device that is switched off. `models` are those of [`models`](super::models).
+    pub fn new(settings: DeviceSettings, models: Arc<Models>, now: Now) -> Self {
+        let mut objects = Objects::new(models, settings.version);
+        let environment = Environment::begin(&settings, &mut objects, now.wall);
+        Self {
+            random: Random::new(settings.seed.rotate_left(32)),
+            objects,
+            environment,
+            phase: Phase::Off,
+            location: None,
+            pending: None,
+            last_exchange: 0,
+            failures: 0,
+            announce: Announce::default(),
+            update_at: None,
+            update_wanted: false,
+            stopping: false,
+            reboot_wanted: false,
+            sends: VecDeque::new(),
+            send_at: None,
+            step_at: None,
+            awake_until: None,
+            observations: Vec::new(),
+            sequence: 0,
+            clock_offset: 0,
+            settings,
+        }
+    }
+
+    /// What it is.
+    pub fn settings(&self) -> &DeviceSettings {
+        &self.settings
+    }
+
+    /// The value of a resource or resource instance.
+    pub fn value(&self, path: &Path) -> Option<&Value> {
+        self.objects.value(path)
+    }
+
+    /// True while it is registered, as far as it knows.
+    pub fn is_registered(&self) -> bool {
+        self.location.is_some()
+    }
+
+    /// True when it hears what is sent to it.
+    pub fn is_awake(&self, now: Instant) -> bool {
+        match self.phase {
+            Phase::Off | Phase::Finished => false,
+            Phase::Waiting(_) if self.reboot_wanted => false,
+            _ if self.settings.queue_mode.is_none() => true,
+            _ => {
+                self.pending.is_some()
+                    || self.observations.iter().any(Observation::is_in_flight)
+                    || self.awake_until.is_some_and(|until| now < until)
+            }
+        }
+    }
+
+    /// How many observations the server has on it.
+    pub fn observations(&self) -> usize {
+        self.observations.len()
+    }
+
+    /// Takes what happened, and does what is due by now.
+    pub fn handle(&mut self, now: Now, input: Input) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        self.keep_clock(now);
+        match input {
+            Input::Answered { exchange, answer } => {
+                self.answered(now, exchange, answer, &mut outputs);
+            }
+            Input::NotificationAcknowledged(token) => {
+                self.notification_acknowledged(token, &mut outputs)
+            }
+            Input::NotificationLost(token) => self.notification_lost(now, token, &mut outputs),
+            Input::NotificationReset(token) => self.observations.retain(|one| one.token != token),
+            Input::Request { token, request } => {
+                if self.is_awake(now.instant) {
+                    let response = self.answer(now, token, &request);
+                    outputs.push(Output::Respond(response));
+                    outputs.push(Output::Happened(Happening::Operated));
+                } else {
+                    outputs.push(Output::Drop);
+                }
+            }
+            Input::Send(paths) => {
+                if self.sends.len() < MAX_SENDS {
+                    self.sends.push_back(paths);
+                }
+            }
+            Input::Set(path, value) => {
+                if let Err(refusal) = self.objects.set(path, value) {
+                    outputs.push(Output::Refused(refusal.reason));
+                } else {
+                    self.react(now, &[path]);
+                }
+            }
+            Input::Start => self.start(now),
+            Input::Stop { deregister } => self.stop(deregister, &mut outputs),
+            Input::Timeout => {}
+            Input::Update => self.update_wanted = true,
+        }
+        self.pass_time(now);
+        self.live(now, &mut outputs);
+        self.notify(now, &mut outputs);
+        let speaks = |output: &Output| {
+            matches!(
+                output,
+                Output::Ask { .. } | Output::Notify { .. } | Output::Respond(_)
+            )
+        };
+        if let Some(awake) = self.settings.queue_mode
+            && outputs.iter().any(speaks)
+        {
+            self.awake_until = Some(now.instant + awake);
+        }
+        outputs
+    }
+
+    /// When [`Input::Timeout`] is due next.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        if matches!(self.phase, Phase::Off | Phase::Finished) {
+            return None;
+        }
+        [self.step_at, self.live_at(), self.notify_at()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The values move on.
+    fn pass_time(&mut self, now: Now) {
+        let Some(mut at) = self.step_at else { return };
+        let interval = self.settings.interval.max(SHORTEST_INTERVAL);
+        let mut steps = 0;
+        while at <= now.instant {
+            self.environment.step(&mut self.objects, now.wall);
+            at += interval;
+            steps += 1;
+            if steps >= MAX_STEPS_AT_ONCE {
+                at = now.instant + interval;
+            }
+        }
+        self.step_at = Some(at);
+    }
+
+    fn keep_clock(&mut self, now: Now) {
+        let seconds = super::objects::seconds(now.wall);
+        self.objects
+            .set_clock(seconds.saturating_add(self.clock_offset));
+    }
+
+    /// What changed values mean for the device itself.
+    fn react(&mut self, now: Now, changed: &[Path]) {
+        for path in changed {
+            match path.ids() {
+                [1, _, 1] => {
+                    if let Some(Value::Integer(seconds)) = self.objects.value(path) {
+                        self.settings.lifetime =
+                            Duration::from_secs(u64::try_from(*seconds).unwrap_or(1).max(1));
+                        self.announce.lifetime = true;
+                        self.update_wanted = true;
+                    }
+                }
+                [1, _, 7] => {
+                    self.announce.binding = true;
+                    self.update_wanted = true;
+                }
+                [3, _, 13] => {
+                    if let Some(Value::Time(set)) = self.objects.value(path) {
+                        self.clock_offset = set.saturating_sub(super::objects::seconds(now.wall));
+                    }
+                }
+                [5, _, 0] => self.set_update_result(0),
+                [5, _, 1] => {
+                    // No download in this version of the simulator: it says so, as a device does
+                    // that is given a URI it has no protocol for (result 9).
+                    let is_empty = matches!(self.objects.value(path), Some(Value::String(uri)) if uri.is_empty());
+                    self.set_update_result(if is_empty { 0 } else { UNSUPPORTED_PROTOCOL });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn set_update_result(&mut self, result: i64) {
+        // The resource exists on every device and is an integer.
+        let _ = self
+            .objects
+            .set(Path::resource(5, 0, 5), Value::Integer(result));
+    }
+
+    fn speaks(&self, version: Lwm2mVersion) -> bool {
+        self.settings.version >= version
+    }
+}
+
+/// Sends that wait for their turn.
+const MAX_SENDS: usize = 16;
+/// No interval of values is shorter.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+/// A device that was not looked after for long does not make up for all of it.
+const MAX_STEPS_AT_ONCE: u32 = 10;
+/// Of `5/0/5`.
+const UNSUPPORTED_PROTOCOL: i64 = 9;

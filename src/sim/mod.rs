@@ -1,0 +1,28 @@
+//! Simulated devices: whole LwM2M clients, for `simulate`, `serve --demo` and the tests.
+//!
+//! [`Device`] is a client without I/O: registration, object model, operations, observations and
+//! queue mode, in virtual time. [`SimClient`] gives it a UDP socket and a clock; [`Fleet`] runs
+//! many. Devices share nothing with the server but the protocol: they speak real CoAP to it.
+//!
+//! Data flows `socket -> net -> coap -> client -> device -> objects` and back the same way. The
+//! room never touches the store or the registry, and keeps nothing on disk.
+
+mod client;
+mod counters;
+mod device;
+mod fleet;
+mod name;
+mod objects;
+mod random;
+mod settings;
+
+#[cfg(test)]
+mod network_tests;
+
+pub use client::{SimClient, SimError, SimHandle, SimSettings};
+pub use counters::Counters;
+pub use device::{Device, Happening, Input, Output};
+pub use fleet::{Fleet, FleetSettings, Progress};
+pub use name::{endpoint_name, imei};
+pub use objects::models;
+pub use settings::{AWAKE, DeviceSettings};
