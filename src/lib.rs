@@ -16,7 +16,7 @@
 //! | [`live`] | fan-out of what was committed |
 //! | [`web`] | pages, REST, the live socket |
 //! | [`sim`] | a whole LwM2M client |
-//! | `app`, `cli` | put it together |
+//! | [`app`], [`cli`] | put it together |
 //!
 //! # One way up
 //! A datagram comes in at [`net`], becomes a request, a response or a notification in [`coap`], is
@@ -30,6 +30,8 @@
 //! ids, and **only then** goes out.
 #![warn(missing_docs)]
 
+pub mod app;
+pub mod cli;
 pub mod coap;
 pub mod config;
 pub mod domain;

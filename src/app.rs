@@ -1,0 +1,350 @@
+//! The composition root: the only room that knows every other. It starts them in the order in which
+//! data flows up, and ends them in the opposite one.
+//!
+//! Threads: the *devices* arbiter owns the CoAP socket, the message layer, the registry and every
+//! endpoint actor; the store's writer has a thread of its own; the web workers are those of
+//! actix-web; this one starts, waits and ends (docs/adr/0001).
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::{Actor as _, AsyncContext as _, Context};
+use actix_rt::Arbiter;
+use anyhow::Context as _;
+use futures_util::stream;
+use prometheus_client::registry::Registry;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::coap::{
+    self, ExchangeId, MessageIds, NotificationKey, OutgoingRequest, RequestError, RequestKey,
+    Response,
+};
+use crate::config::Settings;
+use crate::domain::{Peer, Timestamp, Token};
+use crate::endpoint::{self, Wire};
+use crate::live::Hub;
+use crate::lwm2m::Models;
+use crate::net::UdpTransport;
+use crate::registry::{Handle, RegistryActor, Surroundings};
+use crate::sim::{Fleet, FleetSettings};
+use crate::store::{EndpointReader, FleetLoader as _, SessionStore, Store, TemplateStore};
+use crate::web::{self, AppParts, AppState};
+
+/// Runs the server until it is told to stop (SIGINT or SIGTERM).
+///
+/// # Errors
+/// Says in one line what keeps it from starting.
+pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
+    let settings = Arc::new(settings);
+    let mut metrics = Registry::default();
+
+    let hub = Hub::new(&settings.live);
+    hub.counters().register(&mut metrics);
+    let (publish, closing) = (hub.clone(), hub.clone());
+    let store = Store::open(&settings, Arc::new(move |events| publish.publish(events))).await?;
+    store.metrics().register(&mut metrics);
+    let models = Arc::new(Models::builtin());
+
+    let stopping = Arc::new(AtomicBool::new(false));
+    let devices = start_devices(&settings, &store, &models, &mut metrics).await?;
+    let heartbeat = actix_rt::spawn(heartbeat(
+        store.clone(),
+        Duration::from_secs(settings.store.heartbeat_s.max(1)),
+    ));
+
+    let admin_password = web::auth::ensure_admin(&store).await?;
+    let cookie_key = web::auth::session_key(&settings.data_dir)
+        .with_context(|| format!("cannot use {}", settings.data_dir.display()))?;
+    let ready = {
+        let (store, stopping) = (store.clone(), Arc::clone(&stopping));
+        Arc::new(
+            move || -> futures_util::future::BoxFuture<'static, Result<(), String>> {
+                let (store, stopping) = (store.clone(), Arc::clone(&stopping));
+                Box::pin(async move {
+                    if stopping.load(Ordering::Relaxed) {
+                        return Err("the server is shutting down".to_owned());
+                    }
+                    EndpointReader::count(&store)
+                        .await
+                        .map(drop)
+                        .map_err(|error| error.to_string())
+                })
+            },
+        )
+    };
+    let state = actix_web::web::Data::new(AppState::new(AppParts {
+        settings: Arc::clone(&settings),
+        stores: web::auth::Stores::new(Arc::new(store.clone())),
+        devices: Arc::new(devices.handle.clone()),
+        hub,
+        models,
+        metrics,
+        ready,
+        cookie_key,
+    }));
+    let (server, addresses) = web::serve(state)?;
+    let web = server.handle();
+    let server = actix_rt::spawn(server);
+
+    announce(&devices, &addresses, admin_password.as_deref());
+    let demo = (demo > 0).then(|| start_demo(devices.address, demo));
+
+    wait_for_the_end().await?;
+    tracing::info!("Shutting down");
+    stopping.store(true, Ordering::Relaxed);
+    if let Some(demo) = demo {
+        demo.stop().await;
+    }
+    closing.close();
+    web.stop(true).await;
+    server.await.context("the web server panicked")??;
+    devices.stop().await;
+    heartbeat.abort();
+    store.close().await;
+    Ok(())
+}
+
+/// The devices arbiter, from outside.
+struct Devices {
+    arbiter: Arbiter,
+    handle: Handle,
+    address: SocketAddr,
+    stop: oneshot::Sender<oneshot::Sender<()>>,
+}
+
+impl Devices {
+    /// Stops reading, lets the actors finish what is on its way to the store, and ends.
+    async fn stop(self) {
+        let (done, is_done) = oneshot::channel();
+        if self.stop.send(done).is_ok() {
+            let _ = tokio::time::timeout(DRAIN, is_done).await;
+        }
+        self.arbiter.stop();
+        let _ = actix_rt::task::spawn_blocking(move || self.arbiter.join()).await;
+    }
+}
+
+/// Loads what is stored, binds the socket and starts the registry on a thread of their own. The
+/// first datagram is read after every stored registration and observation is in place.
+async fn start_devices(
+    settings: &Arc<Settings>,
+    store: &Store,
+    models: &Arc<Models>,
+    metrics: &mut Registry,
+) -> anyhow::Result<Devices> {
+    let begun = std::time::Instant::now();
+    let grace = Duration::from_secs(settings.registration.restart_grace_s);
+    let fleet = store.load(grace).await?;
+    let templates = TemplateStore::list(store).await?;
+    if !fleet.registrations.is_empty() {
+        tracing::info!(
+            registrations = fleet.registrations.len(),
+            observations = fleet.observations.len(),
+            operations = fleet.operations.len(),
+            downtime_s = fleet.downtime.as_secs(),
+            "Going on with {} registrations after {} s",
+            fleet.registrations.len(),
+            fleet.downtime.as_secs(),
+        );
+    }
+
+    let counters = coap::Counters::default();
+    counters.register(metrics);
+    let actor_metrics = endpoint::Metrics::default();
+    actor_metrics.register(metrics);
+
+    let arbiter = Arbiter::new();
+    let (started, has_started) = oneshot::channel();
+    let (stop, is_stopped) = oneshot::channel::<oneshot::Sender<()>>();
+    let (writer, loader) = (Arc::new(store.clone()), Arc::new(store.clone()));
+    let (settings, models) = (Arc::clone(settings), Arc::clone(models));
+    arbiter.spawn_fn(move || {
+        let transport = match UdpTransport::bind(&settings.coap, counters, seed()) {
+            Ok(transport) => transport,
+            Err(error) => {
+                let _ = started.send(Err(error));
+                return;
+            }
+        };
+        let (events, has_events) = mpsc::channel(EVENT_BATCHES);
+        let wire: Rc<dyn Wire> = Rc::new(UdpWire(transport.clone()));
+        let around = Surroundings {
+            wire,
+            writer,
+            loader,
+            models,
+            templates,
+            fleet,
+            metrics: actor_metrics,
+        };
+        let actor = RegistryActor::new(&settings, around);
+        let registry = RegistryActor::create(|ctx: &mut Context<RegistryActor>| {
+            ctx.add_stream(stream::unfold(has_events, async |mut events| {
+                events.recv().await.map(|batch| (batch, events))
+            }));
+            actor
+        });
+        let address = transport.address();
+        let reading = transport.clone();
+        actix_rt::spawn(reading.run(events));
+        actix_rt::spawn(async move {
+            if let Ok(done) = is_stopped.await {
+                transport.stop();
+                // What was read already is committed and answered within this time.
+                tokio::time::sleep(LAST_ANSWERS).await;
+                let _ = done.send(());
+            }
+        });
+        let _ = started.send(Ok((registry, address)));
+    });
+    let (registry, address) = has_started.await.context("the devices arbiter died")??;
+    tracing::debug!(
+        "Devices are served after {} ms",
+        begun.elapsed().as_millis()
+    );
+    let store = Arc::new(store.clone());
+    let handle = Handle::new(registry, store.clone(), store.clone(), store);
+    Ok(Devices {
+        arbiter,
+        handle,
+        address,
+        stop,
+    })
+}
+
+/// What scripts and people look for on standard output.
+fn announce(devices: &Devices, web: &[SocketAddr], admin_password: Option<&str>) {
+    for address in web {
+        println!("dashboard: http://{address}");
+    }
+    println!("coap: {}", devices.address);
+    if let Some(password) = admin_password {
+        println!("admin password: {password}");
+        println!("(log in as `admin`; the password is shown this once)");
+    }
+}
+
+fn start_demo(server: SocketAddr, count: usize) -> Fleet {
+    let settings = FleetSettings {
+        interval: DEMO_INTERVAL,
+        ..FleetSettings::new(reachable(server), count)
+    };
+    Fleet::start(settings)
+}
+
+/// Where a server that listens on this address is reached from its own machine.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    use std::net::{IpAddr, Ipv4Addr};
+    let ip = match listen.ip() {
+        ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+/// What has to be done now and then: say that the server is alive, clear away ended sessions.
+async fn heartbeat(store: Store, every: Duration) {
+    let mut prune_at = tokio::time::Instant::now();
+    loop {
+        if let Err(error) = store.heartbeat(Timestamp::system()).await {
+            tracing::warn!("Cannot note that the server is alive: {error}");
+        }
+        if prune_at <= tokio::time::Instant::now() {
+            prune_at += PRUNE_INTERVAL;
+            if let Err(error) = SessionStore::prune(&store, Timestamp::system()).await {
+                tracing::warn!("Cannot clear away ended sessions: {error}");
+            }
+        }
+        tokio::time::sleep(every).await;
+    }
+}
+
+async fn wait_for_the_end() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn seed() -> u64 {
+    getrandom::u64().unwrap_or_else(|_| Timestamp::system().as_millis().unsigned_abs())
+}
+
+/// The socket as the actors see it.
+struct UdpWire(UdpTransport);
+
+impl Wire for UdpWire {
+    fn request(&self, peer: Peer, request: OutgoingRequest) -> Result<ExchangeId, RequestError> {
+        self.0.request(peer, request)
+    }
+
+    fn await_response(
+        &self,
+        peer: Peer,
+        token: Token,
+        timeout: Duration,
+    ) -> Result<ExchangeId, RequestError> {
+        self.0.await_response(peer, token, timeout)
+    }
+
+    fn cancel(&self, exchange: ExchangeId) {
+        self.0.cancel(exchange);
+    }
+
+    fn extend_message_ids(&self, exchange: ExchangeId, ids: MessageIds) {
+        self.0.extend_message_ids(exchange, ids);
+    }
+
+    fn encode_response(&self, key: &RequestKey, response: &Response) -> Vec<u8> {
+        self.0.encode_response(key, response)
+    }
+
+    fn respond(&self, key: &RequestKey, response: Response) {
+        self.0.respond(key, response);
+    }
+
+    fn drop_request(&self, key: &RequestKey) {
+        self.0.drop_request(key);
+    }
+
+    fn acknowledge(&self, key: &NotificationKey) {
+        self.0.acknowledge(key);
+    }
+
+    fn reject(&self, key: &NotificationKey) {
+        self.0.reject(key);
+    }
+
+    fn ignore(&self, key: &NotificationKey) {
+        self.0.ignore(key);
+    }
+
+    fn restore_answer(
+        &self,
+        peer: Peer,
+        message_id: u16,
+        hash: i64,
+        datagram: Vec<u8>,
+        lives: Duration,
+    ) {
+        self.0
+            .restore_answer(peer, message_id, hash, datagram, lives);
+    }
+}
+
+/// Batches of events between the socket's task and the registry.
+const EVENT_BATCHES: usize = 4;
+/// How often the simulated devices of the demo notify.
+const DEMO_INTERVAL: Duration = Duration::from_secs(2);
+/// How often ended sessions are cleared away.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
+/// How long the actors get to finish at the end.
+const DRAIN: Duration = Duration::from_secs(5);
+const LAST_ANSWERS: Duration = Duration::from_millis(200);

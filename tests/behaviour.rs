@@ -1,0 +1,10 @@
+//! Tests of the whole program, one folder for each part and one file for each behaviour.
+
+mod browser;
+mod devices;
+mod durability;
+mod pages;
+mod start;
+mod store;
+mod support;
+mod web;

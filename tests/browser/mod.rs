@@ -1,0 +1,5 @@
+//! What people see, in a real browser. Skipped, visibly, where there is none.
+
+mod demo;
+mod pages_work_in_a_browser;
+mod the_demo_is_alive;

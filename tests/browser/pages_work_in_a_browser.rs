@@ -1,0 +1,217 @@
+//! The pages in a browser, over a fleet in memory: live values, dialogs, answers, and what the
+//! content security policy would forbid.
+
+use std::sync::mpsc::channel;
+use std::thread;
+
+use actix_web::dev::ServerHandle;
+use flownexus::config::Settings;
+use flownexus::domain::{EndpointName, LiveEvent, LiveKind, Timestamp};
+use flownexus::live::Hub;
+use serde_json::json;
+
+use crate::pages::dashboard::{password_hash, state};
+use crate::pages::fleet::{ASLEEP, Fleet, GONE, HOSTILE, PASSWORD, RICH};
+use crate::support::browser::Browser;
+
+/// The pages, served by a thread of their own.
+struct Pages {
+    address: String,
+    hub: Hub,
+    server: ServerHandle,
+}
+
+impl Pages {
+    fn serve() -> Self {
+        let mut settings = Settings::defaults();
+        settings.web.listen = "127.0.0.1:0".parse().expect("an address");
+        settings.web.workers = 1;
+        let hub = Hub::new(&settings.live);
+        let state = state(Fleet::new(password_hash()), hub.clone(), settings);
+        let (sender, started) = channel();
+        thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let (server, addresses) = flownexus::web::serve(state).expect("it listens");
+                let told = sender.send((server.handle(), addresses[0]));
+                told.expect("the test waits");
+                server.await
+            })
+        });
+        let (server, address) = started.recv().expect("it starts");
+        Self {
+            address: format!("http://{address}"),
+            hub,
+            server,
+        }
+    }
+
+    fn publish(&self, device: &str, kind: LiveKind, body: serde_json::Value) {
+        self.hub.publish(vec![LiveEvent {
+            endpoint: EndpointName::new(device).expect("a name"),
+            kind,
+            time: Timestamp::system(),
+            body,
+        }]);
+    }
+
+    fn device(&self, name: &str) -> String {
+        let encoded: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        format!("{}/devices/{encoded}", self.address)
+    }
+
+    async fn stop(self) {
+        self.server.stop(false).await;
+    }
+}
+
+/// What the browser complains of from now on: scripts that fail, and what the policy forbids.
+const LISTEN: &str = "window.complaints = []; \
+    window.addEventListener('error', (event) => complaints.push(String(event.message))); \
+    window.addEventListener('unhandledrejection', (event) => complaints.push(String(event.reason))); \
+    document.addEventListener('securitypolicyviolation', (event) => complaints.push(event.violatedDirective));";
+
+#[tokio::test]
+async fn values_arrive_and_buttons_are_answered() {
+    let Some(browser) = Browser::start("values_arrive_and_buttons_are_answered").await else {
+        return;
+    };
+    let pages = Pages::serve();
+    browser.log_in(&pages.address, "operator", PASSWORD).await;
+    browser.open(&pages.device(RICH)).await;
+    browser.script(LISTEN).await;
+    browser.element("#connection[data-connection=live]").await;
+
+    // A value, a value of a resource instance that is new, and one of a row that was not shown.
+    let values = [
+        ("/3303/0/5700", json!("FLOAT"), json!(22.75), "22.75"),
+        ("/3/0/7/5", json!("INTEGER"), json!(3321), "3321"),
+        ("/3303/0/5601", json!("FLOAT"), json!(-4.5), "-4.5"),
+        (
+            "/3/0/17",
+            json!("STRING"),
+            json!("<b>bold</b>"),
+            "<b>bold</b>",
+        ),
+    ];
+    for (path, kind, value, shown) in values {
+        let body = json!({"path": path, "type": kind, "value": value});
+        pages.publish(RICH, LiveKind::Resource, body);
+        let cell = format!("[data-value=\"{path}\"] .value");
+        browser.text(&cell, |text| text == shown).await;
+    }
+    browser
+        .text("#chart-last", |text| text.starts_with("22.75"))
+        .await;
+
+    // Read is confirmed, Write is refused with the device's reason, Execute waits.
+    browser
+        .press("[data-resource=\"/3303/0/5700\"] [data-action=read]")
+        .await;
+    browser
+        .text("[data-toast=good]", |text| text.contains("2.05 · 21.7"))
+        .await;
+    browser
+        .press("[data-resource=\"/3/0/14\"] [data-action=write]")
+        .await;
+    let field = browser.element("#dialog-fields textarea").await;
+    assert_eq!(
+        field.prop("value").await.expect("a value").as_deref(),
+        Some("+02:00")
+    );
+    browser.press("#dialog-submit").await;
+    browser
+        .text("[data-toast=bad]", |text| text.contains("read-only"))
+        .await;
+    browser
+        .press("[data-resource=\"/3/0/4\"] [data-action=execute]")
+        .await;
+    browser.press("#dialog-submit").await;
+    browser
+        .text("[data-toast=wait]", |text| text.contains("waits"))
+        .await;
+    // The list of operations has fetched itself anew.
+    browser
+        .text("#operations", |text| text.contains("by operator"))
+        .await;
+
+    let complaints = browser.script("return window.complaints").await;
+    assert_eq!(complaints, json!([]));
+    browser.close().await;
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn the_list_of_devices_changes_in_place() {
+    let Some(browser) = Browser::start("the_list_of_devices_changes_in_place").await else {
+        return;
+    };
+    let pages = Pages::serve();
+    browser.log_in(&pages.address, "viewer", PASSWORD).await;
+    browser.open(&format!("{}/devices", pages.address)).await;
+    browser.script(LISTEN).await;
+    let badge = |name: &str| format!("tr[data-endpoint=\"{name}\"] [data-state]");
+    browser.text(&badge(ASLEEP), |text| text == "asleep").await;
+    browser.text(&badge(GONE), |text| text == "offline").await;
+    browser.element("#connection[data-connection=live]").await;
+    pages.publish(ASLEEP, LiveKind::Updated, json!({}));
+    browser.text(&badge(ASLEEP), |text| text == "awake").await;
+    pages.publish(RICH, LiveKind::Deregistered, json!({}));
+    browser.text(&badge(RICH), |text| text == "offline").await;
+    let complaints = browser.script("return window.complaints").await;
+    assert_eq!(complaints, json!([]));
+    browser.close().await;
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn pages_ask_nobody_else_and_fit_on_a_phone() {
+    let Some(browser) = Browser::start("pages_ask_nobody_else_and_fit_on_a_phone").await else {
+        return;
+    };
+    let pages = Pages::serve();
+    browser.log_in(&pages.address, "admin", PASSWORD).await;
+    browser
+        .driver
+        .set_window_rect(0, 0, 500, 900)
+        .await
+        .expect("a small window");
+    let device = pages.device(RICH);
+    let hostile = pages.device(HOSTILE);
+    let mut addresses = vec![device, hostile];
+    for path in [
+        "/",
+        "/devices",
+        "/events",
+        "/events/7",
+        "/operations",
+        "/templates",
+        "/users",
+        "/audit",
+        "/settings",
+        "/about",
+        "/account",
+    ] {
+        addresses.push(format!("{}{path}", pages.address));
+    }
+    for address in addresses {
+        browser.open(&address).await;
+        browser.element("main").await;
+        let foreign = browser
+            .script(
+                "return performance.getEntriesByType('resource').map((entry) => entry.name) \
+                 .filter((name) => new URL(name).host !== location.host)",
+            )
+            .await;
+        assert_eq!(foreign, json!([]), "{address}");
+        let too_wide = browser
+            .script("return document.documentElement.scrollWidth > window.innerWidth")
+            .await;
+        assert_eq!(too_wide, false, "{address} is wider than a phone");
+        let alert = browser
+            .script("return document.querySelectorAll('main img').length")
+            .await;
+        assert_eq!(alert, json!(0), "{address}: a device's name became markup");
+    }
+    browser.close().await;
+    pages.stop().await;
+}

@@ -1,0 +1,51 @@
+//! Somebody starts the demo, logs in, and watches the temperature of the simulated device change
+//! without loading the page again.
+
+use super::demo::Demo;
+use crate::support::browser::Browser;
+
+const VALUE: &str = "[data-value=\"/3303/0/5700\"] .value";
+const ROW: &str = "tr[data-resource=\"/3303/0/5700\"]";
+
+#[tokio::test]
+async fn a_temperature_changes_on_the_page_without_a_reload() {
+    let Some(browser) = Browser::start("a_temperature_changes_on_the_page_without_a_reload").await
+    else {
+        return;
+    };
+    let demo = Demo::start();
+    browser.log_in(&demo.address, "admin", &demo.password).await;
+
+    // The device appears in the list by itself, however long it takes to register.
+    browser.open(&format!("{}/devices", demo.address)).await;
+    let link = browser.element("tr[data-endpoint] a.stretched").await;
+    let page = link.attr("href").await.expect("a link").expect("a link");
+    browser.open(&format!("{}{page}", demo.address)).await;
+    browser.element(ROW).await;
+
+    // A page that is loaded again forgets this.
+    browser.script("window.neverLoadedAgain = true").await;
+    let observed = format!("{ROW}[data-observed=\"true\"]");
+    let by_template = browser
+        .script(&format!("return !!document.querySelector('{observed}')"))
+        .await;
+    if by_template != true {
+        let button = format!("{ROW} [data-action=\"observe\"]");
+        browser.press(&button).await;
+        browser.element(&observed).await;
+    }
+    let first = browser.text(VALUE, |text| !text.is_empty()).await;
+    let second = browser
+        .text(VALUE, |text| !text.is_empty() && text != first)
+        .await;
+    assert!(first.parse::<f64>().is_ok() && second.parse::<f64>().is_ok());
+    let kept = browser
+        .script("return window.neverLoadedAgain === true")
+        .await;
+    assert_eq!(kept, true, "the page was loaded again");
+
+    // The chart draws it.
+    browser.element("#chart canvas").await;
+    browser.text("#chart-last", |text| text != "–").await;
+    browser.close().await;
+}

@@ -1,0 +1,6 @@
+//! What devices and the server say to each other, over real UDP.
+
+mod devices_register_update_and_leave;
+mod malformed_datagrams_harm_nobody;
+mod operations_reach_devices;
+mod values_arrive;

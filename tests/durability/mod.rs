@@ -1,0 +1,5 @@
+//! Nothing acknowledged is lost, and a restart is invisible: a real process, real UDP, SIGKILL.
+
+mod a_restart_is_invisible_to_devices;
+mod operations_survive_the_server;
+mod what_is_acknowledged_is_on_disk;

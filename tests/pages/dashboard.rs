@@ -1,0 +1,112 @@
+//! The pages over a fleet in memory, asked as a browser asks.
+
+use std::sync::{Arc, OnceLock};
+
+use actix_web::cookie::Key;
+use actix_web::dev::{Service, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::test::{self, TestRequest};
+use actix_web::web::Data;
+use flownexus::config::Settings;
+use flownexus::live::Hub;
+use flownexus::lwm2m::Models;
+use flownexus::web::auth::{Stores, password};
+use flownexus::web::{AppParts, AppState, app};
+
+use super::fleet::{Fleet, PASSWORD};
+
+/// What a page was answered with.
+pub(crate) struct Page {
+    pub(crate) status: StatusCode,
+    pub(crate) location: String,
+    pub(crate) text: String,
+}
+
+/// A browser, logged in or not.
+pub(crate) struct Browser {
+    state: Data<AppState>,
+    cookie: String,
+}
+
+/// The hash of [`PASSWORD`]; made once, since that is slow on purpose.
+pub(crate) fn password_hash() -> &'static str {
+    static HASH: OnceLock<String> = OnceLock::new();
+    HASH.get_or_init(|| password::hash(PASSWORD).expect("a hash"))
+}
+
+/// What the pages stand on.
+pub(crate) fn state(fleet: Arc<Fleet>, hub: Hub, settings: Settings) -> Data<AppState> {
+    Data::new(AppState::new(AppParts {
+        settings: Arc::new(settings),
+        stores: Stores::new(fleet.clone()),
+        devices: fleet,
+        hub,
+        models: Arc::new(Models::builtin()),
+        metrics: Default::default(),
+        ready: Arc::new(|| Box::pin(async { Ok(()) })),
+        cookie_key: Key::from(&[7; 64]),
+    }))
+}
+
+impl Browser {
+    /// A browser of nobody in particular.
+    pub(crate) fn new(fleet: Arc<Fleet>) -> Self {
+        let settings = Settings::defaults();
+        let hub = Hub::new(&settings.live);
+        Self {
+            state: state(fleet, hub, settings),
+            cookie: String::new(),
+        }
+    }
+
+    /// A browser in which this person has logged in.
+    pub(crate) async fn of(name: &str, fleet: Arc<Fleet>) -> Self {
+        let mut browser = Self::new(fleet);
+        let page = browser
+            .post(
+                "/login",
+                &[("name", name), ("password", PASSWORD), ("next", "/")],
+            )
+            .await;
+        assert_eq!(page.status, StatusCode::SEE_OTHER, "{}", page.text);
+        browser
+    }
+
+    /// Gets a page.
+    pub(crate) async fn get(&mut self, path: &str) -> Page {
+        self.ask(TestRequest::get().uri(path)).await
+    }
+
+    /// Sends a form.
+    pub(crate) async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Page {
+        self.ask(TestRequest::post().uri(path).set_form(form)).await
+    }
+
+    async fn ask(&mut self, request: TestRequest) -> Page {
+        let service = test::init_service(app(self.state.clone())).await;
+        let request = request
+            .peer_addr("127.0.0.1:40000".parse().expect("an address"))
+            .insert_header((header::COOKIE, self.cookie.as_str()))
+            .to_request();
+        let response: ServiceResponse<_> = service.call(request).await.expect("an answer");
+        let status = response.status();
+        let text_of = |name: header::HeaderName| {
+            let value = response.headers().get(name);
+            value
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let location = text_of(header::LOCATION);
+        if let Some((cookie, _)) = text_of(header::SET_COOKIE).split_once(';') {
+            self.cookie = cookie.to_owned();
+        }
+        let body = test::read_body(response).await;
+        Page {
+            status,
+            location,
+            text: String::from_utf8_lossy(&body).into_owned(),
+        }
+    }
+}

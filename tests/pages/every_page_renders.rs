@@ -1,0 +1,137 @@
+//! A variable that a template wants and nobody gives is an error only when the page is rendered, so
+//! each page is rendered, full and empty, for each role.
+
+use actix_web::http::StatusCode;
+use flownexus::web::pages::render;
+
+use super::dashboard::{Browser, password_hash};
+use super::fleet::{ASLEEP, Fleet, GONE, HOSTILE, RICH};
+
+const FOR_ALL: [&str; 13] = [
+    "/",
+    "/devices",
+    "/devices?search=urn&registered=true",
+    "/devices?search=nothing-has-this-name",
+    "/devices?after=urn",
+    "/events",
+    "/events?before=100",
+    "/operations",
+    "/operations?status=failed&before=100",
+    "/templates",
+    "/account",
+    "/account?done=1",
+    "/about",
+];
+const FOR_ADMINS: [&str; 3] = ["/users", "/audit", "/settings"];
+
+fn device(name: &str) -> String {
+    let encoded: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    format!("/devices/{encoded}")
+}
+
+#[actix_web::test]
+async fn every_page_renders_for_every_role_with_and_without_devices() {
+    for role in ["viewer", "operator", "admin"] {
+        for fleet in [Fleet::new(password_hash()), Fleet::empty(password_hash())] {
+            let mut browser = Browser::of(role, fleet).await;
+            for path in FOR_ALL {
+                let page = browser.get(path).await;
+                assert_eq!(page.status, StatusCode::OK, "{role} {path}: {}", page.text);
+            }
+            for path in FOR_ADMINS {
+                let page = browser.get(path).await;
+                let expected = if role == "admin" {
+                    StatusCode::OK
+                } else {
+                    StatusCode::FORBIDDEN
+                };
+                assert_eq!(page.status, expected, "{role} {path}: {}", page.text);
+            }
+        }
+        let mut browser = Browser::of(role, Fleet::new(password_hash())).await;
+        for name in [RICH, ASLEEP, GONE, HOSTILE] {
+            let page = browser.get(&device(name)).await;
+            assert_eq!(page.status, StatusCode::OK, "{role} {name}: {}", page.text);
+        }
+        for path in ["/events/7", "/events?endpoint=urn:imei:490154203237518"] {
+            let page = browser.get(path).await;
+            assert_eq!(page.status, StatusCode::OK, "{role} {path}: {}", page.text);
+        }
+    }
+}
+
+#[actix_web::test]
+async fn every_template_is_a_page_or_part_of_one() {
+    // A template that no page uses is rendered by no test.
+    let used = "about account audit device devices error error_plain event events login \
+                operations overview settings templates users";
+    for name in render::template_names() {
+        let page = name
+            .strip_prefix("pages/")
+            .and_then(|name| name.strip_suffix(".html"));
+        if let Some(page) = page {
+            assert!(used.split_whitespace().any(|used| used == page), "{name}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_device_that_is_gone_is_told_on_a_page() {
+    let mut browser = Browser::of("viewer", Fleet::new(password_hash())).await;
+    for path in ["/devices/urn:imei:0", "/events/999", "/nothing/here"] {
+        let page = browser.get(path).await;
+        assert_eq!(page.status, StatusCode::NOT_FOUND);
+        assert!(page.text.contains("<nav"), "{path}: in the layout");
+        assert!(
+            page.text.contains("There is nothing here"),
+            "{path}: {}",
+            page.text
+        );
+    }
+    let page = browser.get("/operations?status=lost").await;
+    assert_eq!(page.status, StatusCode::BAD_REQUEST);
+    let page = browser.get("/api/v1/nothing").await;
+    assert!(
+        page.text.starts_with('{'),
+        "programs get a problem document"
+    );
+}
+
+#[actix_web::test]
+async fn nothing_that_a_device_says_is_markup() {
+    let mut browser = Browser::of("admin", Fleet::new(password_hash())).await;
+    for path in [
+        "/",
+        "/devices",
+        "/operations",
+        "/events/7",
+        &device(RICH),
+        &device(HOSTILE),
+    ] {
+        let page = browser.get(path).await;
+        for markup in ["<img src=x", "<script>", "<b>T1000", "<b>now", "<b>"] {
+            let told = page.text.replace("<b id=", "");
+            assert!(!told.contains(markup), "{path}: {markup}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn pages_hold_no_inline_script_and_no_inline_style() {
+    let mut browser = Browser::of("admin", Fleet::new(password_hash())).await;
+    let device = device(RICH);
+    for path in FOR_ALL.iter().chain(&FOR_ADMINS).chain([&device.as_str()]) {
+        let page = browser.get(path).await;
+        for (at, _) in page.text.match_indices("<script") {
+            let tag = page.text[at..].split('>').next().unwrap_or_default();
+            assert!(tag.contains(" src=\"/assets/"), "{path}: {tag}");
+        }
+        for inline in [" style=", "<style", " onclick=", " onload=", "javascript:"] {
+            assert!(!page.text.contains(inline), "{path}: {inline}");
+        }
+        assert!(
+            !page.text.contains("//cdn"),
+            "{path}: nothing from elsewhere"
+        );
+    }
+}

@@ -1,0 +1,342 @@
+//! A small fleet in memory, with something of everything that a page can show: devices awake,
+//! asleep and gone, values of every type, operations in every status, texts that are markup.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use flownexus::domain::{
+    AnnouncedObject, EndpointId, EndpointName, EventId, Lwm2mVersion, Node, ObjectLink,
+    Observation, ObservationId, ObservationState, Operation, OperationId, OperationKind,
+    OperationRequest, OperationResult, OperationStatus, Origin, Path, Peer, Registration,
+    RegistrationId, Timestamp, Token, Value, Warning,
+};
+use flownexus::store::{
+    ApiToken, AuditEntry, EndpointRow, ObservationTemplate, Role, StoredEvent, StoredValue, User,
+    WebSession,
+};
+
+mod stores;
+
+/// A device that is awake and has a value of every type.
+pub(crate) const RICH: &str = "urn:imei:490154203237518";
+/// A device in queue mode that sleeps.
+pub(crate) const ASLEEP: &str = "urn:imei:490154203237526";
+/// A device that has gone.
+pub(crate) const GONE: &str = "urn:imei:490154203237534";
+/// A device whose texts are markup.
+pub(crate) const HOSTILE: &str = "<img src=x onerror=alert(1)>/?#";
+/// The password of everybody.
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// The fleet, and the people who look at it.
+pub(crate) struct Fleet {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    rows: Vec<EndpointRow>,
+    values: Vec<StoredValue>,
+    observations: Vec<Observation>,
+    operations: Vec<Operation>,
+    events: Vec<(StoredEvent, Vec<Node>)>,
+    templates: Vec<ObservationTemplate>,
+    users: Vec<User>,
+    sessions: BTreeMap<Vec<u8>, WebSession>,
+    tokens: Vec<ApiToken>,
+    audit: Vec<AuditEntry>,
+}
+
+impl Fleet {
+    /// The fleet, with one person of each role who has this password hash.
+    pub(crate) fn new(password_hash: &str) -> Arc<Self> {
+        let mut state = State::default();
+        for role in [Role::Viewer, Role::Operator, Role::Admin] {
+            state.users.push(User {
+                id: role as i64 + 1,
+                name: format!("{role:?}").to_lowercase(),
+                role,
+                password_hash: password_hash.to_owned(),
+                must_change_password: role == Role::Admin,
+                created_at: ago(86_400 * 40),
+            });
+        }
+        fill(&mut state);
+        Arc::new(Self {
+            state: Mutex::new(state),
+        })
+    }
+
+    /// A fleet without devices.
+    pub(crate) fn empty(password_hash: &str) -> Arc<Self> {
+        let fleet = Self::new(password_hash);
+        let users = std::mem::take(&mut fleet.lock().users);
+        *fleet.lock() = State {
+            users,
+            ..State::default()
+        };
+        fleet
+    }
+
+    /// Adds a device that is registered and has no values.
+    pub(crate) fn add_device(&self, name: &str) {
+        let mut state = self.lock();
+        let id = state.rows.len() as i64 + 100;
+        state.rows.push(row(id, name, 3, Some(false)));
+        state.rows.sort_by(|left, right| left.name.cmp(&right.name));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panicked")
+    }
+}
+
+fn ago(seconds: u64) -> Timestamp {
+    let now = Timestamp::system().as_millis();
+    Timestamp::clamped_from_millis(now - seconds as i64 * 1000)
+}
+
+fn name(text: &str) -> EndpointName {
+    EndpointName::new(text).expect("a name")
+}
+
+fn path(text: &str) -> Path {
+    text.parse().expect("a path")
+}
+
+fn row(id: i64, text: &str, seen_s: u64, queue_mode: Option<bool>) -> EndpointRow {
+    EndpointRow {
+        id: EndpointId(id),
+        name: name(text),
+        created_at: ago(86_400 * 12),
+        last_seen_at: Some(ago(seen_s)),
+        registration: queue_mode.map(|queue_mode| registration(id, text, seen_s, queue_mode)),
+    }
+}
+
+fn registration(id: i64, text: &str, seen_s: u64, queue_mode: bool) -> Registration {
+    let objects = [
+        "/1/0", "/3/0", "/4/0", "/3303/0", "/3304/0", "/3306/0", "/3342/0", "/10",
+    ];
+    Registration {
+        id: RegistrationId::from_random([7; 16]),
+        endpoint_id: EndpointId(id),
+        endpoint: name(text),
+        peer: Peer::udp("192.0.2.17:56830".parse().expect("an address")),
+        lwm2m_version: Lwm2mVersion::V1_1,
+        binding: "U".to_owned(),
+        queue_mode,
+        lifetime: Duration::from_secs(86_400),
+        sms_number: None,
+        root: String::new(),
+        objects: objects
+            .iter()
+            .map(|text| AnnouncedObject {
+                path: path(text),
+                version: (*text == "/3/0").then(|| "1.1".to_owned()),
+            })
+            .collect(),
+        formats: vec![112, 110, 11_542, 0],
+        attributes: BTreeMap::from([("model".to_owned(), "<b>T1000</b>".to_owned())]),
+        warnings: Vec::new(),
+        raw_links: "</1/0>,</3/0>;ver=1.1,</3303/0>".to_owned(),
+        registered_at: ago(86_400 * 3),
+        updated_at: ago(seen_s),
+        expires_at: Timestamp::system().plus(Duration::from_secs(5000)),
+        message_id_mark: 0,
+    }
+}
+
+fn fill(state: &mut State) {
+    state.rows = vec![
+        row(1, RICH, 3, Some(false)),
+        row(2, ASLEEP, 4000, Some(true)),
+        row(3, GONE, 86_400 * 5, None),
+        row(4, HOSTILE, 30, Some(true)),
+    ];
+    if let Some(registration) = &mut state.rows[0].registration {
+        registration.warnings.push(Warning {
+            code: "bad_link".to_owned(),
+            message: "an object link has no path: `<script>`".to_owned(),
+        });
+    }
+    state.rows.sort_by(|left, right| left.name.cmp(&right.name));
+    let values = [
+        ("/1/0/1", Value::Integer(86_400)),
+        ("/3/0/0", Value::String("Open Mobile Alliance".to_owned())),
+        ("/3/0/1", Value::String("Lightweight M2M Client".to_owned())),
+        ("/3/0/2", Value::String("345000123".to_owned())),
+        ("/3/0/3", Value::String("1.0".to_owned())),
+        ("/3/0/7/0", Value::Integer(3800)),
+        ("/3/0/7/1", Value::Integer(5000)),
+        ("/3/0/9", Value::Integer(87)),
+        ("/3/0/10", Value::UnsignedInteger(15)),
+        ("/3/0/13", Value::Time(1_795_440_000)),
+        ("/3/0/14", Value::String("+02:00".to_owned())),
+        ("/4/0/2", Value::Integer(-92)),
+        ("/3303/0/5700", Value::Float(f64::from(21.4_f32))),
+        ("/3303/0/5701", Value::String("Cel".to_owned())),
+        ("/3304/0/5700", Value::Float(48.25)),
+        ("/3306/0/5850", Value::Boolean(true)),
+        ("/3342/0/5500", Value::Boolean(false)),
+        (
+            "/10/0/1",
+            Value::Objlnk(ObjectLink {
+                object: 3303,
+                instance: 0,
+            }),
+        ),
+        ("/65001/0/1", Value::Opaque(vec![0xde, 0xad, 0xbe, 0xef])),
+        ("/65001/0/2", Value::Corelink("</3303/0>".to_owned())),
+        (
+            "/65001/0/3",
+            Value::String("<script>alert(1)</script>".to_owned()),
+        ),
+        ("/10240/0/0", Value::Time(1_795_440_000)),
+    ];
+    for (at, value) in values {
+        state.values.push(StoredValue {
+            endpoint: name(RICH),
+            path: path(at),
+            value,
+            time: ago(42),
+            received_at: ago(42),
+        });
+    }
+    state.values.sort_by_key(|stored| stored.path);
+    state.observations = vec![
+        observation(1, &["/3303/0/5700"], false, ObservationState::Active),
+        observation(2, &["/4/0"], false, ObservationState::Requested),
+        observation(
+            3,
+            &["/3/0/9", "/3304/0/5700"],
+            true,
+            ObservationState::Active,
+        ),
+    ];
+    let statuses = [
+        (OperationKind::Read, "/3/0", OperationStatus::Confirmed),
+        (OperationKind::Write, "/3/0/14", OperationStatus::Failed),
+        (OperationKind::Execute, "/3/0/4", OperationStatus::Queued),
+        (
+            OperationKind::Observe,
+            "/3303/0/5700",
+            OperationStatus::Sending,
+        ),
+        (OperationKind::Discover, "/3", OperationStatus::Expired),
+        (
+            OperationKind::WriteAttributes,
+            "/3303/0",
+            OperationStatus::Cancelled,
+        ),
+    ];
+    for (at, (kind, on, status)) in (1..).zip(statuses) {
+        state.operations.push(operation(at, kind, on, status));
+    }
+    let event = StoredEvent {
+        id: EventId(7),
+        endpoint: name(RICH),
+        event_type: "3303".to_owned(),
+        time: ago(600),
+    };
+    let nodes = vec![
+        Node::new(path("/3303/0/5700"), Value::Float(20.9)),
+        Node::new(path("/65001/0/3"), Value::String("<b>".to_owned())),
+    ];
+    state.events.push((event, nodes));
+    state.templates = vec![
+        ObservationTemplate {
+            id: 1,
+            paths: vec![path("/3303")],
+            kind: OperationKind::Observe,
+        },
+        ObservationTemplate {
+            id: 2,
+            paths: vec![path("/3/0/9"), path("/4/0/2")],
+            kind: OperationKind::ObserveComposite,
+        },
+    ];
+    state.tokens.push(ApiToken {
+        id: 1,
+        name: "grafana".to_owned(),
+        role: Role::Viewer,
+        hash: vec![1; 32],
+        created_at: ago(86_400),
+        expires_at: Some(Timestamp::system().plus(Duration::from_secs(86_400 * 90))),
+        last_used_at: None,
+    });
+    state.audit.push(AuditEntry {
+        id: 1,
+        at: ago(120),
+        actor: "admin".to_owned(),
+        remote: "127.0.0.1".to_owned(),
+        action: "template.create".to_owned(),
+        subject: "2".to_owned(),
+        detail: "observe_composite /3/0/9 /4/0/2".to_owned(),
+    });
+}
+
+fn observation(id: i64, paths: &[&str], composite: bool, state: ObservationState) -> Observation {
+    Observation {
+        id: ObservationId(id),
+        endpoint_id: EndpointId(1),
+        token: Token::from([id as u8; 8]),
+        paths: paths.iter().map(|text| path(text)).collect(),
+        composite,
+        format: None,
+        state,
+        last_sequence: None,
+        last_message_id: None,
+        last_hash: None,
+        notified_at: (state == ObservationState::Active).then(|| ago(42)),
+        staged: None,
+        created_at: ago(3600),
+    }
+}
+
+fn operation(id: i64, kind: OperationKind, on: &str, status: OperationStatus) -> Operation {
+    let answered = status == OperationStatus::Confirmed || status == OperationStatus::Failed;
+    Operation {
+        id: OperationId(id),
+        endpoint_id: EndpointId(1),
+        endpoint: name(RICH),
+        request: OperationRequest {
+            kind,
+            paths: vec![path(on)],
+            values: Vec::new(),
+            arguments: None,
+            attributes: Vec::new(),
+            format: None,
+        },
+        origin: if id % 2 == 0 {
+            Origin::Template
+        } else {
+            Origin::User("operator".to_owned())
+        },
+        status,
+        attempts: 2,
+        max_attempts: 3,
+        result: answered.then(|| OperationResult {
+            code: if status == OperationStatus::Failed {
+                "4.05".to_owned()
+            } else {
+                "2.05".to_owned()
+            },
+            nodes: if status == OperationStatus::Confirmed {
+                vec![Node::new(path("/3/0/9"), Value::Integer(87))]
+            } else {
+                Vec::new()
+            },
+            links: String::new(),
+            location: None,
+        }),
+        error: (status == OperationStatus::Failed)
+            .then(|| "the device answered 4.05: not <b>now</b>".to_owned()),
+        token: None,
+        created_at: ago(900 - id as u64 * 60),
+        last_attempt_at: answered.then(|| ago(800)),
+        finished_at: status.is_final().then(|| ago(700)),
+        expires_at: None,
+    }
+}

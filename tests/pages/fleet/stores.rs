@@ -1,0 +1,406 @@
+//! The fleet as the pages' store, and as the devices that answer at once.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use flownexus::domain::{
+    EndpointId, EndpointName, EventId, NewOperation, Node, Observation, Operation, OperationId,
+    OperationKind, OperationResult, OperationStatus, Path, Timestamp, Value,
+};
+use flownexus::registry::{Devices, OperateError};
+use flownexus::store::{
+    ApiToken, AuditEntry, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
+    ObservationTemplate, OperationReader, ResourceReader, ResourceType, SessionStore, StoreError,
+    StoredEvent, StoredValue, TemplateStore, TokenStore, User, UserStore, WebSession,
+};
+
+use super::Fleet;
+
+#[async_trait]
+impl EndpointReader for Fleet {
+    async fn list(&self, filter: &EndpointFilter) -> Result<(Vec<EndpointRow>, bool), StoreError> {
+        let state = self.lock();
+        let mut rows: Vec<EndpointRow> = state
+            .rows
+            .iter()
+            .filter(|row| {
+                filter
+                    .registered
+                    .is_none_or(|on| row.registration.is_some() == on)
+            })
+            .filter(|row| {
+                let search = filter.search.as_deref().unwrap_or("").to_lowercase();
+                row.name.as_str().to_lowercase().contains(&search)
+            })
+            .filter(|row| filter.after.as_ref().is_none_or(|after| row.name > *after))
+            .cloned()
+            .collect();
+        let more = rows.len() > filter.limit as usize;
+        rows.truncate(filter.limit as usize);
+        Ok((rows, more))
+    }
+
+    async fn find(&self, name: &EndpointName) -> Result<Option<EndpointRow>, StoreError> {
+        Ok(self
+            .lock()
+            .rows
+            .iter()
+            .find(|row| row.name == *name)
+            .cloned())
+    }
+
+    async fn observations(&self, id: EndpointId) -> Result<Vec<Observation>, StoreError> {
+        let state = self.lock();
+        let of_device = |observation: &&Observation| observation.endpoint_id == id;
+        Ok(state
+            .observations
+            .iter()
+            .filter(of_device)
+            .cloned()
+            .collect())
+    }
+
+    async fn count(&self) -> Result<(u64, u64), StoreError> {
+        let state = self.lock();
+        let registered = state.rows.iter().filter(|row| row.registration.is_some());
+        Ok((state.rows.len() as u64, registered.count() as u64))
+    }
+
+    async fn remove(&self, id: EndpointId) -> Result<(), StoreError> {
+        self.lock().rows.retain(|row| row.id != id);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ResourceReader for Fleet {
+    async fn latest(&self, id: EndpointId) -> Result<Vec<StoredValue>, StoreError> {
+        Ok(match id.0 {
+            1 => self.lock().values.clone(),
+            _ => Vec::new(),
+        })
+    }
+
+    async fn history(
+        &self,
+        _: EndpointId,
+        path: Path,
+        from: Timestamp,
+        to: Timestamp,
+        points: usize,
+    ) -> Result<Vec<(Timestamp, f64)>, StoreError> {
+        // A day's wave with some noise.
+        let (from, to) = (
+            from.as_millis(),
+            to.as_millis().min(Timestamp::system().as_millis()),
+        );
+        let step = ((to - from) / points.clamp(1, 200) as i64).max(1000);
+        let of_switch = path.resource_id() == Some(5850);
+        Ok((from / step..to / step)
+            .map(|at| {
+                let at = at * step;
+                let day = at as f64 / 86_400_000.0 * std::f64::consts::TAU;
+                let noise = ((at / 1000 * 7919) % 101) as f64 / 101.0;
+                let value = 20.0 + 4.0 * day.sin() + 1.5 * (day * 24.0).sin() + noise * 0.3;
+                let value = if of_switch {
+                    f64::from(value > 20.0)
+                } else {
+                    value
+                };
+                (Timestamp::clamped_from_millis(at), value)
+            })
+            .collect())
+    }
+
+    async fn by_type(&self, _: u16, _: u16, _: u64) -> Result<Vec<StoredValue>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn types(&self) -> Result<Vec<ResourceType>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl EventReader for Fleet {
+    async fn list(
+        &self,
+        _: Option<EndpointId>,
+        _: Option<&str>,
+        _: u64,
+        before: Option<EventId>,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let state = self.lock();
+        let events = state.events.iter().map(|(event, _)| event.clone());
+        Ok(events
+            .filter(|event| before.is_none_or(|before| event.id < before))
+            .collect())
+    }
+
+    async fn find(&self, id: EventId) -> Result<Option<(StoredEvent, Vec<Node>)>, StoreError> {
+        Ok(self
+            .lock()
+            .events
+            .iter()
+            .find(|(event, _)| event.id == id)
+            .cloned())
+    }
+}
+
+#[async_trait]
+impl OperationReader for Fleet {
+    async fn list(
+        &self,
+        endpoint: Option<EndpointId>,
+        status: Option<OperationStatus>,
+        limit: u64,
+        before: Option<OperationId>,
+    ) -> Result<Vec<Operation>, StoreError> {
+        let state = self.lock();
+        let mut found: Vec<Operation> = state
+            .operations
+            .iter()
+            .filter(|operation| endpoint.is_none_or(|id| operation.endpoint_id == id))
+            .filter(|operation| status.is_none_or(|status| operation.status == status))
+            .filter(|operation| before.is_none_or(|before| operation.id < before))
+            .cloned()
+            .collect();
+        found.sort_by_key(|operation| std::cmp::Reverse(operation.id));
+        found.truncate(limit as usize);
+        Ok(found)
+    }
+
+    async fn find(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
+        Ok(self
+            .lock()
+            .operations
+            .iter()
+            .find(|operation| operation.id == id)
+            .cloned())
+    }
+}
+
+#[async_trait]
+impl TemplateStore for Fleet {
+    async fn list(&self) -> Result<Vec<ObservationTemplate>, StoreError> {
+        Ok(self.lock().templates.clone())
+    }
+
+    async fn add(&self, template: ObservationTemplate) -> Result<ObservationTemplate, StoreError> {
+        let mut state = self.lock();
+        let id = state.templates.len() as i64 + 1;
+        state.templates.push(ObservationTemplate { id, ..template });
+        Ok(state.templates.last().cloned().expect("just added"))
+    }
+
+    async fn remove(&self, id: i64) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let before = state.templates.len();
+        state.templates.retain(|template| template.id != id);
+        Ok(state.templates.len() < before)
+    }
+}
+
+#[async_trait]
+impl UserStore for Fleet {
+    async fn list(&self) -> Result<Vec<User>, StoreError> {
+        Ok(self.lock().users.clone())
+    }
+
+    async fn find(&self, name: &str) -> Result<Option<User>, StoreError> {
+        Ok(self
+            .lock()
+            .users
+            .iter()
+            .find(|user| user.name == name)
+            .cloned())
+    }
+
+    async fn add(&self, user: User) -> Result<User, StoreError> {
+        let mut state = self.lock();
+        if state.users.iter().any(|known| known.name == user.name) {
+            return Err(StoreError::Exists(format!("the user `{}`", user.name)));
+        }
+        state.users.push(user.clone());
+        Ok(user)
+    }
+
+    async fn set_password(&self, name: &str, hash: &str) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let Some(user) = state.users.iter_mut().find(|user| user.name == name) else {
+            return Ok(false);
+        };
+        user.password_hash = hash.to_owned();
+        user.must_change_password = false;
+        Ok(true)
+    }
+
+    async fn remove(&self, name: &str) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let before = state.users.len();
+        state.users.retain(|user| user.name != name);
+        Ok(state.users.len() < before)
+    }
+}
+
+#[async_trait]
+impl SessionStore for Fleet {
+    async fn find(&self, key_hash: &[u8], _: Timestamp) -> Result<Option<WebSession>, StoreError> {
+        Ok(self.lock().sessions.get(key_hash).cloned())
+    }
+
+    async fn save(&self, session: WebSession) -> Result<(), StoreError> {
+        self.lock()
+            .sessions
+            .insert(session.key_hash.clone(), session);
+        Ok(())
+    }
+
+    async fn remove(&self, key_hash: &[u8]) -> Result<(), StoreError> {
+        self.lock().sessions.remove(key_hash);
+        Ok(())
+    }
+
+    async fn prune(&self, _: Timestamp) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+}
+
+#[async_trait]
+impl TokenStore for Fleet {
+    async fn list(&self) -> Result<Vec<ApiToken>, StoreError> {
+        Ok(self.lock().tokens.clone())
+    }
+
+    async fn find(&self, hash: &[u8]) -> Result<Option<ApiToken>, StoreError> {
+        Ok(self
+            .lock()
+            .tokens
+            .iter()
+            .find(|token| token.hash == hash)
+            .cloned())
+    }
+
+    async fn add(&self, token: ApiToken) -> Result<ApiToken, StoreError> {
+        let mut state = self.lock();
+        let id = state.tokens.len() as i64 + 1;
+        state.tokens.push(ApiToken { id, ..token });
+        Ok(state.tokens.last().cloned().expect("just added"))
+    }
+
+    async fn used(&self, _: i64, _: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn remove(&self, id: i64) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let before = state.tokens.len();
+        state.tokens.retain(|token| token.id != id);
+        Ok(state.tokens.len() < before)
+    }
+}
+
+#[async_trait]
+impl AuditStore for Fleet {
+    async fn add(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let id = state.audit.len() as i64 + 1;
+        state.audit.insert(0, AuditEntry { id, ..entry });
+        Ok(())
+    }
+
+    async fn list(&self, limit: u64, _: Option<i64>) -> Result<Vec<AuditEntry>, StoreError> {
+        Ok(self
+            .lock()
+            .audit
+            .iter()
+            .take(limit as usize)
+            .cloned()
+            .collect())
+    }
+}
+
+#[async_trait]
+impl Devices for Fleet {
+    async fn operate(
+        &self,
+        endpoint: &EndpointName,
+        operation: NewOperation,
+        _: Duration,
+    ) -> Result<Operation, OperateError> {
+        let mut state = self.lock();
+        let id = OperationId(state.operations.len() as i64 + 1);
+        let now = Timestamp::system();
+        let status = match operation.request.kind {
+            OperationKind::Read | OperationKind::Observe => OperationStatus::Confirmed,
+            OperationKind::Write => OperationStatus::Failed,
+            _ => OperationStatus::Queued,
+        };
+        let nodes = match (operation.request.kind, operation.request.paths.first()) {
+            (OperationKind::Read, Some(path)) if path.depth() == 3 => {
+                vec![Node::new(*path, Value::Float(21.7))]
+            }
+            _ => Vec::new(),
+        };
+        let row = state.rows.iter().find(|row| row.name == *endpoint);
+        let Some(endpoint_id) = row.map(|row| row.id) else {
+            return Err(OperateError::UnknownEndpoint(endpoint.clone()));
+        };
+        let failed = status == OperationStatus::Failed;
+        state.operations.push(Operation {
+            id,
+            endpoint_id,
+            endpoint: endpoint.clone(),
+            request: operation.request,
+            origin: operation.origin,
+            status,
+            attempts: 1,
+            max_attempts: operation.max_attempts,
+            result: Some(OperationResult {
+                code: if failed {
+                    "4.05".to_owned()
+                } else {
+                    "2.05".to_owned()
+                },
+                nodes,
+                links: String::new(),
+                location: None,
+            }),
+            error: failed.then(|| "the device answered 4.05: read-only".to_owned()),
+            token: None,
+            created_at: now,
+            last_attempt_at: Some(now),
+            finished_at: status.is_final().then_some(now),
+            expires_at: None,
+        });
+        Ok(state.operations.last().cloned().expect("just added"))
+    }
+
+    async fn cancel(&self, id: OperationId) -> Result<Operation, OperateError> {
+        let mut state = self.lock();
+        let Some(operation) = state
+            .operations
+            .iter_mut()
+            .find(|operation| operation.id == id)
+        else {
+            return Err(OperateError::UnknownOperation(id));
+        };
+        operation.status = OperationStatus::Cancelled;
+        Ok(operation.clone())
+    }
+
+    async fn forget(&self, endpoint: &EndpointName) -> Result<bool, OperateError> {
+        let mut state = self.lock();
+        let before = state.rows.len();
+        state.rows.retain(|row| row.name != *endpoint);
+        Ok(state.rows.len() < before)
+    }
+
+    async fn awake(&self, _: &EndpointName) -> Option<bool> {
+        Some(false)
+    }
+
+    async fn reload_templates(&self) -> Result<(), OperateError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,8 @@
+//! The pages, rendered with everything that they can show.
+
+pub(crate) mod dashboard;
+mod every_page_renders;
+pub(crate) mod fleet;
+mod icons_are_in_the_sprite;
+mod roles_on_pages;
+mod the_list_of_devices_is_paged;

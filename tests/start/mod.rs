@@ -1,0 +1,3 @@
+//! What keeps the server from starting is said in one clear line.
+
+mod a_start_that_cannot_work_says_why;

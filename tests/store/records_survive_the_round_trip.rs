@@ -1,0 +1,225 @@
+use std::time::Duration;
+
+use flownexus::domain::{Node, Path, StoredAnswer, Timestamp, Value, ValueType};
+use flownexus::store::{
+    Change, EndpointReader as _, EventReader, FleetLoader as _, FleetWriter as _, OperationReader,
+    ResourceReader as _,
+};
+use rstest::rstest;
+
+use super::samples::{
+    answer, at, commit, device, every_value, name, observation, operation, unusual_observation,
+    unusual_operation, unusual_registration, values,
+};
+use crate::support::database::{Engine, TestDatabase};
+
+#[rstest]
+#[tokio::test]
+async fn what_a_restart_needs(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let Some(database) = TestDatabase::new(engine) else {
+        return;
+    };
+    let store = database.open().await;
+    let id = store.ids().endpoint();
+    let registration = unusual_registration(id);
+    let observations = [unusual_observation(&store, id), observation(&store, id, 1)];
+    let device = registration.endpoint.as_str();
+    let done = unusual_operation(&store, id, device);
+    let queued = operation(&store, id, device);
+    let answers = [
+        answer(1, 0, 5),
+        answer(1, 0, 6),
+        answer(1, 65_535, i64::MIN),
+        answer(2, 0, i64::MAX),
+    ];
+    let expired = StoredAnswer {
+        expires_at: Timestamp::MIN,
+        ..answer(3, 3, 3)
+    };
+    let mut changes = vec![Change::Register(Box::new(registration.clone()))];
+    changes.extend(
+        observations
+            .iter()
+            .cloned()
+            .map(|it| Change::SaveObservation(Box::new(it))),
+    );
+    changes.extend([&done, &queued].map(|it| Change::SaveOperation(Box::new(it.clone()))));
+    changes.extend(
+        answers
+            .iter()
+            .chain([&expired])
+            .cloned()
+            .map(|it| Change::RememberAnswer(Box::new(it))),
+    );
+    store.commit(commit(changes)).await.expect("committed");
+    store.close().await;
+
+    let store = database.open().await;
+    let mut fleet = store.load(Duration::ZERO).await.expect("loaded");
+    fleet
+        .answers
+        .sort_by_key(|answer| (answer.peer, answer.message_id, answer.hash));
+    assert_eq!(fleet.registrations, std::slice::from_ref(&registration));
+    assert_eq!(fleet.observations, observations);
+    assert_eq!(fleet.operations, std::slice::from_ref(&queued));
+    assert_eq!(fleet.answers, answers);
+    assert_eq!(fleet.endpoints, [(id, registration.endpoint.clone())]);
+    assert_eq!(fleet.downtime, Duration::ZERO, "there was no heartbeat yet");
+    let one = store.load_endpoint(id).await.expect("loaded");
+    assert_eq!(
+        one,
+        (
+            Some(registration.clone()),
+            observations.to_vec(),
+            vec![queued.clone()]
+        )
+    );
+    assert_eq!(store.observations(id).await.expect("read"), observations);
+
+    assert_eq!(
+        OperationReader::find(&store, done.id).await.expect("read"),
+        Some(done.clone())
+    );
+    let all = OperationReader::list(&store, Some(id), None, 10, None)
+        .await
+        .expect("read");
+    assert_eq!(all, [queued.clone(), done.clone()], "newest first");
+    let failed = OperationReader::list(&store, None, Some(done.status), 10, None)
+        .await
+        .expect("read");
+    assert_eq!(failed, std::slice::from_ref(&done));
+    let before = OperationReader::list(&store, None, None, 10, Some(queued.id))
+        .await
+        .expect("read");
+    assert_eq!(before, [done]);
+    store.close().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn values_of_every_type(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let Some(database) = TestDatabase::new(engine) else {
+        return;
+    };
+    let store = database.open().await;
+    let id = device(&store, "sensor").await;
+    let nodes = every_value();
+    store
+        .commit(commit([values(id, nodes.clone(), at(0))]))
+        .await
+        .expect("committed");
+
+    let stored = store.latest(id).await.expect("read");
+    assert_eq!(stored.len(), nodes.len());
+    for (stored, node) in stored.iter().zip(&nodes) {
+        assert_eq!((stored.path, &stored.value), (node.path, &node.value));
+        assert_eq!(stored.time, node.time.unwrap_or_else(|| at(0)));
+        assert_eq!(stored.received_at, at(0));
+        assert_eq!(stored.endpoint, name("sensor"));
+    }
+    store.close().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_is_no_number(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let Some(database) = TestDatabase::new(engine) else {
+        return;
+    };
+    let store = database.open().await;
+    let id = device(&store, "sensor").await;
+    let path = Path::resource(3303, 0, 5700);
+    let nodes = vec![Node::new(path, Value::Float(f64::NAN))];
+    store
+        .commit(commit([values(id, nodes, at(0))]))
+        .await
+        .expect("committed");
+    let stored = store.latest(id).await.expect("read");
+    assert!(
+        matches!(stored[0].value, Value::Float(number) if number.is_nan()),
+        "{stored:?}"
+    );
+    let history = store
+        .history(id, path, at(-1), at(1), 10)
+        .await
+        .expect("read");
+    assert_eq!(history, [], "a chart cannot show it");
+    store.close().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn events_with_their_values(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let Some(database) = TestDatabase::new(engine) else {
+        return;
+    };
+    let store = database.open().await;
+    let (one, other) = (device(&store, "one").await, device(&store, "other").await);
+    let mut ids = Vec::new();
+    for (endpoint_id, event_type) in [(one, "10300"), (one, "alarm"), (other, "10300")] {
+        let id = store.ids().event();
+        let event = Change::Event {
+            id,
+            endpoint_id,
+            event_type: event_type.into(),
+            nodes: every_value(),
+            at: at(9),
+        };
+        store.commit(commit([event])).await.expect("committed");
+        ids.push(id);
+    }
+
+    let (event, nodes) = EventReader::find(&store, ids[0])
+        .await
+        .expect("read")
+        .expect("there");
+    assert_eq!(
+        (event.id, event.endpoint, event.time),
+        (ids[0], name("one"), at(9))
+    );
+    assert_eq!(event.event_type, "10300");
+    assert_eq!(nodes, every_value());
+    assert_eq!(
+        store.latest(one).await.expect("read").len(),
+        every_value().len()
+    );
+
+    let list = async |endpoint, event_type, before| {
+        let events = EventReader::list(&store, endpoint, event_type, 10, before)
+            .await
+            .expect("read");
+        events.into_iter().map(|event| event.id).collect::<Vec<_>>()
+    };
+    assert_eq!(list(None, None, None).await, [ids[2], ids[1], ids[0]]);
+    assert_eq!(list(Some(one), None, None).await, [ids[1], ids[0]]);
+    assert_eq!(list(Some(one), Some("10300"), None).await, [ids[0]]);
+    assert_eq!(list(None, Some("10300"), Some(ids[2])).await, [ids[0]]);
+    assert_eq!(list(None, Some("\0"), None).await, []);
+    store.close().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_names_of_the_first_flownexus(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(database) = TestDatabase::new(engine) else {
+        return;
+    };
+    let store = database.open().await;
+    let types = store.types().await.expect("read");
+    assert_eq!(types.len(), 34);
+    let is = |name: &str| {
+        let found = types.iter().find(|one| one.name == name).expect(name);
+        (found.object_id, found.resource_id, found.value_type)
+    };
+    assert_eq!(is("temperature"), (3303, 5700, Some(ValueType::Float)));
+    assert_eq!(is("ext_dev_info"), (3, 22, Some(ValueType::Objlnk)));
+    assert_eq!(is("package"), (5, 0, Some(ValueType::Opaque)));
+    assert_eq!(is("reboot"), (3, 4, None));
+    assert_eq!(
+        is("ep_registration_update"),
+        (10_240, 2, Some(ValueType::Integer))
+    );
+    store.close().await;
+}

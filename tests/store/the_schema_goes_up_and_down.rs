@@ -1,0 +1,112 @@
+use flownexus_migration::Migrator;
+use rstest::rstest;
+use sea_orm_migration::MigratorTrait as _;
+
+use super::samples::{at, commit, device, temperature, values};
+use crate::support::database::{Engine, TestDatabase};
+use flownexus::store::FleetWriter as _;
+
+#[rstest]
+#[tokio::test]
+async fn with_data_in_it(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let Some(database) = TestDatabase::new(engine) else {
+        return;
+    };
+    let store = database.open().await;
+    let id = device(&store, "sensor").await;
+    store
+        .commit(commit([values(id, vec![temperature(1.0)], at(0))]))
+        .await
+        .expect("committed");
+    store.close().await;
+
+    let connection = database.connection().await;
+    Migrator::down(&connection, None).await.expect("down");
+    Migrator::up(&connection, None).await.expect("up again");
+    connection.close().await.expect("an orderly end");
+
+    let store = database.open().await;
+    device(&store, "sensor").await;
+    store.close().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_newer_schema_is_refused(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    use sea_orm::ConnectionTrait as _;
+    let Some(database) = TestDatabase::new(engine) else {
+        return;
+    };
+    database.open().await.close().await;
+    let connection = database.connection().await;
+    connection
+        .execute_unprepared("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m29991231_000001_from_the_future', 0)")
+        .await
+        .expect("written");
+    connection.close().await.expect("an orderly end");
+    let error = database
+        .try_open(std::sync::Arc::new(|_| {}))
+        .await
+        .expect_err("too new");
+    assert!(error.to_string().contains("from_the_future"), "{error}");
+}
+
+/// The questions that are asked all the time are answered by an index, not by reading a table.
+#[rstest]
+#[case::history(
+    "SELECT measured_at FROM resource WHERE endpoint_id = 1 AND object_id = 3303 AND object_instance_id = 0 \
+     AND resource_id = 5700 AND resource_instance_id IS NULL AND measured_at >= 1 AND measured_at < 2 \
+     ORDER BY measured_at, id",
+    "resource_path_time"
+)]
+#[case::by_type(
+    "SELECT * FROM resource WHERE (CAST(object_id AS BIGINT) * 65536 + resource_id) = 1 ORDER BY id DESC LIMIT 5",
+    "resource_type_arrival"
+)]
+#[case::latest(
+    "SELECT resource.* FROM latest_resource JOIN resource ON resource.id = latest_resource.resource_row \
+     WHERE latest_resource.endpoint_id = 1",
+    "PRIMARY KEY"
+)]
+#[case::operations(
+    "SELECT * FROM endpoint_operation WHERE endpoint_id = 1 AND status = 'QUEUED' ORDER BY id DESC",
+    "endpoint_operation_endpoint_status"
+)]
+#[case::pending(
+    "SELECT * FROM endpoint_operation WHERE status IN ('QUEUED', 'SENDING') ORDER BY id",
+    "endpoint_operation_status"
+)]
+#[case::events(
+    "SELECT * FROM event WHERE endpoint_id = 1 AND event_type = 'x' ORDER BY id DESC LIMIT 5",
+    "event_endpoint_type"
+)]
+#[case::old_events("SELECT * FROM event WHERE \"time\" < 5", "event_time")]
+#[case::location(
+    "SELECT * FROM registration WHERE location = 'x'",
+    "sqlite_autoindex_registration_1"
+)]
+#[case::session(
+    "SELECT * FROM session WHERE key_hash = x'00'",
+    "sqlite_autoindex_session_1"
+)]
+#[tokio::test]
+async fn questions_have_an_index(#[case] question: &str, #[case] index: &str) {
+    use sea_orm::{ConnectionTrait as _, Statement};
+    let database = TestDatabase::new(Engine::Sqlite).expect("SQLite is built in");
+    database.open().await.close().await;
+    let connection = database.connection().await;
+    let statement = Statement::from_string(
+        connection.get_database_backend(),
+        format!("EXPLAIN QUERY PLAN {question}"),
+    );
+    let rows = connection.query_all_raw(statement).await.expect("a plan");
+    let plan: Vec<String> = rows
+        .iter()
+        .map(|row| row.try_get_by_index(3).expect("a line"))
+        .collect();
+    assert!(plan.iter().any(|line| line.contains(index)), "{plan:?}");
+    assert!(
+        plan.iter().all(|line| !line.starts_with("SCAN")),
+        "{plan:?}"
+    );
+}

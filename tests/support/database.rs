@@ -1,0 +1,86 @@
+//! A database of its own for one test, on SQLite or PostgreSQL.
+
+use std::sync::Arc;
+
+use flownexus::config::Settings;
+use flownexus::store::{Publisher, Store, StoreError};
+use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, Statement};
+use tempfile::TempDir;
+
+use super::postgres;
+
+/// Every test of the store runs on both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Postgres,
+    Sqlite,
+}
+
+/// An empty database and a data folder; gone with the test.
+pub(crate) struct TestDatabase {
+    pub(crate) folder: TempDir,
+    pub(crate) settings: Settings,
+}
+
+impl TestDatabase {
+    /// A new one; nothing where the engine is not installed, which is said on standard error.
+    pub(crate) fn new(engine: Engine) -> Option<Self> {
+        let url = match engine {
+            Engine::Postgres => postgres::new_database()?,
+            Engine::Sqlite => String::new(),
+        };
+        Some(Self::at(url))
+    }
+
+    fn at(url: String) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut settings = Settings::defaults();
+        settings.data_dir = folder.path().join("data");
+        settings.database.url = url;
+        Self { folder, settings }
+    }
+
+    /// Another data folder for the same database.
+    pub(crate) fn elsewhere(&self) -> Self {
+        Self::at(self.settings.database.url.clone())
+    }
+
+    /// The store on it; live messages go nowhere.
+    pub(crate) async fn open(&self) -> Store {
+        self.open_publishing(Arc::new(|_| {})).await
+    }
+
+    /// The store on it.
+    pub(crate) async fn open_publishing(&self, publish: Publisher) -> Store {
+        self.try_open(publish).await.expect("the store opens")
+    }
+
+    pub(crate) async fn try_open(&self, publish: Publisher) -> Result<Store, StoreError> {
+        Store::open(&self.settings, publish).await
+    }
+
+    /// A connection beside the store, to look at what is really there.
+    pub(crate) async fn connection(&self) -> DatabaseConnection {
+        let mut options = if self.settings.database.url.is_empty() {
+            let file = self.settings.data_dir.join("flownexus.db");
+            ConnectOptions::new(format!("sqlite://{}", file.display()))
+        } else {
+            ConnectOptions::new(self.settings.database.url.as_str())
+        };
+        options.max_connections(1).sqlx_logging(false);
+        Database::connect(options).await.expect("a connection")
+    }
+
+    /// The first column of every row.
+    pub(crate) async fn numbers(&self, sql: &str) -> Vec<i64> {
+        let database = self.connection().await;
+        let statement = Statement::from_string(database.get_database_backend(), sql);
+        let rows = database.query_all_raw(statement).await.expect(sql);
+        let numbers = rows
+            .iter()
+            .map(|row| row.try_get_by_index(0).expect("a number"))
+            .collect();
+        database.close().await.expect("an orderly end");
+        numbers
+    }
+}

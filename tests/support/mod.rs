@@ -1,0 +1,9 @@
+//! What the tests of the whole program share.
+
+pub(crate) mod browser;
+pub(crate) mod database;
+pub(crate) mod device;
+pub(crate) mod fake_store;
+pub(crate) mod postgres;
+pub(crate) mod server;
+pub(crate) mod site;

@@ -1,0 +1,10 @@
+//! The web room over real sockets: who may do what, what the API answers, and the live socket.
+
+mod answers;
+mod cross_site;
+mod live_socket;
+mod login;
+mod metrics_and_health;
+mod openapi_document;
+mod operations;
+mod roles;

@@ -1,0 +1,250 @@
+//! Every route, asked by nobody and by every role.
+
+use flownexus::store::Role;
+use serde_json::{Value as Json, json};
+
+use crate::support::site::{DEVICE, Site};
+
+/// Whether a route is for the role.
+fn allowed(role: Role, needed: Role) -> bool {
+    role >= needed
+}
+
+/// Every route of the API: method, path, what it needs, a body.
+fn routes() -> Vec<(&'static str, String, Role, Option<Json>)> {
+    use Role::{Admin, Operator, Viewer};
+    let device = format!("/api/v1/endpoints/{DEVICE}");
+    let operation = json!({"kind": "read", "path": "/3/0/0"});
+    let person = json!({"name": "x y", "role": "viewer", "password": "short"});
+    vec![
+        ("GET", "/api/v1/endpoints".into(), Viewer, None),
+        ("GET", device.clone(), Viewer, None),
+        ("DELETE", "/api/v1/endpoints/nobody".into(), Operator, None),
+        ("GET", format!("{device}/operations"), Viewer, None),
+        (
+            "POST",
+            format!("{device}/operations"),
+            Operator,
+            Some(operation),
+        ),
+        ("GET", "/api/v1/operations/0".into(), Viewer, None),
+        ("DELETE", "/api/v1/operations/0".into(), Operator, None),
+        ("GET", format!("{device}/resources"), Viewer, None),
+        (
+            "GET",
+            format!("{device}/history?path=/3303/0/5700"),
+            Viewer,
+            None,
+        ),
+        ("GET", "/api/v1/data/temperature".into(), Viewer, None),
+        ("GET", "/api/v1/events".into(), Viewer, None),
+        ("GET", "/api/v1/events/0".into(), Viewer, None),
+        ("GET", "/api/v1/observation-templates".into(), Viewer, None),
+        (
+            "POST",
+            "/api/v1/observation-templates".into(),
+            Operator,
+            Some(json!({"path": "/"})),
+        ),
+        (
+            "DELETE",
+            "/api/v1/observation-templates/0".into(),
+            Operator,
+            None,
+        ),
+        ("GET", "/api/v1/users".into(), Admin, None),
+        ("POST", "/api/v1/users".into(), Admin, Some(person)),
+        ("DELETE", "/api/v1/users/nobody".into(), Admin, None),
+        (
+            "PUT",
+            "/api/v1/users/nobody/password".into(),
+            Admin,
+            Some(json!({"password": "short"})),
+        ),
+        ("GET", "/api/v1/tokens".into(), Admin, None),
+        (
+            "POST",
+            "/api/v1/tokens".into(),
+            Admin,
+            Some(json!({"name": "x y", "role": "viewer"})),
+        ),
+        ("DELETE", "/api/v1/tokens/0".into(), Admin, None),
+        ("GET", "/api/v1/audit".into(), Admin, None),
+        ("GET", "/api/v1/session".into(), Viewer, None),
+        ("GET", "/api/v1/live?topics=fleet".into(), Viewer, None),
+        ("GET", "/api/v1/openapi.json".into(), Viewer, None),
+        ("GET", "/api/docs/".into(), Viewer, None),
+    ]
+}
+
+#[actix_web::test]
+async fn every_route_is_for_those_whose_role_is_large_enough() {
+    let site = Site::start().await;
+    let expired = site.expired_token(Role::Admin).await;
+    let genuine = site.token(Role::Admin).await;
+    let truncated = &genuine[..genuine.len() - 1];
+    let swapped: String = genuine.chars().rev().collect();
+    let strangers = ["", "rubbish", &expired, truncated, &swapped];
+    let roles = [Role::Viewer, Role::Operator, Role::Admin];
+    let mut tokens = Vec::new();
+    for role in roles {
+        tokens.push((role, site.token(role).await));
+    }
+    for (method, path, needed, body) in routes() {
+        for stranger in strangers {
+            let (status, problem) = site.ask(method, &path, stranger, body.clone()).await;
+            assert_eq!(status, 401, "{method} {path} with `{stranger}`");
+            assert_eq!(problem["code"], "unauthorized", "{method} {path}");
+        }
+        for (role, token) in &tokens {
+            let (status, problem) = site.ask(method, &path, token, body.clone()).await;
+            if allowed(*role, needed) {
+                assert!(
+                    ![401, 403, 405, 500].contains(&status),
+                    "{method} {path} as {role:?}: {status}"
+                );
+            } else {
+                assert_eq!(status, 403, "{method} {path} as {role:?}");
+                assert_eq!(problem["code"], "forbidden", "{method} {path}");
+            }
+        }
+    }
+}
+
+/// A route that is in the document but not in the table above would go unchecked.
+#[actix_web::test]
+async fn the_table_is_complete() {
+    let pattern_of = |path: &str| {
+        let path = path.split('?').next().unwrap_or_default();
+        path.replace(DEVICE, "{}")
+            .replace("/nobody", "/{}")
+            .replace("/0", "/{}")
+            .replace("/temperature", "/{}")
+    };
+    let checked: Vec<(String, String)> = routes()
+        .iter()
+        .map(|(method, path, ..)| ((*method).to_owned(), pattern_of(path)))
+        .collect();
+    let document = flownexus::web::openapi::document();
+    let document = serde_json::to_value(&document).expect("JSON");
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let mut pattern = String::new();
+        for segment in path.split('/').skip(1) {
+            pattern.push('/');
+            pattern.push_str(if segment.starts_with('{') {
+                "{}"
+            } else {
+                segment
+            });
+        }
+        for method in item.as_object().expect("methods").keys() {
+            let public = pattern.starts_with("/health") || pattern == "/metrics";
+            // Logging in needs no login, and logging out would need one for each question.
+            let session = pattern == "/api/v1/session" && method != "get";
+            let route = (method.to_uppercase(), pattern.clone());
+            assert!(
+                public || session || checked.contains(&route),
+                "{route:?} is not in the table"
+            );
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_body_is_not_looked_at_before_the_role() {
+    let site = Site::start().await;
+    let viewer = site.token(Role::Viewer).await;
+    let path = format!("/api/v1/endpoints/{DEVICE}/operations?rubbish=1");
+    for (token, wanted) in [("", 401), (viewer.as_str(), 403)] {
+        let mut request = site.request("POST", &path).body("{");
+        if !token.is_empty() {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), wanted);
+    }
+}
+
+#[actix_web::test]
+async fn a_token_that_is_removed_stops_working_at_once() {
+    let site = Site::start().await;
+    let admin = site.token(Role::Admin).await;
+    let body = json!({"name": "ci", "role": "viewer", "expires_in_days": 1});
+    let (status, made) = site
+        .ask("POST", "/api/v1/tokens", &admin, Some(body.clone()))
+        .await;
+    assert_eq!(status, 201);
+    let token = made["token"].as_str().expect("the token");
+    assert!(token.starts_with("fnx_"));
+    let (_, me) = site.ask("GET", "/api/v1/session", token, None).await;
+    assert_eq!(me["name"], "token:ci");
+
+    let (status, problem) = site.ask("POST", "/api/v1/tokens", &admin, Some(body)).await;
+    assert_eq!((status, &problem["code"]), (409, &json!("exists")));
+    let (_, list) = site.ask("GET", "/api/v1/tokens", &admin, None).await;
+    assert!(!list.to_string().contains(token), "a list shows no token");
+
+    let path = format!("/api/v1/tokens/{}", made["id"]);
+    assert_eq!(site.ask("DELETE", &path, &admin, None).await.0, 204);
+    assert_eq!(site.ask("GET", "/api/v1/session", token, None).await.0, 401);
+}
+
+#[actix_web::test]
+async fn the_use_of_a_token_is_noted_once_a_minute() {
+    let site = Site::start().await;
+    let token = site.token(Role::Viewer).await;
+    for _ in 0..5 {
+        assert_eq!(
+            site.ask("GET", "/api/v1/endpoints", &token, None).await.0,
+            200
+        );
+    }
+    assert_eq!(site.store.tables().uses, 1);
+}
+
+#[actix_web::test]
+async fn changes_are_in_the_audit_log_with_who_and_from_where() {
+    let site = Site::start().await;
+    let admin = site.token(Role::Admin).await;
+    let path = format!("/api/v1/endpoints/{DEVICE}");
+    assert_eq!(site.ask("DELETE", &path, &admin, None).await.0, 204);
+    let person = json!({"name": "bob", "role": "viewer", "password": "a long password"});
+    let (status, _) = site
+        .ask("POST", "/api/v1/users", &admin, Some(person))
+        .await;
+    assert_eq!(status, 201);
+    let (_, log) = site.ask("GET", "/api/v1/audit?limit=1", &admin, None).await;
+    assert_eq!(log["items"][0]["action"], "user.create");
+    assert_eq!(log["items"][0]["subject"], "bob");
+    let path = format!(
+        "/api/v1/audit?cursor={}",
+        log["next"].as_str().expect("a cursor")
+    );
+    let (_, log) = site.ask("GET", &path, &admin, None).await;
+    assert_eq!(log["items"][0]["action"], "endpoint.delete");
+    assert_eq!(log["items"][0]["subject"], DEVICE);
+    assert_eq!(log["items"][0]["remote"], "127.0.0.1");
+    let actor = log["items"][0]["actor"].as_str().expect("an actor");
+    assert!(actor.starts_with("token:"));
+    assert!(!log.to_string().contains("a long password"));
+}
+
+#[actix_web::test]
+async fn nobody_removes_themselves_or_the_last_admin() {
+    let site = Site::start().await;
+    site.person("alice", Role::Admin).await;
+    let cookie = site.login("alice").await;
+    let remove = |name: &str| {
+        site.request("DELETE", &format!("/api/v1/users/{name}"))
+            .header("cookie", &cookie)
+            .send()
+    };
+    assert_eq!(remove("alice").await.expect("an answer").status(), 409);
+    let admin = site.token(Role::Admin).await;
+    let (status, problem) = site
+        .ask("DELETE", "/api/v1/users/alice", &admin, None)
+        .await;
+    assert_eq!((status, &problem["code"]), (409, &json!("last_admin")));
+    site.person("bob", Role::Admin).await;
+    assert_eq!(remove("bob").await.expect("an answer").status(), 204);
+}
