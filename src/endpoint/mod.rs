@@ -1,9 +1,9 @@
 //! One device: an actor around a plain struct.
 //!
 //! [`session`] decides, without I/O and without a clock of its own, what each thing that arrives
-//! means: which changes must be on disk, and what may be said once they are. [`actor`] owns the
+//! means: which changes must be on disk, and what may be said once they are. `actor` owns the
 //! mailbox: it feeds the session, hands commits to the store's writer, and carries out what the
-//! session wants only after the commit it waits for. [`wire`] is what the actor may do with the
+//! session wants only after the commit it waits for. `wire` is what the actor may do with the
 //! network.
 //!
 //! An actor lives while its device is registered, or while somebody wants something of it. When it

@@ -1,7 +1,7 @@
 //! Who is out there: the supervisor of all endpoint actors.
 //!
 //! Owns the tables that lead from a name, a location, a token, an exchange or an address to an
-//! actor ([`State`](state::State), pure), starts actors when a device first registers, and starts
+//! actor (`state::State`, pure), starts actors when a device first registers, and starts
 //! them anew from the store when they have died. It never changes what is stored: that is the
 //! business of the actors.
 

@@ -1,7 +1,7 @@
 //! The pages: templates filled from the same views of the store that the API uses.
 //!
 //! A handler takes a [`Viewer`](super::auth::Viewer), [`Operator`](super::auth::Operator) or
-//! [`Admin`](super::auth::Admin), reads, and renders; [`as_page`](errors::as_page) turns refusals
+//! [`Admin`](super::auth::Admin), reads, and renders; `errors::as_page` turns refusals
 //! into the login form or an error page. Forms post back to the page they are on; what happens to
 //! devices goes through the REST API, from the scripts in `assets/js`. Everything that comes from
 //! devices is escaped by the template engine.
