@@ -8,6 +8,8 @@
 mod actor;
 mod handle;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use actor::{RegistryActor, Surroundings};
 pub use handle::{Devices, Handle, OperateError};

@@ -1,0 +1,295 @@
+//! The registry with its actors, a real store and a message layer without a socket.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor as _, Addr, AsyncContext as _, Context};
+use futures_util::stream;
+use tokio::sync::mpsc;
+
+use super::{RegistryActor, Surroundings};
+use crate::coap::{
+    Code, Counters, Endpoint, EndpointConfig, Event, ExchangeId, Message, MessageIds, MessageType,
+    NotificationKey, Options, OutgoingRequest, RequestError, RequestKey, Response, number,
+};
+use crate::config::{Settings, UnknownEndpoints};
+use crate::domain::{Peer, Token};
+use crate::endpoint::{Metrics, Wire};
+use crate::lwm2m::Models;
+use crate::store::{FleetLoader as _, Store};
+
+/// A message layer whose datagrams go to the test.
+struct Cable {
+    layer: RefCell<Endpoint>,
+    sent: mpsc::UnboundedSender<Message>,
+    /// The next answer panics instead of being sent.
+    panic_once: Cell<bool>,
+}
+
+impl Cable {
+    fn call<T>(&self, call: impl FnOnce(&mut Endpoint, Instant) -> T) -> T {
+        let mut layer = self.layer.borrow_mut();
+        let result = call(&mut layer, Instant::now());
+        while let Some(transmit) = layer.poll_transmit() {
+            let message = Message::decode(&transmit.datagram).expect("a message of ours");
+            self.sent.send(message).expect("the test listens");
+        }
+        result
+    }
+}
+
+impl Wire for Cable {
+    fn request(&self, peer: Peer, request: OutgoingRequest) -> Result<ExchangeId, RequestError> {
+        self.call(|layer, now| layer.request(now, peer, request))
+    }
+
+    fn await_response(
+        &self,
+        peer: Peer,
+        token: Token,
+        timeout: Duration,
+    ) -> Result<ExchangeId, RequestError> {
+        self.call(|layer, now| layer.await_response(now, peer, token, timeout))
+    }
+
+    fn cancel(&self, exchange: ExchangeId) {
+        self.call(|layer, _| layer.cancel(exchange));
+    }
+
+    fn extend_message_ids(&self, exchange: ExchangeId, ids: MessageIds) {
+        self.call(|layer, now| layer.extend_message_ids(now, exchange, ids));
+    }
+
+    fn encode_response(&self, key: &RequestKey, response: &Response) -> Vec<u8> {
+        self.layer.borrow().encode_response(key, response)
+    }
+
+    fn respond(&self, key: &RequestKey, response: Response) {
+        assert!(!self.panic_once.take(), "the test wants this actor to die");
+        self.call(|layer, now| layer.respond(now, key, response));
+    }
+
+    fn drop_request(&self, key: &RequestKey) {
+        self.call(|layer, _| layer.drop_request(key));
+    }
+
+    fn acknowledge(&self, key: &NotificationKey) {
+        self.call(|layer, now| layer.acknowledge(now, key));
+    }
+
+    fn reject(&self, key: &NotificationKey) {
+        self.call(|layer, now| layer.reject(now, key));
+    }
+
+    fn ignore(&self, key: &NotificationKey) {
+        self.call(|layer, _| layer.ignore(key));
+    }
+
+    fn restore_answer(
+        &self,
+        peer: Peer,
+        message_id: u16,
+        hash: i64,
+        datagram: Vec<u8>,
+        lives: Duration,
+    ) {
+        self.call(|layer, now| layer.restore_answer(now, peer, message_id, hash, datagram, lives));
+    }
+}
+
+struct House {
+    cable: Rc<Cable>,
+    sent: mpsc::UnboundedReceiver<Message>,
+    events: mpsc::Sender<Vec<Event>>,
+    metrics: Metrics,
+    store: Store,
+    registry: Addr<RegistryActor>,
+    next_message_id: u16,
+    _data: tempfile::TempDir,
+}
+
+impl House {
+    async fn new(change: impl FnOnce(&mut Settings)) -> Self {
+        let data = tempfile::tempdir().expect("a folder");
+        let mut settings = Settings::defaults();
+        settings.data_dir = data.path().to_owned();
+        change(&mut settings);
+        let store = Store::open(&settings, Arc::new(|_| {}))
+            .await
+            .expect("a store");
+        let (sender, sent) = mpsc::unbounded_channel();
+        let cable = Rc::new(Cable {
+            layer: RefCell::new(Endpoint::new(
+                EndpointConfig::from(&settings.coap),
+                Counters::default(),
+                7,
+            )),
+            sent: sender,
+            panic_once: Cell::new(false),
+        });
+        let metrics = Metrics::default();
+        let around = Surroundings {
+            wire: cable.clone(),
+            writer: Arc::new(store.clone()),
+            loader: Arc::new(store.clone()),
+            models: Arc::new(Models::builtin()),
+            templates: Vec::new(),
+            fleet: store.load(Duration::ZERO).await.expect("an empty fleet"),
+            metrics: metrics.clone(),
+        };
+        let (events, has_events) = mpsc::channel(16);
+        let actor = RegistryActor::new(&settings, around);
+        let registry = RegistryActor::create(|ctx: &mut Context<RegistryActor>| {
+            ctx.add_stream(stream::unfold(has_events, async |mut events| {
+                events.recv().await.map(|batch| (batch, events))
+            }));
+            actor
+        });
+        Self {
+            cable,
+            sent,
+            events,
+            metrics,
+            store,
+            registry,
+            next_message_id: 100,
+            _data: data,
+        }
+    }
+
+    /// A confirmable request of a device.
+    async fn send(&mut self, code: Code, path: &str, query: &str, payload: &[u8]) {
+        self.next_message_id += 1;
+        let mut options = Options::new();
+        options.add_uri_path(path);
+        for part in query.split('&').filter(|part| !part.is_empty()) {
+            options.add(number::URI_QUERY, part.as_bytes());
+        }
+        let message = Message {
+            kind: MessageType::Confirmable,
+            code,
+            message_id: self.next_message_id,
+            token: Token::from([1; 8]),
+            options,
+            payload: payload.to_vec(),
+        };
+        self.deliver(&message).await;
+    }
+
+    async fn deliver(&self, message: &Message) {
+        let peer = Peer::udp(([127, 0, 0, 1], 5000).into());
+        let datagram = message.encode();
+        self.cable
+            .call(|layer, now| layer.handle_datagram(now, peer, &datagram));
+        let event = self.cable.layer.borrow_mut().poll_event();
+        let batch = event.into_iter().collect();
+        self.events.send(batch).await.expect("a registry");
+    }
+
+    async fn answer(&mut self) -> Message {
+        let answer = tokio::time::timeout(DEADLINE, self.sent.recv()).await;
+        answer.expect("an answer in time").expect("an open cable")
+    }
+
+    async fn register(&mut self) -> String {
+        self.send(Code::POST, "/rd", "ep=thing&lwm2m=1.1&lt=300", b"</1/0>")
+            .await;
+        let answer = self.answer().await;
+        assert_eq!(answer.code, Code::CREATED);
+        let segments: Vec<&str> = answer
+            .options
+            .all(number::LOCATION_PATH)
+            .map(|segment| std::str::from_utf8(segment).expect("text"))
+            .collect();
+        format!("/{}", segments.join("/"))
+    }
+}
+
+#[actix_rt::test]
+async fn an_actor_that_dies_of_a_panic_is_started_anew_from_what_is_stored() {
+    let mut house = House::new(|_| {}).await;
+    let location = house.register().await;
+    assert_eq!(house.metrics.actors.get(), 1);
+
+    house.cable.panic_once.set(true);
+    house.send(Code::POST, &location, "", b"").await;
+    house.send(Code::POST, &location, "lt=600", b"").await;
+
+    // The first Update died with its actor. Whoever sends again reaches the next one.
+    let answer = loop {
+        match tokio::time::timeout(Duration::from_millis(500), house.sent.recv()).await {
+            Ok(answer) => break answer.expect("an open cable"),
+            Err(_) => house.send(Code::POST, &location, "lt=600", b"").await,
+        }
+    };
+    assert_eq!(answer.code, Code::CHANGED);
+    assert_eq!(house.metrics.restarts.get(), 1);
+    assert_eq!(house.metrics.actors.get(), 1);
+    let fleet = house.store.load(Duration::ZERO).await.expect("the fleet");
+    let lifetimes: Vec<u64> = fleet
+        .registrations
+        .iter()
+        .map(|registration| registration.lifetime.as_secs())
+        .collect();
+    assert_eq!(lifetimes, [600]);
+}
+
+#[actix_rt::test]
+async fn a_device_that_leaves_takes_its_actor_along() {
+    let mut house = House::new(|_| {}).await;
+    let location = house.register().await;
+    assert_eq!(
+        (
+            house.metrics.actors.get(),
+            house.metrics.registrations.get()
+        ),
+        (1, 1)
+    );
+    house.send(Code::DELETE, &location, "", b"").await;
+    assert_eq!(house.answer().await.code, Code::DELETED);
+    // What comes next passes the registry after the end of the actor.
+    house.send(Code::POST, &location, "", b"").await;
+    assert_eq!(house.answer().await.code, Code::NOT_FOUND);
+    assert_eq!(
+        (
+            house.metrics.actors.get(),
+            house.metrics.registrations.get()
+        ),
+        (0, 0)
+    );
+    assert!(house.registry.connected());
+}
+
+#[actix_rt::test]
+async fn strangers_are_refused_where_the_settings_say_so() {
+    let mut house =
+        House::new(|settings| settings.registration.unknown_endpoints = UnknownEndpoints::Deny)
+            .await;
+    house
+        .send(Code::POST, "/rd", "ep=thing&lwm2m=1.1&lt=300", b"</1/0>")
+        .await;
+    assert_eq!(house.answer().await.code, Code::FORBIDDEN);
+    assert_eq!(house.metrics.actors.get(), 0);
+}
+
+#[actix_rt::test]
+async fn no_more_endpoints_are_taken_than_the_limit_allows() {
+    let mut house = House::new(|settings| settings.registration.max_endpoints = 2).await;
+    for name in ["a", "b"] {
+        let query = format!("ep={name}&lwm2m=1.1&lt=300");
+        house.send(Code::POST, "/rd", &query, b"</1/0>").await;
+        assert_eq!(house.answer().await.code, Code::CREATED);
+    }
+    house
+        .send(Code::POST, "/rd", "ep=c&lwm2m=1.1&lt=300", b"</1/0>")
+        .await;
+    assert_eq!(house.answer().await.code, Code::SERVICE_UNAVAILABLE);
+    house
+        .send(Code::POST, "/rd", "ep=a&lwm2m=1.1&lt=300", b"</1/0>")
+        .await;
+    assert_eq!(house.answer().await.code, Code::CREATED);
+}
+
+const DEADLINE: Duration = Duration::from_secs(20);
