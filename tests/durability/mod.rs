@@ -2,4 +2,5 @@
 
 mod a_restart_is_invisible_to_devices;
 mod operations_survive_the_server;
+mod the_promises_hold_on_postgresql;
 mod what_is_acknowledged_is_on_disk;
