@@ -228,8 +228,10 @@ fn announce(devices: &Devices, web: &[SocketAddr], admin_password: Option<&str>)
 }
 
 fn start_demo(server: SocketAddr, count: usize) -> Fleet {
+    // Names of their own: `simulate` beside the demo adds devices instead of taking these over.
     let settings = FleetSettings {
         interval: DEMO_INTERVAL,
+        prefix: Some("demo-".to_owned()),
         ..FleetSettings::new(reachable(server), count)
     };
     Fleet::start(settings)

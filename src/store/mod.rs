@@ -356,6 +356,9 @@ pub trait SessionStore: Send + Sync {
     -> Result<Option<WebSession>, StoreError>;
     /// Stores or replaces one.
     async fn save(&self, session: WebSession) -> Result<(), StoreError>;
+    /// Overwrites one that is there; false when it is not. One that was ended meanwhile, by a new
+    /// password for example, does not come back by this.
+    async fn replace(&self, session: WebSession) -> Result<bool, StoreError>;
     /// Ends one.
     async fn remove(&self, key_hash: &[u8]) -> Result<(), StoreError>;
     /// Removes those that have ended; returns how many.

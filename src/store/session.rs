@@ -33,12 +33,7 @@ impl SessionStore for Store {
     }
 
     async fn save(&self, session: WebSession) -> Result<(), StoreError> {
-        let row = session::ActiveModel {
-            key_hash: Set(session.key_hash),
-            state: Set(text(&session.state).into_owned()),
-            user_name: Set(session.user.map(|user| text(&user).into_owned())),
-            expires_at: Set(session.expires_at.as_millis()),
-        };
+        let row = row(session);
         self.write(move |transaction| {
             Box::pin(async move {
                 session::Entity::insert(row)
@@ -54,6 +49,22 @@ impl SessionStore for Store {
                     .exec_without_returning(transaction)
                     .await?;
                 Ok(())
+            })
+        })
+        .await
+    }
+
+    async fn replace(&self, session: WebSession) -> Result<bool, StoreError> {
+        let key_hash = session.key_hash.clone();
+        let row = row(session);
+        self.write(move |transaction| {
+            Box::pin(async move {
+                let result = session::Entity::update_many()
+                    .set(row)
+                    .filter(session::Column::KeyHash.eq(key_hash))
+                    .exec(transaction)
+                    .await?;
+                Ok(result.rows_affected > 0)
             })
         })
         .await
@@ -83,5 +94,14 @@ impl SessionStore for Store {
             })
         })
         .await
+    }
+}
+
+fn row(session: WebSession) -> session::ActiveModel {
+    session::ActiveModel {
+        key_hash: Set(session.key_hash),
+        state: Set(text(&session.state).into_owned()),
+        user_name: Set(session.user.map(|user| text(&user).into_owned())),
+        expires_at: Set(session.expires_at.as_millis()),
     }
 }

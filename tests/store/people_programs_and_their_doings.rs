@@ -154,9 +154,15 @@ async fn sessions(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
         .expect("saved");
     one.user = Some("ada".into());
     one.state = "{}".into();
-    SessionStore::save(&store, one.clone())
-        .await
-        .expect("replaced");
+    let replaced = store.replace(one.clone()).await.expect("replaced");
+    assert!(replaced);
+    let gone = session(9, None);
+    assert!(
+        !store.replace(gone.clone()).await.expect("looked"),
+        "a session that was ended does not come back"
+    );
+    let found = SessionStore::find(&store, &gone.key_hash, at(0)).await;
+    assert_eq!(found.expect("read"), None);
     assert_eq!(
         SessionStore::find(&store, &one.key_hash, at(999))
             .await

@@ -379,6 +379,14 @@ impl SessionStore for FakeStore {
         Ok(())
     }
 
+    async fn replace(&self, session: WebSession) -> Result<bool, StoreError> {
+        let sessions = &mut self.tables().sessions;
+        let known = sessions
+            .iter_mut()
+            .find(|known| known.key_hash == session.key_hash);
+        Ok(known.map(|known| *known = session).is_some())
+    }
+
     async fn remove(&self, key_hash: &[u8]) -> Result<(), StoreError> {
         let sessions = &mut self.tables().sessions;
         sessions.retain(|session| session.key_hash != key_hash);

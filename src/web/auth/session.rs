@@ -132,16 +132,15 @@ pub(in crate::web) struct DatabaseSessions {
 type State = HashMap<String, String>;
 
 impl DatabaseSessions {
-    async fn write(&self, key: &str, state: &State, now: Timestamp) -> anyhow::Result<()> {
-        let session = WebSession {
+    fn session(&self, key: &str, state: &State, now: Timestamp) -> anyhow::Result<WebSession> {
+        Ok(WebSession {
             key_hash: hash(key),
             state: serde_json::to_string(state)?,
             user: state
                 .get(LOGIN_KEY)
                 .and_then(|login| serde_json::from_str(login).ok()),
             expires_at: self.end(state, now),
-        };
-        Ok(self.store.save(session).await?)
+        })
     }
 
     /// When a session that is used now ends.
@@ -171,7 +170,7 @@ impl actix_session::storage::SessionStore for DatabaseSessions {
                 ..session
             };
             // A session that cannot be lengthened is still a session.
-            if let Err(error) = self.store.save(touched).await {
+            if let Err(error) = self.store.replace(touched).await {
                 tracing::warn!(error = %error, "A session could not be lengthened: {error}");
             }
         }
@@ -183,9 +182,11 @@ impl actix_session::storage::SessionStore for DatabaseSessions {
         getrandom::fill(&mut bytes)
             .map_err(|error| SaveError::Other(anyhow::Error::msg(error.to_string())))?;
         let key = URL_SAFE_NO_PAD.encode(bytes);
-        self.write(&key, &state, Timestamp::system())
-            .await
+        let session = self
+            .session(&key, &state, Timestamp::system())
             .map_err(SaveError::Other)?;
+        let saved = self.store.save(session).await;
+        saved.map_err(|error| SaveError::Other(error.into()))?;
         SessionKey::try_from(key).map_err(|error| SaveError::Other(error.into()))
     }
 
@@ -195,17 +196,12 @@ impl actix_session::storage::SessionStore for DatabaseSessions {
         state: State,
         _: &CookieDuration,
     ) -> Result<SessionKey, UpdateError> {
-        let now = Timestamp::system();
-        let stored = self.store.find(&hash(key.as_ref()), now).await;
+        let session = self
+            .session(key.as_ref(), &state, Timestamp::system())
+            .map_err(UpdateError::Other)?;
         // Ended while the request ran, by a new password for example: it must not come back.
-        if stored
-            .map_err(|error| UpdateError::Other(error.into()))?
-            .is_some()
-        {
-            self.write(key.as_ref(), &state, now)
-                .await
-                .map_err(UpdateError::Other)?;
-        }
+        let replaced = self.store.replace(session).await;
+        replaced.map_err(|error| UpdateError::Other(error.into()))?;
         Ok(key)
     }
 

@@ -256,6 +256,12 @@ impl SessionStore for Fleet {
         Ok(())
     }
 
+    async fn replace(&self, session: WebSession) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let known = state.sessions.get_mut(&session.key_hash);
+        Ok(known.map(|known| *known = session).is_some())
+    }
+
     async fn remove(&self, key_hash: &[u8]) -> Result<(), StoreError> {
         self.lock().sessions.remove(key_hash);
         Ok(())
