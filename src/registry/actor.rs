@@ -69,7 +69,9 @@ struct Tables {
 struct Entry {
     generation: u64,
     name: EndpointName,
-    address: Addr<EndpointActor>,
+    /// One sender for all: a clone of an [`Addr`] may always put one message more into a full
+    /// mailbox, so cloning it for each message would make the mailbox unbounded.
+    address: Rc<Addr<EndpointActor>>,
 }
 
 /// How one endpoint's actor changes the tables.
@@ -169,7 +171,7 @@ impl RegistryActor {
         id: EndpointId,
         name: EndpointName,
         start: Start,
-    ) -> Addr<EndpointActor> {
+    ) -> Rc<Addr<EndpointActor>> {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         let route = Route {
@@ -184,11 +186,11 @@ impl RegistryActor {
             Box::new(route),
             start,
         );
-        let address = actor.start();
+        let address = Rc::new(actor.start());
         let entry = Entry {
             generation,
             name,
-            address: address.clone(),
+            address: Rc::clone(&address),
         };
         self.tables.actors.borrow_mut().insert(id, entry);
         address
@@ -200,13 +202,13 @@ impl RegistryActor {
         &mut self,
         id: EndpointId,
         name: Option<&EndpointName>,
-    ) -> Option<Addr<EndpointActor>> {
+    ) -> Option<Rc<Addr<EndpointActor>>> {
         let known = self
             .tables
             .actors
             .borrow()
             .get(&id)
-            .map(|entry| (entry.name.clone(), entry.address.clone()));
+            .map(|entry| (entry.name.clone(), Rc::clone(&entry.address)));
         match known {
             Some((_, address)) if address.connected() => Some(address),
             Some((name, _)) => {

@@ -292,4 +292,63 @@ async fn no_more_endpoints_are_taken_than_the_limit_allows() {
     assert_eq!(house.answer().await.code, Code::CREATED);
 }
 
+#[actix_rt::test]
+async fn what_finds_a_mailbox_full_is_answered_when_it_is_sent_again() {
+    let mut house = House::new(|settings| {
+        settings.endpoint.mailbox = 1;
+        settings.coap.dedup_per_peer = 64;
+    })
+    .await;
+    let location = house.register().await;
+    let requests: Vec<Message> = (0..12_u16)
+        .map(|count| {
+            let mut options = Options::new();
+            options.add_uri_path(&location);
+            Message {
+                kind: MessageType::Confirmable,
+                code: Code::POST,
+                message_id: 1000 + count,
+                token: Token::from([2; 8]),
+                options,
+                payload: Vec::new(),
+            }
+        })
+        .collect();
+    let peer = Peer::udp(([127, 0, 0, 1], 5000).into());
+    let mut batch = Vec::new();
+    for request in &requests {
+        house
+            .cable
+            .call(|layer, now| layer.handle_datagram(now, peer, &request.encode()));
+        batch.extend(house.cable.layer.borrow_mut().poll_event());
+    }
+    assert_eq!(batch.len(), requests.len());
+    // All at once: the actor's mailbox cannot hold them.
+    house.events.send(batch).await.expect("a registry");
+    let mut answered = std::collections::HashSet::new();
+    while answered.len() < requests.len() {
+        match tokio::time::timeout(Duration::from_millis(150), house.sent.recv()).await {
+            Ok(answer) => {
+                let answer = answer.expect("an open cable");
+                assert_eq!(answer.code, Code::CHANGED);
+                answered.insert(answer.message_id);
+            }
+            // Devices send again what was not answered.
+            Err(_) => {
+                assert!(house.metrics.refused.get() > 0);
+                for request in &requests {
+                    if !answered.contains(&request.message_id) {
+                        house.deliver(request).await;
+                    }
+                }
+            }
+        }
+    }
+    assert!(
+        house.metrics.refused.get() > 0,
+        "the mailbox was never full"
+    );
+    assert_eq!(house.metrics.waiting(), 0);
+}
+
 const DEADLINE: Duration = Duration::from_secs(20);
