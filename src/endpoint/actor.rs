@@ -206,7 +206,6 @@ impl EndpointActor {
         let wire = &self.links.wire;
         match action {
             Action::Respond(key, response) => wire.respond(&key, response),
-            Action::Drop(key) => wire.drop_request(&key),
             Action::Acknowledge(key) => wire.acknowledge(&key),
             Action::Reject(key) => wire.reject(&key),
             Action::Ignore(key) => wire.ignore(&key),

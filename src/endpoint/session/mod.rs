@@ -174,8 +174,6 @@ pub enum Action {
     /// Answers a device's request; the answer is remembered in the same commit, so that a copy of
     /// the request gets it again.
     Respond(RequestKey, Response),
-    /// Stays silent: the device will send its request again.
-    Drop(RequestKey),
     /// Acknowledges a notification or a separate response.
     Acknowledge(NotificationKey),
     /// Answers a notification with a Reset, which ends the observation on the device.
