@@ -4,7 +4,7 @@
 import { live } from "./live.js";
 import { refresh } from "./refresh.js";
 import { setTime } from "./time.js";
-import { showState, state } from "./words.js";
+import { showState, state, value } from "./words.js";
 
 const GONE = new Set(["deregistered", "expired"]);
 
@@ -40,6 +40,10 @@ function change(row, message) {
   if (message.kind !== "operation" && message.kind !== "expired") {
     row.dataset.seen = new Date(now).toISOString();
     setTime(row.querySelector("time"), now);
+  }
+  if (message.kind === "resource") {
+    const cell = row.querySelector(`[data-path="${CSS.escape(message.path)}"]`);
+    if (cell) cell.textContent = value(message.type, message.value);
   }
   show(row, now);
   row.classList.remove("changed");

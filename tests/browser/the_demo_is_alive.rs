@@ -20,6 +20,23 @@ async fn a_temperature_changes_on_the_page_without_a_reload() {
     browser.open(&format!("{}/devices", demo.address)).await;
     let link = browser.element("tr[data-endpoint] a.stretched").await;
     let page = link.attr("href").await.expect("a link").expect("a link");
+
+    // Temperature and humidity move in the list.
+    browser.script("window.neverLoadedAgain = true").await;
+    for path in ["/3303/0/5700", "/3304/0/5700"] {
+        let cell = format!("tr[data-endpoint] [data-path=\"{path}\"]");
+        let first = browser
+            .text(&cell, |text| text.parse::<f64>().is_ok())
+            .await;
+        browser
+            .text(&cell, |text| text.parse::<f64>().is_ok() && text != first)
+            .await;
+    }
+    let kept = browser
+        .script("return window.neverLoadedAgain === true")
+        .await;
+    assert_eq!(kept, true, "the list was loaded again");
+
     browser.open(&format!("{}{page}", demo.address)).await;
     browser.element(ROW).await;
 

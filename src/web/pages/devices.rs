@@ -8,13 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use super::chrome::Page;
 use super::words;
-use crate::domain::{EndpointName, Timestamp};
+use crate::domain::{EndpointName, Path, Timestamp};
 use crate::store::{EndpointFilter, EndpointRow};
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
 
 /// Devices on one page.
 const LIMIT: u64 = 50;
+
+/// What the list shows of a device; the page's script knows the same paths.
+const TEMPERATURE: Path = Path::resource(3303, 0, 5700);
+const HUMIDITY: Path = Path::resource(3304, 0, 5700);
 
 #[derive(Debug, Deserialize)]
 pub(super) struct DevicesQuery {
@@ -63,10 +67,18 @@ pub(super) async fn page(
     let (total, registered) = viewer.count_endpoints().await?;
     let awake_s = viewer.settings().queue_mode.awake_s;
     let now = Timestamp::system();
-    let lines: Vec<DeviceLine> = rows
-        .iter()
-        .map(|row| DeviceLine::new(row, state(row, now, Duration::from_secs(awake_s))))
-        .collect();
+    let mut lines = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let mut line = DeviceLine::new(row, state(row, now, Duration::from_secs(awake_s)));
+        for stored in viewer.latest(row.id).await? {
+            if stored.path == TEMPERATURE {
+                line.temperature = words::value(&stored.value);
+            } else if stored.path == HUMIDITY {
+                line.humidity = words::value(&stored.value);
+            }
+        }
+        lines.push(line);
+    }
     let next = rows
         .last()
         .filter(|_| more)
@@ -115,6 +127,10 @@ pub(super) struct DeviceLine {
     lwm2m_version: String,
     lifetime_s: Option<u64>,
     last_seen_at: Option<Timestamp>,
+    /// The value of [`TEMPERATURE`], as text.
+    temperature: String,
+    /// The value of [`HUMIDITY`], as text.
+    humidity: String,
 }
 
 impl DeviceLine {
@@ -138,6 +154,8 @@ impl DeviceLine {
             last_seen_at: row
                 .last_seen_at
                 .or_else(|| registration.map(|registration| registration.updated_at)),
+            temperature: "–".to_owned(),
+            humidity: "–".to_owned(),
         }
     }
 }
