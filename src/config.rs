@@ -21,6 +21,10 @@ pub struct Settings {
     pub database: Database,
     /// The message layer and its socket.
     pub coap: Coap,
+    /// CoAP over DTLS; not served yet.
+    pub coaps: Listen,
+    /// Firmware images over HTTPS; not served yet.
+    pub firmware: Listen,
     /// Who may register, and for how long.
     pub registration: Registration,
     /// Sleeping devices.
@@ -68,6 +72,14 @@ pub struct Coap {
     pub max_exchanges: usize,
     pub max_pending_requests: usize,
     pub socket_buffer_bytes: usize,
+}
+
+/// A socket that a later version serves; the names are fixed already, so that settings stay valid.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// Its address.
+    pub listen: SocketAddr,
 }
 
 /// What happens to devices that nobody has announced.
