@@ -39,6 +39,20 @@ pub struct Links {
     pub metrics: Metrics,
 }
 
+impl Links {
+    /// What a session is given at this moment.
+    fn env<'a>(&'a self, templates: &'a [ObservationTemplate]) -> Env<'a> {
+        Env {
+            now: Now::system(),
+            settings: &self.settings,
+            models: &self.models,
+            templates,
+            ids: self.writer.ids(),
+            random,
+        }
+    }
+}
+
 /// How an actor begins.
 #[derive(Debug)]
 pub enum Start {
@@ -108,14 +122,7 @@ impl EndpointActor {
     ) {
         let links = Rc::clone(&self.links);
         let templates = Arc::clone(&links.templates.borrow());
-        let env = Env {
-            now: Now::system(),
-            settings: &links.settings,
-            models: &links.models,
-            templates: &templates,
-            ids: links.writer.ids(),
-            random,
-        };
+        let env = links.env(&templates);
         let Some(session) = &mut self.session else {
             return;
         };
@@ -319,14 +326,7 @@ impl EndpointActor {
     fn begin(&mut self, stored: Stored, ctx: &mut Context<Self>) {
         let links = Rc::clone(&self.links);
         let templates = Arc::clone(&links.templates.borrow());
-        let env = Env {
-            now: Now::system(),
-            settings: &links.settings,
-            models: &links.models,
-            templates: &templates,
-            ids: links.writer.ids(),
-            random,
-        };
+        let env = links.env(&templates);
         let (session, steps) = Session::restore(&env, self.id, self.name.clone(), stored);
         self.session = Some(session);
         self.carry_out(steps, ctx);
