@@ -211,6 +211,33 @@ pub struct OperationRequest {
     pub attributes: Vec<(String, Option<String>)>,
     /// The format to use, or the server's choice.
     pub format: Option<ContentFormat>,
+    /// The end of an observation without a word to the device: its next notification is answered
+    /// with a Reset (RFC 7641 section 3.6).
+    pub passive: bool,
+    /// Asked to be sent again also when it may have been done already (Execute and Create, whose
+    /// outcome is unknown when no answer comes).
+    pub repeat: bool,
+}
+
+impl OperationRequest {
+    /// An operation without values, arguments and wishes.
+    pub fn new(kind: OperationKind, paths: Vec<Path>) -> Self {
+        Self {
+            kind,
+            paths,
+            values: Vec::new(),
+            arguments: None,
+            attributes: Vec::new(),
+            format: None,
+            passive: false,
+            repeat: false,
+        }
+    }
+
+    /// True when an attempt whose outcome is unknown may be followed by another.
+    pub fn may_be_repeated(&self) -> bool {
+        self.repeat || self.kind.is_repeatable()
+    }
 }
 
 /// An operation that is about to be stored.

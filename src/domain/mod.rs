@@ -9,6 +9,7 @@ mod ids;
 mod path;
 mod peer;
 mod record;
+mod selection;
 mod time;
 mod value;
 
@@ -24,8 +25,9 @@ pub use ids::{
 pub use path::{InvalidPath, Path};
 pub use peer::{Peer, Transport};
 pub use record::{
-    AnnouncedObject, Lwm2mVersion, Observation, ObservationState, Registration, StoredAnswer,
-    Warning,
+    AnnouncedObject, Lwm2mVersion, Observation, ObservationState, Profile, Registration,
+    StoredAnswer, Warning,
 };
+pub use selection::{Selection, check_tag};
 pub use time::{Now, Timestamp};
 pub use value::{InvalidValue, Node, ObjectLink, Value, ValueType};

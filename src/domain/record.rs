@@ -61,6 +61,19 @@ pub struct AnnouncedObject {
     pub version: Option<String>,
 }
 
+/// What people say of a device, registered or not. Kept until the device is forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// What it is called beside its name, sorted; see [`check_tag`](super::check_tag).
+    pub tags: Vec<String>,
+    /// How long it listens after a message of its own, in place of what is set for all and of what
+    /// was learnt.
+    pub awake: Option<Duration>,
+    /// The length of its eDRX cycle: it can be reached at any time, but may take so long to answer
+    /// (3GPP TS 24.008, extended DRX).
+    pub edrx_cycle: Option<Duration>,
+}
+
 /// Something that a device does wrong and that was forgiven.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Warning {

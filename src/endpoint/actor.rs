@@ -351,7 +351,7 @@ impl Actor for EndpointActor {
                 // Nothing is taken from the mailbox before the state is here.
                 ctx.wait(load.into_actor(self).map(|loaded, actor, ctx| match loaded {
                     Ok((registration, observations, operations)) => {
-                        actor.begin(Stored { registration, observations, operations }, ctx);
+                        actor.begin(Stored { registration, observations, operations, ..Stored::default() }, ctx);
                     }
                     Err(error) => {
                         tracing::error!(endpoint.name = %actor.name, "Cannot load {}: {error}", actor.name);

@@ -126,17 +126,13 @@ impl Server {
 }
 
 fn operation(kind: OperationKind, paths: &[&str]) -> OperationRequest {
-    OperationRequest {
+    OperationRequest::new(
         kind,
-        paths: paths
+        paths
             .iter()
             .map(|path| path.parse().expect("a path"))
             .collect(),
-        values: Vec::new(),
-        arguments: None,
-        attributes: Vec::new(),
-        format: None,
-    }
+    )
 }
 
 fn quiet(server: &Server, name: &str) -> SimSettings {

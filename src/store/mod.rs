@@ -39,8 +39,8 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    EndpointId, EndpointName, EventId, Node, Observation, Operation, OperationId, OperationStatus,
-    Path, Registration, Timestamp, Value, ValueType,
+    EndpointId, EndpointName, EventId, Node, Observation, Operation, OperationId, OperationKind,
+    OperationStatus, Path, Registration, Selection, Timestamp, Value, ValueType,
 };
 
 pub use change::{Change, Commit, StoredFleet};
@@ -275,7 +275,9 @@ pub struct ObservationTemplate {
     /// One path, or several for a composite.
     pub paths: Vec<Path>,
     /// `read` reads once, `observe` and `observe_composite` ask for notifications.
-    pub kind: crate::domain::OperationKind,
+    pub kind: OperationKind,
+    /// For which devices.
+    pub selection: Selection,
 }
 
 /// Reads and changes observation templates.

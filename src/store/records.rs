@@ -307,6 +307,8 @@ fn request_to_json(request: &OperationRequest) -> Json {
         "arguments": request.arguments,
         "attributes": request.attributes,
         "format": request.format,
+        "passive": request.passive,
+        "repeat": request.repeat,
     })
 }
 
@@ -318,6 +320,9 @@ fn request_from_json(json: &Json) -> Result<OperationRequest, String> {
         arguments: field(json, "arguments")?,
         attributes: field(json, "attributes")?,
         format: field(json, "format")?,
+        // Rows of earlier versions have neither.
+        passive: field::<Option<bool>>(json, "passive")?.unwrap_or_default(),
+        repeat: field::<Option<bool>>(json, "repeat")?.unwrap_or_default(),
     })
 }
 

@@ -7,6 +7,7 @@ use sea_orm::{ActiveValue::Set, EntityTrait as _, QueryOrder as _};
 use super::records::{corrupt, from_json, to_json};
 use super::sequence::next_id;
 use super::{ObservationTemplate, Store, StoreError, TemplateStore};
+use crate::domain::Selection;
 
 const WHAT: &str = "observation template";
 
@@ -24,6 +25,7 @@ impl TemplateStore for Store {
                         id: row.id,
                         paths: from_json(WHAT, &row.paths)?,
                         kind: row.kind.parse().map_err(|why: String| corrupt(WHAT, why))?,
+                        selection: Selection::default(),
                     })
                 })
                 .collect()

@@ -9,7 +9,7 @@ use flownexus::domain::{
     AnnouncedObject, EndpointId, EndpointName, EventId, Lwm2mVersion, Node, ObjectLink,
     Observation, ObservationId, ObservationState, Operation, OperationId, OperationKind,
     OperationRequest, OperationResult, OperationStatus, Origin, Path, Peer, Registration,
-    RegistrationId, Timestamp, Token, Value, Warning,
+    RegistrationId, Selection, Timestamp, Token, Value, Warning,
 };
 use flownexus::store::{
     ApiToken, AuditEntry, EndpointRow, ObservationTemplate, Role, StoredEvent, StoredValue, User,
@@ -250,11 +250,13 @@ fn fill(state: &mut State) {
             id: 1,
             paths: vec![path("/3303")],
             kind: OperationKind::Observe,
+            selection: Selection::default(),
         },
         ObservationTemplate {
             id: 2,
             paths: vec![path("/3/0/9"), path("/4/0/2")],
             kind: OperationKind::ObserveComposite,
+            selection: Selection::default(),
         },
     ];
     state.tokens.push(ApiToken {
@@ -301,14 +303,7 @@ fn operation(id: i64, kind: OperationKind, on: &str, status: OperationStatus) ->
         id: OperationId(id),
         endpoint_id: EndpointId(1),
         endpoint: name(RICH),
-        request: OperationRequest {
-            kind,
-            paths: vec![path(on)],
-            values: Vec::new(),
-            arguments: None,
-            attributes: Vec::new(),
-            format: None,
-        },
+        request: OperationRequest::new(kind, vec![path(on)]),
         origin: if id % 2 == 0 {
             Origin::Template
         } else {

@@ -1,4 +1,4 @@
-use flownexus::domain::{OperationKind, Path, Timestamp};
+use flownexus::domain::{OperationKind, Path, Selection, Timestamp};
 use flownexus::store::{
     ApiToken, AuditEntry, AuditStore, ObservationTemplate, Role, SessionStore, Store, StoreError,
     TemplateStore, TokenStore, User, UserStore, WebSession,
@@ -317,6 +317,7 @@ async fn templates(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
         id: 0,
         paths: vec![Path::object(3), Path::resource(3303, 0, 5700)],
         kind: OperationKind::ObserveComposite,
+        selection: Selection::default(),
     };
     let added = TemplateStore::add(&store, template).await.expect("added");
     assert!(

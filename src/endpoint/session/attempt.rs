@@ -170,14 +170,7 @@ impl Session {
         } else {
             OperationKind::Read
         };
-        let read = OperationRequest {
-            kind,
-            paths: observation.paths.clone(),
-            values: Vec::new(),
-            arguments: None,
-            attributes: Vec::new(),
-            format: None,
-        };
+        let read = OperationRequest::new(kind, observation.paths.clone());
         let device = Self::device(registration, env.models);
         let mut request = match manage::build(&read, &device) {
             Ok(request) => request,

@@ -25,8 +25,8 @@ use crate::coap::{
 };
 use crate::domain::{
     EndpointId, EndpointName, LiveEvent, LiveKind, NewOperation, Node, Now, Observation, Operation,
-    OperationId, OperationStatus, Path, Peer, Registration, RegistrationId, Timestamp, Token,
-    Value,
+    OperationId, OperationStatus, Path, Peer, Profile, Registration, RegistrationId, Selection,
+    Timestamp, Token, Value,
 };
 use crate::lwm2m::register::{RegisterRequest, UpdateRequest};
 use crate::lwm2m::{Device, Models};
@@ -263,6 +263,8 @@ struct Fetch {
 /// What is stored of a device, as a session begins with it.
 #[derive(Debug, Default)]
 pub struct Stored {
+    /// What people say of it.
+    pub profile: Profile,
     /// The registration in force.
     pub registration: Option<Registration>,
     /// Its observations.
@@ -276,6 +278,8 @@ pub struct Stored {
 pub struct Session {
     endpoint_id: EndpointId,
     name: EndpointName,
+    /// What people say of it.
+    profile: Profile,
     registration: Option<Box<Registration>>,
     /// When the lifetime ends, on the clock that never jumps.
     expires: Option<Instant>,
@@ -314,6 +318,7 @@ impl Session {
         let mut session = Self {
             endpoint_id,
             name,
+            profile: stored.profile,
             expires: None,
             registration: None,
             observations: stored.observations,
@@ -489,6 +494,11 @@ impl Session {
             formats: &registration.formats,
             models,
         }
+    }
+
+    /// True when something with this selection is for the device.
+    fn is_selected(&self, selection: &Selection) -> bool {
+        selection.selects(&self.name, &self.profile.tags)
     }
 
     /// The device was heard of.

@@ -120,29 +120,51 @@ impl Session {
         let device = Self::device(registration, env.models);
         match report::notification(&observation.paths, observation.composite, &device, response) {
             Ok(nodes) if nodes.is_empty() => {}
-            Ok(mut nodes) => {
-                anchor_times(&mut nodes, env.now.wall);
-                self.warn_about_types(env, &nodes, commit);
-                commit
-                    .publish
-                    .extend(self.live_resources(&nodes, env.now.wall));
-                if is_event(observation) {
-                    self.event(env, observation, nodes, commit);
-                } else {
-                    commit.changes.push(Change::Resources {
-                        endpoint_id: self.endpoint_id,
-                        nodes,
-                        at: env.now.wall,
-                        stale,
-                    });
-                }
+            Ok(nodes) if is_event(observation) => {
+                let nodes = self.arriving(env, nodes, commit);
+                self.event(env, observation, nodes, commit);
+            }
+            Ok(nodes) => {
+                self.arrived(env, nodes, stale, commit);
             }
             Err(error) => self.warn("bad_notification", error.to_string(), commit),
         }
     }
 
+    /// What every value of the device passes, however it came: its time is made absolute, its type
+    /// is looked at, and it is told to the page once it is on disk. Writing it is the caller's.
+    fn arriving(&mut self, env: &Env<'_>, mut nodes: Vec<Node>, commit: &mut Commit) -> Vec<Node> {
+        anchor_times(&mut nodes, env.now.wall);
+        self.warn_about_types(env, &nodes, commit);
+        commit
+            .publish
+            .extend(self.live_resources(&nodes, env.now.wall));
+        nodes
+    }
+
+    /// Writes values that the device reported and returns them as they are written. Stale ones, which
+    /// are known to be older than what is stored, go to the history only.
+    pub(super) fn arrived(
+        &mut self,
+        env: &Env<'_>,
+        nodes: Vec<Node>,
+        stale: bool,
+        commit: &mut Commit,
+    ) -> Vec<Node> {
+        let nodes = self.arriving(env, nodes, commit);
+        if !nodes.is_empty() {
+            commit.changes.push(Change::Resources {
+                endpoint_id: self.endpoint_id,
+                nodes: nodes.clone(),
+                at: env.now.wall,
+                stale,
+            });
+        }
+        nodes
+    }
+
     /// Values that do not fit their model are kept as they came; the device's page says so.
-    pub(super) fn warn_about_types(&mut self, env: &Env<'_>, nodes: &[Node], commit: &mut Commit) {
+    fn warn_about_types(&mut self, env: &Env<'_>, nodes: &[Node], commit: &mut Commit) {
         let wanted = |node: &Node| {
             let model = env
                 .models
@@ -214,7 +236,7 @@ impl Session {
         &mut self,
         env: &Env<'_>,
         key: RequestKey,
-        mut nodes: Vec<Node>,
+        nodes: Vec<Node>,
         steps: &mut Vec<Step>,
     ) {
         let known = self
@@ -245,17 +267,7 @@ impl Session {
                 &mut commit,
             );
         }
-        anchor_times(&mut nodes, env.now.wall);
-        self.warn_about_types(env, &nodes, &mut commit);
-        commit
-            .publish
-            .extend(self.live_resources(&nodes, env.now.wall));
-        commit.changes.push(Change::Resources {
-            endpoint_id: self.endpoint_id,
-            nodes,
-            at: env.now.wall,
-            stale: false,
-        });
+        self.arrived(env, nodes, false, &mut commit);
         self.note_seen(env, &mut commit);
         steps.push(Step::Commit(Box::new(CommitStep {
             commit,

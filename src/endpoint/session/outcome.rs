@@ -7,7 +7,6 @@ use crate::domain::{
     LiveKind, Observation, ObservationState, Operation, OperationFailure, OperationKind,
     OperationStatus, Registration, Token,
 };
-use crate::lwm2m::codec::anchor_times;
 use crate::lwm2m::manage;
 use crate::store::{Change, Commit};
 
@@ -75,20 +74,9 @@ impl Session {
         let mut error = None;
         match result {
             Ok(mut result) => {
-                anchor_times(&mut result.nodes, env.now.wall);
                 if response.code.is_success() {
-                    self.warn_about_types(env, &result.nodes, commit);
-                    commit
-                        .publish
-                        .extend(self.live_resources(&result.nodes, env.now.wall));
-                    if !result.nodes.is_empty() {
-                        commit.changes.push(Change::Resources {
-                            endpoint_id: self.endpoint_id,
-                            nodes: result.nodes.clone(),
-                            at: env.now.wall,
-                            stale: false,
-                        });
-                    }
+                    let nodes = std::mem::take(&mut result.nodes);
+                    result.nodes = self.arrived(env, nodes, false, commit);
                 } else {
                     error = Some(refused(response));
                 }

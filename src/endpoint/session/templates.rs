@@ -5,7 +5,7 @@ use super::{Env, Session};
 use crate::domain::{
     AnnouncedObject, Lwm2mVersion, NewOperation, OperationKind, OperationRequest, Origin,
 };
-use crate::store::{Change, Commit};
+use crate::store::{Change, Commit, ObservationTemplate};
 
 impl Session {
     /// Asks for what the templates want and the device announced, unless it was announced `before`
@@ -20,7 +20,8 @@ impl Session {
             return;
         };
         let mut wanted = Vec::new();
-        for template in env.templates {
+        let selected = |template: &&ObservationTemplate| self.is_selected(&template.selection);
+        for template in env.templates.iter().filter(selected) {
             let paths: Vec<_> = template
                 .paths
                 .iter()
@@ -52,14 +53,7 @@ impl Session {
                 continue;
             }
             let new = NewOperation {
-                request: OperationRequest {
-                    kind,
-                    paths,
-                    values: Vec::new(),
-                    arguments: None,
-                    attributes: Vec::new(),
-                    format: None,
-                },
+                request: OperationRequest::new(kind, paths),
                 origin: Origin::Template,
                 expires_in: None,
                 max_attempts: env.settings.max_attempts,

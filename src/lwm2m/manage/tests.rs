@@ -30,14 +30,7 @@ pub(super) fn path(text: &str) -> Path {
 }
 
 pub(super) fn operation(kind: OperationKind, paths: &[&str]) -> OperationRequest {
-    OperationRequest {
-        kind,
-        paths: paths.iter().map(|text| path(text)).collect(),
-        values: Vec::new(),
-        arguments: None,
-        attributes: Vec::new(),
-        format: None,
-    }
+    OperationRequest::new(kind, paths.iter().map(|text| path(text)).collect())
 }
 
 fn with_values(kind: OperationKind, paths: &[&str], values: &[(&str, Value)]) -> OperationRequest {

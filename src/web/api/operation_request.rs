@@ -49,6 +49,14 @@ pub struct OperationBody {
     /// One of `text`, `opaque`, `cbor`, `tlv`, `json`, `senml_json`, `senml_cbor`, `lwm2m_cbor`;
     /// chosen by the server when missing.
     pub format: Option<String>,
+    /// For `cancel_observe` and `cancel_observe_composite`: nothing is sent, the device's next
+    /// notification is answered with a Reset.
+    #[serde(default)]
+    pub passive: bool,
+    /// For `execute` and `create`: try again also when it may have been done already, because no
+    /// answer came.
+    #[serde(default)]
+    pub repeat: bool,
     /// After so many seconds it is given up as `EXPIRED`.
     #[schema(minimum = 1)]
     pub expires_in_s: Option<u64>,
@@ -80,6 +88,8 @@ pub fn check(body: &OperationBody, models: &Models) -> Result<OperationRequest, 
         arguments: body.arguments.clone().filter(|text| !text.is_empty()),
         attributes: attributes(kind, &paths, body.attributes.as_ref())?,
         format: format(kind, &paths, &values, body.format.as_deref())?,
+        passive: body.passive,
+        repeat: body.repeat,
         kind,
         paths,
         values,
@@ -203,6 +213,15 @@ fn refuse_what_does_not_belong(kind: OperationKind, body: &OperationBody) -> Res
             body.attributes.is_some(),
             kind == OperationKind::WriteAttributes,
         ),
+        (
+            "passive",
+            body.passive,
+            matches!(
+                kind,
+                OperationKind::CancelObserve | OperationKind::CancelObserveComposite
+            ),
+        ),
+        ("repeat", body.repeat, !kind.is_repeatable()),
     ];
     for (field, given, belongs) in fields {
         if given && !belongs {

@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, delete, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::OperationKind;
+use crate::domain::{OperationKind, Selection};
 use crate::store::ObservationTemplate;
 use crate::web::ApiError;
 use crate::web::auth::{Operator, Viewer};
@@ -108,7 +108,12 @@ pub(super) async fn create_template(
         }
     };
     let paths = check_paths(kind, body.path.as_deref(), body.paths.as_deref())?;
-    let template = ObservationTemplate { id: 0, paths, kind };
+    let template = ObservationTemplate {
+        id: 0,
+        paths,
+        kind,
+        selection: Selection::default(),
+    };
     let template = operator.add_template(template).await?;
     Ok(HttpResponse::Created().json(Template::from(template)))
 }

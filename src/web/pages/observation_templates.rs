@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chrome::{Page, see_other};
 use super::words::sentence;
-use crate::domain::{OperationKind, Path};
+use crate::domain::{OperationKind, Path, Selection};
 use crate::lwm2m::Models;
 use crate::store::ObservationTemplate;
 use crate::web::ApiError;
@@ -88,7 +88,12 @@ fn read(form: &TemplateForm) -> Result<ObservationTemplate, String> {
         (OperationKind::ObserveComposite, _) => Ok(()),
         (kind, _) => Err(format!("`{kind}` cannot be asked by a template")),
     }?;
-    Ok(ObservationTemplate { id: 0, paths, kind })
+    Ok(ObservationTemplate {
+        id: 0,
+        paths,
+        kind,
+        selection: Selection::default(),
+    })
 }
 
 #[derive(Debug, Serialize)]

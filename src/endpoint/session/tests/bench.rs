@@ -400,14 +400,7 @@ pub(super) fn path(text: &str) -> Path {
 
 pub(super) fn new_operation(kind: OperationKind, at: &str) -> NewOperation {
     NewOperation {
-        request: OperationRequest {
-            kind,
-            paths: vec![path(at)],
-            values: Vec::new(),
-            arguments: None,
-            attributes: Vec::new(),
-            format: None,
-        },
+        request: OperationRequest::new(kind, vec![path(at)]),
         origin: Origin::User("me".to_owned()),
         expires_in: None,
         max_attempts: 3,

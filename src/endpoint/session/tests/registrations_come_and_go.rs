@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::{Action, Input};
 use super::bench::{Bench, Done, content, path};
 use crate::coap::Code;
-use crate::domain::{OperationKind, OperationStatus, Peer};
+use crate::domain::{OperationKind, OperationStatus, Peer, Selection};
 use crate::store::{Change, ObservationTemplate};
 
 #[test]
@@ -118,6 +118,7 @@ fn template(kind: OperationKind, paths: &[&str]) -> ObservationTemplate {
         id: 1,
         paths: paths.iter().map(|text| path(text)).collect(),
         kind,
+        selection: Selection::default(),
     }
 }
 
