@@ -18,6 +18,8 @@ pub struct Model {
     pub created_at: i64,
     /// When it was last heard of, epoch milliseconds.
     pub last_seen_at: Option<i64>,
+    /// What was learnt of it, JSON.
+    pub learned: Option<String>,
 }
 
 /// Rows of other tables that belong to a row.

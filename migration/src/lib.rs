@@ -24,6 +24,7 @@ mod m20261123_000013_create_session;
 mod m20261123_000014_create_api_token;
 mod m20261123_000015_create_audit_log;
 mod m20261123_000016_create_server_state;
+mod m20261125_000010_endpoints_are_learnt_of;
 
 /// All steps in order.
 #[derive(Debug)]
@@ -49,6 +50,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000014_create_api_token::Migration),
             Box::new(m20261123_000015_create_audit_log::Migration),
             Box::new(m20261123_000016_create_server_state::Migration),
+            Box::new(m20261125_000010_endpoints_are_learnt_of::Migration),
         ]
     }
 }

@@ -6,6 +6,7 @@
 mod command;
 mod event;
 mod ids;
+mod learned;
 mod path;
 mod peer;
 mod record;
@@ -22,6 +23,7 @@ pub use ids::{
     EndpointId, EndpointName, EventId, InvalidName, ObservationId, OperationId, RegistrationId,
     Token,
 };
+pub use learned::{Learned, LearntWindow, NextWake, WakeBasis};
 pub use path::{InvalidPath, Path};
 pub use peer::{Peer, Transport};
 pub use record::{

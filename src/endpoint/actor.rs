@@ -11,13 +11,15 @@ use tokio::sync::oneshot;
 
 use super::messages::{Cancel, Deliver, Forget, Operate};
 use super::metrics::Metrics;
-use super::session::{Action, CommitStep, Env, Input, Refusal, Session, Step, Stored, Ticket};
+use super::session::{Action, CommitStep, Env, Input, Refusal, Session, Step, Ticket};
 use super::settings::SessionSettings;
 use super::wire::{Routes, Wire};
 use crate::domain::{EndpointId, EndpointName, Now, Operation, OperationId, StoredAnswer};
 use crate::lwm2m::Models;
 use crate::registry::OperateError;
-use crate::store::{Change, FleetLoader, FleetWriter, ObservationTemplate, StoreError};
+use crate::store::{
+    Change, FleetLoader, FleetWriter, ObservationTemplate, StoreError, StoredEndpoint,
+};
 
 /// What all endpoint actors of an arbiter share.
 pub struct Links {
@@ -59,7 +61,7 @@ pub enum Start {
     /// The device was never seen before.
     New,
     /// Its state is here already (a start of the server).
-    Stored(Box<Stored>),
+    Stored(Box<StoredEndpoint>),
     /// Its state is read from the store first.
     Load,
 }
@@ -323,7 +325,7 @@ impl EndpointActor {
         }
     }
 
-    fn begin(&mut self, stored: Stored, ctx: &mut Context<Self>) {
+    fn begin(&mut self, stored: StoredEndpoint, ctx: &mut Context<Self>) {
         let links = Rc::clone(&self.links);
         let templates = Arc::clone(&links.templates.borrow());
         let env = links.env(&templates);
@@ -350,16 +352,14 @@ impl Actor for EndpointActor {
                 let load = async move { loader.load_endpoint(id).await };
                 // Nothing is taken from the mailbox before the state is here.
                 ctx.wait(load.into_actor(self).map(|loaded, actor, ctx| match loaded {
-                    Ok((registration, observations, operations)) => {
-                        actor.begin(Stored { registration, observations, operations, ..Stored::default() }, ctx);
-                    }
+                    Ok(stored) => actor.begin(stored, ctx),
                     Err(error) => {
                         tracing::error!(endpoint.name = %actor.name, "Cannot load {}: {error}", actor.name);
                         ctx.stop();
                     }
                 }));
             }
-            Some(Start::New) | None => self.begin(Stored::default(), ctx),
+            Some(Start::New) | None => self.begin(StoredEndpoint::default(), ctx),
         }
     }
 }

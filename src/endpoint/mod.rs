@@ -19,6 +19,6 @@ mod wire;
 pub use actor::{EndpointActor, Links, Start};
 pub use messages::{Cancel, Deliver, Forget, Guard, Lost, Operate};
 pub use metrics::Metrics;
-pub use session::{Input, Stored};
+pub use session::Input;
 pub use settings::SessionSettings;
 pub use wire::{Routes, Wire};

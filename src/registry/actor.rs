@@ -21,11 +21,11 @@ use crate::domain::{
 };
 use crate::endpoint::{
     Cancel, Deliver, EndpointActor, Forget, Input, Links, Lost, Metrics, Operate, Routes,
-    SessionSettings, Start, Stored, Wire,
+    SessionSettings, Start, Wire,
 };
 use crate::lwm2m::register::{Call, Limits, Refusal, RegisterRequest, classify, discovery};
 use crate::lwm2m::{Models, report};
-use crate::store::{FleetLoader, FleetWriter, ObservationTemplate, StoredFleet};
+use crate::store::{FleetLoader, FleetWriter, ObservationTemplate, StoredEndpoint, StoredFleet};
 
 /// What the registry needs of the rest of the house.
 pub struct Surroundings {
@@ -131,16 +131,20 @@ impl RegistryActor {
                 lives,
             );
         }
-        for (id, name) in fleet.endpoints {
-            self.tables.state.borrow_mut().know(name, id);
-        }
-        let mut stored: HashMap<EndpointId, (EndpointName, Stored)> = HashMap::new();
+        let mut stored: HashMap<EndpointId, (EndpointName, StoredEndpoint)> = HashMap::new();
         for registration in fleet.registrations {
             let name = registration.endpoint.clone();
             let entry = stored
                 .entry(registration.endpoint_id)
-                .or_insert_with(|| (name, Stored::default()));
+                .or_insert_with(|| (name, StoredEndpoint::default()));
             entry.1.registration = Some(registration);
+        }
+        for known in fleet.endpoints {
+            self.tables.state.borrow_mut().know(known.name, known.id);
+            if let Some((_, stored)) = stored.get_mut(&known.id) {
+                stored.profile = known.profile;
+                stored.learned = known.learned;
+            }
         }
         for observation in fleet.observations {
             if let Some((_, stored)) = stored.get_mut(&observation.endpoint_id) {

@@ -13,14 +13,14 @@ use sea_orm::{DatabaseTransaction, Value as Bind};
 
 use super::failure::Failure;
 use super::records::{
-    answer_row, observation_row, operation_row, peer_columns, registration_row, text,
+    answer_row, observation_row, operation_row, peer_columns, registration_row, text, to_json,
 };
 use super::rows::{self, Statements};
 use super::values::Columns;
 use super::{Change, Ids, StoreError};
 use crate::domain::{
-    EndpointId, EventId, Node, Observation, ObservationId, Operation, OperationId, Path, Peer,
-    Registration, RegistrationId, StoredAnswer, Timestamp, Token,
+    EndpointId, EventId, Learned, Node, Observation, ObservationId, Operation, OperationId, Path,
+    Peer, Registration, RegistrationId, StoredAnswer, Timestamp, Token,
 };
 
 /// Changes that are not written yet.
@@ -33,6 +33,7 @@ pub(super) struct Batch<'a> {
     moved: HashMap<EndpointId, Peer>,
     marks: HashMap<EndpointId, u16>,
     seen: HashMap<EndpointId, Timestamp>,
+    learned: HashMap<EndpointId, &'a Learned>,
     observations: HashMap<ObservationId, &'a Observation>,
     unobserved: HashMap<(EndpointId, Token), ()>,
     operations: HashMap<OperationId, &'a Operation>,
@@ -97,6 +98,7 @@ impl Touched {
                 (*endpoint_id, Step::Nothing, Step::RemoveObservation)
             }
             Change::Event { .. }
+            | Change::Learned { .. }
             | Change::RememberAnswer(_)
             | Change::Resources { .. }
             | Change::SaveOperation(_)
@@ -146,6 +148,12 @@ impl<'a> Batch<'a> {
             Change::Seen { endpoint_id, at } => {
                 let seen = self.seen.entry(*endpoint_id).or_insert(*at);
                 *seen = (*seen).max(*at);
+            }
+            Change::Learned {
+                endpoint_id,
+                learned,
+            } => {
+                self.learned.insert(*endpoint_id, learned);
             }
             Change::Moved { endpoint_id, peer } => {
                 self.moved.insert(*endpoint_id, *peer);
@@ -229,6 +237,10 @@ impl<'a> Batch<'a> {
             .seen
             .into_iter()
             .flat_map(|(endpoint, at)| [endpoint.0.into(), at.as_millis().into()]);
+        let mut learned = Vec::new();
+        for (endpoint, is) in self.learned {
+            learned.extend([endpoint.0.into(), to_json(is)?.into()]);
+        }
         let mut observations = Vec::new();
         for observation in self.observations.into_values() {
             observation_row(observation, &mut observations)?;
@@ -263,6 +275,7 @@ impl<'a> Batch<'a> {
             (&rows::MOVES, moves.collect()),
             (&rows::MESSAGE_ID_MARKS, marks.collect()),
             (&rows::SEEN, seen.collect()),
+            (&rows::LEARNED, learned),
             (&rows::OBSERVATIONS, observations),
             (&rows::OBSERVATIONS_REMOVED, unobserved.collect()),
             (&rows::OPERATIONS, operations),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::{
-    EndpointId, EndpointName, EventId, LiveEvent, Node, Observation, Operation, Peer, Registration,
-    RegistrationId, StoredAnswer, Timestamp, Token,
+    EndpointId, EndpointName, EventId, Learned, LiveEvent, Node, Observation, Operation, Peer,
+    Profile, Registration, RegistrationId, StoredAnswer, Timestamp, Token,
 };
 
 /// One write. All changes of one [`Commit`] are in one transaction: all of them happen or none.
@@ -30,6 +30,13 @@ pub enum Change {
         endpoint_id: EndpointId,
         /// When.
         at: Timestamp,
+    },
+    /// What was learnt of the device, in the place of what was known.
+    Learned {
+        /// Which device.
+        endpoint_id: EndpointId,
+        /// What is known now.
+        learned: Box<Learned>,
     },
     /// The registration follows the device to another address (NAT).
     Moved {
@@ -102,6 +109,34 @@ impl Commit {
     }
 }
 
+/// A device that was ever seen, and what is known of it beside its registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownEndpoint {
+    /// Its row.
+    pub id: EndpointId,
+    /// Its name.
+    pub name: EndpointName,
+    /// What people say of it.
+    pub profile: Profile,
+    /// What was learnt of it.
+    pub learned: Learned,
+}
+
+/// What one device needs to go on after a restart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StoredEndpoint {
+    /// What people say of it.
+    pub profile: Profile,
+    /// What was learnt of it.
+    pub learned: Learned,
+    /// The registration in force.
+    pub registration: Option<Registration>,
+    /// Its observations, oldest first.
+    pub observations: Vec<Observation>,
+    /// Operations that are QUEUED or SENDING, oldest first.
+    pub operations: Vec<Operation>,
+}
+
 /// Everything that is needed to go on after a restart as if there had been none.
 #[derive(Debug, Default)]
 pub struct StoredFleet {
@@ -114,7 +149,7 @@ pub struct StoredFleet {
     /// Answers whose copies can still be asked for.
     pub answers: Vec<StoredAnswer>,
     /// Every endpoint ever seen, registered or not.
-    pub endpoints: Vec<(EndpointId, EndpointName)>,
+    pub endpoints: Vec<KnownEndpoint>,
     /// How long the server was down: since its last [heartbeat](super::FleetLoader::heartbeat).
     pub downtime: Duration,
 }

@@ -132,6 +132,7 @@ fn row(
         id: EndpointId(endpoint.id),
         created_at: records::time(endpoint.created_at),
         last_seen_at: endpoint.last_seen_at.map(records::time),
+        learned: records::learned(endpoint.learned.as_deref()),
         registration: registration
             .map(|row| records::registration(row, name.clone()))
             .transpose()?,

@@ -15,10 +15,8 @@ use sea_orm::{
 use super::open::statement;
 use super::records::{self, corrupt};
 use super::sequence::save;
-use super::{FleetLoader, Store, StoreError, StoredFleet};
-use crate::domain::{
-    EndpointId, EndpointName, Observation, Operation, OperationStatus, Registration, Timestamp,
-};
+use super::{FleetLoader, KnownEndpoint, Store, StoreError, StoredEndpoint, StoredFleet};
+use crate::domain::{EndpointId, EndpointName, Observation, OperationStatus, Profile, Timestamp};
 
 /// The key in `server_state` of the last sign of life.
 const HEARTBEAT: &str = "heartbeat";
@@ -34,10 +32,7 @@ impl FleetLoader for Store {
             .await
     }
 
-    async fn load_endpoint(
-        &self,
-        endpoint_id: EndpointId,
-    ) -> Result<(Option<Registration>, Vec<Observation>, Vec<Operation>), StoreError> {
+    async fn load_endpoint(&self, endpoint_id: EndpointId) -> Result<StoredEndpoint, StoreError> {
         self.read(move |database| async move { load_endpoint(&database, endpoint_id).await })
             .await
     }
@@ -87,12 +82,12 @@ async fn load(
         .all(database)
         .await?
     {
-        endpoints.push((EndpointId(row.id), records::name(&row.name)?));
+        endpoints.push(known(row)?);
     }
     // Names are looked up here: a join would send each of them again with every row.
     let names: HashMap<i64, EndpointName> = endpoints
         .iter()
-        .map(|(id, name)| (id.0, name.clone()))
+        .map(|endpoint| (endpoint.id.0, endpoint.name.clone()))
         .collect();
     let name = |what: &'static str, id: i64| {
         names
@@ -140,11 +135,16 @@ async fn load(
 async fn load_endpoint(
     database: &DatabaseConnection,
     id: EndpointId,
-) -> Result<(Option<Registration>, Vec<Observation>, Vec<Operation>), StoreError> {
+) -> Result<StoredEndpoint, StoreError> {
     let Some(row) = endpoint::Entity::find_by_id(id.0).one(database).await? else {
-        return Ok((None, Vec::new(), Vec::new()));
+        return Ok(StoredEndpoint::default());
     };
-    let name = records::name(&row.name)?;
+    let KnownEndpoint {
+        name,
+        profile,
+        learned,
+        ..
+    } = known(row)?;
     let registration = registration::Entity::find_by_id(id.0)
         .one(database)
         .await?
@@ -158,7 +158,22 @@ async fn load_endpoint(
         .into_iter()
         .map(|row| records::operation(row, name.clone()))
         .collect::<Result<_, _>>()?;
-    Ok((registration, observations, operations))
+    Ok(StoredEndpoint {
+        profile,
+        learned,
+        registration,
+        observations,
+        operations,
+    })
+}
+
+fn known(row: endpoint::Model) -> Result<KnownEndpoint, StoreError> {
+    Ok(KnownEndpoint {
+        id: EndpointId(row.id),
+        name: records::name(&row.name)?,
+        profile: Profile::default(),
+        learned: records::learned(row.learned.as_deref()),
+    })
 }
 
 /// The observations of a device, oldest first.

@@ -39,11 +39,11 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    EndpointId, EndpointName, EventId, Node, Observation, Operation, OperationId, OperationKind,
-    OperationStatus, Path, Registration, Selection, Timestamp, Value, ValueType,
+    EndpointId, EndpointName, EventId, Learned, Node, Observation, Operation, OperationId,
+    OperationKind, OperationStatus, Path, Registration, Selection, Timestamp, Value, ValueType,
 };
 
-pub use change::{Change, Commit, StoredFleet};
+pub use change::{Change, Commit, KnownEndpoint, StoredEndpoint, StoredFleet};
 pub use downsample::{Point, downsample};
 pub use ids::Ids;
 pub use metrics::Metrics;
@@ -116,12 +116,8 @@ pub trait FleetLoader: Send + Sync {
     /// once, at the start.
     async fn load(&self, grace: Duration) -> Result<StoredFleet, StoreError>;
 
-    /// What one device needs to go on, for an actor that is started anew: its registration, its
-    /// observations and its operations that are not final.
-    async fn load_endpoint(
-        &self,
-        endpoint_id: EndpointId,
-    ) -> Result<(Option<Registration>, Vec<Observation>, Vec<Operation>), StoreError>;
+    /// What one device needs to go on, for an actor that is started anew.
+    async fn load_endpoint(&self, endpoint_id: EndpointId) -> Result<StoredEndpoint, StoreError>;
 
     /// Notes that the server is alive; the downtime after a crash is counted from here.
     async fn heartbeat(&self, at: Timestamp) -> Result<(), StoreError>;
@@ -138,6 +134,8 @@ pub struct EndpointRow {
     pub created_at: Timestamp,
     /// When it was last heard of.
     pub last_seen_at: Option<Timestamp>,
+    /// What was learnt of it.
+    pub learned: Learned,
     /// Its registration, while it has one.
     pub registration: Option<Registration>,
 }

@@ -13,8 +13,8 @@ use serde_json::{Value as Json, json};
 use super::StoreError;
 use super::values::{node_from_json, node_to_json};
 use crate::domain::{
-    EndpointId, EndpointName, Node, Observation, ObservationId, ObservationState, Operation,
-    OperationId, OperationRequest, OperationResult, Peer, Registration, RegistrationId,
+    EndpointId, EndpointName, Learned, Node, Observation, ObservationId, ObservationState,
+    Operation, OperationId, OperationRequest, OperationResult, Peer, Registration, RegistrationId,
     StoredAnswer, Timestamp, Token, Transport,
 };
 
@@ -46,6 +46,13 @@ pub(super) fn from_json<T: DeserializeOwned>(
     json: &str,
 ) -> Result<T, StoreError> {
     serde_json::from_str(json).map_err(|error| corrupt(what, error))
+}
+
+/// What was learnt of a device. It can be learnt again, so what cannot be read is as good as
+/// nothing.
+pub(super) fn learned(json: Option<&str>) -> Learned {
+    json.and_then(|json| serde_json::from_str(json).ok())
+        .unwrap_or_default()
 }
 
 pub(super) fn corrupt(what: &'static str, why: impl ToString) -> StoreError {

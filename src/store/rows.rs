@@ -176,6 +176,14 @@ pub(super) const SEEN: Rows = Rows {
         AND (endpoint.last_seen_at IS NULL OR endpoint.last_seen_at < fresh.seen_at)",
 };
 
+/// endpoint, what was learnt.
+pub(super) const LEARNED: Rows = Rows {
+    head: "WITH fresh (endpoint_id, learned) AS (VALUES ",
+    columns: 2,
+    tail: ") UPDATE endpoint SET learned = fresh.learned FROM fresh \
+        WHERE endpoint.id = fresh.endpoint_id",
+};
+
 /// The columns of the table.
 pub(super) const OBSERVATIONS: Rows = Rows {
     head: "INSERT INTO observation (id, endpoint_id, token, paths, composite, format, state, \

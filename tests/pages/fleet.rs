@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use flownexus::domain::{
-    AnnouncedObject, EndpointId, EndpointName, EventId, Lwm2mVersion, Node, ObjectLink,
+    AnnouncedObject, EndpointId, EndpointName, EventId, Learned, Lwm2mVersion, Node, ObjectLink,
     Observation, ObservationId, ObservationState, Operation, OperationId, OperationKind,
     OperationRequest, OperationResult, OperationStatus, Origin, Path, Peer, Registration,
     RegistrationId, Selection, Timestamp, Token, Value, Warning,
@@ -111,6 +111,7 @@ fn row(id: i64, text: &str, seen_s: u64, queue_mode: Option<bool>) -> EndpointRo
         name: name(text),
         created_at: ago(86_400 * 12),
         last_seen_at: Some(ago(seen_s)),
+        learned: Learned::default(),
         registration: queue_mode.map(|queue_mode| registration(id, text, seen_s, queue_mode)),
     }
 }

@@ -88,10 +88,10 @@ fn change(store: &Store, base: &Observation, index: usize, step: Step) -> Change
 async fn state(store: &Store) -> Vec<String> {
     let mut state = Vec::new();
     for device in 1..=DEVICES {
-        let (registration, observations, _) =
-            store.load_endpoint(EndpointId(device)).await.expect("read");
-        state.push(format!("{registration:?}"));
-        state.push(format!("{observations:?}"));
+        let stored = store.load_endpoint(EndpointId(device)).await.expect("read");
+        state.push(format!("{:?}", stored.registration));
+        state.push(format!("{:?}", stored.observations));
+        state.push(format!("{:?}", stored.learned));
         let row = store
             .find(&name(&format!("device-{device}")))
             .await

@@ -1,7 +1,7 @@
 use flownexus::domain::RegistrationId;
 use flownexus::store::{
     Change, EndpointFilter, EndpointReader, EndpointRow, FleetLoader as _, FleetWriter as _,
-    ResourceReader as _, Store,
+    ResourceReader as _, Store, StoredEndpoint,
 };
 use rstest::rstest;
 
@@ -212,7 +212,12 @@ async fn with_all_their_data_and_nothing_else(
     assert!(late.is_err());
     let again = device(&store, "gone").await;
     assert_ne!(again, gone);
-    let (registered, observations, operations) = store.load_endpoint(again).await.expect("read");
+    let StoredEndpoint {
+        registration: registered,
+        observations,
+        operations,
+        ..
+    } = store.load_endpoint(again).await.expect("read");
     assert_eq!(
         registered,
         Some(registration(again, "gone", &format!("rd-gone-{again}")))

@@ -1,15 +1,15 @@
 use std::time::Duration;
 
-use flownexus::domain::{Node, Path, StoredAnswer, Timestamp, Value, ValueType};
+use flownexus::domain::{Node, Path, Profile, StoredAnswer, Timestamp, Value, ValueType};
 use flownexus::store::{
-    Change, EndpointReader as _, EventReader, FleetLoader as _, FleetWriter as _, OperationReader,
-    ResourceReader as _,
+    Change, EndpointReader as _, EventReader, FleetLoader as _, FleetWriter as _, KnownEndpoint,
+    OperationReader, ResourceReader as _, StoredEndpoint,
 };
 use rstest::rstest;
 
 use super::samples::{
-    answer, at, commit, device, every_value, name, observation, operation, unusual_observation,
-    unusual_operation, unusual_registration, values,
+    answer, at, commit, device, every_value, learned, name, observation, operation, stored,
+    unusual_observation, unusual_operation, unusual_registration, values,
 };
 use crate::support::database::{Engine, TestDatabase};
 
@@ -43,6 +43,10 @@ async fn what_a_restart_needs(#[values(Engine::Sqlite, Engine::Postgres)] engine
             .cloned()
             .map(|it| Change::SaveObservation(Box::new(it))),
     );
+    changes.push(Change::Learned {
+        endpoint_id: id,
+        learned: Box::new(learned()),
+    });
     changes.extend([&done, &queued].map(|it| Change::SaveOperation(Box::new(it.clone()))));
     changes.extend(
         answers
@@ -63,17 +67,24 @@ async fn what_a_restart_needs(#[values(Engine::Sqlite, Engine::Postgres)] engine
     assert_eq!(fleet.observations, observations);
     assert_eq!(fleet.operations, std::slice::from_ref(&queued));
     assert_eq!(fleet.answers, answers);
-    assert_eq!(fleet.endpoints, [(id, registration.endpoint.clone())]);
+    let known = KnownEndpoint {
+        id,
+        name: registration.endpoint.clone(),
+        profile: Profile::default(),
+        learned: learned(),
+    };
+    assert_eq!(fleet.endpoints, [known]);
     assert_eq!(fleet.downtime, Duration::ZERO, "there was no heartbeat yet");
     let one = store.load_endpoint(id).await.expect("loaded");
-    assert_eq!(
-        one,
-        (
+    let expected = StoredEndpoint {
+        learned: learned(),
+        ..stored(
             Some(registration.clone()),
             observations.to_vec(),
-            vec![queued.clone()]
+            vec![queued.clone()],
         )
-    );
+    };
+    assert_eq!(one, expected);
     assert_eq!(store.observations(id).await.expect("read"), observations);
 
     assert_eq!(

@@ -1,10 +1,12 @@
 use std::net::SocketAddr;
 
 use flownexus::domain::{Peer, Registration, RegistrationId};
-use flownexus::store::{Change, EndpointReader as _, FleetLoader as _, FleetWriter as _};
+use flownexus::store::{
+    Change, EndpointReader as _, FleetLoader as _, FleetWriter as _, StoredEndpoint,
+};
 use rstest::rstest;
 
-use super::samples::{at, commit, name, observation, operation, registration};
+use super::samples::{at, commit, name, observation, operation, registration, stored};
 use crate::support::database::{Engine, TestDatabase};
 
 #[rstest]
@@ -42,7 +44,7 @@ async fn a_new_one_forgets_the_observations_but_not_the_operations(
         .expect("committed");
     assert_eq!(
         store.load_endpoint(id).await.expect("read"),
-        (Some(second), vec![fresh], vec![queued])
+        stored(Some(second), vec![fresh], vec![queued])
     );
     let row = store
         .find(&name("sensor"))
@@ -86,7 +88,7 @@ async fn changes_that_come_late_touch_no_newer_one(
         .expect("committed");
     assert_eq!(
         store.load_endpoint(id).await.expect("read"),
-        (Some(new.clone()), vec![kept], vec![])
+        stored(Some(new.clone()), vec![kept], vec![])
     );
 
     let end = Change::EndRegistration {
@@ -97,7 +99,7 @@ async fn changes_that_come_late_touch_no_newer_one(
     store.commit(commit([end, late])).await.expect("committed");
     assert_eq!(
         store.load_endpoint(id).await.expect("read"),
-        (None, vec![], vec![]),
+        StoredEndpoint::default(),
         "it does not come back"
     );
     assert!(
@@ -148,9 +150,12 @@ async fn small_changes_change_only_what_they_name(
         message_id_mark: 256,
         ..before
     };
-    assert_eq!(store.load_endpoint(id).await.expect("read").0, Some(after));
     assert_eq!(
-        store.load_endpoint(other).await.expect("read").0,
+        store.load_endpoint(id).await.expect("read").registration,
+        Some(after)
+    );
+    assert_eq!(
+        store.load_endpoint(other).await.expect("read").registration,
         Some(bystander)
     );
     let row = store

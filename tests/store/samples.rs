@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use flownexus::domain::{
-    AnnouncedObject, ContentFormat, EndpointId, EndpointName, LiveEvent, LiveKind, Lwm2mVersion,
-    Node, ObjectLink, Observation, ObservationState, Operation, OperationKind, OperationRequest,
-    OperationResult, OperationStatus, Origin, Path, Peer, Registration, RegistrationId,
-    StoredAnswer, Timestamp, Token, Transport, Value, Warning,
+    AnnouncedObject, ContentFormat, EndpointId, EndpointName, Learned, LiveEvent, LiveKind,
+    Lwm2mVersion, Node, ObjectLink, Observation, ObservationState, Operation, OperationKind,
+    OperationRequest, OperationResult, OperationStatus, Origin, Path, Peer, Registration,
+    RegistrationId, StoredAnswer, Timestamp, Token, Transport, Value, Warning,
 };
-use flownexus::store::{Change, Commit, FleetWriter as _, Store};
+use flownexus::store::{Change, Commit, FleetWriter as _, Store, StoredEndpoint};
 
 /// A moment of 2026, so many milliseconds after its reference.
 pub(super) fn at(millis: i64) -> Timestamp {
@@ -238,6 +238,30 @@ pub(super) fn unusual_operation(
 }
 
 /// An answer that can still be asked for.
+/// What a restart needs of a device of which nothing else is known.
+pub(super) fn stored(
+    registration: Option<Registration>,
+    observations: Vec<Observation>,
+    operations: Vec<Operation>,
+) -> StoredEndpoint {
+    StoredEndpoint {
+        registration,
+        observations,
+        operations,
+        ..StoredEndpoint::default()
+    }
+}
+
+/// As much as can be learnt of a device.
+pub(super) fn learned() -> Learned {
+    let mut learned = Learned::default();
+    for (second, silence) in [(0, 40), (600, 30), (1200, 20)] {
+        learned.woke(at(second * 1000), true);
+        learned.silent(Duration::from_secs(silence), Duration::ZERO, at(second));
+    }
+    learned
+}
+
 pub(super) fn answer(port: u16, message_id: u16, hash: i64) -> StoredAnswer {
     StoredAnswer {
         peer: Peer::udp(SocketAddr::from(([127, 0, 0, 1], port))),

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flownexus::domain::{
-    EndpointId, EndpointName, EventId, NewOperation, Node, Observation, Operation, OperationId,
-    OperationKind, OperationResult, OperationStatus, Path, Peer, Registration, RegistrationId,
-    Timestamp, Value, ValueType,
+    EndpointId, EndpointName, EventId, Learned, NewOperation, Node, Observation, Operation,
+    OperationId, OperationKind, OperationResult, OperationStatus, Path, Peer, Registration,
+    RegistrationId, Timestamp, Value, ValueType,
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
@@ -115,6 +115,7 @@ impl FakeStore {
             name: endpoint.clone(),
             created_at: start,
             last_seen_at: Some(start),
+            learned: Learned::default(),
             registration: Some(registration),
         };
         tables.endpoints.insert(endpoint, row);

@@ -24,13 +24,13 @@ use crate::coap::{
     RequestKey, Response,
 };
 use crate::domain::{
-    EndpointId, EndpointName, LiveEvent, LiveKind, NewOperation, Node, Now, Observation, Operation,
-    OperationId, OperationStatus, Path, Peer, Profile, Registration, RegistrationId, Selection,
-    Timestamp, Token, Value,
+    EndpointId, EndpointName, Learned, LiveEvent, LiveKind, NewOperation, Node, Now, Observation,
+    Operation, OperationId, OperationStatus, Path, Peer, Profile, Registration, RegistrationId,
+    Selection, Timestamp, Token, Value,
 };
 use crate::lwm2m::register::{RegisterRequest, UpdateRequest};
 use crate::lwm2m::{Device, Models};
-use crate::store::{Change, Commit, Ids, ObservationTemplate};
+use crate::store::{Change, Commit, Ids, ObservationTemplate, StoredEndpoint};
 
 use super::settings::SessionSettings;
 
@@ -260,19 +260,6 @@ struct Fetch {
     stale: bool,
 }
 
-/// What is stored of a device, as a session begins with it.
-#[derive(Debug, Default)]
-pub struct Stored {
-    /// What people say of it.
-    pub profile: Profile,
-    /// The registration in force.
-    pub registration: Option<Registration>,
-    /// Its observations.
-    pub observations: Vec<Observation>,
-    /// Operations that are QUEUED or SENDING, oldest first.
-    pub operations: Vec<Operation>,
-}
-
 /// One device.
 #[derive(Debug)]
 pub struct Session {
@@ -280,6 +267,8 @@ pub struct Session {
     name: EndpointName,
     /// What people say of it.
     profile: Profile,
+    /// What was learnt of it.
+    learned: Learned,
     registration: Option<Box<Registration>>,
     /// When the lifetime ends, on the clock that never jumps.
     expires: Option<Instant>,
@@ -309,7 +298,7 @@ impl Session {
         env: &Env<'_>,
         endpoint_id: EndpointId,
         name: EndpointName,
-        stored: Stored,
+        stored: StoredEndpoint,
     ) -> (Self, Vec<Step>) {
         let mark = stored
             .registration
@@ -319,6 +308,7 @@ impl Session {
             endpoint_id,
             name,
             profile: stored.profile,
+            learned: stored.learned,
             expires: None,
             registration: None,
             observations: stored.observations,

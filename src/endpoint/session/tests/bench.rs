@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::super::{Action, CommitStep, Env, Input, Session, Step, Stored, Ticket};
+use super::super::{Action, CommitStep, Env, Input, Session, Step, Ticket};
 use crate::coap::{
     Code, Counters, Endpoint, EndpointConfig, Event, ExchangeFailure, ExchangeId, Message,
     MessageIds, MessageType, NotificationKey, Options, OutgoingRequest, RequestKey, Response,
@@ -18,7 +18,7 @@ use crate::domain::{
 use crate::endpoint::SessionSettings;
 use crate::lwm2m::Models;
 use crate::lwm2m::register::{Call, Limits, classify};
-use crate::store::{Change, Ids, ObservationTemplate};
+use crate::store::{Change, Ids, ObservationTemplate, StoredEndpoint};
 
 pub(super) struct Bench {
     pub(super) now: Now,
@@ -63,7 +63,7 @@ impl Bench {
                 },
                 EndpointId(7),
                 name(),
-                Stored::default(),
+                StoredEndpoint::default(),
             )
             .0,
             templates: Vec::new(),
@@ -80,7 +80,7 @@ impl Bench {
     }
 
     /// A session of what is stored.
-    pub(super) fn restored(stored: Stored) -> Self {
+    pub(super) fn restored(stored: StoredEndpoint) -> Self {
         let mut bench = Self::new();
         let steps = bench.with_env(|env, _| {
             let (session, steps) = Session::restore(env, EndpointId(7), name(), stored);

@@ -1,13 +1,15 @@
 //! A session made of what is stored goes on where the one before stopped.
 
-use super::super::{Action, Stored};
+use super::super::Action;
 use super::bench::{Bench, content};
-use crate::domain::{Observation, Operation, OperationKind, OperationStatus, Registration, Value};
-use crate::store::Change;
+use crate::domain::{
+    Learned, Observation, Operation, OperationKind, OperationStatus, Registration, Value,
+};
+use crate::store::{Change, StoredEndpoint};
 
 /// What the store holds after these changes.
-fn stored(bench: &Bench) -> Stored {
-    let mut stored = Stored::default();
+fn stored(bench: &Bench) -> StoredEndpoint {
+    let mut stored = StoredEndpoint::default();
     let mut operations: Vec<Operation> = Vec::new();
     let mut observations: Vec<Observation> = Vec::new();
     for change in bench.changes() {
@@ -20,6 +22,7 @@ fn stored(bench: &Bench) -> Stored {
                     registration.message_id_mark = *mark;
                 }
             }
+            Change::Learned { learned, .. } => stored.learned = Learned::clone(learned),
             Change::SaveOperation(operation) => {
                 operations.retain(|known| known.id != operation.id);
                 operations.push(Operation::clone(operation));
@@ -32,7 +35,7 @@ fn stored(bench: &Bench) -> Stored {
         }
     }
     operations.retain(|operation| !operation.status.is_final());
-    Stored {
+    StoredEndpoint {
         operations,
         observations,
         ..stored
