@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::coap::{
     self, ExchangeId, MessageIds, NotificationKey, OutgoingRequest, RequestError, RequestKey,
-    Response,
+    Response, Window,
 };
 use crate::config::Settings;
 use crate::domain::{Peer, Timestamp, Token};
@@ -298,6 +298,10 @@ impl Wire for UdpWire {
 
     fn cancel(&self, exchange: ExchangeId) {
         self.0.cancel(exchange);
+    }
+
+    fn set_window(&self, exchange: ExchangeId, window: Option<Window>) {
+        self.0.set_window(exchange, window);
     }
 
     fn extend_message_ids(&self, exchange: ExchangeId, ids: MessageIds) {

@@ -112,6 +112,9 @@ pub struct Registration {
 #[expect(missing_docs, reason = "each key is described in config/default.toml")]
 pub struct QueueMode {
     pub awake_s: u64,
+    pub learn: bool,
+    pub least_awake_s: u64,
+    pub relearn_days: u64,
 }
 
 /// See `[operations]` in `config/default.toml`.

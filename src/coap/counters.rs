@@ -33,7 +33,7 @@ pub struct Counters {
     pub answered: Counter,
     /// Exchanges of ours that ended by `ExchangeFailure::NotAcknowledged`.
     pub not_acknowledged: Counter,
-    /// Exchanges of ours that ended by `ExchangeFailure::NotAnswered`.
+    /// Exchanges of ours that ended by `ExchangeFailure::NotAnswered` or `WrongToken`.
     pub not_answered: Counter,
     /// Exchanges of ours that ended by `ExchangeFailure::Reset`.
     pub reset: Counter,

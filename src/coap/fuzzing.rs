@@ -8,7 +8,7 @@ use crate::domain::{Peer, Token};
 
 use super::{
     Code, Counters, Endpoint, EndpointConfig, Event, ExchangeId, Message, MessageIds,
-    NotificationKey, OutgoingRequest, Request, RequestKey, Response, number,
+    NotificationKey, OutgoingRequest, Request, RequestKey, Response, Window, number,
 };
 
 /// Any bytes are read or refused; what is read is the same after it was written and read again.
@@ -189,7 +189,13 @@ impl<'a> Driver<'a> {
             outgoing.message_ids = Some(MessageIds { next, end });
         }
         if flags & 16 != 0 {
-            outgoing.no_send_after = self.now.checked_add(Duration::from_secs(5));
+            outgoing.window = Some(Window {
+                until: self
+                    .now
+                    .checked_add(Duration::from_secs(5))
+                    .unwrap_or(self.now),
+                length: Duration::from_secs(u64::from(flags & 3)),
+            });
         }
         if flags & 32 != 0 {
             outgoing.start_block2 = Some((1, vec![0; length.min(64)], None));

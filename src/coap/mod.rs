@@ -54,7 +54,7 @@ pub use code::Code;
 pub use counters::Counters;
 pub use endpoint::{
     Endpoint, Event, ExchangeFailure, ExchangeId, FirstBlock, MessageIds, NotificationKey,
-    OutgoingRequest, RequestError, RequestKey, Transmit,
+    OutgoingRequest, Patience, RequestError, RequestKey, Transmit, Window,
 };
 pub use exchange::{Request, Response};
 pub use limits::EndpointConfig;

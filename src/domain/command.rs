@@ -374,6 +374,9 @@ pub enum OperationFailure {
     /// Acknowledged, but then no response in time.
     #[error("the device acknowledged the request but did not answer it in time")]
     NotAnswered,
+    /// Something came back, but not with the token of the request.
+    #[error("the device answered with a token that was not asked with")]
+    WrongToken,
     /// The device sent a Reset.
     #[error("the device rejected the message with a Reset")]
     Reset,

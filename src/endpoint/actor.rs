@@ -222,6 +222,7 @@ impl EndpointActor {
                 wire.cancel(exchange);
                 self.routes.exchange_ended(exchange);
             }
+            Action::SetWindow(exchange, window) => wire.set_window(exchange, window),
             Action::ExtendMessageIds(exchange, ids) => wire.extend_message_ids(exchange, ids),
             Action::Watch(token) => self.routes.watch(token),
             Action::Unwatch(token) => self.routes.unwatch(token),
@@ -288,7 +289,8 @@ impl EndpointActor {
             }
             return;
         };
-        self.routes.awake(session.awake_until(&self.links.settings));
+        self.routes
+            .awake(session.awake_until(now, &self.links.settings));
         match session.next_deadline(now) {
             Some(deadline)
                 if self

@@ -7,8 +7,17 @@ use crate::config::Settings;
 /// What a session may do and for how long.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionSettings {
-    /// How long a device in queue mode listens after a message of its own.
+    /// How long a device in queue mode listens after a message of its own, where nothing better is
+    /// known.
     pub awake: Duration,
+    /// Whether that is learnt from what stays unanswered.
+    pub learn_awake: bool,
+    /// The shortest time that is learnt.
+    pub least_awake: Duration,
+    /// What was learnt is forgotten after this time.
+    pub relearn_after: Duration,
+    /// How long an acknowledgement is awaited at first (`ACK_TIMEOUT`, RFC 7252 section 4.8).
+    pub ack_timeout: Duration,
     /// Shortest and longest lifetime that is granted.
     pub lifetime: (Duration, Duration),
     /// How long a response is awaited after its acknowledgement.
@@ -36,6 +45,10 @@ impl SessionSettings {
         let default_expiry = settings.operations.default_expiry_s;
         Self {
             awake: seconds(settings.queue_mode.awake_s),
+            learn_awake: settings.queue_mode.learn,
+            least_awake: seconds(settings.queue_mode.least_awake_s),
+            relearn_after: seconds(settings.queue_mode.relearn_days.saturating_mul(86_400)),
+            ack_timeout: settings.coap.ack_timeout(),
             lifetime: (
                 seconds(settings.registration.min_lifetime_s),
                 seconds(settings.registration.max_lifetime_s),

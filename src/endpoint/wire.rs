@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::coap::{
     ExchangeId, MessageIds, NotificationKey, OutgoingRequest, RequestError, RequestKey, Response,
+    Window,
 };
 use crate::domain::{Peer, RegistrationId, Token};
 
@@ -23,6 +24,7 @@ pub trait Wire {
         timeout: Duration,
     ) -> Result<ExchangeId, RequestError>;
     fn cancel(&self, exchange: ExchangeId);
+    fn set_window(&self, exchange: ExchangeId, window: Option<Window>);
     fn extend_message_ids(&self, exchange: ExchangeId, ids: MessageIds);
     fn encode_response(&self, key: &RequestKey, response: &Response) -> Vec<u8>;
     fn respond(&self, key: &RequestKey, response: Response);

@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::coap::{
     Counters, Endpoint, EndpointConfig, Event, ExchangeId, MessageIds, NotificationKey,
-    OutgoingRequest, Peer, RequestError, RequestKey, Response, Token, Transmit,
+    OutgoingRequest, Peer, RequestError, RequestKey, Response, Token, Transmit, Window,
 };
 use crate::config::Coap;
 
@@ -243,6 +243,10 @@ impl UdpTransport {
 
     pub fn cancel(&self, exchange: ExchangeId) {
         self.call(|endpoint, _| endpoint.cancel(exchange));
+    }
+
+    pub fn set_window(&self, exchange: ExchangeId, window: Option<Window>) {
+        self.call(|endpoint, _| endpoint.set_window(exchange, window));
     }
 
     pub fn extend_message_ids(&self, exchange: ExchangeId, ids: MessageIds) {

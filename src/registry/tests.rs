@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::{RegistryActor, Surroundings};
 use crate::coap::{
     Code, Counters, Endpoint, EndpointConfig, Event, ExchangeId, Message, MessageIds, MessageType,
-    NotificationKey, Options, OutgoingRequest, RequestError, RequestKey, Response, number,
+    NotificationKey, Options, OutgoingRequest, RequestError, RequestKey, Response, Window, number,
 };
 use crate::config::{Settings, UnknownEndpoints};
 use crate::domain::{Peer, Token};
@@ -56,6 +56,10 @@ impl Wire for Cable {
 
     fn cancel(&self, exchange: ExchangeId) {
         self.call(|layer, _| layer.cancel(exchange));
+    }
+
+    fn set_window(&self, exchange: ExchangeId, window: Option<Window>) {
+        self.call(|layer, _| layer.set_window(exchange, window));
     }
 
     fn extend_message_ids(&self, exchange: ExchangeId, ids: MessageIds) {

@@ -13,7 +13,7 @@ use super::super::timer::{Deadlines, after};
 use super::transfer::{Step, Transfer};
 use super::{
     Endpoint, Event, ExchangeFailure, ExchangeId, MessageIds, NotificationKey, OutgoingRequest,
-    RequestError, Transmit,
+    Patience, RequestError, Transmit, Window,
 };
 
 /// Exchanges under way, and how they are found.
@@ -38,7 +38,10 @@ struct Exchange {
     transfer: Transfer,
     message_ids: Option<MessageIds>,
     response_timeout: Duration,
-    no_send_after: Option<Instant>,
+    window: Option<Window>,
+    patience: Option<Patience>,
+    /// Something came back whose token was not that of the request.
+    has_wrong_token: bool,
     /// Whether inner blocks have got a token of their own.
     has_own_token: bool,
     /// Of the message that is on the way.
@@ -54,6 +57,8 @@ enum Phase {
         datagram: Vec<u8>,
         retransmissions: u32,
         timeout: Duration,
+        /// When the timeout ends; the exchange's deadline is earlier when the window closes.
+        again: Instant,
     },
     /// No message id is left; given up at the deadline.
     Starved,
@@ -199,7 +204,9 @@ impl Endpoint {
             transfer,
             message_ids: outgoing.message_ids,
             response_timeout: outgoing.response_timeout,
-            no_send_after: outgoing.no_send_after,
+            window: outgoing.window,
+            patience: outgoing.patience,
+            has_wrong_token: false,
             has_own_token: false,
             message_id: None,
             phase: Phase::Starved,
@@ -230,7 +237,9 @@ impl Endpoint {
             transfer: Transfer::only_answer(self.config.exponent()),
             message_ids: None,
             response_timeout: timeout,
-            no_send_after: None,
+            window: None,
+            patience: None,
+            has_wrong_token: false,
             has_own_token: false,
             message_id: None,
             phase: Phase::Waiting,
@@ -266,10 +275,37 @@ impl Endpoint {
         self.show();
     }
 
-    /// Moves the end of the time in which an exchange may send, because the peer was heard.
-    pub fn extend_window(&mut self, exchange: ExchangeId, no_send_after: Option<Instant>) {
+    /// Moves the time in which an exchange may send, because the peer was heard or is known better.
+    pub fn set_window(&mut self, exchange: ExchangeId, window: Option<Window>) {
         if let Some(found) = self.exchanges.get(exchange) {
-            found.no_send_after = no_send_after;
+            found.window = window;
+            self.reschedule(exchange);
+        }
+    }
+
+    /// The peer of an exchange was heard: it listens for as long again.
+    fn heard(&mut self, now: Instant, id: ExchangeId) {
+        if let Some(exchange) = self.exchanges.get(id)
+            && let Some(window) = &mut exchange.window
+        {
+            window.until = after(now, window.length);
+            self.reschedule(id);
+        }
+    }
+
+    /// A message that waits for its acknowledgement is sent again at the end of its timeout, or
+    /// given up when the window closes before, whichever comes first.
+    fn reschedule(&mut self, id: ExchangeId) {
+        let grace = self.config.first_timeout();
+        if let Some(exchange) = self.exchanges.all.get_mut(&id.0)
+            && let Phase::Sent { again, .. } = &exchange.phase
+        {
+            let deadline = exchange
+                .window
+                .map_or(*again, |window| (*again).min(after(window.until, grace)));
+            self.exchanges.deadlines.remove(exchange.deadline, id.0);
+            self.exchanges.deadlines.insert(deadline, id.0);
+            exchange.deadline = deadline;
         }
     }
 
@@ -285,9 +321,11 @@ impl Endpoint {
             .exchanges
             .with_message_id(peer, message.message_id)
             .filter(|id| {
-                self.exchanges
-                    .get(*id)
-                    .is_some_and(|exchange| exchange.confirmable && exchange.token == message.token)
+                self.exchanges.get(*id).is_some_and(|exchange| {
+                    let ours = exchange.confirmable && exchange.token == message.token;
+                    exchange.has_wrong_token |= exchange.confirmable && !ours;
+                    ours
+                })
             });
         let Some(id) = found else {
             self.counters.unmatched.inc();
@@ -364,6 +402,7 @@ impl Endpoint {
                 });
             }
             Step::Next => {
+                self.heard(now, id);
                 // An inner block has no effect of its own to be committed first.
                 self.acknowledge_part(now, key);
                 self.send(now, id);
@@ -409,14 +448,15 @@ impl Endpoint {
         let Some(exchange) = self.exchanges.get(id) else {
             return;
         };
-        if is_over(exchange.no_send_after, now) {
+        if is_over(exchange.window, now) {
             self.fail(id, ExchangeFailure::WindowClosed);
             return;
         }
-        let (peer, confirmable, response_timeout) = (
+        let (peer, confirmable, response_timeout, patience) = (
             exchange.peer,
             exchange.confirmable,
             exchange.response_timeout,
+            exchange.patience,
         );
         let needs_token = exchange.transfer.needs_token() && !exchange.has_own_token;
         let Some((code, options, payload)) = exchange.transfer.message() else {
@@ -443,13 +483,17 @@ impl Endpoint {
         let datagram = encode(confirmable, code, message_id, token, options, payload);
         self.exchanges.set_message_id(id, message_id);
         if confirmable {
-            let timeout = self.first_timeout();
+            let timeout =
+                patience.map_or_else(|| self.first_timeout(), |patience| patience.first_timeout);
+            let again = after(now, timeout);
             let phase = Phase::Sent {
                 datagram: datagram.clone(),
                 retransmissions: 0,
                 timeout,
+                again,
             };
-            self.exchanges.enter(id, phase, after(now, timeout));
+            self.exchanges.enter(id, phase, again);
+            self.reschedule(id);
         } else {
             let deadline = after(now, response_timeout);
             self.exchanges.enter(id, Phase::Waiting, deadline);
@@ -480,6 +524,7 @@ impl Endpoint {
         }
         let deadline = after(now, exchange.response_timeout);
         self.exchanges.enter(id, Phase::Waiting, deadline);
+        self.heard(now, id);
         true
     }
 
@@ -488,29 +533,41 @@ impl Endpoint {
         let Some(exchange) = self.exchanges.get(id) else {
             return;
         };
+        let max_retransmit = exchange
+            .patience
+            .map_or(max_retransmit, |patience| patience.max_retransmit);
+        let is_closed = is_over(exchange.window, now);
         let failure = match &mut exchange.phase {
             Phase::Sent {
                 retransmissions, ..
-            } if *retransmissions >= max_retransmit => ExchangeFailure::NotAcknowledged,
-            Phase::Sent { .. } if is_over(exchange.no_send_after, now) => {
-                ExchangeFailure::WindowClosed
+            } if is_closed || *retransmissions >= max_retransmit => {
+                if exchange.has_wrong_token {
+                    ExchangeFailure::WrongToken
+                } else if is_closed {
+                    ExchangeFailure::WindowClosed
+                } else {
+                    ExchangeFailure::NotAcknowledged
+                }
             }
             Phase::Sent {
                 datagram,
                 retransmissions,
                 timeout,
+                again,
             } => {
                 *retransmissions = retransmissions.saturating_add(1);
                 *timeout = timeout.saturating_mul(2);
-                let again = Transmit {
+                *again = after(now, *timeout);
+                let transmit = Transmit {
                     peer: exchange.peer,
                     datagram: datagram.clone(),
                 };
-                let deadline = after(now, *timeout);
+                let deadline = *again;
                 exchange.deadline = deadline;
                 self.exchanges.deadlines.insert(deadline, id.0);
+                self.reschedule(id);
                 self.counters.retransmissions.inc();
-                self.transmits.push_back(again);
+                self.transmits.push_back(transmit);
                 return;
             }
             Phase::Starved | Phase::Waiting => ExchangeFailure::NotAnswered,
@@ -528,7 +585,9 @@ impl Endpoint {
             }
             ExchangeFailure::Cancelled => &self.counters.cancelled,
             ExchangeFailure::NotAcknowledged => &self.counters.not_acknowledged,
-            ExchangeFailure::NotAnswered => &self.counters.not_answered,
+            ExchangeFailure::NotAnswered | ExchangeFailure::WrongToken => {
+                &self.counters.not_answered
+            }
             ExchangeFailure::Reset => &self.counters.reset,
             ExchangeFailure::WindowClosed => &self.counters.window_closed,
         };
@@ -565,8 +624,8 @@ fn encode(
     message.encode()
 }
 
-fn is_over(no_send_after: Option<Instant>, now: Instant) -> bool {
-    no_send_after.is_some_and(|end| now > end)
+fn is_over(window: Option<Window>, now: Instant) -> bool {
+    window.is_some_and(|window| now > window.until)
 }
 
 /// Whether options leave room for a block in a datagram that any network carries in fragments.

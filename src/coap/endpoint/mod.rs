@@ -23,7 +23,7 @@ use self::notify::{Notified, ObservedSubject};
 use self::random::Random;
 pub use self::types::{
     Event, ExchangeFailure, ExchangeId, FirstBlock, MessageIds, NotificationKey, OutgoingRequest,
-    RequestError, RequestKey, Transmit,
+    Patience, RequestError, RequestKey, Transmit, Window,
 };
 use super::block::{Block, Served, UploadLimits, Uploads};
 use super::code::Code;

@@ -102,6 +102,26 @@ impl MessageIds {
     }
 }
 
+/// When a peer listens that sleeps between its messages (queue mode, OMA-TS-LightweightM2M Core
+/// 8.3 of 1.0, 6.5 of the transport binding since 1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// No transmission or retransmission begins after this.
+    pub until: Instant,
+    /// How far each further message of the peer moves that, counted from its arrival.
+    pub length: Duration,
+}
+
+/// How long to wait for a peer that hears only now and then (eDRX), in place of `ACK_TIMEOUT` and
+/// `MAX_RETRANSMIT` (RFC 7252 section 4.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Until the first retransmission; doubled for each further one.
+    pub first_timeout: Duration,
+    /// How often a message is sent again.
+    pub max_retransmit: u32,
+}
+
 /// A request of ours.
 #[derive(Clone, Debug)]
 pub struct OutgoingRequest {
@@ -116,8 +136,10 @@ pub struct OutgoingRequest {
     /// How long a response is awaited after the acknowledgement, and in all for a request that is
     /// not confirmable. Begins anew with every block.
     pub response_timeout: Duration,
-    /// No transmission or retransmission begins after this (queue mode).
-    pub no_send_after: Option<Instant>,
+    /// When the peer listens (queue mode); `None`: always.
+    pub window: Option<Window>,
+    /// For a peer that takes long to answer; `None`: as the settings say.
+    pub patience: Option<Patience>,
     /// Goes on fetching a body that was begun elsewhere: the number of the next block, the body so
     /// far and its `ETag`. The body must be `number` blocks of 16 to 1,024 bytes.
     pub start_block2: Option<(u32, Vec<u8>, Option<Vec<u8>>)>,
@@ -132,7 +154,8 @@ impl OutgoingRequest {
             confirmable: true,
             message_ids: None,
             response_timeout,
-            no_send_after: None,
+            window: None,
+            patience: None,
             start_block2: None,
         }
     }
@@ -175,13 +198,16 @@ pub enum ExchangeFailure {
     /// Acknowledged (or not confirmable), but not answered in time.
     #[error("not answered")]
     NotAnswered,
+    /// Answered, but with a token that was not asked with.
+    #[error("answered with a wrong token")]
+    WrongToken,
     /// The peer answered with a Reset.
     #[error("reset by the peer")]
     Reset,
     /// The answer is larger than `coap.max_body_bytes`, or than the memory left for transfers.
     #[error("the answer is too large")]
     TooLarge,
-    /// `no_send_after` passed before everything was sent.
+    /// The window of the peer closed before everything was sent, or before anything came back.
     #[error("the peer may be asleep again")]
     WindowClosed,
 }

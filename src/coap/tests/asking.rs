@@ -235,7 +235,7 @@ fn a_request_that_is_not_confirmable_is_sent_once() {
 fn nothing_is_sent_after_the_window() {
     let mut solo = Solo::new();
     let mut request = outgoing(get("/3/0"));
-    request.no_send_after = Some(solo.now + seconds(10));
+    request.window = Some(window(&solo, 10));
     solo.ask(request.clone());
     solo.sent_one();
     solo.pass(seconds(10));
@@ -254,7 +254,7 @@ fn nothing_is_sent_after_the_window() {
 fn after_an_acknowledgement_the_response_is_awaited_beyond_the_window() {
     let mut solo = Solo::new();
     let mut request = outgoing(get("/3/0"));
-    request.no_send_after = Some(solo.now + seconds(1));
+    request.window = Some(window(&solo, 1));
     solo.ask(request);
     let sent = solo.sent_one();
     solo.receive(&empty_ack(sent.message_id));
@@ -273,14 +273,90 @@ fn after_an_acknowledgement_the_response_is_awaited_beyond_the_window() {
 fn the_window_can_be_moved() {
     let mut solo = Solo::new();
     let mut request = outgoing(get("/3/0"));
-    request.no_send_after = Some(solo.now + seconds(1));
+    request.window = Some(window(&solo, 1));
     let id = solo.ask(request);
     solo.sent_one();
-    solo.endpoint
-        .extend_window(id, Some(solo.now + seconds(500)));
+    let longer = window(&solo, 500);
+    solo.endpoint.set_window(id, Some(longer));
     solo.pass(seconds(200));
     assert_eq!(solo.sent().len(), 4);
     assert_eq!(solo.failure(), ExchangeFailure::NotAcknowledged);
+}
+
+#[test]
+fn a_window_that_closes_ends_the_attempt_without_waiting_for_the_next_retransmission() {
+    let mut solo = Solo::new();
+    let mut request = outgoing(get("/3/0"));
+    // Sent at 0 s and again at 2 to 3 s, at 6 to 9 s and at 14 to 21 s.
+    request.window = Some(window(&solo, 10));
+    solo.ask(request);
+    solo.pass(seconds(11));
+    assert!(
+        solo.events().is_empty(),
+        "an answer may still be on its way"
+    );
+    solo.pass(seconds(2));
+    assert_eq!(solo.failure(), ExchangeFailure::WindowClosed);
+}
+
+#[test]
+fn every_block_of_the_peer_keeps_its_window_open() {
+    let mut solo = Solo::new();
+    let mut request = outgoing(get("/5/0/0"));
+    request.window = Some(window(&solo, 10));
+    solo.ask(request);
+    for block in 0..5 {
+        let asked = solo.sent_one();
+        // In the end far beyond the window as it was at first.
+        solo.pass(seconds(9));
+        solo.sent();
+        let answer = piggybacked(&asked, Code::CONTENT, &[7; 16]);
+        solo.receive_message(&with_block(answer, number::BLOCK2, (block, true, 16)));
+    }
+    let asked = solo.sent_one();
+    assert_eq!(block_of(&asked, number::BLOCK2), Some((5, false, 16)));
+}
+
+#[test]
+fn patience_takes_the_place_of_the_usual_timeouts() {
+    let mut solo = Solo::new();
+    let mut request = outgoing(get("/3/0"));
+    request.patience = Some(Patience {
+        first_timeout: seconds(80),
+        max_retransmit: 1,
+    });
+    solo.ask(request);
+    solo.sent_one();
+    solo.pass(seconds(79));
+    assert!(solo.sent().is_empty());
+    solo.pass(seconds(2));
+    solo.sent_one();
+    solo.pass(seconds(158));
+    assert!(solo.events().is_empty());
+    solo.pass(seconds(3));
+    assert_eq!(solo.failure(), ExchangeFailure::NotAcknowledged);
+}
+
+#[test]
+fn an_answer_with_a_wrong_token_is_told_from_silence() {
+    let mut solo = Solo::new();
+    solo.ask(outgoing(get("/3/0")));
+    let sent = solo.sent_one();
+    let mut answer = piggybacked(&sent, Code::CONTENT, b"value");
+    answer.token = token(b"wrong");
+    solo.receive_message(&answer);
+    assert!(solo.events().is_empty());
+    solo.pass(seconds(120));
+    assert_eq!(solo.sent().len(), 4, "the right answer may still come");
+    assert_eq!(solo.failure(), ExchangeFailure::WrongToken);
+}
+
+/// The peer listens for so many seconds from now, and as long after each of its messages.
+fn window(solo: &Solo, length: u64) -> Window {
+    Window {
+        until: solo.now + seconds(length),
+        length: seconds(length),
+    }
 }
 
 #[test]

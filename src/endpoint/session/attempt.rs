@@ -16,10 +16,11 @@ use crate::store::{Change, Commit};
 impl Session {
     /// Sends the next request if the device listens and nothing is outstanding.
     pub(super) fn pump(&mut self, env: &Env<'_>, steps: &mut Vec<Step>) {
+        self.stop_awaiting(env, steps);
         while self.in_flight.is_none() && self.is_reachable(env) {
             if let Some(fetch) = self.fetches.pop_front() {
                 self.start_fetch(env, fetch, steps);
-            } else if let Some(operation) = self.next_operation() {
+            } else if let Some(operation) = self.queue.next() {
                 self.start_operation(env, operation, steps);
             } else {
                 return;
@@ -27,30 +28,9 @@ impl Session {
         }
     }
 
-    fn next_operation(&mut self) -> Option<Operation> {
-        let at = self
-            .queue
-            .iter()
-            .position(|operation| !self.held.contains(&operation.id))?;
-        self.queue.remove(at)
-    }
-
-    fn is_reachable(&self, env: &Env<'_>) -> bool {
-        let Some(registration) = &self.registration else {
-            return false;
-        };
-        if self.silent {
-            return false;
-        }
-        !registration.queue_mode
-            || self
-                .awake_until(env.settings)
-                .is_some_and(|until| env.now.instant < until)
-    }
-
     fn start_operation(&mut self, env: &Env<'_>, mut operation: Operation, steps: &mut Vec<Step>) {
         let Some(registration) = &self.registration else {
-            self.queue.push_front(operation);
+            self.queue.put_back(operation);
             return;
         };
         let mut commit = Commit::default();
@@ -118,13 +98,8 @@ impl Session {
             .changes
             .push(Change::SaveOperation(Box::new(operation.clone())));
         let outgoing = self.outgoing(env, request, token, &mut commit);
-        self.send(
-            outgoing,
-            Job::Operation(Box::new(operation)),
-            commit,
-            then,
-            steps,
-        );
+        let job = Job::Operation(Box::new(operation));
+        self.send(env, outgoing, job, commit, then, steps);
     }
 
     /// An observation keeps its token for every request about it (RFC 7641 section 3.6); all other
@@ -188,7 +163,7 @@ impl Session {
             .first
             .as_ref()
             .map(|(block, body)| (1, body.clone(), block.etag.clone()));
-        self.send(outgoing, Job::Fetch(fetch), commit, Vec::new(), steps);
+        self.send(env, outgoing, Job::Fetch(fetch), commit, Vec::new(), steps);
     }
 
     fn outgoing(
@@ -209,8 +184,13 @@ impl Session {
             token,
             confirmable: true,
             message_ids: Some(lease),
-            response_timeout: env.settings.response_timeout,
-            no_send_after: self.awake_until(env.settings),
+            response_timeout: self
+                .profile
+                .edrx_cycle
+                .unwrap_or_default()
+                .saturating_add(env.settings.response_timeout),
+            window: self.window(env),
+            patience: self.patience(env),
             start_block2: None,
         }
     }
@@ -231,6 +211,7 @@ impl Session {
 
     fn send(
         &mut self,
+        env: &Env<'_>,
         outgoing: OutgoingRequest,
         job: Job,
         commit: Commit,
@@ -247,6 +228,10 @@ impl Session {
             attempt,
             exchange: None,
             job,
+            window: outgoing.window,
+            sent_after: self.sent_after(env),
+            resumed: false,
+            has_wrong_token: false,
         });
         then.push(Action::Transmit {
             attempt,

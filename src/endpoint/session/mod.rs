@@ -6,9 +6,11 @@
 //! made anew from the store, so the two never differ.
 
 mod attempt;
+mod awake;
 mod notify;
 mod operate;
 mod outcome;
+mod queue;
 mod register;
 mod templates;
 #[cfg(test)]
@@ -21,7 +23,7 @@ use serde_json::json;
 
 use crate::coap::{
     ExchangeFailure, ExchangeId, FirstBlock, MessageIds, NotificationKey, OutgoingRequest,
-    RequestKey, Response,
+    RequestKey, Response, Window,
 };
 use crate::domain::{
     EndpointId, EndpointName, Learned, LiveEvent, LiveKind, NewOperation, Node, Now, Observation,
@@ -32,6 +34,7 @@ use crate::lwm2m::register::{RegisterRequest, UpdateRequest};
 use crate::lwm2m::{Device, Models};
 use crate::store::{Change, Commit, Ids, ObservationTemplate, StoredEndpoint};
 
+use self::queue::Queue;
 use super::settings::SessionSettings;
 
 /// What a session is given with each input.
@@ -128,6 +131,8 @@ pub enum Input {
         /// Which request.
         exchange: ExchangeId,
     },
+    /// Something answered with a token that nobody knows, from the address of the device.
+    Stray,
     /// Somebody wants something done.
     Operate {
         /// What.
@@ -202,6 +207,8 @@ pub enum Action {
     },
     /// Forgets an exchange.
     CancelExchange(ExchangeId),
+    /// The device listens for longer, or for less long, than an exchange thought.
+    SetWindow(ExchangeId, Option<Window>),
     /// Gives an exchange more message ids.
     ExtendMessageIds(ExchangeId, MessageIds),
     /// Notifications with this token are for this session.
@@ -242,6 +249,14 @@ struct InFlight {
     attempt: u64,
     exchange: Option<ExchangeId>,
     job: Job,
+    /// The window that the message layer knows of.
+    window: Option<Window>,
+    /// How long after the last message of a device in queue mode it was sent.
+    sent_after: Option<Duration>,
+    /// Sent before a restart: only its answer is awaited.
+    resumed: bool,
+    /// Something came back whose token was not that of the request.
+    has_wrong_token: bool,
 }
 
 #[derive(Debug)]
@@ -273,17 +288,17 @@ pub struct Session {
     /// When the lifetime ends, on the clock that never jumps.
     expires: Option<Instant>,
     observations: Vec<Observation>,
-    /// QUEUED operations, in the order in which they were asked for.
-    queue: VecDeque<Operation>,
-    /// Those of them whose last attempt was acknowledged and then not answered: they let the others
-    /// pass until the device registers or updates again.
-    held: Vec<OperationId>,
+    queue: Queue,
     fetches: VecDeque<Fetch>,
     in_flight: Option<InFlight>,
     attempts: u64,
     /// True after an attempt went unanswered, until the device is heard of again.
     silent: bool,
     last_uplink: Option<Instant>,
+    /// When a silent device that can be reached at any time is asked again.
+    retry_at: Option<Instant>,
+    /// True until what was learnt is part of a commit.
+    learned_is_new: bool,
     seen_written: Option<Instant>,
     /// The next message id, and the first one that is not reserved on disk.
     message_ids: MessageIds,
@@ -312,13 +327,14 @@ impl Session {
             expires: None,
             registration: None,
             observations: stored.observations,
-            queue: VecDeque::new(),
-            held: Vec::new(),
+            queue: Queue::default(),
             fetches: VecDeque::new(),
             in_flight: None,
             attempts: 0,
             silent: false,
             last_uplink: None,
+            retry_at: None,
+            learned_is_new: false,
             seen_written: None,
             message_ids: MessageIds {
                 next: mark,
@@ -401,6 +417,7 @@ impl Session {
             Input::MessageIdsExhausted { exchange } => {
                 self.message_ids_exhausted(env, exchange, &mut steps)
             }
+            Input::Stray => self.stray(),
             Input::Operate { operation, ticket } => {
                 self.operate(env, *operation, ticket, &mut steps)
             }
@@ -408,41 +425,23 @@ impl Session {
             Input::Pump => self.pump(env, &mut steps),
             Input::Tick => self.tick(env, &mut steps),
         }
+        self.move_window(env, &mut steps);
         steps
     }
 
     /// When [`Input::Tick`] is wanted next.
     pub fn next_deadline(&self, now: Now) -> Option<Instant> {
-        let expiries = self
-            .queue
-            .iter()
-            .filter_map(|operation| operation.expires_at);
-        let operation = expiries.min().map(|at| now.instant + at.since(now.wall));
-        [self.expires, operation].into_iter().flatten().min()
+        let expiry = self.queue.next_expiry();
+        let operation = expiry.map(|at| now.instant + at.since(now.wall));
+        [self.expires, operation, self.retry_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// True while the device is registered or something is on its way.
     pub fn is_needed(&self) -> bool {
         self.registration.is_some() || self.in_flight.is_some()
-    }
-
-    /// Until when the device listens; nothing when it always does or when it sleeps already.
-    pub fn awake_until(&self, settings: &SessionSettings) -> Option<Instant> {
-        if !self.is_queue_mode() {
-            return None;
-        }
-        if self.silent {
-            None
-        } else {
-            self.last_uplink.map(|at| at + settings.awake)
-        }
-    }
-
-    /// True for a device that sleeps between its messages.
-    pub fn is_queue_mode(&self) -> bool {
-        self.registration
-            .as_ref()
-            .is_some_and(|registration| registration.queue_mode)
     }
 
     /// The exchange of this attempt is known; false when the attempt was given up meanwhile.
@@ -491,14 +490,9 @@ impl Session {
         selection.selects(&self.name, &self.profile.tags)
     }
 
-    /// The device was heard of.
-    fn heard(&mut self, env: &Env<'_>) {
-        self.last_uplink = Some(env.now.instant);
-        self.silent = false;
-    }
-
     /// Adds "last seen" to a commit when it is due.
     fn note_seen(&mut self, env: &Env<'_>, commit: &mut Commit) {
+        self.note_learned(commit);
         let due = self.seen_written.is_none_or(|at| {
             env.now.instant.saturating_duration_since(at) >= env.settings.last_seen_interval
         });
@@ -578,6 +572,7 @@ impl Session {
             self.expire(env, steps);
         }
         self.expire_operations(env, steps);
+        self.try_the_silent(env, steps);
     }
 }
 

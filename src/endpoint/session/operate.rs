@@ -47,10 +47,7 @@ impl Session {
         ticket: Ticket,
         steps: &mut Vec<Step>,
     ) {
-        if let Some(at) = self.queue.iter().position(|operation| operation.id == id) {
-            let Some(operation) = self.queue.remove(at) else {
-                return;
-            };
+        if let Some(operation) = self.queue.remove(id) {
             let mut commit = Commit::default();
             let operation = self.conclude(
                 env,
@@ -83,12 +80,10 @@ impl Session {
 
     /// Gives up what waited too long.
     pub(super) fn expire_operations(&mut self, env: &Env<'_>, steps: &mut Vec<Step>) {
-        let due = |operation: &Operation| operation.expires_at.is_some_and(|at| at <= env.now.wall);
-        if !self.queue.iter().any(due) {
+        let expired = self.queue.take_expired(env.now.wall);
+        if expired.is_empty() {
             return;
         }
-        let (expired, waiting): (Vec<_>, Vec<_>) = self.queue.drain(..).partition(due);
-        self.queue = waiting.into();
         let mut commit = Commit::default();
         let mut then = Vec::new();
         for operation in expired {

@@ -31,6 +31,7 @@ impl Session {
         if let Some(unused) = message_ids {
             self.message_ids = unused;
         }
+        self.learn_answered(in_flight.sent_after);
         self.heard(env);
         let mut commit = Commit::default();
         let mut then: Vec<Action> = acknowledge
@@ -177,27 +178,40 @@ impl Session {
         let mut commit = Commit::default();
         let mut then = Vec::new();
         let window_closed = matches!(failure, ExchangeFailure::WindowClosed);
+        let has_wrong_token = in_flight.has_wrong_token;
         let reason = match failure {
             ExchangeFailure::Reset => OperationFailure::Reset,
             ExchangeFailure::TooLarge => OperationFailure::TooLarge,
             ExchangeFailure::Blockwise(_) => OperationFailure::Blockwise,
+            ExchangeFailure::WrongToken => OperationFailure::WrongToken,
+            ExchangeFailure::NotAcknowledged | ExchangeFailure::NotAnswered if has_wrong_token => {
+                OperationFailure::WrongToken
+            }
             ExchangeFailure::NotAnswered => OperationFailure::NotAnswered,
             ExchangeFailure::NotAcknowledged
             | ExchangeFailure::WindowClosed
             | ExchangeFailure::Cancelled => OperationFailure::NotAcknowledged,
         };
         // Whoever acknowledges is there; whoever does not is not asked again until heard of.
-        self.silent = reason == OperationFailure::NotAcknowledged;
+        if reason == OperationFailure::NotAcknowledged {
+            self.learn_silent(env, in_flight.sent_after);
+            self.fall_silent(env);
+        } else {
+            self.learn_answered(in_flight.sent_after);
+        }
+        self.note_learned(&mut commit);
         match in_flight.job {
             Job::Operation(mut operation) => {
                 let lost = matches!(
                     reason,
-                    OperationFailure::NotAcknowledged | OperationFailure::NotAnswered
+                    OperationFailure::NotAcknowledged
+                        | OperationFailure::NotAnswered
+                        | OperationFailure::WrongToken
                 );
                 if window_closed {
                     operation.attempts = operation.attempts.saturating_sub(1);
                 }
-                if lost && !operation.request.kind.is_repeatable() {
+                if lost && !operation.request.may_be_repeated() {
                     self.fail(
                         env,
                         *operation,
@@ -206,7 +220,6 @@ impl Session {
                         &mut then,
                     );
                 } else {
-                    self.held.push(operation.id);
                     self.try_again(env, *operation, reason, &mut commit, &mut then);
                 }
             }
@@ -239,12 +252,13 @@ impl Session {
         else {
             return steps;
         };
-        self.silent = true;
+        self.fall_silent(env);
         match in_flight.job {
             Job::Operation(mut operation) => {
                 let mut commit = Commit::default();
                 operation.attempts = operation.attempts.saturating_sub(1);
                 self.requeue(env, *operation, &mut commit);
+                self.note_learned(&mut commit);
                 steps.push(Step::Commit(Box::new(CommitStep {
                     commit,
                     ..CommitStep::default()
@@ -265,8 +279,13 @@ impl Session {
     ) {
         if operation.attempts >= operation.max_attempts {
             self.fail(env, operation, reason, commit, then);
+            return;
+        }
+        let operation = self.queued_again(env, operation, commit);
+        if reason == OperationFailure::Reregistered {
+            self.queue.put_back(operation);
         } else {
-            self.requeue(env, operation, commit);
+            self.queue.hold(operation);
         }
     }
 
@@ -291,8 +310,18 @@ impl Session {
         then.push(Action::Finished(Box::new(operation)));
     }
 
-    /// Back to the head of the queue, so that the order stays.
-    fn requeue(&mut self, env: &Env<'_>, mut operation: Operation, commit: &mut Commit) {
+    /// Back to its place in the queue, so that the order stays.
+    fn requeue(&mut self, env: &Env<'_>, operation: Operation, commit: &mut Commit) {
+        let operation = self.queued_again(env, operation, commit);
+        self.queue.put_back(operation);
+    }
+
+    fn queued_again(
+        &self,
+        env: &Env<'_>,
+        mut operation: Operation,
+        commit: &mut Commit,
+    ) -> Operation {
         operation.status = OperationStatus::Queued;
         commit
             .publish
@@ -300,7 +329,7 @@ impl Session {
         commit
             .changes
             .push(Change::SaveOperation(Box::new(operation.clone())));
-        self.queue.push_front(operation);
+        operation
     }
 
     /// Ends the outstanding exchange because the registration ends: the operation returns to the
@@ -321,7 +350,7 @@ impl Session {
                 .map(|exchange| Step::Do(Action::CancelExchange(exchange))),
         );
         if let Job::Operation(operation) = in_flight.job {
-            if in_flight.exchange.is_some() && !operation.request.kind.is_repeatable() {
+            if in_flight.exchange.is_some() && !operation.request.may_be_repeated() {
                 self.fail(
                     env,
                     *operation,
@@ -357,6 +386,10 @@ impl Session {
                 attempt,
                 exchange: None,
                 job: Job::Operation(Box::new(operation)),
+                window: None,
+                sent_after: None,
+                resumed: true,
+                has_wrong_token: false,
             });
             steps.push(Step::Do(Action::Await {
                 attempt,
@@ -368,7 +401,7 @@ impl Session {
         }
         let mut commit = Commit::default();
         let mut then = Vec::new();
-        if operation.request.kind.is_repeatable() {
+        if operation.request.may_be_repeated() {
             self.requeue(env, operation, &mut commit);
         } else {
             self.fail(
@@ -384,6 +417,47 @@ impl Session {
             then,
             otherwise: Vec::new(),
         })));
+    }
+
+    /// What was sent before a restart and may be done twice is sent again once the device listens,
+    /// instead of letting the others wait for an answer that may never come.
+    pub(super) fn stop_awaiting(&mut self, env: &Env<'_>, steps: &mut Vec<Step>) {
+        if self.last_uplink.is_none() || !self.is_reachable(env) {
+            return;
+        }
+        let may_go = |in_flight: &mut InFlight| {
+            in_flight.resumed
+                && match &in_flight.job {
+                    Job::Operation(operation) => operation.request.may_be_repeated(),
+                    Job::Fetch(_) => true,
+                }
+        };
+        let Some(in_flight) = self.in_flight.take_if(may_go) else {
+            return;
+        };
+        let cancel = in_flight
+            .exchange
+            .map(|exchange| Step::Do(Action::CancelExchange(exchange)));
+        steps.extend(cancel);
+        match in_flight.job {
+            Job::Operation(mut operation) => {
+                operation.attempts = operation.attempts.saturating_sub(1);
+                let mut commit = Commit::default();
+                self.requeue(env, *operation, &mut commit);
+                steps.push(Step::Commit(Box::new(CommitStep {
+                    commit,
+                    ..CommitStep::default()
+                })));
+            }
+            Job::Fetch(fetch) => self.fetches.push_front(fetch),
+        }
+    }
+
+    /// Something answered with a token that was not asked with.
+    pub(super) fn stray(&mut self) {
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.has_wrong_token = true;
+        }
     }
 
     /// The rest of a blockwise notification came, or all of it.

@@ -37,7 +37,7 @@ impl Session {
             steps.push(Step::Do(Action::Unwatch(observation.token)));
         }
         self.fetches.clear();
-        self.held.clear();
+        self.queue.release();
 
         let lifetime = self.granted(env, request.lifetime.unwrap_or(DEFAULT_LIFETIME));
         let mut registration = Registration {
@@ -81,6 +81,7 @@ impl Session {
             .push(self.live(LiveKind::Registered, env.now.wall, facts(&registration)));
         self.registration = Some(Box::new(registration));
         self.heard(env);
+        self.note_learned(&mut commit);
         self.seen_written = Some(env.now.instant);
         self.apply_templates(env, &[], &mut commit);
 
@@ -160,7 +161,7 @@ impl Session {
             }
         }
         self.extend(env, &mut registration);
-        self.held.clear();
+        self.queue.release();
 
         let mut commit = Commit::default();
         commit
@@ -177,6 +178,7 @@ impl Session {
         let peer = registration.peer;
         self.registration = Some(registration);
         self.heard(env);
+        self.note_learned(&mut commit);
         self.seen_written = Some(env.now.instant);
         if let Some(before) = announced_before {
             self.apply_templates(env, &before, &mut commit);

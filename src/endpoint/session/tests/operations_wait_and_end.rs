@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::{Action, Input, Ticket};
 use super::bench::{Bench, Done, content, new_operation};
-use crate::coap::{Code, ExchangeFailure, Response};
+use crate::coap::{Code, ExchangeFailure, Response, Window};
 use crate::domain::{OperationKind, OperationStatus};
 use crate::store::Change;
 
@@ -159,8 +159,11 @@ fn a_sleeping_device_is_sent_nothing_until_it_wakes() {
     bench.feed(update);
     let (_, request) = bench.sent().pop().expect("a request");
     assert_eq!(
-        request.no_send_after,
-        Some(bench.now.instant + bench.settings.awake)
+        request.window,
+        Some(Window {
+            until: bench.now.instant + bench.settings.awake,
+            length: bench.settings.awake,
+        })
     );
 }
 
