@@ -101,6 +101,7 @@ pub struct Registration {
     pub min_lifetime_s: u64,
     pub max_lifetime_s: u64,
     pub restart_grace_s: u64,
+    pub follow_addresses: bool,
     pub max_endpoints: usize,
     pub max_objects: usize,
     pub max_attributes: usize,
@@ -137,6 +138,7 @@ pub struct Endpoint {
     pub registry_mailbox: usize,
     pub message_id_step: u16,
     pub last_seen_interval_s: u64,
+    pub max_value_bytes: usize,
 }
 
 /// See `[store]` in `config/default.toml`.
@@ -302,6 +304,7 @@ impl Settings {
             ("coap.max_exchanges", self.coap.max_exchanges),
             ("coap.max_pending_requests", self.coap.max_pending_requests),
             ("endpoint.mailbox", self.endpoint.mailbox),
+            ("endpoint.max_value_bytes", self.endpoint.max_value_bytes),
             ("endpoint.registry_mailbox", self.endpoint.registry_mailbox),
             ("live.queue_length", self.live.queue_length),
             (

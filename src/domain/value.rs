@@ -158,6 +158,20 @@ impl Value {
         }
     }
 
+    /// How many bytes its text or its opaque content has; 0 for the types of fixed size.
+    pub fn content_bytes(&self) -> usize {
+        match self {
+            Self::Corelink(text) | Self::String(text) => text.len(),
+            Self::Opaque(bytes) => bytes.len(),
+            Self::Boolean(_)
+            | Self::Float(_)
+            | Self::Integer(_)
+            | Self::Objlnk(_)
+            | Self::Time(_)
+            | Self::UnsignedInteger(_) => 0,
+        }
+    }
+
     /// The value as a point of a chart, where it is a number or a switch.
     pub fn as_number(&self) -> Option<f64> {
         match self {

@@ -290,7 +290,7 @@ impl EndpointActor {
             return;
         };
         self.routes
-            .awake(session.awake_until(now, &self.links.settings));
+            .listens(session.listens(now, &self.links.settings));
         match session.next_deadline(now) {
             Some(deadline)
                 if self

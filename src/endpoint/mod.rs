@@ -21,4 +21,4 @@ pub use messages::{Cancel, Deliver, Forget, Guard, Lost, Operate};
 pub use metrics::Metrics;
 pub use session::Input;
 pub use settings::SessionSettings;
-pub use wire::{Routes, Wire};
+pub use wire::{Listening, Routes, Wire};

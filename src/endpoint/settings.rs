@@ -24,6 +24,10 @@ pub struct SessionSettings {
     pub response_timeout: Duration,
     /// How long copies of a confirmable message can arrive (`EXCHANGE_LIFETIME`, RFC 7252 4.8.2).
     pub exchange_lifetime: Duration,
+    /// Whether a device without DTLS is followed to another IP address by its Update or notification.
+    pub follow_addresses: bool,
+    /// The longest text or opaque value that is taken, in bytes.
+    pub max_value_bytes: usize,
     /// How often an operation is tried.
     pub max_attempts: u32,
     /// Operations that may wait.
@@ -55,6 +59,8 @@ impl SessionSettings {
             ),
             response_timeout: settings.coap.response_timeout(),
             exchange_lifetime: EXCHANGE_LIFETIME,
+            follow_addresses: settings.registration.follow_addresses,
+            max_value_bytes: settings.endpoint.max_value_bytes,
             max_attempts: settings.operations.max_attempts,
             max_operations: settings.operations.max_per_endpoint,
             default_expiry: (default_expiry > 0).then(|| seconds(default_expiry)),

@@ -1,7 +1,7 @@
 //! What an actor may do with the network and with the registry's routes. Both live on the arbiter
 //! of the actor, so these are plain calls.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::coap::{
     ExchangeId, MessageIds, NotificationKey, OutgoingRequest, RequestError, RequestKey, Response,
@@ -58,6 +58,29 @@ pub trait Routes {
     fn unregistered(&self);
     /// The actor is gone, in order or by a panic.
     fn ended(&self);
-    /// Until when a device in queue mode listens; nothing when it always does or when it sleeps.
-    fn awake(&self, until: Option<std::time::Instant>);
+    /// When the device listens.
+    fn listens(&self, listening: Listening);
+}
+
+/// When a registered device listens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Listening {
+    /// At any time.
+    #[default]
+    Always,
+    /// Not before its next message.
+    Asleep,
+    /// Until it falls asleep.
+    Until(Instant),
+}
+
+impl Listening {
+    /// True when it listens at this moment.
+    pub fn now(self, now: Instant) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Asleep => false,
+            Self::Until(end) => now < end,
+        }
+    }
 }

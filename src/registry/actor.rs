@@ -20,8 +20,8 @@ use crate::domain::{
     Timestamp, Token,
 };
 use crate::endpoint::{
-    Cancel, Deliver, EndpointActor, Forget, Input, Links, Lost, Metrics, Operate, Routes,
-    SessionSettings, Start, Wire,
+    Cancel, Deliver, EndpointActor, Forget, Input, Links, Listening, Lost, Metrics, Operate,
+    Routes, SessionSettings, Start, Wire,
 };
 use crate::lwm2m::register::{Call, Limits, Refusal, RegisterRequest, classify, discovery};
 use crate::lwm2m::{Models, report};
@@ -303,7 +303,13 @@ impl RegistryActor {
                     }
                     // All stored observations are in the tables since before the first datagram
                     // was read, so this token is unknown for good.
-                    None => self.links.wire.reject(&key),
+                    None => {
+                        let from = self.tables.state.borrow().from(key.peer);
+                        if let Some(id) = from.filter(|_| response.options.observe().is_none()) {
+                            self.deliver(id, None, Input::Stray, ctx);
+                        }
+                        self.links.wire.reject(&key);
+                    }
                 }
             }
             Event::Response {
@@ -618,8 +624,8 @@ impl Handler<IsAwake> for RegistryActor {
 
     fn handle(&mut self, IsAwake(name): IsAwake, _: &mut Self::Context) -> Self::Result {
         let state = self.tables.state.borrow();
-        let until = state.awake_until(state.id(&name)?)?;
-        Some(until.is_some_and(|until| Instant::now() < until))
+        let listening = state.listening(state.id(&name)?)?;
+        Some(listening.now(Instant::now()))
     }
 }
 
@@ -676,8 +682,8 @@ impl Routes for Route {
         self.tables.count();
     }
 
-    fn awake(&self, until: Option<Instant>) {
-        self.tables.state.borrow_mut().awake(self.id, until);
+    fn listens(&self, listening: Listening) {
+        self.tables.state.borrow_mut().listens(self.id, listening);
     }
 
     fn ended(&self) {

@@ -1,17 +1,17 @@
 //! Who is where: pure tables from names, locations, tokens, exchanges and addresses to actors.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
 use crate::coap::ExchangeId;
 use crate::domain::{EndpointId, EndpointName, Peer, RegistrationId, Token};
+use crate::endpoint::Listening;
 
 /// What is known of one endpoint that has an actor.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Presence {
     location: Option<RegistrationId>,
     peer: Option<Peer>,
-    awake_until: Option<Instant>,
+    listening: Listening,
 }
 
 /// The tables. Every entry leads to an endpoint; entries about an endpoint are removed with it.
@@ -87,16 +87,16 @@ impl State {
         }
     }
 
-    /// Until when a device in queue mode listens.
-    pub(super) fn awake(&mut self, id: EndpointId, until: Option<Instant>) {
+    /// When a device listens.
+    pub(super) fn listens(&mut self, id: EndpointId, listening: Listening) {
         if let Some(presence) = self.present.get_mut(&id) {
-            presence.awake_until = until;
+            presence.listening = listening;
         }
     }
 
-    /// Until when a registered device in queue mode listens; the outer nothing: not registered.
-    pub(super) fn awake_until(&self, id: EndpointId) -> Option<Option<Instant>> {
-        self.present.get(&id).map(|presence| presence.awake_until)
+    /// When a registered device listens.
+    pub(super) fn listening(&self, id: EndpointId) -> Option<Listening> {
+        self.present.get(&id).map(|presence| presence.listening)
     }
 
     /// Whose location this is.

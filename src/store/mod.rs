@@ -39,8 +39,9 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    EndpointId, EndpointName, EventId, Learned, Node, Observation, Operation, OperationId,
-    OperationKind, OperationStatus, Path, Registration, Selection, Timestamp, Value, ValueType,
+    EndpointId, EndpointName, EventId, Learned, NextWake, Node, Observation, Operation,
+    OperationId, OperationKind, OperationStatus, Path, Registration, Selection, Timestamp, Value,
+    ValueType,
 };
 
 pub use change::{Change, Commit, KnownEndpoint, StoredEndpoint, StoredFleet};
@@ -138,6 +139,17 @@ pub struct EndpointRow {
     pub learned: Learned,
     /// Its registration, while it has one.
     pub registration: Option<Registration>,
+}
+
+impl EndpointRow {
+    /// When a device in queue mode that sleeps now is expected to wake; nothing for the others.
+    pub fn next_wake(&self, now: Timestamp) -> Option<NextWake> {
+        let registration = self
+            .registration
+            .as_ref()
+            .filter(|registration| registration.queue_mode)?;
+        Some(self.learned.next_wake(now, registration.expires_at))
+    }
 }
 
 /// What to list.
@@ -263,6 +275,8 @@ pub trait OperationReader: Send + Sync {
     ) -> Result<Vec<Operation>, StoreError>;
     /// One operation.
     async fn find(&self, id: OperationId) -> Result<Option<Operation>, StoreError>;
+    /// How many operations of a device are QUEUED.
+    async fn count_waiting(&self, endpoint: EndpointId) -> Result<u64, StoreError>;
 }
 
 /// What is observed or read on each registration.

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use flownexus_entity::{endpoint, endpoint_operation};
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
 };
 
 use super::records::{self, corrupt};
@@ -49,6 +50,14 @@ impl OperationReader for Store {
                 .transpose()
         })
         .await
+    }
+
+    async fn count_waiting(&self, endpoint: EndpointId) -> Result<u64, StoreError> {
+        let query = endpoint_operation::Entity::find()
+            .filter(endpoint_operation::Column::EndpointId.eq(endpoint.0))
+            .filter(endpoint_operation::Column::Status.eq(OperationStatus::Queued.name()));
+        self.read(move |database| async move { Ok(query.count(&database).await?) })
+            .await
     }
 }
 

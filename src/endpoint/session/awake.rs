@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::{Action, Env, Session, Step};
 use crate::coap::{Patience, Window};
 use crate::domain::Now;
-use crate::endpoint::SessionSettings;
+use crate::endpoint::{Listening, SessionSettings};
 use crate::store::{Change, Commit};
 
 impl Session {
@@ -32,6 +32,15 @@ impl Session {
         }
         let heard = self.last_uplink?;
         Some(heard + self.awake_for(now, settings))
+    }
+
+    /// When the device listens.
+    pub fn listens(&self, now: Now, settings: &SessionSettings) -> Listening {
+        if !self.is_queue_mode() {
+            return Listening::Always;
+        }
+        self.awake_until(now, settings)
+            .map_or(Listening::Asleep, Listening::Until)
     }
 
     /// How long the device listens after a message of its own.

@@ -34,7 +34,7 @@ impl Session {
             steps.push(Step::Do(Action::Reject(key)));
             return;
         };
-        if !may_speak_for(registration, key.peer) {
+        if !may_speak_for(env, registration, key.peer) {
             // Somebody at another address knows the token; without credentials that proves nothing.
             steps.push(Step::Do(Action::Ignore(key)));
             return;
@@ -135,6 +135,10 @@ impl Session {
     /// is looked at, and it is told to the page once it is on disk. Writing it is the caller's.
     fn arriving(&mut self, env: &Env<'_>, mut nodes: Vec<Node>, commit: &mut Commit) -> Vec<Node> {
         anchor_times(&mut nodes, env.now.wall);
+        if let Some(reason) = too_large(env, &nodes) {
+            self.warn("value_too_large", reason, commit);
+            nodes.retain(|node| node.value.content_bytes() <= env.settings.max_value_bytes);
+        }
         self.warn_about_types(env, &nodes, commit);
         commit
             .publish
@@ -242,7 +246,7 @@ impl Session {
         let known = self
             .registration
             .as_ref()
-            .is_some_and(|registration| may_speak_for(registration, key.peer));
+            .is_some_and(|registration| may_speak_for(env, registration, key.peer));
         if !known {
             let refusal = Response::refusal(Code::BAD_REQUEST, "not registered from this address");
             steps.push(Step::Do(Action::Respond(key, refusal)));
@@ -275,6 +279,19 @@ impl Session {
             otherwise: vec![Action::Respond(key, unavailable())],
         })));
     }
+}
+
+/// Says which value is longer than what is taken of one, if there is any.
+pub(super) fn too_large(env: &Env<'_>, nodes: &[Node]) -> Option<String> {
+    let limit = env.settings.max_value_bytes;
+    let node = nodes
+        .iter()
+        .find(|node| node.value.content_bytes() > limit)?;
+    Some(format!(
+        "{} came with {} bytes; at most {limit} are taken (endpoint.max_value_bytes)",
+        node.path,
+        node.value.content_bytes()
+    ))
 }
 
 /// A copy of a notification that was stored before a restart: the message layer has forgotten it,

@@ -1,6 +1,7 @@
 //! The end of an attempt: an answer, a failure, or the end of the registration it belonged to.
 
 use super::attempt::starts_observation;
+use super::notify::too_large;
 use super::{Action, CommitStep, Env, Fetch, InFlight, Job, Session, Step};
 use crate::coap::{ExchangeFailure, ExchangeId, MessageIds, NotificationKey, Response};
 use crate::domain::{
@@ -75,7 +76,10 @@ impl Session {
         let mut error = None;
         match result {
             Ok(mut result) => {
-                if response.code.is_success() {
+                if let Some(reason) = too_large(env, &result.nodes) {
+                    result.nodes.clear();
+                    error = Some(reason);
+                } else if response.code.is_success() {
                     let nodes = std::mem::take(&mut result.nodes);
                     result.nodes = self.arrived(env, nodes, false, commit);
                 } else {

@@ -117,7 +117,7 @@ impl Session {
             )));
             return;
         };
-        if !may_speak_for(&registration, key.peer) {
+        if !may_speak_for(env, &registration, key.peer) {
             self.registration = Some(registration);
             steps.push(Step::Do(Action::Respond(
                 key,
@@ -203,7 +203,7 @@ impl Session {
         steps: &mut Vec<Step>,
     ) {
         let ours = self.registration.as_ref().is_some_and(|registration| {
-            registration.id == *location && may_speak_for(registration, key.peer)
+            registration.id == *location && may_speak_for(env, registration, key.peer)
         });
         if !ours {
             steps.push(Step::Do(Action::Respond(
@@ -278,11 +278,12 @@ impl Session {
 }
 
 /// Without credentials a device is taken for itself on any port of the address that it registered
-/// from (NAT gives new ports, OMA int-105); from elsewhere it has to register again, which 4.04
-/// makes it do.
-pub(super) fn may_speak_for(registration: &Registration, peer: Peer) -> bool {
-    registration.peer.transport == peer.transport
-        && registration.peer.address.ip() == peer.address.ip()
+/// from (NAT gives new ports, OMA int-105). From elsewhere it has to register again, which 4.04
+/// makes it do, unless `registration.follow_addresses` trusts whoever knows its location or token.
+pub(super) fn may_speak_for(env: &Env<'_>, registration: &Registration, peer: Peer) -> bool {
+    let here = registration.peer;
+    here.transport == peer.transport
+        && (here.address.ip() == peer.address.ip() || env.settings.follow_addresses)
 }
 
 /// The store failed: the device may try again (RFC 7252 section 5.9.3.4).

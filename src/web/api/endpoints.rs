@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, delete, get};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::{ContentFormat, EndpointName, Observation, ObservationState};
+use crate::domain::{ContentFormat, EndpointName, Observation, ObservationState, Timestamp};
 use crate::store::{EndpointFilter, EndpointRow};
 use crate::web::ApiError;
 use crate::web::auth::{Operator, Viewer};
@@ -19,7 +19,8 @@ use super::query::{self, NoQuery, Page};
     "name": "urn:imei:490154203237518", "registered": true, "address": "192.0.2.7:56830",
     "secure": false, "lwm2m_version": "1.1", "binding": "U", "lifetime_s": 300,
     "queue_mode": false, "awake": true, "registered_at": "2026-11-23T12:00:00.000Z",
-    "last_seen_at": "2026-11-23T12:04:00.000Z", "expires_at": "2026-11-23T12:09:00.000Z"
+    "last_seen_at": "2026-11-23T12:04:00.000Z", "expires_at": "2026-11-23T12:09:00.000Z",
+    "next_wake_at": null, "next_wake_basis": null
 }))]
 pub(super) struct Endpoint {
     /// The name that it registers with.
@@ -55,11 +56,21 @@ pub(super) struct Endpoint {
     /// When it is taken as gone unless it updates.
     #[schema(required, format = DateTime)]
     expires_at: Option<String>,
+    /// When a device that sleeps now is expected to wake, learnt from its own rhythm; null for one
+    /// that listens or is not registered.
+    #[schema(required, format = DateTime)]
+    next_wake_at: Option<String>,
+    /// What that rests on: `rhythm`; `lifetime` where too little is known, then it has to update
+    /// its registration until then; `overdue` when it was expected before and did not come.
+    #[schema(required)]
+    next_wake_basis: Option<&'static str>,
 }
 
 impl Endpoint {
     async fn of(viewer: &Viewer, row: &EndpointRow) -> Self {
         let registration = row.registration.as_ref();
+        let awake = viewer.awake(row).await;
+        let next_wake = row.next_wake(Timestamp::system()).filter(|_| !awake);
         Self {
             name: row.name.to_string(),
             registered: registration.is_some(),
@@ -69,10 +80,12 @@ impl Endpoint {
             binding: registration.map(|found| found.binding.clone()),
             lifetime_s: registration.map(|found| found.lifetime.as_secs()),
             queue_mode: registration.map(|found| found.queue_mode),
-            awake: viewer.awake(row).await,
+            awake,
             registered_at: registration.map(|found| found.registered_at.to_string()),
             last_seen_at: row.last_seen_at.map(|time| time.to_string()),
             expires_at: registration.map(|found| found.expires_at.to_string()),
+            next_wake_at: next_wake.map(|wake| wake.at.to_string()),
+            next_wake_basis: next_wake.map(|wake| wake.basis.name()),
         }
     }
 }
@@ -90,6 +103,8 @@ pub(super) struct EndpointDetail {
     objects: Vec<String>,
     /// The content formats that it announced.
     formats: Vec<u16>,
+    /// Operations that wait for it.
+    operations_waiting: u64,
     /// What it does wrong and was forgiven.
     warnings: Vec<Forgiven>,
     /// What is observed.
@@ -233,6 +248,7 @@ pub(super) async fn show_endpoint(
             objects.map(|object| object.path.to_string()).collect()
         }),
         formats: registration.map_or_else(Vec::new, |found| found.formats.clone()),
+        operations_waiting: viewer.count_waiting(row.id).await?,
         warnings: registration.map_or_else(Vec::new, |found| {
             let warnings = found.warnings.iter();
             warnings

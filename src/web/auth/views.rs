@@ -267,6 +267,14 @@ impl Viewer {
             .ok_or_else(|| ApiError::not_found(format!("there is no operation {id}")))
     }
 
+    /// How many operations wait for a device.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn count_waiting(&self, endpoint: EndpointId) -> Result<u64, ApiError> {
+        Ok(self.stores().operations.count_waiting(endpoint).await?)
+    }
+
     /// What is observed on each registration.
     ///
     /// # Errors

@@ -12,8 +12,7 @@ use super::devices::{DeviceLine, state};
 use super::events::EventLine;
 use super::operations::OperationLine;
 use crate::domain::{
-    ContentFormat, EndpointName, Observation, ObservationState, OperationStatus, Path, Timestamp,
-    Warning,
+    ContentFormat, EndpointName, Observation, ObservationState, Path, Timestamp, Warning,
 };
 use crate::store::EndpointRow;
 use crate::web::ApiError;
@@ -21,9 +20,6 @@ use crate::web::auth::Viewer;
 
 /// Lines in the lists of the latest operations and events.
 const LATEST: u64 = 8;
-
-/// Waiting operations are counted up to here.
-const COUNT_LIMIT: u64 = 500;
 
 /// The presets of the chart; `chart.js` knows their lengths.
 const RANGES: [&str; 6] = ["15m", "1h", "6h", "24h", "7d", "30d"];
@@ -39,9 +35,7 @@ pub(super) async fn page(viewer: Viewer, name: UrlPath<String>) -> Result<HttpRe
     let latest = viewer.latest(row.id).await?;
     let observations = viewer.observations(row.id).await?;
     let operations = viewer.operations(id, None, LATEST, None).await?;
-    let waiting = viewer
-        .operations(id, Some(OperationStatus::Queued), COUNT_LIMIT, None)
-        .await?;
+    let waiting = viewer.count_waiting(row.id).await?;
     let events = viewer.events(id, None, LATEST, None).await?;
     let awake_s = viewer.settings().queue_mode.awake_s;
     let mut word = state(&row, Timestamp::system(), Duration::from_secs(awake_s));
@@ -53,6 +47,9 @@ pub(super) async fn page(viewer: Viewer, name: UrlPath<String>) -> Result<HttpRe
             "asleep"
         };
     }
+    let next_wake = row
+        .next_wake(Timestamp::system())
+        .filter(|_| word == "asleep");
     let registration = row.registration.as_ref();
     let objects: Vec<ObjectView> =
         object_views(registration, &latest, &observations, viewer.models());
@@ -63,7 +60,9 @@ pub(super) async fn page(viewer: Viewer, name: UrlPath<String>) -> Result<HttpRe
     let observed: Vec<ObservationLine> = observations.iter().map(ObservationLine::new).collect();
     page.insert("device", &DeviceFacts::new(&row, word));
     page.insert("awake_s", &awake_s);
-    page.insert("waiting", &waiting.len());
+    page.insert("waiting", &waiting);
+    page.insert("next_wake_at", &next_wake.map(|wake| wake.at));
+    page.insert("next_wake_basis", &next_wake.map(|wake| wake.basis.name()));
     page.insert("objects", &objects);
     page.insert("charts", &charts);
     page.insert("ranges", &RANGES);

@@ -170,6 +170,17 @@ impl OperationReader for Fleet {
         Ok(found)
     }
 
+    async fn count_waiting(&self, endpoint: EndpointId) -> Result<u64, StoreError> {
+        let waiting = OperationReader::list(
+            self,
+            Some(endpoint),
+            Some(OperationStatus::Queued),
+            u64::from(u32::MAX),
+            None,
+        );
+        Ok(waiting.await?.len() as u64)
+    }
+
     async fn find(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
         Ok(self
             .lock()
