@@ -79,6 +79,7 @@ impl Session {
             if slept {
                 self.learned.woke(env.now.wall, gap.is_some());
                 self.learned_is_new = true;
+                self.queue.release();
             }
         }
         self.last_uplink = Some(env.now.instant);
@@ -150,6 +151,7 @@ impl Session {
     pub(super) fn try_the_silent(&mut self, env: &Env<'_>, steps: &mut Vec<Step>) {
         if self.retry_at.take_if(|at| *at <= env.now.instant).is_some() {
             self.silent = false;
+            self.queue.release();
             steps.push(Step::Do(Action::Pump));
         }
     }

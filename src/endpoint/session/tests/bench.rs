@@ -12,8 +12,9 @@ use crate::coap::{
 };
 use crate::config::Settings;
 use crate::domain::{
-    EndpointId, EndpointName, NewOperation, Now, Operation, OperationKind, OperationRequest,
-    OperationStatus, Origin, Path, Peer, RegistrationId, Timestamp, Token,
+    EndpointId, EndpointName, Learned, NewOperation, Node, Now, Observation, Operation,
+    OperationKind, OperationRequest, OperationStatus, Origin, Path, Peer, Registration,
+    RegistrationId, Timestamp, Token, Value,
 };
 use crate::endpoint::SessionSettings;
 use crate::lwm2m::Models;
@@ -89,6 +90,50 @@ impl Bench {
         bench.session = steps.0;
         bench.carry_out(steps.1, true);
         bench
+    }
+
+    /// What the store holds after these changes.
+    pub(super) fn on_disk(&self) -> StoredEndpoint {
+        let mut stored = StoredEndpoint::default();
+        let mut operations: Vec<Operation> = Vec::new();
+        let mut observations: Vec<Observation> = Vec::new();
+        for change in self.changes() {
+            match change {
+                Change::Register(registration) | Change::UpdateRegistration(registration) => {
+                    stored.registration = Some(Registration::clone(registration));
+                }
+                Change::ReserveMessageIds { mark, .. } => {
+                    if let Some(registration) = &mut stored.registration {
+                        registration.message_id_mark = *mark;
+                    }
+                }
+                Change::Learned { learned, .. } => stored.learned = Learned::clone(learned),
+                Change::SaveOperation(operation) => {
+                    operations.retain(|known| known.id != operation.id);
+                    operations.push(Operation::clone(operation));
+                }
+                Change::SaveObservation(observation) => {
+                    observations.retain(|known| known.token != observation.token);
+                    observations.push(Observation::clone(observation));
+                }
+                _ => {}
+            }
+        }
+        operations.retain(|operation| !operation.status.is_final());
+        StoredEndpoint {
+            operations,
+            observations,
+            ..stored
+        }
+    }
+
+    /// The server is killed and started again: what was in memory is gone.
+    pub(super) fn restart(&mut self) {
+        let stored = self.on_disk();
+        let (session, steps) =
+            self.with_env(|env, _| Session::restore(env, EndpointId(7), name(), stored));
+        self.session = session;
+        self.carry_out(steps, true);
     }
 
     fn with_env<T>(&mut self, work: impl FnOnce(&Env<'_>, &mut Session) -> T) -> T {
@@ -214,6 +259,8 @@ impl Bench {
         let Some(Event::Request { key, request }) = self.layer.poll_event() else {
             panic!("the request did not arrive")
         };
+        // The layer only makes keys; what it keeps of a request would fill up.
+        self.layer.drop_request(&key);
         let call = classify(&request, key.confirmable, &Limits::default()).expect("a call");
         (key, call)
     }
@@ -252,6 +299,15 @@ impl Bench {
             key,
             response,
             more: None,
+        }
+    }
+
+    /// A Send of one number.
+    pub(super) fn send(&mut self, at: &str, value: f64) -> Input {
+        let (key, _) = self.request(Code::POST, "/dp", "", b"");
+        Input::Send {
+            key,
+            nodes: vec![Node::new(path(at), Value::Float(value))],
         }
     }
 

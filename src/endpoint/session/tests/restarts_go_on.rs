@@ -2,51 +2,14 @@
 
 use super::super::Action;
 use super::bench::{Bench, content};
-use crate::domain::{
-    Learned, Observation, Operation, OperationKind, OperationStatus, Registration, Value,
-};
-use crate::store::{Change, StoredEndpoint};
-
-/// What the store holds after these changes.
-fn stored(bench: &Bench) -> StoredEndpoint {
-    let mut stored = StoredEndpoint::default();
-    let mut operations: Vec<Operation> = Vec::new();
-    let mut observations: Vec<Observation> = Vec::new();
-    for change in bench.changes() {
-        match change {
-            Change::Register(registration) | Change::UpdateRegistration(registration) => {
-                stored.registration = Some(Registration::clone(registration));
-            }
-            Change::ReserveMessageIds { mark, .. } => {
-                if let Some(registration) = &mut stored.registration {
-                    registration.message_id_mark = *mark;
-                }
-            }
-            Change::Learned { learned, .. } => stored.learned = Learned::clone(learned),
-            Change::SaveOperation(operation) => {
-                operations.retain(|known| known.id != operation.id);
-                operations.push(Operation::clone(operation));
-            }
-            Change::SaveObservation(observation) => {
-                observations.retain(|known| known.token != observation.token);
-                observations.push(Observation::clone(observation));
-            }
-            _ => {}
-        }
-    }
-    operations.retain(|operation| !operation.status.is_final());
-    StoredEndpoint {
-        operations,
-        observations,
-        ..stored
-    }
-}
+use crate::domain::{OperationKind, OperationStatus, Value};
+use crate::store::Change;
 
 #[test]
 fn a_notification_for_a_token_of_the_time_before_is_accepted() {
     let mut before = Bench::new();
     let token = before.observe();
-    let mut after = Bench::restored(stored(&before));
+    let mut after = Bench::restored(before.on_disk());
     assert!(
         after
             .actions()
@@ -75,7 +38,7 @@ fn a_copy_of_a_notification_of_the_time_before_is_not_stored_twice() {
         more: None,
     };
     before.feed(notification);
-    let mut after = Bench::restored(stored(&before));
+    let mut after = Bench::restored(before.on_disk());
     after.feed(copy);
     assert!(after.changes().is_empty());
     assert!(
@@ -92,7 +55,7 @@ fn an_answer_to_a_request_of_the_time_before_is_accepted() {
     before.feed(register);
     let operation = before.operate(OperationKind::Read, "/3/0/0");
     let token = before.sent().pop().expect("a request").1.token;
-    let mut after = Bench::restored(stored(&before));
+    let mut after = Bench::restored(before.on_disk());
     assert!(
         after.actions().any(
             |action| matches!(action, Action::Await { token: awaited, .. } if *awaited == token)
@@ -126,7 +89,7 @@ fn no_message_id_of_the_time_before_is_used_again() {
         .message_ids
         .expect("a lease");
     before.answer(content("Zephyr"));
-    let mut after = Bench::restored(stored(&before));
+    let mut after = Bench::restored(before.on_disk());
     after.operate(OperationKind::Read, "/3/0/0");
     let lease = after
         .sent()
@@ -142,7 +105,7 @@ fn no_message_id_of_the_time_before_is_used_again() {
 fn an_incomplete_notification_is_read_again() {
     let mut before = Bench::new();
     let token = before.observe();
-    let mut stored = stored(&before);
+    let mut stored = before.on_disk();
     for observation in &mut stored.observations {
         observation.staged = Some(b"first block".to_vec());
     }
