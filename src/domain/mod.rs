@@ -10,6 +10,7 @@ mod learned;
 mod path;
 mod peer;
 mod record;
+mod refused;
 mod selection;
 mod time;
 mod value;
@@ -30,6 +31,7 @@ pub use record::{
     AnnouncedObject, Lwm2mVersion, Observation, ObservationState, Profile, Registration,
     StoredAnswer, Warning,
 };
+pub use refused::RefusedFormats;
 pub use selection::{Selection, check_tag};
 pub use time::{Now, Timestamp};
 pub use value::{InvalidValue, Node, ObjectLink, Value, ValueType};

@@ -251,7 +251,7 @@ fn misplaced(name: &str, path: &Path, device: &Device<'_>) -> Option<&'static st
     let (Some(object), Some(resource)) = (path.object_id(), path.resource_id()) else {
         return Some("it belongs to a resource");
     };
-    let kind = device.models.resource(object, resource)?.value_type?;
+    let kind = device.view().resource(object, resource)?.value_type?;
     match (name, kind) {
         ("edge", ValueType::Boolean) => None,
         ("edge", _) => Some("it is no boolean"),
@@ -267,6 +267,7 @@ fn misplaced(name: &str, path: &Path, device: &Device<'_>) -> Option<&'static st
 mod tests {
     use super::super::Models;
     use super::*;
+    use crate::domain::RefusedFormats;
 
     fn check(version: Lwm2mVersion, path: &str, query: &str) -> Result<(), InvalidAttribute> {
         let models = Models::builtin();
@@ -274,6 +275,8 @@ mod tests {
             version,
             root: "",
             formats: &[],
+            refused: RefusedFormats::NONE,
+            objects: &[],
             models: &models,
         };
         let attributes: Vec<(String, Option<String>)> = query

@@ -3,9 +3,9 @@
 
 use std::sync::LazyLock;
 
-use super::{Models, codec, link_format, register, report};
+use super::{Device, ModelView, Models, codec, link_format, register, report};
 use crate::coap::{Code, Request, number};
-use crate::domain::{ContentFormat, Path};
+use crate::domain::{ContentFormat, Lwm2mVersion, Path, RefusedFormats};
 
 static MODELS: LazyLock<Models> = LazyLock::new(Models::builtin);
 
@@ -20,19 +20,20 @@ pub fn codec(data: &[u8]) {
         .copied()
         .unwrap_or_else(|| u16::from(*format));
     let base = BASES.get(usize::from(*base)).copied().unwrap_or(Path::ROOT);
+    let models = ModelView::newest(&MODELS);
     let _ = codec::decode_paths(format, payload);
-    let _ = codec::decode_create(format, 3442, payload, &MODELS);
-    let Ok(nodes) = codec::decode(format, base, payload, &MODELS) else {
+    let _ = codec::decode_create(format, 3442, payload, models);
+    let Ok(nodes) = codec::decode(format, base, payload, models) else {
         return;
     };
     let Some(named) = ContentFormat::from_code(format) else {
         return;
     };
     // Not everything that is read can be written: NaN, early timestamps, values given twice.
-    let Ok(again) = codec::encode(named, base, &nodes, &MODELS) else {
+    let Ok(again) = codec::encode(named, base, &nodes, models) else {
         return;
     };
-    match codec::decode(format, base, &again, &MODELS) {
+    match codec::decode(format, base, &again, models) {
         Ok(nodes_again) => assert_eq!(nodes.len(), nodes_again.len(), "{nodes:?} {nodes_again:?}"),
         Err(error) => panic!("{error}: {nodes:?} became {again:02x?}"),
     }
@@ -57,7 +58,15 @@ pub fn register(data: &[u8]) {
         number::CONTENT_FORMAT,
         if method & 8 == 0 { 40 } else { 110 },
     );
-    let _ = report::send(&request, &MODELS);
+    let device = Device {
+        version: Lwm2mVersion::V1_2,
+        root: "",
+        formats: &[],
+        refused: RefusedFormats::NONE,
+        objects: &[],
+        models: &MODELS,
+    };
+    let _ = report::send(&request, &device);
     let limits = register::Limits::default();
     if let Ok(register::Call::Register(call)) = register::classify(&request, true, &limits) {
         assert!(!call.objects.is_empty() && call.objects.len() <= limits.max_objects);

@@ -31,12 +31,14 @@ pub mod manage;
 mod model;
 pub mod register;
 pub mod report;
+mod view;
 
 pub use model::{Models, ObjectModel, Operations, ResourceModel, default_object_version};
+pub use view::ModelView;
 
-use crate::domain::Lwm2mVersion;
+use crate::domain::{AnnouncedObject, ContentFormat, Lwm2mVersion, RefusedFormats};
 
-/// How to speak to one device: what its Register said, and the object models.
+/// How to speak to one device: what its Register said, what it refused, and the object models.
 #[derive(Clone, Copy)]
 pub struct Device<'a> {
     /// The version of LwM2M that it speaks.
@@ -45,15 +47,24 @@ pub struct Device<'a> {
     pub root: &'a str,
     /// The content formats that it announced (`ct`).
     pub formats: &'a [u16],
+    /// The content formats that it refused.
+    pub refused: &'a RefusedFormats,
+    /// The objects that it announced, sorted by path; their versions choose the models.
+    pub objects: &'a [AnnouncedObject],
     /// The object models.
     pub models: &'a Models,
 }
 
-impl Device<'_> {
+impl<'a> Device<'a> {
     /// True when the device announced this content format.
-    pub fn announces(&self, format: crate::domain::ContentFormat) -> bool {
+    pub fn announces(&self, format: ContentFormat) -> bool {
         self.formats
             .iter()
-            .any(|code| crate::domain::ContentFormat::from_code(*code) == Some(format))
+            .any(|code| ContentFormat::from_code(*code) == Some(format))
+    }
+
+    /// The object models as this device means them.
+    pub fn view(&self) -> ModelView<'a> {
+        ModelView::announced(self.models, self.version, self.objects)
     }
 }

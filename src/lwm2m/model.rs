@@ -71,13 +71,18 @@ impl Models {
         Self::parse(BUILTIN)
     }
 
-    /// The model of an object: the given version of it, or else the newest.
+    /// The model of an object: the given version of it, or else the newest of the same major
+    /// version, or else the newest.
     pub fn object(&self, id: u16, version: Option<&str>) -> Option<&ObjectModel> {
         let versions = self.objects.get(&id)?;
         let announced = version.and_then(|version| {
+            let [major, ..] = numbers(version);
+            let same_major =
+                |object: &&ObjectModel| numbers(&object.version).first() == Some(&major);
             versions
                 .iter()
-                .find(|object| compare_versions(&object.version, version).is_eq())
+                .find(|object| object.is_version(version))
+                .or_else(|| versions.iter().rev().find(same_major))
         });
         announced.or_else(|| versions.last())
     }
@@ -129,6 +134,13 @@ impl Models {
     }
 }
 
+impl ObjectModel {
+    /// True when this is the model of that version; `1.0.0` is `1.0`.
+    pub fn is_version(&self, version: &str) -> bool {
+        compare_versions(&self.version, version).is_eq()
+    }
+}
+
 /// The version of an object that a device means when it announces none: the one that came with
 /// its version of LwM2M for the objects of the enabler, 1.0 for every other
 /// (OMA-TS-LightweightM2M Core 7.2.2).
@@ -146,13 +158,14 @@ pub fn default_object_version(object: u16, enabler: Lwm2mVersion) -> &'static st
 
 /// Compares `1.9` and `1.10` by their numbers; what is no number counts as 0.
 fn compare_versions(left: &str, right: &str) -> Ordering {
-    let numbers = |text: &str| {
-        let mut parts = text
-            .split('.')
-            .map(|part| part.trim().parse::<u32>().unwrap_or(0));
-        [(); 3].map(|()| parts.next().unwrap_or(0))
-    };
     numbers(left).cmp(&numbers(right))
+}
+
+fn numbers(version: &str) -> [u32; 3] {
+    let mut parts = version
+        .split('.')
+        .map(|part| part.trim().parse::<u32>().unwrap_or(0));
+    [(); 3].map(|()| parts.next().unwrap_or(0))
 }
 
 fn parse_object(line: &str) -> Option<ObjectModel> {

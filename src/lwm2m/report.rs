@@ -3,10 +3,10 @@
 //! Timestamps are kept as they came; [`super::codec::anchor_times`] resolves those that count from
 //! now.
 
+use super::Device;
 use super::codec::{self, CodecError};
 use super::manage::{self, ManageError};
 use super::register::Refusal;
-use super::{Device, Models};
 use crate::coap::{Code, Request, Response};
 use crate::domain::{ContentFormat, Node, Path};
 
@@ -34,7 +34,7 @@ pub fn notification(
 ///
 /// # Errors
 /// 4.15 for formats other than SenML, 4.00 for a body that cannot be read or holds no value (K3).
-pub fn send(request: &Request, models: &Models) -> Result<Vec<Node>, Refusal> {
+pub fn send(request: &Request, device: &Device<'_>) -> Result<Vec<Node>, Refusal> {
     let Some(code) = request.options.content_format() else {
         return Err(Refusal::new(
             Code::BAD_REQUEST,
@@ -49,8 +49,14 @@ pub fn send(request: &Request, models: &Models) -> Result<Vec<Node>, Refusal> {
         let reason = CodecError::UnsupportedFormat(code).to_string();
         return Err(Refusal::new(Code::UNSUPPORTED_CONTENT_FORMAT, reason));
     }
-    let nodes = codec::decode_reported(code, Path::ROOT, "", &request.payload, models)
-        .map_err(|error| Refusal::new(Code::BAD_REQUEST, error.to_string()))?;
+    let nodes = codec::decode_reported(
+        code,
+        Path::ROOT,
+        device.root,
+        &request.payload,
+        device.view(),
+    )
+    .map_err(|error| Refusal::new(Code::BAD_REQUEST, error.to_string()))?;
     if nodes.is_empty() {
         return Err(Refusal::new(
             Code::BAD_REQUEST,

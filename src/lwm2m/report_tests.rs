@@ -1,8 +1,13 @@
 //! Notifications and Send.
 
+use std::sync::LazyLock;
+
 use super::*;
 use crate::coap::number;
-use crate::domain::{Lwm2mVersion, Timestamp, Value};
+use crate::domain::{Lwm2mVersion, RefusedFormats, Timestamp, Value};
+use crate::lwm2m::Models;
+
+static MODELS: LazyLock<Models> = LazyLock::new(Models::builtin);
 
 fn path(text: &str) -> Path {
     text.parse().expect(text)
@@ -20,20 +25,24 @@ fn told(format: Option<u16>, payload: &[u8]) -> Response {
     response
 }
 
+fn device() -> Device<'static> {
+    Device {
+        version: Lwm2mVersion::V1_1,
+        root: "",
+        formats: &[],
+        refused: RefusedFormats::NONE,
+        objects: &[],
+        models: &MODELS,
+    }
+}
+
 fn notified(
     paths: &[&str],
     composite: bool,
     response: &Response,
 ) -> Result<Vec<Node>, ManageError> {
-    let models = Models::builtin();
-    let device = Device {
-        version: Lwm2mVersion::V1_1,
-        root: "",
-        formats: &[],
-        models: &models,
-    };
     let paths: Vec<Path> = paths.iter().map(|text| path(text)).collect();
-    notification(&paths, composite, &device, response)
+    notification(&paths, composite, &device(), response)
 }
 
 fn sent(format: Option<u16>, payload: &[u8]) -> Result<Vec<Node>, Refusal> {
@@ -44,7 +53,7 @@ fn sent(format: Option<u16>, payload: &[u8]) -> Result<Vec<Node>, Refusal> {
             .add_uint(number::CONTENT_FORMAT, format.into());
     }
     request.payload = payload.to_vec();
-    send(&request, &Models::builtin())
+    send(&request, &device())
 }
 
 #[test]

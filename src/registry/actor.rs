@@ -23,8 +23,8 @@ use crate::endpoint::{
     Cancel, Deliver, EndpointActor, Forget, Input, Links, Listening, Lost, Metrics, Operate,
     Routes, SessionSettings, Start, Wire,
 };
+use crate::lwm2m::Models;
 use crate::lwm2m::register::{Call, Limits, Refusal, RegisterRequest, classify, discovery};
-use crate::lwm2m::{Models, report};
 use crate::store::{FleetLoader, FleetWriter, ObservationTemplate, StoredEndpoint, StoredFleet};
 
 /// What the registry needs of the rest of the house.
@@ -476,10 +476,8 @@ impl RegistryActor {
                 },
             );
         };
-        match report::send(request, &self.links.models) {
-            Ok(nodes) => self.deliver(id, None, Input::Send { key, nodes }, ctx),
-            Err(refusal) => self.refuse(&key, refusal),
-        }
+        let request = Box::new(request.clone());
+        self.deliver(id, None, Input::Send { key, request }, ctx);
     }
 
     fn refuse(&self, key: &RequestKey, refusal: Refusal) {

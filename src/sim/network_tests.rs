@@ -14,8 +14,8 @@ use crate::coap::{
 };
 use crate::config::Settings;
 use crate::domain::{
-    EndpointName, Lwm2mVersion, Node, OperationKind, OperationRequest, Path, Peer, RegistrationId,
-    Token, Value,
+    EndpointName, Lwm2mVersion, Node, OperationKind, OperationRequest, Path, Peer, RefusedFormats,
+    RegistrationId, Token, Value,
 };
 use crate::lwm2m::register::{self, Call, Limits};
 use crate::lwm2m::{self, Models, manage, report};
@@ -86,6 +86,8 @@ impl Server {
             version: Lwm2mVersion::V1_1,
             root: "",
             formats: &[112, 110, 60, 11_542, 0],
+            refused: RefusedFormats::NONE,
+            objects: &[],
             models: &self.models,
         }
     }
@@ -219,7 +221,7 @@ async fn one_device(address: &str) {
     device.send(vec![path]).await.expect("running");
     let (key, request, call) = server.call().await;
     assert_eq!(call, Call::Send);
-    let nodes = report::send(&request, &server.models).expect("values");
+    let nodes = report::send(&request, &server.device()).expect("values");
     assert_eq!(
         nodes.first().map(|node| node.value.clone()),
         Some(Value::Float(23.0))

@@ -22,13 +22,13 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::coap::{
-    ExchangeFailure, ExchangeId, FirstBlock, MessageIds, NotificationKey, OutgoingRequest,
+    ExchangeFailure, ExchangeId, FirstBlock, MessageIds, NotificationKey, OutgoingRequest, Request,
     RequestKey, Response, Window,
 };
 use crate::domain::{
     EndpointId, EndpointName, Learned, LiveEvent, LiveKind, NewOperation, Node, Now, Observation,
-    Operation, OperationId, OperationStatus, Path, Peer, Profile, Registration, RegistrationId,
-    Selection, Timestamp, Token, Value,
+    Operation, OperationId, OperationStatus, Path, Peer, Profile, RefusedFormats, Registration,
+    RegistrationId, Selection, Timestamp, Token, Value,
 };
 use crate::lwm2m::register::{RegisterRequest, UpdateRequest};
 use crate::lwm2m::{Device, Models};
@@ -94,8 +94,8 @@ pub enum Input {
     Send {
         /// What to answer.
         key: RequestKey,
-        /// The values.
-        nodes: Vec<Node>,
+        /// What it says.
+        request: Box<Request>,
     },
     /// A notification with a token that was this device's when it arrived.
     Notification {
@@ -386,7 +386,7 @@ impl Session {
                 update,
             } => self.update(env, key, &location, *update, &mut steps),
             Input::Deregister { key, location } => self.deregister(env, key, &location, &mut steps),
-            Input::Send { key, nodes } => self.receive(env, key, nodes, &mut steps),
+            Input::Send { key, request } => self.receive(env, key, &request, &mut steps),
             Input::Notification {
                 key,
                 response,
@@ -481,6 +481,8 @@ impl Session {
             version: registration.lwm2m_version,
             root: &registration.root,
             formats: &registration.formats,
+            refused: RefusedFormats::NONE,
+            objects: &registration.objects,
             models,
         }
     }

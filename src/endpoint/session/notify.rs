@@ -5,7 +5,7 @@ use serde_json::json;
 use super::register::{MAX_WARNINGS, may_speak_for, unavailable};
 use super::{Action, CommitStep, Env, Fetch, Session, Step};
 use crate::coap::observe::is_newer;
-use crate::coap::{Code, FirstBlock, NotificationKey, RequestKey, Response};
+use crate::coap::{Code, FirstBlock, NotificationKey, Request, RequestKey, Response};
 use crate::domain::{LiveKind, Node, Observation, ObservationState, Warning};
 use crate::lwm2m::codec::anchor_times;
 use crate::lwm2m::register::sent;
@@ -169,11 +169,13 @@ impl Session {
 
     /// Values that do not fit their model are kept as they came; the device's page says so.
     fn warn_about_types(&mut self, env: &Env<'_>, nodes: &[Node], commit: &mut Commit) {
+        let Some(registration) = &self.registration else {
+            return;
+        };
+        let models = Self::device(registration, env.models).view();
         let wanted = |node: &Node| {
-            let model = env
-                .models
-                .resource(node.path.object_id()?, node.path.resource_id()?)?;
-            model
+            models
+                .at(&node.path)?
                 .value_type
                 .filter(|wanted| *wanted != node.value.value_type())
         };
@@ -240,20 +242,34 @@ impl Session {
         &mut self,
         env: &Env<'_>,
         key: RequestKey,
-        nodes: Vec<Node>,
+        request: &Request,
         steps: &mut Vec<Step>,
     ) {
         let known = self
             .registration
             .as_ref()
-            .is_some_and(|registration| may_speak_for(env, registration, key.peer));
-        if !known {
+            .filter(|registration| may_speak_for(env, registration, key.peer));
+        let Some(registration) = known else {
             let refusal = Response::refusal(Code::BAD_REQUEST, "not registered from this address");
             steps.push(Step::Do(Action::Respond(key, refusal)));
             return;
-        }
+        };
+        let sent_values = report::send(request, &Self::device(registration, env.models));
         self.heard(env);
         let mut commit = Commit::default();
+        let nodes = match sent_values {
+            Ok(nodes) => nodes,
+            Err(refusal) => {
+                self.warn("bad_send", refusal.reason.clone(), &mut commit);
+                self.note_seen(env, &mut commit);
+                steps.push(Step::Commit(Box::new(CommitStep {
+                    commit,
+                    then: vec![Action::Respond(key.clone(), refusal.into()), Action::Pump],
+                    otherwise: vec![Action::Respond(key, unavailable())],
+                })));
+                return;
+            }
+        };
         let strange: Vec<String> = self
             .registration
             .iter()

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use crate::domain::{Node, Path, Value, ValueType};
+use crate::lwm2m::{ModelView, Models};
 
 use super::senml::{self, Fields, Names, Pack, Record};
 use super::senml_json::{json_number, number, parse, wrong};
@@ -39,7 +40,7 @@ pub(super) fn decode(payload: &[u8], context: &Context<'_>) -> Result<Vec<Node>,
         NAME,
         records,
         &Context {
-            models: &super::Models::default(),
+            models: ModelView::newest(&Models::default()),
             ..*context
         },
     )?;

@@ -33,7 +33,7 @@ mod typed;
 
 use std::time::Duration;
 
-use super::Models;
+use super::ModelView;
 use crate::domain::{ContentFormat, Node, Path, Timestamp, Value, ValueType};
 
 pub use typed::convert;
@@ -114,7 +114,7 @@ pub fn decode(
     format: u16,
     base: Path,
     payload: &[u8],
-    models: &Models,
+    models: ModelView<'_>,
 ) -> Result<Vec<Node>, CodecError> {
     let context = Context {
         base,
@@ -132,7 +132,7 @@ pub(super) fn decode_reported(
     base: Path,
     root: &str,
     payload: &[u8],
-    models: &Models,
+    models: ModelView<'_>,
 ) -> Result<Vec<Node>, CodecError> {
     let context = Context {
         base,
@@ -174,7 +174,7 @@ pub fn encode(
     format: ContentFormat,
     base: Path,
     nodes: &[Node],
-    models: &Models,
+    models: ModelView<'_>,
 ) -> Result<Vec<u8>, CodecError> {
     if nodes.len() > MAX_NODES {
         return Err(CodecError::TooLarge {
@@ -270,7 +270,7 @@ pub fn decode_create(
     format: u16,
     object: u16,
     payload: &[u8],
-    models: &Models,
+    models: ModelView<'_>,
 ) -> Result<CreateBody, CodecError> {
     let nodes = if payload.is_empty() {
         Vec::new()
@@ -318,7 +318,7 @@ struct Context<'a> {
     base: Path,
     /// The alternate root path of the device, or empty.
     root: &'a str,
-    models: &'a Models,
+    models: ModelView<'a>,
     /// Whether a value that does not fit its model is an error, or kept as it came.
     strict: bool,
 }
@@ -361,10 +361,8 @@ impl Context<'_> {
     }
 }
 
-fn value_type(models: &Models, path: &Path) -> Option<ValueType> {
-    models
-        .resource(path.object_id()?, path.resource_id()?)?
-        .value_type
+fn value_type(models: ModelView<'_>, path: &Path) -> Option<ValueType> {
+    models.at(path)?.value_type
 }
 
 fn check_size(payload: &[u8]) -> Result<(), CodecError> {

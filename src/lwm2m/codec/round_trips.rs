@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::tests::{DEVICE_SENML, MODELS, read, written};
+use super::tests::{DEVICE_SENML, models, read, written};
 use super::*;
 use crate::domain::ObjectLink;
-use crate::lwm2m::{ObjectModel, Operations, ResourceModel};
+use crate::lwm2m::{Models, ObjectModel, Operations, ResourceModel};
 
 /// An object with one single and one multiple resource of each type.
 fn test_models() -> Models {
@@ -108,7 +108,7 @@ proptest! {
     ) {
         let _ = read(format, base, &payload);
         let _ = decode_paths(format, &payload);
-        let _ = decode_create(format, 3, &payload, &MODELS);
+        let _ = decode_create(format, 3, &payload, models());
     }
 
     #[test]
@@ -130,37 +130,40 @@ proptest! {
     #[test]
     fn one_value_survives_each_format(node in any_node()) {
         let models = test_models();
+        let view = ModelView::newest(&models);
         let opaque = matches!(node.value, Value::Opaque(_));
         for format in ContentFormat::ALL {
             if format == ContentFormat::Lwm2mCbor || (format == ContentFormat::Opaque && !opaque) {
                 continue;
             }
-            let payload = encode(format, node.path, std::slice::from_ref(&node), &models).expect("writable");
-            prop_assert_eq!(decode(format.code(), node.path, &payload, &models), Ok(vec![node.clone()]));
+            let payload = encode(format, node.path, std::slice::from_ref(&node), view).expect("writable");
+            prop_assert_eq!(decode(format.code(), node.path, &payload, view), Ok(vec![node.clone()]));
         }
     }
 
     #[test]
     fn an_object_survives_each_format(nodes in prop::collection::vec(any_node(), 0..20)) {
         let models = test_models();
+        let view = ModelView::newest(&models);
         let mut nodes = nodes;
         nodes.sort_by_key(|node| node.path);
         nodes.dedup_by_key(|node| node.path);
         let base = Path::object(40_000);
         for format in [ContentFormat::Json, ContentFormat::SenmlCbor, ContentFormat::SenmlJson, ContentFormat::Tlv] {
-            let payload = encode(format, base, &nodes, &models).expect("writable");
-            prop_assert_eq!(decode(format.code(), base, &payload, &models), Ok(nodes.clone()));
+            let payload = encode(format, base, &nodes, view).expect("writable");
+            prop_assert_eq!(decode(format.code(), base, &payload, view), Ok(nodes.clone()));
         }
     }
 
     #[test]
     fn times_survive_senml(nodes in prop::collection::vec(any_timed_node(), 0..20)) {
         let models = test_models();
+        let view = ModelView::newest(&models);
         let mut nodes = nodes;
         nodes.sort_by_key(|node| (node.path, node.time));
         for format in [ContentFormat::SenmlCbor, ContentFormat::SenmlJson] {
-            let payload = encode(format, Path::ROOT, &nodes, &models).expect("writable");
-            prop_assert_eq!(decode(format.code(), Path::ROOT, &payload, &models), Ok(nodes.clone()));
+            let payload = encode(format, Path::ROOT, &nodes, view).expect("writable");
+            prop_assert_eq!(decode(format.code(), Path::ROOT, &payload, view), Ok(nodes.clone()));
         }
     }
 
@@ -168,14 +171,15 @@ proptest! {
     fn every_float_survives_the_binary_formats_and_text(bits in any::<u64>()) {
         let number = f64::from_bits(bits);
         let models = test_models();
+        let view = ModelView::newest(&models);
         let path = Path::resource(40_000, 0, ValueType::Float as u16);
         let node = Node::new(path, Value::Float(number));
         for format in [ContentFormat::Cbor, ContentFormat::SenmlCbor, ContentFormat::Text, ContentFormat::Tlv] {
-            let Ok(payload) = encode(format, path, std::slice::from_ref(&node), &models) else {
+            let Ok(payload) = encode(format, path, std::slice::from_ref(&node), view) else {
                 prop_assert!(!number.is_finite());
                 continue;
             };
-            let nodes = decode(format.code(), path, &payload, &models).expect("what was written");
+            let nodes = decode(format.code(), path, &payload, view).expect("what was written");
             let Value::Float(again) = nodes[0].value else { panic!("{nodes:?}") };
             prop_assert!(again == number || (again.is_nan() && number.is_nan()));
         }

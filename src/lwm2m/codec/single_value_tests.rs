@@ -1,6 +1,6 @@
 //! The formats of single values: text, opaque, CBOR.
 
-use super::tests::{MODELS, node, only, path, read, read_hex, written};
+use super::tests::{models, node, only, path, read, read_hex, written};
 use super::*;
 use crate::domain::ObjectLink;
 
@@ -124,7 +124,12 @@ fn e4_opaque_resources_are_read_as_they_are() {
         [9, 8]
     );
     let number = [node("/3442/0/120", Value::Integer(1))];
-    let refused = encode(ContentFormat::Opaque, path("/3442/0/120"), &number, &MODELS);
+    let refused = encode(
+        ContentFormat::Opaque,
+        path("/3442/0/120"),
+        &number,
+        models(),
+    );
     assert!(matches!(refused, Err(CodecError::NotEncodable(_))));
 }
 

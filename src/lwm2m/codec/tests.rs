@@ -4,8 +4,14 @@ use std::sync::LazyLock;
 
 use super::*;
 use crate::domain::ObjectLink;
+use crate::lwm2m::Models;
 
-pub(super) static MODELS: LazyLock<Models> = LazyLock::new(Models::builtin);
+static MODELS: LazyLock<Models> = LazyLock::new(Models::builtin);
+
+/// The newest version of everything.
+pub(super) fn models() -> ModelView<'static> {
+    ModelView::newest(&MODELS)
+}
 
 const SENML_JSON: u16 = 110;
 const SENML_CBOR: u16 = 112;
@@ -16,7 +22,7 @@ pub(super) fn path(text: &str) -> Path {
 }
 
 pub(super) fn read(format: u16, base: &str, payload: &[u8]) -> Result<Vec<Node>, CodecError> {
-    decode(format, path(base), payload, &MODELS)
+    decode(format, path(base), payload, models())
 }
 
 pub(super) fn read_hex(format: u16, base: &str, hex: &str) -> Result<Vec<Node>, CodecError> {
@@ -30,7 +36,7 @@ pub(super) fn only(format: u16, base: &str, payload: &[u8]) -> Value {
 }
 
 pub(super) fn written(format: ContentFormat, base: &str, nodes: &[Node]) -> Vec<u8> {
-    encode(format, path(base), nodes, &MODELS).expect("writable")
+    encode(format, path(base), nodes, models()).expect("writable")
 }
 
 pub(super) fn node(at: &str, value: Value) -> Node {
@@ -322,8 +328,7 @@ fn base_values_are_added() {
 #[test]
 fn b5_names_may_begin_with_the_alternate_root() {
     let text = br#"[{"bn":"/lwm2m/3/0/","n":"9","v":95}]"#;
-    let models = MODELS.clone();
-    let nodes = decode_reported(SENML_JSON, path("/3/0"), "/lwm2m", text, &models);
+    let nodes = decode_reported(SENML_JSON, path("/3/0"), "/lwm2m", text, models());
     assert_eq!(nodes, Ok(vec![node("/3/0/9", Value::Integer(95))]));
     assert!(read(SENML_JSON, "/3/0", text).is_err());
 }
@@ -358,9 +363,8 @@ fn h1_paths_of_composites_are_written_and_read() {
 
 #[test]
 fn g1_a_create_tells_whether_it_names_the_instance() {
-    let models = MODELS.clone();
     let create = |format, hex: &str| {
-        decode_create(format, 3303, &hex::decode(hex).expect(hex), &models).expect(hex)
+        decode_create(format, 3303, &hex::decode(hex).expect(hex), models()).expect(hex)
     };
     let chosen = create(11_542, "e4164441ac0000");
     assert_eq!(
@@ -381,7 +385,7 @@ fn g1_a_create_tells_whether_it_names_the_instance() {
     );
     let text = br#"[{"bn":"/3303/7/","n":"5700","v":1},{"bn":"/3303/6/","n":"5700","v":1}]"#;
     assert_eq!(
-        decode_create(SENML_JSON, 3303, text, &models)
+        decode_create(SENML_JSON, 3303, text, models())
             .expect("SenML")
             .instances,
         [6, 7]
@@ -447,7 +451,7 @@ fn i4_formats_that_are_not_known_are_named() {
             Err(CodecError::UnsupportedFormat(format))
         );
     }
-    let refused = encode(ContentFormat::Lwm2mCbor, path("/3"), &[], &MODELS);
+    let refused = encode(ContentFormat::Lwm2mCbor, path("/3"), &[], models());
     assert_eq!(refused, Err(CodecError::UnsupportedFormat(11_544)));
 }
 
@@ -464,14 +468,13 @@ fn payloads_beyond_the_limit_are_not_looked_at() {
 
 #[test]
 fn f5_what_a_format_cannot_express_is_not_written() {
-    let models = MODELS.clone();
     let float = |number| vec![node("/3303/0/5700", Value::Float(number))];
     for format in ContentFormat::ALL {
-        let result = encode(format, path("/3303/0/5700"), &float(f64::NAN), &models);
+        let result = encode(format, path("/3303/0/5700"), &float(f64::NAN), models());
         let fits = matches!(format, ContentFormat::Cbor | ContentFormat::Tlv);
         assert_eq!(result.is_ok(), fits, "{format:?}");
         let text = vec![node("/3/0/9", Value::String("full".into()))];
-        let wrong = encode(format, path("/3/0/9"), &text, &models);
+        let wrong = encode(format, path("/3/0/9"), &text, models());
         assert!(
             matches!(wrong, Err(CodecError::WrongType { .. })),
             "{format:?}"
@@ -488,15 +491,15 @@ fn f5_what_a_format_cannot_express_is_not_written() {
                 | ContentFormat::Lwm2mCbor
         );
         assert_eq!(
-            encode(format, path("/3/0"), &two, &models).is_err(),
+            encode(format, path("/3/0"), &two, models()).is_err(),
             single,
             "{format:?}"
         );
     }
     let mut early = float(1.0);
     early[0].time = at_second(1000);
-    assert!(encode(ContentFormat::SenmlJson, path("/3303/0"), &early, &models).is_err());
-    assert!(encode(ContentFormat::Json, Path::ROOT, &float(1.0), &models).is_err());
+    assert!(encode(ContentFormat::SenmlJson, path("/3303/0"), &early, models()).is_err());
+    assert!(encode(ContentFormat::Json, Path::ROOT, &float(1.0), models()).is_err());
     assert_eq!(
         written(
             ContentFormat::Text,

@@ -3,9 +3,8 @@
 use super::super::{decode, encode};
 use super::*;
 use crate::domain::ContentFormat;
-use crate::lwm2m::Models;
-
-static MODELS: std::sync::LazyLock<Models> = std::sync::LazyLock::new(Models::builtin);
+use crate::lwm2m::codec::tests::models;
+use crate::lwm2m::{ModelView, Models};
 
 const TLV: u16 = 11_542;
 
@@ -35,7 +34,7 @@ fn path(text: &str) -> Path {
 }
 
 fn read(base: &str, hex: &str) -> Result<Vec<Node>, CodecError> {
-    decode(TLV, path(base), &bytes(hex), &MODELS)
+    decode(TLV, path(base), &bytes(hex), models())
 }
 
 fn shown(nodes: &[Node]) -> Vec<String> {
@@ -69,7 +68,7 @@ fn q1_tlv_the_device_object_of_the_specification_is_read_and_written() {
             r#"/3/0/16=String("U")"#,
         ]
     );
-    let written = encode(ContentFormat::Tlv, path("/3/0"), &nodes, &MODELS);
+    let written = encode(ContentFormat::Tlv, path("/3/0"), &nodes, models());
     assert_eq!(hex::encode(written.expect("writable")), DEVICE);
 }
 
@@ -84,7 +83,7 @@ fn q1_tlv_an_instance_may_be_wrapped_or_not() {
         Ok(&nodes),
         "the only instance there can be"
     );
-    let written = encode(ContentFormat::Tlv, path("/3"), &nodes, &MODELS);
+    let written = encode(ContentFormat::Tlv, path("/3"), &nodes, models());
     assert_eq!(hex::encode(written.expect("writable")), wrapped);
 }
 
@@ -109,7 +108,7 @@ fn q1_tlv_two_access_control_instances_of_the_specification_are_read_and_written
             "/2/1/3=Integer(127)",
         ]
     );
-    let written = encode(ContentFormat::Tlv, path("/2"), &nodes, &MODELS);
+    let written = encode(ContentFormat::Tlv, path("/2"), &nodes, models());
     assert_eq!(hex::encode(written.expect("writable")), hex);
 }
 
@@ -126,7 +125,7 @@ fn q1_tlv_the_server_object_of_the_specification_is_read_and_written() {
             r#"/1/0/7=String("U")"#
         ]
     );
-    let written = encode(ContentFormat::Tlv, path("/1"), &nodes, &MODELS);
+    let written = encode(ContentFormat::Tlv, path("/1"), &nodes, models());
     assert_eq!(hex::encode(written.expect("writable")), hex);
 }
 
@@ -153,11 +152,10 @@ fn e2_resources_and_their_instances_are_read_in_each_wrapping() {
         shown(&read("/3/0/9", "c10964").expect("resource")),
         ["/3/0/9=Integer(100)"]
     );
-    let models = &*MODELS;
     let nodes = read("/3/0/7", "88070842000ed842011388").expect("resource");
-    let written = encode(ContentFormat::Tlv, path("/3/0/7"), &nodes, models).expect("writable");
+    let written = encode(ContentFormat::Tlv, path("/3/0/7"), &nodes, models()).expect("writable");
     assert_eq!(hex::encode(written), "88070842000ed842011388");
-    let written = encode(ContentFormat::Tlv, path("/3/0/7/1"), &nodes[1..], models);
+    let written = encode(ContentFormat::Tlv, path("/3/0/7/1"), &nodes[1..], models());
     assert_eq!(hex::encode(written.expect("writable")), "42011388");
 }
 
@@ -195,7 +193,7 @@ fn f1_tlv_carries_every_type() {
         let hex = hex.replace(' ', "");
         let nodes = read(resource, &hex).expect(resource);
         assert_eq!(nodes, [Node::new(path(resource), value)], "{resource}");
-        let written = encode(ContentFormat::Tlv, path(resource), &nodes, &MODELS);
+        let written = encode(ContentFormat::Tlv, path(resource), &nodes, models());
         assert_eq!(hex::encode(written.expect(resource)), hex, "{resource}");
     }
     // Wider than it had to be is fine.
@@ -219,10 +217,12 @@ fn unsigned_integers_use_all_of_their_bits() {
     models.insert(object);
     let at = path("/3442/0/120");
     for (hex, number) in [("c178ff", 255), ("c87808ffffffffffffffff", u64::MAX)] {
-        let nodes = decode(TLV, at, &bytes(hex), &models).expect(hex);
+        let nodes = decode(TLV, at, &bytes(hex), ModelView::newest(&models)).expect(hex);
         assert_eq!(nodes[0].value, Value::UnsignedInteger(number));
         assert_eq!(
-            hex::encode(encode(ContentFormat::Tlv, at, &nodes, &models).expect(hex)),
+            hex::encode(
+                encode(ContentFormat::Tlv, at, &nodes, ModelView::newest(&models)).expect(hex)
+            ),
             hex
         );
     }
@@ -299,9 +299,8 @@ fn e3_an_empty_object_has_no_values() {
 
 #[test]
 fn what_tlv_cannot_express_is_not_written() {
-    let models = &*MODELS;
     let mut node = Node::new(path("/3/0/9"), Value::Integer(1));
-    let tlv = |base: &str, nodes: &[Node]| encode(ContentFormat::Tlv, path(base), nodes, models);
+    let tlv = |base: &str, nodes: &[Node]| encode(ContentFormat::Tlv, path(base), nodes, models());
     assert!(matches!(
         tlv("/", &[node.clone()]),
         Err(CodecError::NotEncodable(_))
@@ -325,16 +324,15 @@ fn what_tlv_cannot_express_is_not_written() {
 fn lengths_of_each_width_are_read_and_written() {
     for len in [0, 7, 8, 255, 256, 65_535, 65_536] {
         let node = Node::new(path("/3442/0/150"), Value::Opaque(vec![7; len]));
-        let models = &*MODELS;
         let written = encode(
             ContentFormat::Tlv,
             path("/3442"),
             std::slice::from_ref(&node),
-            models,
+            models(),
         );
         let written = written.expect("writable");
         assert_eq!(
-            decode(TLV, path("/3442"), &written, models),
+            decode(TLV, path("/3442"), &written, models()),
             Ok(vec![node]),
             "{len}"
         );

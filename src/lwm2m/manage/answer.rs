@@ -119,7 +119,7 @@ pub(in crate::lwm2m) fn values(
         return Ok(Vec::new());
     }
     let nodes =
-        codec::decode_reported(format, base, device.root, &response.payload, device.models)?;
+        codec::decode_reported(format, base, device.root, &response.payload, device.view())?;
     if let Some(node) = nodes
         .iter()
         .find(|node| !paths.iter().any(|path| path.contains(&node.path)))

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::*;
 use crate::coap::Response;
-use crate::domain::{Node, ObjectLink, Timestamp, Value};
+use crate::domain::{Node, ObjectLink, RefusedFormats, Timestamp, Value};
 use crate::lwm2m::Models;
 
 static MODELS: LazyLock<Models> = LazyLock::new(Models::builtin);
@@ -21,6 +21,8 @@ pub(super) fn device(version: Lwm2mVersion, formats: &'static [u16]) -> Device<'
         version,
         root: "",
         formats,
+        refused: RefusedFormats::NONE,
+        objects: &[],
         models: &MODELS,
     }
 }

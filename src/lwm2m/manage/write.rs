@@ -30,7 +30,7 @@ pub(super) fn write(
     set_body(
         &mut request,
         format,
-        codec::encode(format, target, &nodes, device.models)?,
+        codec::encode(format, target, &nodes, device.view())?,
     );
     Ok(request)
 }
@@ -51,7 +51,7 @@ pub(super) fn write_composite(
     set_body(
         &mut request,
         format,
-        codec::encode(format, Path::ROOT, &nodes, device.models)?,
+        codec::encode(format, Path::ROOT, &nodes, device.view())?,
     );
     Ok(request)
 }
@@ -78,7 +78,7 @@ pub(super) fn create(
         }
         // The instance in the paths of the values only stands in for the one to come.
         let payload = match instances.first() {
-            Some(instance) => codec::encode(format, *instance, &nodes, device.models)?,
+            Some(instance) => codec::encode(format, *instance, &nodes, device.view())?,
             None => Vec::new(),
         };
         set_body(&mut request, format, payload);
@@ -89,7 +89,7 @@ pub(super) fn create(
         set_body(
             &mut request,
             format,
-            codec::encode(format, object, &nodes, device.models)?,
+            codec::encode(format, object, &nodes, device.view())?,
         );
     }
     Ok(request)
@@ -141,7 +141,7 @@ fn writable(
                 "{path} is no resource, it has no value"
             )));
         };
-        let model = device.models.resource(object, resource);
+        let model = device.view().resource(object, resource);
         match model.map(|model| model.multiple) {
             Some(true) if path.depth() == 3 => {
                 return Err(ManageError::impossible(format!(

@@ -341,7 +341,7 @@ impl Device {
             node.time = Some(wall);
         }
         let format = ContentFormat::SenmlCbor;
-        let payload = codec::encode(format, Path::ROOT, &nodes, self.objects.models()).ok()?;
+        let payload = codec::encode(format, Path::ROOT, &nodes, self.objects.view()).ok()?;
         let mut request = Request::new(Code::POST);
         request.options.add_uri_path("dp");
         request

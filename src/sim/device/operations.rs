@@ -157,7 +157,7 @@ impl Device {
             ));
         }
         let known = self.settings.formats().contains(&format.code());
-        let payload = match codec::encode(format, base, nodes, self.objects.models()) {
+        let payload = match codec::encode(format, base, nodes, self.objects.view()) {
             Ok(payload) if known => payload,
             _ => {
                 return Err(refusal(
@@ -259,13 +259,9 @@ impl Device {
             Err(_) if request.payload.is_empty() => ContentFormat::Tlv,
             format => format?,
         };
-        let body = codec::decode_create(
-            format.code(),
-            object,
-            &request.payload,
-            self.objects.models(),
-        )
-        .map_err(unreadable)?;
+        let body =
+            codec::decode_create(format.code(), object, &request.payload, self.objects.view())
+                .map_err(unreadable)?;
         let chosen_here = body.instances.is_empty();
         let made = self.objects.create(object, body)?;
         self.objects_changed();
@@ -323,7 +319,7 @@ impl Device {
 
     fn nodes(&self, base: Path, request: &Request) -> Result<Vec<Node>, Refusal> {
         let format = content_format(request)?;
-        codec::decode(format.code(), base, &request.payload, self.objects.models())
+        codec::decode(format.code(), base, &request.payload, self.objects.view())
             .map_err(unreadable)
     }
 

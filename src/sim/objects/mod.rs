@@ -14,11 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::coap::Code;
-use crate::domain::{AnnouncedObject, Lwm2mVersion, Node, Path, Value};
+use crate::domain::{AnnouncedObject, Lwm2mVersion, Node, Path, RefusedFormats, Value};
 use crate::lwm2m::attributes::Attributes;
 use crate::lwm2m::link_format::Link;
 use crate::lwm2m::register::Refusal;
-use crate::lwm2m::{Models, ResourceModel, codec, default_object_version};
+use crate::lwm2m::{ModelView, Models, ResourceModel, codec, default_object_version};
 
 pub(super) use environment::{Environment, seconds};
 pub(super) use write::Mode;
@@ -33,6 +33,8 @@ pub fn models() -> Arc<Models> {
 pub(super) struct Objects {
     models: Arc<Models>,
     version: Lwm2mVersion,
+    /// Each object with its version where that is not the one a server expects, sorted.
+    versions: Vec<AnnouncedObject>,
     instances: BTreeSet<Path>,
     /// By resource, or resource instance where the resource has several.
     values: BTreeMap<Path, Value>,
@@ -43,9 +45,17 @@ pub(super) struct Objects {
 
 impl Objects {
     pub(super) fn new(models: Arc<Models>, version: Lwm2mVersion) -> Self {
+        let mut versions: Vec<AnnouncedObject> = table::objects()
+            .map(|object| AnnouncedObject {
+                path: Path::object(object),
+                version: announced_version(object, version).map(str::to_owned),
+            })
+            .collect();
+        versions.sort_by_key(|announced| announced.path);
         Self {
             models,
             version,
+            versions,
             instances: BTreeSet::new(),
             values: BTreeMap::new(),
             attributes: BTreeMap::new(),
@@ -53,8 +63,9 @@ impl Objects {
         }
     }
 
-    pub(super) fn models(&self) -> &Models {
-        &self.models
+    /// The models of the versions that the device announces.
+    pub(super) fn view(&self) -> ModelView<'_> {
+        ModelView::announced(&self.models, self.version, &self.versions)
     }
 
     pub(super) fn changes(&self) -> u64 {
@@ -270,6 +281,8 @@ impl Objects {
             version: self.version,
             root: "",
             formats: &[],
+            refused: RefusedFormats::NONE,
+            objects: &self.versions,
             models: &self.models,
         };
         crate::lwm2m::attributes::check_request(&path, changes, &device)
@@ -325,7 +338,7 @@ impl Objects {
         if !table::has_resource(object, resource, self.version) {
             return None;
         }
-        self.models.resource(object, resource)
+        self.view().resource(object, resource)
     }
 
     fn instances_of(&self, object: u16) -> impl Iterator<Item = &Path> {
@@ -364,9 +377,13 @@ impl Objects {
 
     /// The version of an object to announce: none where it is the one that is expected.
     fn object_version(&self, object: u16) -> Option<&'static str> {
-        let version = table::version(object)?;
-        (version != default_object_version(object, self.version)).then_some(version)
+        announced_version(object, self.version)
     }
+}
+
+fn announced_version(object: u16, enabler: Lwm2mVersion) -> Option<&'static str> {
+    let version = table::version(object)?;
+    (version != default_object_version(object, enabler)).then_some(version)
 }
 
 fn written(link: Link, attributes: &Attributes) -> Link {

@@ -96,10 +96,7 @@ impl Objects {
     pub(in crate::sim) fn may_create(&self, object: Path) -> Result<(), Refusal> {
         self.must_exist(object)?;
         let id = object.object_id().unwrap_or_default();
-        let multiple = self
-            .models
-            .object(id, None)
-            .is_some_and(|model| model.multiple);
+        let multiple = self.view().object(id).is_some_and(|model| model.multiple);
         if !multiple {
             return Err(bad(format!("{object} can have one instance only")));
         }

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use super::super::{Action, CommitStep, Env, Input, Session, Step, Ticket};
 use crate::coap::{
     Code, Counters, Endpoint, EndpointConfig, Event, ExchangeFailure, ExchangeId, Message,
-    MessageIds, MessageType, NotificationKey, Options, OutgoingRequest, RequestKey, Response,
-    number,
+    MessageIds, MessageType, NotificationKey, Options, OutgoingRequest, Request, RequestKey,
+    Response, number,
 };
 use crate::config::Settings;
 use crate::domain::{
-    EndpointId, EndpointName, Learned, NewOperation, Node, Now, Observation, Operation,
-    OperationKind, OperationRequest, OperationStatus, Origin, Path, Peer, Registration,
-    RegistrationId, Timestamp, Token, Value,
+    EndpointId, EndpointName, Learned, NewOperation, Now, Observation, Operation, OperationKind,
+    OperationRequest, OperationStatus, Origin, Path, Peer, Registration, RegistrationId, Timestamp,
+    Token,
 };
 use crate::endpoint::SessionSettings;
 use crate::lwm2m::Models;
@@ -29,7 +29,7 @@ pub(super) struct Bench {
     /// What the session did, in order.
     pub(super) done: Vec<Done>,
     pub(super) peer: Peer,
-    models: Models,
+    pub(super) models: Models,
     ids: Ids,
     layer: Endpoint,
     next_message_id: u16,
@@ -233,6 +233,18 @@ impl Bench {
         Input::Deregister { key, location }
     }
 
+    /// A Send of this body.
+    pub(super) fn send(&mut self, format: u16, payload: &[u8]) -> Input {
+        let (key, mut request) = self.arrive(Code::POST, "/dp", "", payload);
+        request
+            .options
+            .set_uint(number::CONTENT_FORMAT, format.into());
+        Input::Send {
+            key,
+            request: Box::new(request),
+        }
+    }
+
     fn request(
         &mut self,
         code: Code,
@@ -240,6 +252,18 @@ impl Bench {
         query: &str,
         payload: &[u8],
     ) -> (RequestKey, Call) {
+        let (key, request) = self.arrive(code, path, query, payload);
+        let call = classify(&request, key.confirmable, &Limits::default()).expect("a call");
+        (key, call)
+    }
+
+    fn arrive(
+        &mut self,
+        code: Code,
+        path: &str,
+        query: &str,
+        payload: &[u8],
+    ) -> (RequestKey, Request) {
         let mut options = Options::new();
         options.add_uri_path(path);
         for part in query.split('&').filter(|part| !part.is_empty()) {
@@ -261,8 +285,7 @@ impl Bench {
         };
         // The layer only makes keys; what it keeps of a request would fill up.
         self.layer.drop_request(&key);
-        let call = classify(&request, key.confirmable, &Limits::default()).expect("a call");
-        (key, call)
+        (key, request)
     }
 
     fn message_id(&mut self) -> u16 {
@@ -302,13 +325,12 @@ impl Bench {
         }
     }
 
-    /// A Send of one number.
-    pub(super) fn send(&mut self, at: &str, value: f64) -> Input {
-        let (key, _) = self.request(Code::POST, "/dp", "", b"");
-        Input::Send {
-            key,
-            nodes: vec![Node::new(path(at), Value::Float(value))],
-        }
+    /// A Send of one temperature.
+    pub(super) fn send_temperature(&mut self, value: f64) -> Input {
+        self.send(
+            110,
+            format!(r#"[{{"n":"/3303/0/5700","v":{value}}}]"#).as_bytes(),
+        )
     }
 
     pub(super) fn operate(&mut self, kind: OperationKind, path: &str) -> Operation {

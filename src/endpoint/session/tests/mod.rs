@@ -5,5 +5,6 @@ mod notifications_are_stored_before_they_are_acknowledged;
 mod operations_wait_and_end;
 mod registrations_come_and_go;
 mod restarts_go_on;
+mod sends_are_read_by_the_models_of_the_device;
 mod sleeping_devices_are_left_alone;
 mod wakes_in_every_pattern;

@@ -42,7 +42,7 @@ fn stay_silent(bench: &mut Bench, after: Duration) {
 fn every_message_of_the_device_opens_its_window_anew() {
     let mut bench = sleeper();
     bench.wait(seconds(90));
-    let send = bench.send("/3303/0/5700", 20.5);
+    let send = bench.send_temperature(20.5);
     bench.feed(send);
     bench.wait(seconds(90));
     bench.operate(OperationKind::Read, "/3/0/0");
@@ -58,7 +58,7 @@ fn the_window_of_a_request_on_its_way_moves_with_the_messages_of_the_device() {
     let mut bench = sleeper();
     bench.operate(OperationKind::Read, "/3/0/0");
     bench.wait(seconds(60));
-    let send = bench.send("/3303/0/5700", 20.5);
+    let send = bench.send_temperature(20.5);
     bench.feed(send);
     let expected = bench.now.instant + bench.settings.awake;
     let moved = bench.actions().find_map(|action| match action {

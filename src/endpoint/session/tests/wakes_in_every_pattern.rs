@@ -142,7 +142,7 @@ impl Play {
                 self.heard_at = Some(self.bench.now.instant);
                 let input = match how {
                     0 => self.bench.update(""),
-                    1 => self.bench.send("/3303/0/5700", 20.0),
+                    1 => self.bench.send_temperature(20.0),
                     _ => self
                         .bench
                         .register("ep=thing&lwm2m=1.1&lt=8640000&Q", "</3/0>"),

@@ -9,8 +9,8 @@ mod sleeps;
 
 use super::*;
 use crate::coap::{Code, Options, number};
-use crate::domain::{ContentFormat, EndpointName, Node, Timestamp};
-use crate::lwm2m::codec;
+use crate::domain::{ContentFormat, EndpointName, Lwm2mVersion, Node, RefusedFormats, Timestamp};
+use crate::lwm2m::{ModelView, codec};
 use crate::sim::models;
 
 /// A device with its clock, and everything that it has said.
@@ -145,7 +145,8 @@ impl Bench {
             .map(|(path, value)| Node::new(at(path), value.clone()))
             .collect();
         let format = ContentFormat::SenmlCbor;
-        let payload = codec::encode(format, at(path), &nodes, &self.models).expect("nodes");
+        let payload = codec::encode(format, at(path), &nodes, ModelView::newest(&self.models))
+            .expect("nodes");
         let mut request = request(code, path);
         request
             .options
@@ -156,7 +157,25 @@ impl Bench {
 
     fn nodes(&self, path: &str, response: &Response) -> Vec<Node> {
         let format = response.options.content_format().expect("a format");
-        codec::decode(format, at(path), &response.payload, &self.models).expect("nodes")
+        codec::decode(
+            format,
+            at(path),
+            &response.payload,
+            ModelView::newest(&self.models),
+        )
+        .expect("nodes")
+    }
+
+    /// The device as its server sees it.
+    fn server_side(&self) -> crate::lwm2m::Device<'_> {
+        crate::lwm2m::Device {
+            version: Lwm2mVersion::V1_1,
+            root: "",
+            formats: &[],
+            refused: RefusedFormats::NONE,
+            objects: &[],
+            models: &self.models,
+        }
     }
 
     fn observe(&mut self, token: u8, path: &str) -> Response {

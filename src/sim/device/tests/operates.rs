@@ -1,6 +1,7 @@
 //! Operations of the server that are carried out, in every format.
 
 use super::*;
+use crate::lwm2m::ModelView;
 
 fn string(text: &str) -> Value {
     Value::String(text.to_owned())
@@ -92,8 +93,13 @@ fn f1_values_are_written_in_every_format() {
         request
             .options
             .add_uint(number::CONTENT_FORMAT, format.code().into());
-        request.payload =
-            codec::encode(format, at("/3/0/14"), &node, &bench.models).expect("a value");
+        request.payload = codec::encode(
+            format,
+            at("/3/0/14"),
+            &node,
+            ModelView::newest(&bench.models),
+        )
+        .expect("a value");
         assert_eq!(bench.ask(request).code, Code::CHANGED, "{format:?}");
         assert_eq!(bench.device.value(&at("/3/0/14")), Some(&node[0].value));
     }

@@ -10,7 +10,7 @@ fn k1_it_sends_values_with_their_time_and_the_server_understands_them() {
     let request = bench.take_request();
     assert_eq!(request.options.uri_path(), Some(vec!["dp"]));
     assert_eq!(request.options.content_format(), Some(112));
-    let nodes = report::send(&request, &bench.models).expect("a good Send");
+    let nodes = report::send(&request, &bench.server_side()).expect("a good Send");
     assert!(nodes.iter().any(|node| node.path == at("/3303/0/5700")));
     assert!(nodes.iter().all(|node| node.time == Some(bench.now.wall)));
     bench.reply(Ok(Response::new(Code::CHANGED)));
