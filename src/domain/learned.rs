@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::refused::RefusedFormats;
 use super::time::Timestamp;
 
 /// What was learnt of a device, registered or not. Kept until the device is forgotten.
@@ -24,6 +25,9 @@ pub struct Learned {
     /// milliseconds, since it last answered so late; [`Self::MAX_SILENCES`] at most.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub silences_ms: Vec<u32>,
+    /// The content formats that it refused.
+    #[serde(skip_serializing_if = "RefusedFormats::is_empty")]
+    pub refused: RefusedFormats,
 }
 
 /// A learnt awake window.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// The content formats that a device refused, by their numbers in the CoAP registry.
 ///
-/// Kept with the device for as long as its registration lives; a new Register may bring new
-/// firmware and begins with an empty memory. Bounded: at most [`RefusedFormats::MAX`] of each kind.
+/// Kept with the device until a Register announces another version or other formats, which may mean
+/// new firmware. Bounded: at most [`RefusedFormats::MAX`] of each kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RefusedFormats {

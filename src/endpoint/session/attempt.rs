@@ -4,7 +4,7 @@
 //! An attempt is committed with its token and its message ids before it is sent; at most one is
 //! outstanding.
 
-use super::{Action, CommitStep, Env, Fetch, InFlight, Job, MessageIds, Session, Step};
+use super::{Action, CommitStep, Env, Fetch, Formats, InFlight, Job, MessageIds, Session, Step};
 use crate::coap::{ExchangeId, OutgoingRequest, Request, number};
 use crate::domain::{
     Observation, ObservationState, Operation, OperationKind, OperationRequest, OperationStatus,
@@ -40,7 +40,7 @@ impl Session {
             observation.composite == is_composite(kind)
                 && observation.paths == operation.request.paths
         });
-        let encoded = manage::build(&operation.request, &Self::device(registration, env.models))
+        let encoded = manage::build(&operation.request, &self.device(registration, env.models))
             .map_err(|error| error.to_string())
             .and_then(|request| {
                 self.token_for(env, kind, observed, &request)
@@ -146,7 +146,7 @@ impl Session {
             OperationKind::Read
         };
         let read = OperationRequest::new(kind, observation.paths.clone());
-        let device = Self::device(registration, env.models);
+        let device = self.device(registration, env.models);
         let mut request = match manage::build(&read, &device) {
             Ok(request) => request,
             Err(error) => {
@@ -224,11 +224,19 @@ impl Session {
         self.attempts = self.attempts.wrapping_add(1);
         let attempt = self.attempts;
         let peer = registration.peer;
+        let is_chosen =
+            matches!(&job, Job::Operation(operation) if operation.request.format.is_none());
+        let options = &outgoing.request.options;
+        let formats = Formats {
+            accept: options.accept().filter(|_| is_chosen),
+            content: options.content_format().filter(|_| is_chosen),
+        };
         self.in_flight = Some(InFlight {
             attempt,
             exchange: None,
             job,
             window: outgoing.window,
+            formats,
             sent_after: self.sent_after(env),
             resumed: false,
             has_wrong_token: false,

@@ -27,8 +27,8 @@ use crate::coap::{
 };
 use crate::domain::{
     EndpointId, EndpointName, Learned, LiveEvent, LiveKind, NewOperation, Node, Now, Observation,
-    Operation, OperationId, OperationStatus, Path, Peer, Profile, RefusedFormats, Registration,
-    RegistrationId, Selection, Timestamp, Token, Value,
+    Operation, OperationId, OperationStatus, Path, Peer, Profile, Registration, RegistrationId,
+    Selection, Timestamp, Token, Value,
 };
 use crate::lwm2m::register::{RegisterRequest, UpdateRequest};
 use crate::lwm2m::{Device, Models};
@@ -251,12 +251,21 @@ struct InFlight {
     job: Job,
     /// The window that the message layer knows of.
     window: Option<Window>,
+    /// The content format that was asked for, and that of what was sent, where the choice was ours.
+    formats: Formats,
     /// How long after the last message of a device in queue mode it was sent.
     sent_after: Option<Duration>,
     /// Sent before a restart: only its answer is awaited.
     resumed: bool,
     /// Something came back whose token was not that of the request.
     has_wrong_token: bool,
+}
+
+/// The content formats of a request.
+#[derive(Clone, Copy, Debug, Default)]
+struct Formats {
+    accept: Option<u16>,
+    content: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -476,12 +485,12 @@ impl Session {
             .map(|observation| observation.token)
     }
 
-    fn device<'a>(registration: &'a Registration, models: &'a Models) -> Device<'a> {
+    fn device<'a>(&'a self, registration: &'a Registration, models: &'a Models) -> Device<'a> {
         Device {
             version: registration.lwm2m_version,
             root: &registration.root,
             formats: &registration.formats,
-            refused: RefusedFormats::NONE,
+            refused: &self.learned.refused,
             objects: &registration.objects,
             models,
         }

@@ -117,7 +117,7 @@ impl Session {
         let Some(registration) = &self.registration else {
             return;
         };
-        let device = Self::device(registration, env.models);
+        let device = self.device(registration, env.models);
         match report::notification(&observation.paths, observation.composite, &device, response) {
             Ok(nodes) if nodes.is_empty() => {}
             Ok(nodes) if is_event(observation) => {
@@ -172,7 +172,7 @@ impl Session {
         let Some(registration) = &self.registration else {
             return;
         };
-        let models = Self::device(registration, env.models).view();
+        let models = self.device(registration, env.models).view();
         let wanted = |node: &Node| {
             models
                 .at(&node.path)?
@@ -254,7 +254,7 @@ impl Session {
             steps.push(Step::Do(Action::Respond(key, refusal)));
             return;
         };
-        let sent_values = report::send(request, &Self::device(registration, env.models));
+        let sent_values = report::send(request, &self.device(registration, env.models));
         self.heard(env);
         let mut commit = Commit::default();
         let nodes = match sent_values {

@@ -2,8 +2,8 @@
 
 use super::attempt::starts_observation;
 use super::notify::too_large;
-use super::{Action, CommitStep, Env, Fetch, InFlight, Job, Session, Step};
-use crate::coap::{ExchangeFailure, ExchangeId, MessageIds, NotificationKey, Response};
+use super::{Action, CommitStep, Env, Fetch, Formats, InFlight, Job, Session, Step};
+use crate::coap::{Code, ExchangeFailure, ExchangeId, MessageIds, NotificationKey, Response};
 use crate::domain::{
     LiveKind, Observation, ObservationState, Operation, OperationFailure, OperationKind,
     OperationStatus, Registration, Token,
@@ -41,6 +41,11 @@ impl Session {
             .map(Action::Acknowledge)
             .collect();
         match in_flight.job {
+            Job::Operation(mut operation) if self.refuses(in_flight.formats, response) => {
+                // The next format is tried at once. There are few, so this ends soon.
+                operation.attempts = operation.attempts.saturating_sub(1);
+                self.requeue(env, *operation, &mut commit);
+            }
             Job::Operation(operation) => {
                 self.answered(env, *operation, response, &mut commit, &mut then)
             }
@@ -54,6 +59,18 @@ impl Session {
             then,
             otherwise,
         })));
+    }
+
+    /// True when the device refused the format that we chose, and this is new: it is remembered.
+    fn refuses(&mut self, formats: Formats, response: &Response) -> bool {
+        let refused = &mut self.learned.refused;
+        let is_new = match (response.code, formats.accept, formats.content) {
+            (Code::NOT_ACCEPTABLE, Some(accept), _) => refused.refuse_accept(accept),
+            (Code::UNSUPPORTED_CONTENT_FORMAT, _, Some(content)) => refused.refuse_content(content),
+            _ => false,
+        };
+        self.learned_is_new |= is_new;
+        is_new
     }
 
     fn answered(
@@ -70,7 +87,7 @@ impl Session {
         let kind = operation.request.kind;
         let result = manage::interpret(
             &operation.request,
-            &Self::device(registration, env.models),
+            &self.device(registration, env.models),
             response,
         );
         let mut error = None;
@@ -391,6 +408,7 @@ impl Session {
                 exchange: None,
                 job: Job::Operation(Box::new(operation)),
                 window: None,
+                formats: Formats::default(),
                 sent_after: None,
                 resumed: true,
                 has_wrong_token: false,

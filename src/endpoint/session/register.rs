@@ -8,7 +8,7 @@ use super::{
     Action, CommitStep, Env, MessageIds, REGISTERED, Session, Step, UNREGISTERED, UPDATED,
 };
 use crate::coap::{Code, RequestKey, Response};
-use crate::domain::{LiveKind, Peer, Registration, RegistrationId};
+use crate::domain::{LiveKind, Peer, RefusedFormats, Registration, RegistrationId};
 use crate::lwm2m::register::{
     DEFAULT_LIFETIME, RegisterRequest, UpdateRequest, deregistered, registered, updated,
 };
@@ -38,6 +38,14 @@ impl Session {
         }
         self.fetches.clear();
         self.queue.release();
+        let is_other = self.registration.as_ref().is_none_or(|before| {
+            (before.lwm2m_version, &before.formats) != (request.version, &request.formats)
+        });
+        if is_other && !self.learned.refused.is_empty() {
+            // Other firmware, perhaps: it may speak what the one before refused.
+            self.learned.refused = RefusedFormats::default();
+            self.learned_is_new = true;
+        }
 
         let lifetime = self.granted(env, request.lifetime.unwrap_or(DEFAULT_LIFETIME));
         let mut registration = Registration {
