@@ -1,6 +1,6 @@
 //! What devices answer to operations.
 
-use super::{ManageError, asked_format, holds_one_value, is_composite};
+use super::{ManageError, formats, holds_one_value, is_composite};
 use crate::coap::{Code, Response, number};
 use crate::domain::{ContentFormat, Node, OperationKind, OperationRequest, OperationResult, Path};
 use crate::lwm2m::register::LINK_FORMAT;
@@ -52,12 +52,12 @@ pub fn interpret(
         | OperationKind::Observe
         | OperationKind::ReadComposite
         | OperationKind::ObserveComposite => {
-            let asked = asked_format(operation, device);
+            let asked = formats::for_answer(operation, device);
             result.nodes = values(&operation.paths, composite, asked, device, response)?;
         }
         OperationKind::CancelObserve | OperationKind::CancelObserveComposite => {
             // The observation is over, whatever comes along with the answer.
-            let asked = asked_format(operation, device);
+            let asked = formats::for_answer(operation, device);
             result.nodes =
                 values(&operation.paths, composite, asked, device, response).unwrap_or_default();
         }

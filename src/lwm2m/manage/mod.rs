@@ -1,19 +1,12 @@
 //! Operations on devices: from an [`OperationRequest`] to a CoAP request, and from the answer to an
 //! [`OperationResult`](crate::domain::OperationResult) (OMA-TS-LightweightM2M Core 6.3, 6.4 and its transport binding).
 //!
-//! Which content format is used when the operation names none:
-//! * Reading and observing: no Accept for LwM2M 1.0 devices and for those that announced nothing,
-//!   as a client may refuse a format that it does not know; they choose TLV or text. Otherwise the
-//!   first of SenML-CBOR, SenML-JSON and TLV that was announced.
-//! * Composites: SenML-JSON for devices that announced only that, else SenML-CBOR.
-//! * Writing one value: opaque as it is; else CBOR or SenML-CBOR if announced, else text.
-//! * Writing more: TLV for 1.0 devices and for those that announced nothing, otherwise the first of
-//!   SenML-CBOR, TLV and SenML-JSON that was announced.
-//! * A Create that leaves the id to the device: TLV, the only format whose names need no id.
+//! Which content format is used when the operation names none is the business of `formats`.
 //!
 //! Tokens, message ids and the Observe numbers of notifications belong to the rooms above.
 
 mod answer;
+mod formats;
 mod write;
 
 use super::Device;
@@ -25,6 +18,7 @@ use crate::domain::{ContentFormat, Lwm2mVersion, OperationKind, OperationRequest
 
 pub(super) use answer::values;
 pub use answer::{diagnostic, interpret};
+pub use formats::{UsedFormats, used};
 
 /// Why an operation cannot be sent, or an answer makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +29,12 @@ pub enum ManageError {
     /// Values that cannot be written, or bytes that cannot be read.
     #[error(transparent)]
     Codec(#[from] CodecError),
+    /// The device refused every format that the body could be in.
+    #[error("the device refuses every format that this could be sent in: {formats}")]
+    EverythingRefused {
+        /// The formats, in words.
+        formats: String,
+    },
     /// The device's version of LwM2M does not have it.
     #[error("{what} does not exist in LwM2M {version}")]
     NotInVersion {
@@ -124,6 +124,7 @@ pub fn build(operation: &OperationRequest, device: &Device<'_>) -> Result<Reques
                 set_body(
                     &mut request,
                     ContentFormat::Text,
+                    device,
                     arguments.as_bytes().to_vec(),
                 );
             }
@@ -200,47 +201,17 @@ fn request(code: Code, path: Path, device: &Device<'_>) -> Request {
     request
 }
 
-fn set_body(request: &mut Request, format: ContentFormat, payload: Vec<u8>) {
+fn set_body(request: &mut Request, format: ContentFormat, device: &Device<'_>, payload: Vec<u8>) {
+    let format = formats::number(format, device);
     request
         .options
-        .set_uint(number::CONTENT_FORMAT, format.code().into());
+        .set_uint(number::CONTENT_FORMAT, format.into());
     request.payload = payload;
 }
 
-/// The first of these formats that the device announced.
-fn announced(device: &Device<'_>, wanted: &[ContentFormat]) -> Option<ContentFormat> {
-    wanted
-        .iter()
-        .copied()
-        .find(|format| device.announces(*format))
-}
-
-/// The format that an answer is asked to have.
-fn asked_format(operation: &OperationRequest, device: &Device<'_>) -> Option<ContentFormat> {
-    if is_composite(operation.kind) {
-        return Some(composite_format(operation, device));
-    }
-    operation.format.or_else(|| {
-        let known = [
-            ContentFormat::SenmlCbor,
-            ContentFormat::SenmlJson,
-            ContentFormat::Tlv,
-        ];
-        let modern = device.version >= Lwm2mVersion::V1_1;
-        modern.then(|| announced(device, &known)).flatten()
-    })
-}
-
-fn composite_format(operation: &OperationRequest, device: &Device<'_>) -> ContentFormat {
-    operation
-        .format
-        .or_else(|| {
-            announced(
-                device,
-                &[ContentFormat::SenmlCbor, ContentFormat::SenmlJson],
-            )
-        })
-        .unwrap_or(ContentFormat::SenmlCbor)
+fn set_accept(request: &mut Request, format: ContentFormat, device: &Device<'_>) {
+    let format = formats::number(format, device);
+    request.options.set_uint(number::ACCEPT, format.into());
 }
 
 /// A Read, an Observe (Observe 0) or the end of it (Observe 1).
@@ -255,7 +226,7 @@ fn read(
     if let Some(observe) = observe {
         request.options.add_uint(number::OBSERVE, observe);
     }
-    let Some(format) = asked_format(operation, device) else {
+    let Some(format) = formats::for_answer(operation, device) else {
         return Ok(request);
     };
     if format == ContentFormat::Lwm2mCbor {
@@ -267,9 +238,7 @@ fn read(
             format.name()
         )));
     }
-    request
-        .options
-        .add_uint(number::ACCEPT, format.code().into());
+    set_accept(&mut request, format, device);
     Ok(request)
 }
 
@@ -279,7 +248,7 @@ fn fetch(
     observe: Option<u32>,
     device: &Device<'_>,
 ) -> Result<Request, ManageError> {
-    let format = composite_format(operation, device);
+    let format = formats::for_paths(operation, device)?;
     let mut request = request(Code::FETCH, Path::ROOT, device);
     if let Some(observe) = observe {
         request.options.add_uint(number::OBSERVE, observe);
@@ -287,11 +256,12 @@ fn fetch(
     set_body(
         &mut request,
         format,
+        device,
         codec::encode_paths(format, &operation.paths)?,
     );
-    request
-        .options
-        .add_uint(number::ACCEPT, format.code().into());
+    if let Some(format) = formats::for_answer(operation, device) {
+        set_accept(&mut request, format, device);
+    }
     Ok(request)
 }
 

@@ -1,10 +1,8 @@
 //! Requests that carry values: Write, Write-Composite and Create.
 
-use super::{ManageError, announced, composite_format, depth, request, set_body};
+use super::{ManageError, depth, formats, request, set_body};
 use crate::coap::{Code, Request};
-use crate::domain::{
-    ContentFormat, Lwm2mVersion, Node, OperationKind, OperationRequest, Path, Value, ValueType,
-};
+use crate::domain::{ContentFormat, Node, OperationKind, OperationRequest, Path, Value, ValueType};
 use crate::lwm2m::Device;
 use crate::lwm2m::codec::{self, CodecError};
 
@@ -22,14 +20,17 @@ pub(super) fn write(
             "there is no value to write to {scope}"
         )));
     }
-    let format = operation.format.unwrap_or_else(|| match nodes.as_slice() {
-        [node] if node.path == target => single_format(node, device),
-        _ => many_format(device),
-    });
+    let format = match nodes.as_slice() {
+        [node] if node.path == target => {
+            formats::for_value(operation, node.value.value_type(), device)?
+        }
+        _ => formats::for_instances(operation, device)?,
+    };
     let mut request = request(code, target, device);
     set_body(
         &mut request,
         format,
+        device,
         codec::encode(format, target, &nodes, device.view())?,
     );
     Ok(request)
@@ -43,7 +44,7 @@ pub(super) fn write_composite(
     if nodes.is_empty() {
         return Err(ManageError::impossible("there is no value to write"));
     }
-    let format = composite_format(operation, device);
+    let format = formats::for_composite_write(operation, device)?;
     if !matches!(format, ContentFormat::SenmlCbor | ContentFormat::SenmlJson) {
         return Err(CodecError::UnsupportedFormat(format.code()).into());
     }
@@ -51,6 +52,7 @@ pub(super) fn write_composite(
     set_body(
         &mut request,
         format,
+        device,
         codec::encode(format, Path::ROOT, &nodes, device.view())?,
     );
     Ok(request)
@@ -69,7 +71,7 @@ pub(super) fn create(
     let mut request = request(Code::POST, object, device);
     let device_chooses = path.depth() == 1 && instances.len() <= 1;
     if device_chooses {
-        let format = operation.format.unwrap_or(ContentFormat::Tlv);
+        let format = formats::for_nameless_instance(operation, device)?;
         if format != ContentFormat::Tlv {
             return Err(ManageError::impossible(format!(
                 "{} names instances by their id; only tlv leaves the id to the device",
@@ -81,45 +83,26 @@ pub(super) fn create(
             Some(instance) => codec::encode(format, *instance, &nodes, device.view())?,
             None => Vec::new(),
         };
-        set_body(&mut request, format, payload);
+        set_body(&mut request, format, device, payload);
     } else if let (true, Some(id)) = (nodes.is_empty(), path.instance_id()) {
-        set_body(&mut request, ContentFormat::Tlv, codec::empty_instance(id));
+        let format = formats::for_empty_instance(operation, device)?;
+        if format != ContentFormat::Tlv {
+            return Err(ManageError::impossible(format!(
+                "{} has no word for an instance without values; tlv has",
+                format.name()
+            )));
+        }
+        set_body(&mut request, format, device, codec::empty_instance(id));
     } else {
-        let format = operation.format.unwrap_or_else(|| many_format(device));
+        let format = formats::for_instances(operation, device)?;
         set_body(
             &mut request,
             format,
+            device,
             codec::encode(format, object, &nodes, device.view())?,
         );
     }
     Ok(request)
-}
-
-/// The format for one value. Every client reads text; CBOR spares the conversion of numbers.
-fn single_format(node: &Node, device: &Device<'_>) -> ContentFormat {
-    let opaque = matches!(node.value, Value::Opaque(_));
-    if opaque {
-        return ContentFormat::Opaque;
-    }
-    let modern = device.version >= Lwm2mVersion::V1_1;
-    modern
-        .then(|| announced(device, &[ContentFormat::Cbor, ContentFormat::SenmlCbor]))
-        .flatten()
-        .unwrap_or(ContentFormat::Text)
-}
-
-/// The format for several values. TLV is what nearly every client reads.
-fn many_format(device: &Device<'_>) -> ContentFormat {
-    let modern = device.version >= Lwm2mVersion::V1_1;
-    let known = [
-        ContentFormat::SenmlCbor,
-        ContentFormat::Tlv,
-        ContentFormat::SenmlJson,
-    ];
-    modern
-        .then(|| announced(device, &known))
-        .flatten()
-        .unwrap_or(ContentFormat::Tlv)
 }
 
 /// The values as they are sent: within the scope, of the model's type, without timestamps, sorted.
