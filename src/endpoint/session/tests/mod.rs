@@ -3,6 +3,7 @@
 mod bench;
 mod notifications_are_stored_before_they_are_acknowledged;
 mod operations_wait_and_end;
+mod refused_formats_are_remembered;
 mod registrations_come_and_go;
 mod restarts_go_on;
 mod sends_are_read_by_the_models_of_the_device;
