@@ -90,6 +90,11 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// Its endpoint name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Has the server do something with the client, and waits for the end of it.
     pub(super) async fn operate(&self, operation: Json) -> Json {
         let path = format!("/api/v1/endpoints/{}/operations?wait=20", self.name);

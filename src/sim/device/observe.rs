@@ -28,6 +28,8 @@ pub(super) struct Observation {
     /// What was told last, or what is kept to be told.
     told: Vec<Node>,
     told_at: Instant,
+    /// What was there when it was last looked at.
+    seen: Vec<Node>,
     /// Values with their times that the next notification tells, the oldest first.
     records: VecDeque<Node>,
     /// What the notification under way tells, kept where the server wants nothing to be lost
@@ -82,9 +84,11 @@ impl Device {
         if self.observations.len() >= MAX_OBSERVATIONS {
             return false;
         }
+        let present = self.objects.newsworthy(&paths);
         self.observations.push(Observation {
             token,
-            told: self.objects.newsworthy(&paths),
+            seen: present.clone(),
+            told: present,
             paths,
             composite,
             format,
@@ -96,7 +100,7 @@ impl Device {
             not_before: None,
             unconfirmed: 0,
             confirmed_at: now.instant,
-            looked_at: None,
+            looked_at: Some(self.objects.changes()),
             evaluated_at: now.instant,
             is_news: false,
             is_gone: false,
@@ -317,8 +321,9 @@ impl Device {
             let untold = |value: &Node| !one.told.iter().any(|told| is_same(told, value));
             let values = values.into_iter().filter(untold).collect();
             one.remember(values, room);
-            one.told = present;
+            one.told.clone_from(&present);
         }
+        one.seen = present;
         one.is_gone = is_gone;
         one.is_news = is_news || !one.records.is_empty();
         one.looked_at = Some(changes);
@@ -336,6 +341,9 @@ impl Device {
                 below.cloned().collect()
             };
             let attributes = one.attributes.inherit(&self.objects.effective(*path));
+            if let (Some(rising), 3..) = (attributes.edge, path.depth()) {
+                return one.is_news || is_edge(rising, &below(&one.seen), &below(present));
+            }
             is_step(*path, &attributes, &below(&one.told), &below(present))
         })
     }
@@ -379,8 +387,8 @@ impl Device {
     }
 }
 
-/// Whether the step from what was told to the present is worth a notification. Without `gt`, `lt`,
-/// `st` and `edge` every change is, and they count only where there is a value: at a resource or
+/// Whether the step from what was told to the present is worth a notification. Without `gt`, `lt`
+/// and `st` every change is, and they count only where there is a value: at a resource or
 /// resource instance. With them only what one of them asks for is news (Core 7.3.2), or an
 /// instance of the resource that comes or goes.
 fn is_step(path: Path, attributes: &Attributes, told: &[Node], present: &[Node]) -> bool {
@@ -400,12 +408,17 @@ fn is_step(path: Path, attributes: &Attributes, told: &[Node], present: &[Node])
         .any(|(told, present)| is_value_step(attributes, &told.value, &present.value))
 }
 
+/// Whether a boolean has just gone the way that is asked for. Unlike a number it may have been
+/// there when it was told last: what counts is that it came there.
+fn is_edge(rising: bool, seen: &[Node], present: &[Node]) -> bool {
+    present
+        .iter()
+        .any(|node| node.value == Value::Boolean(rising) && !seen.contains(node))
+}
+
 fn is_value_step(attributes: &Attributes, told: &Value, present: &Value) -> bool {
     if told == present {
         return false;
-    }
-    if let Some(rising) = attributes.edge {
-        return *present == Value::Boolean(rising);
     }
     if attributes.gt.is_none() && attributes.lt.is_none() && attributes.st.is_none() {
         return true;

@@ -53,6 +53,10 @@ impl Environment {
         objects.put(Path::resource(3, 0, 13), Value::Time(seconds(now)));
         if table.test_objects {
             event_log::begin(objects);
+            let button = |resource| Path::resource(table::PUSH_BUTTON, 0, resource);
+            objects.put(button(5500), Value::Boolean(false));
+            objects.put(button(5501), Value::Integer(0));
+            objects.put(button(5750), Value::String(String::new()));
             test_object::reset(objects, 0);
         }
         this.measure(objects, now);
