@@ -3,6 +3,7 @@
 mod browser;
 mod devices;
 mod durability;
+mod oma;
 mod pages;
 mod start;
 mod store;

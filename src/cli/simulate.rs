@@ -39,6 +39,10 @@ pub(super) struct SimulateArgs {
     /// The version of LwM2M that they speak: 1.0, 1.1 or 1.2
     #[arg(long, value_name = "VERSION", default_value = "1.1")]
     lwm2m_version: Lwm2mVersion,
+    /// The devices also have objects for tests of a server: Event Log (20), Push button (3347) and
+    /// the LwM2M v1.1 Test Object (3442)
+    #[arg(long)]
+    test_objects: bool,
 }
 
 /// Runs the devices until SIGINT or SIGTERM, then has them deregister. Must be called within an
@@ -60,6 +64,7 @@ pub(super) async fn run(args: SimulateArgs) -> anyhow::Result<()> {
         lifetime: Duration::from_secs(args.lifetime),
         queue_mode: args.queue_mode,
         lwm2m_version: args.lwm2m_version,
+        test_objects: args.test_objects,
         ..FleetSettings::new(server, args.count)
     };
     println!(

@@ -8,19 +8,23 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 use tracing::debug;
 
 use crate::coap::{self, Event, ExchangeId, NotificationKey, OutgoingRequest, RequestKey};
 use crate::config::{self, Settings};
-use crate::domain::{EndpointName, Now, Path, Peer, Token, Value};
+use crate::domain::{EndpointName, Now, Peer, Token};
 use crate::lwm2m::Models;
-use crate::net::{BindError, UdpTransport};
+use crate::net::UdpTransport;
 
 use super::counters::Counters;
 use super::device::{Device, Happening, Input, Output};
+use super::faults::Faults;
+use super::handle::{Command, SimError, SimHandle, State};
 use super::objects::models;
+use super::quirks::Quirks;
+use super::relay::Relay;
 use super::settings::DeviceSettings;
 
 /// A device and the server that it speaks to.
@@ -36,6 +40,9 @@ pub struct SimSettings {
     pub counters: Arc<Counters>,
     /// The object models, made by [`models`] and shared.
     pub models: Arc<Models>,
+    /// Whether its datagrams go through a relay that can spoil them and change its port, as they do
+    /// anyway when the quirks of the device ask for it. Costs two sockets.
+    pub relay: bool,
 }
 
 impl SimSettings {
@@ -47,25 +54,9 @@ impl SimSettings {
             coap: small_coap(),
             counters: Arc::default(),
             models: models(),
+            relay: false,
         }
     }
-}
-
-/// Why something could not be had of a simulated device.
-#[derive(Debug, thiserror::Error)]
-pub enum SimError {
-    /// It has no socket.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// No random numbers.
-    #[error("the system has no random numbers: {0}")]
-    Random(getrandom::Error),
-    /// The device has no such resource, or not of this type.
-    #[error("the device refuses: {0}")]
-    Refused(String),
-    /// It was stopped.
-    #[error("the device has been stopped")]
-    Stopped,
 }
 
 /// Starts devices.
@@ -95,12 +86,24 @@ impl SimClient {
             state: is_state,
         };
         let (events, has_events) = mpsc::channel(EVENTS);
+        let quirks = &settings.device.quirks;
+        let mut relay = None;
+        let mut target = server;
+        if settings.relay || quirks.need_a_relay() {
+            // Message ids of its own begin anywhere, as those of a device do.
+            let faults = Faults::new(quirks.clone(), (seed >> 48) as u16);
+            let (started, address) = Relay::start(server, faults)?;
+            spawn_local(started.clone().run());
+            relay = Some(started);
+            target = address;
+        }
         spawn_local(transport.clone().run(events));
         // The seed of tokens is not that of values: two runs with the same values must not mix
         // their exchanges up on one server.
         let client = Client {
             device: Device::new(settings.device, settings.models, Now::system()),
-            peer: Peer::udp(server),
+            peer: Peer::udp(target),
+            relay,
             response_timeout: settings.coap.response_timeout(),
             transport,
             counters: settings.counters,
@@ -114,120 +117,10 @@ impl SimClient {
     }
 }
 
-/// How far a device is, for those who wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Off,
-    Registered,
-    Finished,
-}
-
-enum Command {
-    Device(Input, oneshot::Sender<Result<(), String>>),
-    Value(Path, oneshot::Sender<Option<Value>>),
-}
-
-/// A running device. Dropping every handle does not stop it.
-#[derive(Clone, Debug)]
-pub struct SimHandle {
-    name: EndpointName,
-    address: SocketAddr,
-    counters: Arc<Counters>,
-    commands: mpsc::Sender<Command>,
-    state: watch::Receiver<State>,
-}
-
-impl SimHandle {
-    /// The endpoint name.
-    pub fn name(&self) -> &EndpointName {
-        &self.name
-    }
-
-    /// Where its socket is bound; the address is that of any interface.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// What it has done.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
-    }
-
-    /// True while it is registered, as far as it knows.
-    pub fn is_registered(&self) -> bool {
-        *self.state.borrow() == State::Registered
-    }
-
-    /// Waits until it is registered.
-    ///
-    /// # Errors
-    /// It was stopped before.
-    pub async fn registered(&self) -> Result<(), SimError> {
-        let mut state = self.state.clone();
-        match state
-            .wait_for(|state| *state != State::Off)
-            .await
-            .as_deref()
-        {
-            Ok(State::Registered) => Ok(()),
-            _ => Err(SimError::Stopped),
-        }
-    }
-
-    /// Changes a value as the device itself would; observations of it are notified.
-    ///
-    /// # Errors
-    /// There is no such resource, the value is of another type, or the device was stopped.
-    pub async fn set(&self, path: Path, value: Value) -> Result<(), SimError> {
-        self.tell(Input::Set(path, value)).await
-    }
-
-    /// The value of a resource or resource instance.
-    pub async fn value(&self, path: Path) -> Option<Value> {
-        let (reply, has_reply) = oneshot::channel();
-        self.commands.send(Command::Value(path, reply)).await.ok()?;
-        has_reply.await.ok().flatten()
-    }
-
-    /// Has it send these paths on its own accord (Send, 6.4.5) as soon as it can.
-    ///
-    /// # Errors
-    /// The device was stopped.
-    pub async fn send(&self, paths: Vec<Path>) -> Result<(), SimError> {
-        self.tell(Input::Send(paths)).await
-    }
-
-    /// Has it send an Update as soon as it can.
-    ///
-    /// # Errors
-    /// The device was stopped.
-    pub async fn update(&self) -> Result<(), SimError> {
-        self.tell(Input::Update).await
-    }
-
-    /// Switches it off and waits until it is off: with `deregister` it says good-bye first, for
-    /// which it has a few seconds; without, it falls silent in the middle of things.
-    pub async fn stop(&self, deregister: bool) {
-        // Stopped already is as good.
-        let _ = self.tell(Input::Stop { deregister }).await;
-        let mut state = self.state.clone();
-        let _ = state.wait_for(|state| *state == State::Finished).await;
-    }
-
-    async fn tell(&self, input: Input) -> Result<(), SimError> {
-        let (reply, has_reply) = oneshot::channel();
-        let sent = self.commands.send(Command::Device(input, reply)).await;
-        sent.map_err(|_| SimError::Stopped)?;
-        has_reply
-            .await
-            .map_err(|_| SimError::Stopped)?
-            .map_err(SimError::Refused)
-    }
-}
-
 struct Client {
     device: Device,
     peer: Peer,
+    relay: Option<Relay>,
     response_timeout: Duration,
     transport: UdpTransport,
     counters: Arc<Counters>,
@@ -287,6 +180,9 @@ impl Client {
             self.counters.count(Happening::Lost);
         }
         self.transport.stop();
+        if let Some(relay) = &self.relay {
+            relay.stop();
+        }
         self.state.send_replace(State::Finished);
     }
 
@@ -302,11 +198,41 @@ impl Client {
                 let _ = reply.send(refused.map_or(Ok(()), Err));
                 flow
             }
+            Command::Location(reply) => {
+                let _ = reply.send(self.device.location());
+                Flow::Running
+            }
+            Command::Observations(reply) => {
+                let _ = reply.send(self.device.observations());
+                Flow::Running
+            }
+            Command::Quirks(quirks, reply) => {
+                let _ = reply.send(self.change_quirks(quirks));
+                Flow::Running
+            }
+            Command::Rebind(reply) => {
+                let rebound = match &self.relay {
+                    Some(relay) => relay.rebind().map_err(|error| error.to_string()),
+                    None => Err(NO_RELAY.to_owned()),
+                };
+                let _ = reply.send(rebound);
+                Flow::Running
+            }
             Command::Value(path, reply) => {
                 let _ = reply.send(self.device.value(&path).cloned());
                 Flow::Running
             }
         }
+    }
+
+    fn change_quirks(&mut self, quirks: Quirks) -> Result<(), String> {
+        match &self.relay {
+            Some(relay) => relay.with_faults(|faults| faults.change(quirks.clone())),
+            None if quirks.need_a_relay() => return Err(NO_RELAY.to_owned()),
+            None => {}
+        }
+        self.device.set_quirks(quirks);
+        Ok(())
     }
 
     fn take(&mut self, batch: Vec<Event>) -> Flow {
@@ -480,7 +406,7 @@ fn addresses(server: SocketAddr) -> (SocketAddr, SocketAddr) {
     (reachable, SocketAddr::new(any, 0))
 }
 
-async fn sleep_until(deadline: Option<Instant>) {
+pub(super) async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
@@ -501,6 +427,8 @@ pub(super) fn small_coap() -> config::Coap {
     }
 }
 
+/// Why datagrams cannot be spoilt.
+const NO_RELAY: &str = "the device was started without a relay";
 /// Commands that wait for a device.
 const COMMANDS: usize = 8;
 /// Batches of events that wait for a device.

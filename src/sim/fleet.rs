@@ -13,8 +13,9 @@ use tokio::time::{sleep, timeout};
 use crate::domain::Lwm2mVersion;
 use crate::lwm2m::Models;
 
-use super::client::{SimClient, SimHandle, SimSettings, small_coap};
+use super::client::{SimClient, SimSettings, small_coap};
 use super::counters::Counters;
+use super::handle::SimHandle;
 use super::name::endpoint_name;
 use super::objects::models;
 use super::settings::{AWAKE, DeviceSettings};
@@ -40,6 +41,8 @@ pub struct FleetSettings {
     pub queue_mode: bool,
     /// The version of LwM2M that they speak.
     pub lwm2m_version: Lwm2mVersion,
+    /// Whether they have [the objects for tests](DeviceSettings::test_objects).
+    pub test_objects: bool,
 }
 
 impl FleetSettings {
@@ -55,6 +58,7 @@ impl FleetSettings {
             lifetime: Duration::from_secs(300),
             queue_mode: false,
             lwm2m_version: Lwm2mVersion::V1_1,
+            test_objects: false,
         }
     }
 
@@ -68,6 +72,7 @@ impl FleetSettings {
             lifetime: self.lifetime,
             interval: self.interval,
             queue_mode: self.queue_mode.then_some(AWAKE),
+            test_objects: self.test_objects,
             // A server that is started again meets thousands at once: it is given time.
             retry_min: Duration::from_secs(4),
             ..DeviceSettings::new(name)
@@ -184,6 +189,7 @@ async fn start_all(
                 coap: coap.clone(),
                 counters: Arc::clone(&counters),
                 models: Arc::clone(&models),
+                relay: false,
             };
             SimClient::start(settings).map_err(|error| error.to_string())
         });

@@ -3,6 +3,7 @@
 //! [`Device`] is a client without I/O: registration, object model, operations, observations and
 //! queue mode, in virtual time. [`SimClient`] gives it a UDP socket and a clock; [`Fleet`] runs
 //! many. Devices share nothing with the server but the protocol: they speak real CoAP to it.
+//! [`Quirks`] make one misbehave, so that a server can show that it copes.
 //!
 //! Data flows `socket -> net -> coap -> client -> device -> objects` and back the same way. The
 //! room never touches the store or the registry, and keeps nothing on disk.
@@ -10,19 +11,25 @@
 mod client;
 mod counters;
 mod device;
+mod faults;
 mod fleet;
+mod handle;
 mod name;
 mod objects;
+mod quirks;
 mod random;
+mod relay;
 mod settings;
 
 #[cfg(test)]
 mod network_tests;
 
-pub use client::{SimClient, SimError, SimHandle, SimSettings};
+pub use client::{SimClient, SimSettings};
 pub use counters::Counters;
 pub use device::{Device, Happening, Input, Output};
 pub use fleet::{Fleet, FleetSettings, Progress};
+pub use handle::{SimError, SimHandle};
 pub use name::{endpoint_name, imei};
 pub use objects::models;
+pub use quirks::{Answers, Quirks};
 pub use settings::{AWAKE, DeviceSettings};

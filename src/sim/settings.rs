@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::domain::{EndpointName, Lwm2mVersion};
 
+use super::quirks::Quirks;
+
 /// The behaviour of one device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceSettings {
@@ -31,6 +33,11 @@ pub struct DeviceSettings {
     pub retry_max: Duration,
     /// How long a reboot (3/0/4) takes.
     pub reboot_time: Duration,
+    /// Whether it has the objects that only tests of a server need: 20 (Event Log), 3347 (Push
+    /// button) and 3442 (LwM2M v1.1 Test Object, every type, single and multiple).
+    pub test_objects: bool,
+    /// What it does wrong on purpose.
+    pub quirks: Quirks,
 }
 
 impl DeviceSettings {
@@ -50,6 +57,8 @@ impl DeviceSettings {
             retry_min: Duration::from_secs(2),
             retry_max: Duration::from_secs(120),
             reboot_time: Duration::from_secs(1),
+            test_objects: false,
+            quirks: Quirks::default(),
         }
     }
 

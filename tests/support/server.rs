@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -239,6 +240,25 @@ impl Server {
     /// What was printed and the end of the log, since the last start.
     pub(crate) fn output(&self) -> String {
         self.running().output()
+    }
+
+    /// Ends the server and removes its folder when this process ends, however it does: for a server
+    /// that tests share and that nobody drops. Works while what it returns is kept.
+    pub(crate) fn end_with_this_process(&self) -> Child {
+        // The shell waits for the end of its standard input, which this process holds.
+        Command::new("sh")
+            .arg("-c")
+            .arg("cat >/dev/null; kill -KILL \"$1\"; rm -rf \"$2\"")
+            .arg("watchdog")
+            .arg(self.running().child.id().to_string())
+            .arg(self.data_dir())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Ctrl-C reaches this process alone, and its end reaches the watchdog.
+            .process_group(0)
+            .spawn()
+            .expect("a shell")
     }
 
     /// The sum over all labels of a metric, 0 when there is no sample of it.

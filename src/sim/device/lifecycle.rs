@@ -7,7 +7,8 @@ use crate::coap::{Code, ExchangeFailure, Options, Request, Response, number};
 use crate::domain::{ContentFormat, Lwm2mVersion, Now, Path, Timestamp, Value};
 use crate::lwm2m::{codec, link_format};
 
-use super::{Device, Happening, Output};
+use super::super::objects::{Environment, Objects};
+use super::{Device, Happening, Output, Sending};
 
 /// Where the device is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,13 +74,20 @@ impl Device {
         }
     }
 
-    /// 3/0/4: everything but the values is forgotten, then it registers anew.
+    /// 3/0/4: everything but the values is forgotten, then it registers anew. After 3/0/5 the values
+    /// are those of a device that was just made.
     pub(super) fn reboot(&mut self, now: Now, outputs: &mut Vec<Output>) {
         self.forget_registration(outputs);
         self.pending = None;
         self.failures = 0;
         self.clock_offset = 0;
         self.phase = Phase::Waiting(now.instant + self.settings.reboot_time);
+        if std::mem::take(&mut self.reset_wanted) {
+            self.settings.lifetime = self.first_lifetime;
+            let table = Self::table(&self.settings);
+            self.objects = Objects::new(self.objects.shared_models(), table);
+            self.environment = Environment::begin(&self.settings, &mut self.objects, now.wall);
+        }
     }
 
     /// Does what is due: at most one request at a time.
@@ -96,7 +104,7 @@ impl Device {
                 .send_interval
                 .map(|interval| now.instant + interval);
             if self.sends.is_empty() {
-                self.sends.push_back(SENSORS.to_vec());
+                self.sends.push_back(Sending::Paths(SENSORS.to_vec()));
             }
         }
         if self.pending.is_some() {
@@ -104,7 +112,9 @@ impl Device {
         }
         match self.phase {
             Phase::Waiting(at) if at <= now.instant => self.register(now, outputs),
-            Phase::Registered if self.stopping => self.ask(now, Purpose::Deregister, outputs),
+            Phase::Registered if self.stopping || self.disable_wanted => {
+                self.ask(now, Purpose::Deregister, outputs);
+            }
             Phase::Registered
                 if self.update_wanted || self.update_at.is_some_and(|at| at <= now.instant) =>
             {
@@ -149,7 +159,12 @@ impl Device {
                 } else {
                     outputs.push(Output::Happened(Happening::Failed));
                 }
-                self.finish(outputs);
+                if self.stopping {
+                    self.finish(outputs);
+                } else {
+                    self.forget_registration(outputs);
+                    self.phase = Phase::Waiting(now.instant + self.disable_time());
+                }
             }
             Purpose::Register => self.register_answered(now, answer, outputs),
             Purpose::Send => match answer {
@@ -166,6 +181,7 @@ impl Device {
         // A server that is told anew of a device has forgotten what it observed (Core 6.4.1).
         self.observations.clear();
         self.reboot_wanted = false;
+        self.disable_wanted = false;
         self.update_wanted = false;
         self.announce = Announce::default();
         self.phase = Phase::Registering;
@@ -269,7 +285,7 @@ impl Device {
                 self.announce = announce;
                 self.sends
                     .pop_front()
-                    .and_then(|paths| self.send_request(now.wall, &paths))
+                    .and_then(|sending| self.send_request(now.wall, sending))
             }
             Purpose::Update => {
                 self.update_wanted = false;
@@ -327,19 +343,20 @@ impl Device {
     }
 
     /// SenML with the time of each value. None when it may not or need not be sent.
-    fn send_request(&self, wall: Timestamp, paths: &[Path]) -> Option<Request> {
+    fn send_request(&self, wall: Timestamp, sending: Sending) -> Option<Request> {
         if !self.speaks(Lwm2mVersion::V1_1) || self.is_muted() {
             return None;
         }
-        let mut nodes: Vec<_> = paths
-            .iter()
-            .flat_map(|path| self.objects.collect(*path))
-            .collect();
-        nodes.sort_by_key(|node| node.path);
-        nodes.dedup_by_key(|node| node.path);
-        for node in &mut nodes {
-            node.time = Some(wall);
-        }
+        let nodes = match sending {
+            Sending::Paths(paths) => {
+                let mut nodes = self.objects.collect_all(&paths);
+                for node in &mut nodes {
+                    node.time = Some(wall);
+                }
+                nodes
+            }
+            Sending::Values(nodes) => nodes,
+        };
         let format = ContentFormat::SenmlCbor;
         let payload = codec::encode(format, Path::ROOT, &nodes, self.objects.view()).ok()?;
         let mut request = Request::new(Code::POST);
@@ -378,6 +395,16 @@ impl Device {
         }
     }
 
+    /// 1/0/5
+    fn disable_time(&self) -> Duration {
+        match self.objects.value(&Path::resource(1, 0, 5)) {
+            Some(Value::Integer(seconds)) => {
+                Duration::from_secs(u64::try_from(*seconds).unwrap_or(0)).min(LONGEST_DISABLED)
+            }
+            _ => DISABLED,
+        }
+    }
+
     /// Before the lifetime is over, with time for retransmissions.
     fn update_after(&self) -> Duration {
         self.settings
@@ -407,5 +434,9 @@ fn max_age(response: &Response) -> Option<Duration> {
 pub(super) const LINK_FORMAT: u16 = 40;
 /// However long a server asks to be left alone.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(3600);
+/// How long it is away when 1/0/5 does not say (Core appendix E.2).
+const DISABLED: Duration = Duration::from_secs(86_400);
+/// However long 1/0/5 says.
+const LONGEST_DISABLED: Duration = Duration::from_secs(315_360_000);
 /// What goes out by itself: the sensors' values.
 const SENSORS: [Path; 2] = [Path::resource(3303, 0, 5700), Path::resource(3304, 0, 5700)];

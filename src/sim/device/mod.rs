@@ -22,10 +22,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::coap::{ExchangeFailure, Request, Response};
-use crate::domain::{Lwm2mVersion, Now, Path, Token, Value};
+use crate::domain::{Lwm2mVersion, Node, Now, Path, Token, Value};
 use crate::lwm2m::Models;
+use crate::lwm2m::register::Refusal;
 
-use super::objects::{Environment, Objects};
+use super::objects::{Environment, Objects, Table};
+use super::quirks::Quirks;
 use super::random::Random;
 use super::settings::DeviceSettings;
 use lifecycle::{Announce, Pending, Phase};
@@ -47,6 +49,8 @@ pub enum Input {
     NotificationLost(Token),
     /// Its notification was answered with a Reset.
     NotificationReset(Token),
+    /// It measured these values at these times: observations of them tell all of them.
+    Record(Vec<Node>),
     /// The server asks for something. Answered by exactly one [`Output::Respond`] or
     /// [`Output::Drop`], which is the first output.
     Request {
@@ -57,6 +61,8 @@ pub enum Input {
     },
     /// It is to send these paths on its own accord as soon as it can.
     Send(Vec<Path>),
+    /// It is to send these values on its own accord as soon as it can.
+    SendValues(Vec<Node>),
     /// A value changes, by its own doing.
     Set(Path, Value),
     /// It is switched on.
@@ -70,6 +76,8 @@ pub enum Input {
     Timeout,
     /// It is to send an Update as soon as it can.
     Update,
+    /// It gives up an object, an instance, a resource or a resource instance.
+    Withdraw(Path),
 }
 
 /// What a device does.
@@ -97,7 +105,7 @@ pub enum Output {
         /// Whether it wants an acknowledgement.
         confirmable: bool,
     },
-    /// A [`Input::Set`] was impossible, and why.
+    /// An [`Input::Set`], [`Input::Record`] or [`Input::Withdraw`] was impossible, and why.
     Refused(String),
     /// It answers the request.
     Respond(Response),
@@ -147,10 +155,18 @@ pub struct Device {
     /// It is being switched off.
     stopping: bool,
     reboot_wanted: bool,
-    sends: VecDeque<Vec<Path>>,
+    /// The reboot is to forget everything that was written (3/0/5).
+    reset_wanted: bool,
+    /// It is to be away for a while (1/0/4).
+    disable_wanted: bool,
+    /// The lifetime that it was made with.
+    first_lifetime: Duration,
+    sends: VecDeque<Sending>,
     send_at: Option<Instant>,
     step_at: Option<Instant>,
     awake_until: Option<Instant>,
+    /// Requests that it has heard since it last spoke on its own accord.
+    heard: u32,
     observations: Vec<Observation>,
     /// The last value of an `Observe` option.
     sequence: u32,
@@ -158,10 +174,18 @@ pub struct Device {
     clock_offset: i64,
 }
 
+/// What waits to be sent on its own accord.
+#[derive(Clone, Debug, PartialEq)]
+enum Sending {
+    /// The values that these paths have by then.
+    Paths(Vec<Path>),
+    Values(Vec<Node>),
+}
+
 impl Device {
     /// A device that is switched off. `models` are those of [`models`](super::models).
     pub fn new(settings: DeviceSettings, models: Arc<Models>, now: Now) -> Self {
-        let mut objects = Objects::new(models, settings.version);
+        let mut objects = Objects::new(models, Self::table(&settings));
         let environment = Environment::begin(&settings, &mut objects, now.wall);
         Self {
             random: Random::new(settings.seed.rotate_left(32)),
@@ -177,10 +201,14 @@ impl Device {
             update_wanted: false,
             stopping: false,
             reboot_wanted: false,
+            reset_wanted: false,
+            disable_wanted: false,
+            first_lifetime: settings.lifetime,
             sends: VecDeque::new(),
             send_at: None,
             step_at: None,
             awake_until: None,
+            heard: 0,
             observations: Vec::new(),
             sequence: 0,
             clock_offset: 0,
@@ -203,11 +231,31 @@ impl Device {
         self.location.is_some()
     }
 
+    /// Where its registration is, for example `rd/5a3f`; nothing while it is not registered.
+    pub fn location(&self) -> Option<String> {
+        let segments = self.location.as_ref()?;
+        let text = |segment: &Vec<u8>| String::from_utf8_lossy(segment).into_owned();
+        Some(segments.iter().map(text).collect::<Vec<_>>().join("/"))
+    }
+
+    /// Other misbehaviour from now on.
+    pub fn set_quirks(&mut self, quirks: Quirks) {
+        self.settings.quirks = quirks;
+    }
+
     /// True when it hears what is sent to it.
     pub fn is_awake(&self, now: Instant) -> bool {
         match self.phase {
             Phase::Off | Phase::Finished => false,
-            Phase::Waiting(_) if self.reboot_wanted => false,
+            Phase::Waiting(_) if self.reboot_wanted || self.disable_wanted => false,
+            _ if self
+                .settings
+                .quirks
+                .hears
+                .is_some_and(|most| self.heard >= most) =>
+            {
+                false
+            }
             _ if self.settings.queue_mode.is_none() => true,
             _ => {
                 self.pending.is_some()
@@ -237,6 +285,7 @@ impl Device {
             Input::NotificationReset(token) => self.observations.retain(|one| one.token != token),
             Input::Request { token, request } => {
                 if self.is_awake(now.instant) {
+                    self.heard = self.heard.saturating_add(1);
                     let response = self.answer(now, token, &request);
                     outputs.push(Output::Respond(response));
                     outputs.push(Output::Happened(Happening::Operated));
@@ -244,14 +293,15 @@ impl Device {
                     outputs.push(Output::Drop);
                 }
             }
-            Input::Send(paths) => {
-                if self.sends.len() < MAX_SENDS {
-                    self.sends.push_back(paths);
-                }
+            Input::Record(measured) => {
+                let recorded = self.record(now, measured);
+                outputs.extend(recorded.err().map(refused));
             }
+            Input::Send(paths) => self.want_to_send(Sending::Paths(paths)),
+            Input::SendValues(values) => self.want_to_send(Sending::Values(values)),
             Input::Set(path, value) => {
                 if let Err(refusal) = self.objects.set(path, value) {
-                    outputs.push(Output::Refused(refusal.reason));
+                    outputs.push(refused(refusal));
                 } else {
                     self.react(now, &[path]);
                 }
@@ -260,6 +310,11 @@ impl Device {
             Input::Stop { deregister } => self.stop(deregister, &mut outputs),
             Input::Timeout => {}
             Input::Update => self.update_wanted = true,
+            Input::Withdraw(path) => match self.objects.withdraw(path) {
+                Ok(()) if path.depth() <= 2 => self.objects_changed(),
+                Ok(()) => {}
+                Err(refusal) => outputs.push(refused(refusal)),
+            },
         }
         self.pass_time(now);
         self.live(now, &mut outputs);
@@ -270,6 +325,10 @@ impl Device {
                 Output::Ask { .. } | Output::Notify { .. } | Output::Respond(_)
             )
         };
+        let begins = |output: &Output| matches!(output, Output::Ask { .. } | Output::Notify { .. });
+        if outputs.iter().any(begins) {
+            self.heard = 0;
+        }
         if let Some(awake) = self.settings.queue_mode
             && outputs.iter().any(speaks)
         {
@@ -287,6 +346,19 @@ impl Device {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    fn table(settings: &DeviceSettings) -> Table {
+        Table {
+            version: settings.version,
+            test_objects: settings.test_objects,
+        }
+    }
+
+    fn want_to_send(&mut self, sending: Sending) {
+        if self.sends.len() < MAX_SENDS {
+            self.sends.push_back(sending);
+        }
     }
 
     /// The values move on.
@@ -354,6 +426,10 @@ impl Device {
     fn speaks(&self, version: Lwm2mVersion) -> bool {
         self.settings.version >= version
     }
+}
+
+fn refused(refusal: Refusal) -> Output {
+    Output::Refused(refusal.reason)
 }
 
 /// Sends that wait for their turn.

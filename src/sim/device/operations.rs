@@ -1,16 +1,19 @@
 //! What the server asks of the device (OMA-TS-LightweightM2M Core 6.3 and 8.2.3): which operation a
 //! request is, and its answer.
 
+use std::collections::VecDeque;
+
 use crate::coap::{Code, Request, Response, number};
-use crate::domain::{ContentFormat, Lwm2mVersion, Node, Now, Path, Token, ValueType};
+use crate::domain::{ContentFormat, Lwm2mVersion, Node, Now, Path, Token, Value, ValueType};
 use crate::lwm2m::attributes::Attributes;
 use crate::lwm2m::codec::{self, CodecError};
 use crate::lwm2m::link_format;
 use crate::lwm2m::register::Refusal;
 
-use super::super::objects::Mode;
-use super::Device;
+use super::super::objects::{Mode, event_log, test_object};
 use super::lifecycle::LINK_FORMAT;
+use super::observe::with_records;
+use super::{Device, Sending};
 
 impl Device {
     /// Carries out a request.
@@ -59,7 +62,7 @@ impl Device {
         if request.options.observe() == Some(1) {
             self.cancel_observation(token);
         }
-        let mut response = self.read(path, accepted(request)?)?;
+        let mut response = self.read(path, accepted(request)?, &VecDeque::new())?;
         if request.options.observe() == Some(0) {
             let attributes = self.attributes_of_request(path, request)?;
             let format = format_of(&response);
@@ -74,13 +77,13 @@ impl Device {
 
     /// Read-Composite, Observe-Composite and the end of it.
     fn fetch(&mut self, now: Now, token: Token, request: &Request) -> Result<Response, Refusal> {
-        let given = content_format(request)?;
+        let given = self.content_format(request)?;
         let paths = codec::decode_paths(given.code(), &request.payload).map_err(unreadable)?;
         if paths.is_empty() || paths.len() > MAX_PATHS {
             return Err(refusal(Code::BAD_REQUEST, "no paths, or too many"));
         }
         let format = accepted(request)?.unwrap_or(given);
-        let mut response = self.read_composite(&paths, format)?;
+        let mut response = self.read_composite(&paths, format, &VecDeque::new())?;
         match request.options.observe() {
             Some(0) => {
                 let attributes = self.attributes_of_request(Path::ROOT, request)?;
@@ -103,14 +106,17 @@ impl Device {
     }
 
     /// What lies at one path, in the format that is accepted or else the one that suits it.
+    /// `records` come in the place of the values that they are about, where the format can say when
+    /// they were measured.
     pub(super) fn read(
         &self,
         path: Path,
         accepted: Option<ContentFormat>,
+        records: &VecDeque<Node>,
     ) -> Result<Response, Refusal> {
         let nodes = self.objects.read(path)?;
         let format = accepted.unwrap_or_else(|| self.natural_format(path, &nodes));
-        self.content(format, path, &nodes)
+        self.told(format, path, nodes, records)
     }
 
     /// What lies at several paths; what does not exist or cannot be read is left out.
@@ -118,17 +124,45 @@ impl Device {
         &self,
         paths: &[Path],
         format: ContentFormat,
+        records: &VecDeque<Node>,
     ) -> Result<Response, Refusal> {
-        if !matches!(format, ContentFormat::SenmlCbor | ContentFormat::SenmlJson) {
-            return Err(refusal(Code::NOT_ACCEPTABLE, "composites are SenML"));
+        if !is_for_composites(format) {
+            return Err(refusal(Code::NOT_ACCEPTABLE, "no format for composites"));
         }
-        let mut nodes: Vec<Node> = paths
-            .iter()
-            .flat_map(|path| self.objects.collect(*path))
-            .collect();
-        nodes.sort_by_key(|node| node.path);
-        nodes.dedup_by_key(|node| node.path);
-        self.content(format, Path::ROOT, &nodes)
+        let nodes = self.objects.collect_all(paths);
+        self.told(format, Path::ROOT, nodes, records)
+    }
+
+    fn told(
+        &self,
+        format: ContentFormat,
+        base: Path,
+        nodes: Vec<Node>,
+        records: &VecDeque<Node>,
+    ) -> Result<Response, Refusal> {
+        let quirks = &self.settings.quirks;
+        if let Some(path) = quirks.stray_path {
+            let stray = [Node::new(path, Value::Integer(1))];
+            return self.content(format, Path::ROOT, &stray);
+        }
+        if let Some(length) = quirks.body_bytes {
+            // As text, whatever was asked for: that is what a device does that went astray.
+            let mut response = Response::new(Code::CONTENT);
+            response
+                .options
+                .add_uint(number::CONTENT_FORMAT, TEXT.into());
+            response.payload = vec![b'x'; length];
+            return Ok(response);
+        }
+        let carries_times = matches!(
+            format,
+            ContentFormat::Json | ContentFormat::SenmlCbor | ContentFormat::SenmlJson
+        );
+        let nodes = match carries_times && !records.is_empty() {
+            true => with_records(nodes, records),
+            false => nodes,
+        };
+        self.content(format, base, &nodes)
     }
 
     fn content(
@@ -156,7 +190,7 @@ impl Device {
                 "the format holds one value only",
             ));
         }
-        let known = self.settings.formats().contains(&format.code());
+        let known = self.knows(format);
         let payload = match codec::encode(format, base, nodes, self.objects.view()) {
             Ok(payload) if known => payload,
             _ => {
@@ -172,6 +206,26 @@ impl Device {
             .add_uint(number::CONTENT_FORMAT, format.code().into());
         response.payload = payload;
         Ok(response)
+    }
+
+    /// Whether it reads and writes a format: what it announces, and does not refuse all the same.
+    fn knows(&self, format: ContentFormat) -> bool {
+        let code = format.code();
+        self.settings.formats().contains(&code)
+            && !self.settings.quirks.refused_formats.contains(&code)
+    }
+
+    /// The format of a body that it can read; text when it does not say.
+    fn content_format(&self, request: &Request) -> Result<ContentFormat, Refusal> {
+        let code = request.options.content_format().unwrap_or(TEXT);
+        ContentFormat::from_code(code)
+            .filter(|format| self.knows(*format))
+            .ok_or_else(|| {
+                refusal(
+                    Code::UNSUPPORTED_CONTENT_FORMAT,
+                    "this format cannot be read",
+                )
+            })
     }
 
     fn natural_format(&self, path: Path, nodes: &[Node]) -> ContentFormat {
@@ -214,11 +268,10 @@ impl Device {
     }
 
     fn write_composite(&mut self, now: Now, request: &Request) -> Result<Response, Refusal> {
-        let format = content_format(request)?;
-        if !matches!(format, ContentFormat::SenmlCbor | ContentFormat::SenmlJson) {
+        if !is_for_composites(self.content_format(request)?) {
             return Err(refusal(
                 Code::UNSUPPORTED_CONTENT_FORMAT,
-                "composites are SenML",
+                "no format for composites",
             ));
         }
         let nodes = self.nodes(Path::ROOT, request)?;
@@ -255,9 +308,9 @@ impl Device {
     fn create(&mut self, path: Path, request: &Request) -> Result<Response, Refusal> {
         let object = path.object_id().unwrap_or_default();
         self.objects.may_create(path)?;
-        let format = match content_format(request) {
-            Err(_) if request.payload.is_empty() => ContentFormat::Tlv,
-            format => format?,
+        let format = match request.payload.is_empty() {
+            true => ContentFormat::Tlv,
+            false => self.content_format(request)?,
         };
         let body =
             codec::decode_create(format.code(), object, &request.payload, self.objects.view())
@@ -278,6 +331,7 @@ impl Device {
 
     fn execute(&mut self, path: Path, request: &Request) -> Result<Response, Refusal> {
         self.objects.executable(path)?;
+        let mut arguments = Vec::new();
         if !request.payload.is_empty() {
             let format = request.options.content_format().unwrap_or(TEXT);
             if format != TEXT {
@@ -286,23 +340,41 @@ impl Device {
                     "arguments are text",
                 ));
             }
-            let arguments = std::str::from_utf8(&request.payload).unwrap_or("?");
-            if !are_arguments(arguments) {
-                return Err(refusal(Code::BAD_REQUEST, "these are no arguments"));
-            }
+            let text = std::str::from_utf8(&request.payload).unwrap_or("?");
+            arguments = arguments_in(text)
+                .ok_or_else(|| refusal(Code::BAD_REQUEST, "these are no arguments"))?;
         }
+        let first = arguments
+            .iter()
+            .find(|(digit, _)| *digit == 0)
+            .and_then(|(_, value)| value.as_deref());
+        let objects = &mut self.objects;
         match path.ids() {
+            [1, _, 4] => self.disable_wanted = true,
             [1, _, 8] => self.update_wanted = true,
             [3, _, 4] => self.reboot_wanted = true,
-            // 3/0/12: no error has happened, so there is none to reset.
-            [3, _, 12] => {}
+            [3, _, 5] => {
+                self.reboot_wanted = true;
+                self.reset_wanted = true;
+            }
+            [3, _, 12] => objects.reset_errors(),
             [5, _, 2] => {
                 return Err(refusal(
                     Code::METHOD_NOT_ALLOWED,
                     "nothing has been downloaded",
                 ));
             }
-            [object, _, 5605] => self.environment.reset_extremes(&mut self.objects, *object),
+            [20, _, 4011] => event_log::start(objects, first),
+            [20, _, 4012] => event_log::stop(objects, first),
+            [3442, instance, 0] => test_object::reset(objects, *instance),
+            [3442, instance, 1] => self.environment.randomize(objects, *instance),
+            [3442, instance, 2] => test_object::clear(objects, *instance),
+            [3442, instance, 3] => test_object::keep_arguments(objects, *instance, &arguments),
+            [3442, instance, 5] => {
+                let paths = test_object::to_send(objects, *instance);
+                self.want_to_send(Sending::Paths(paths));
+            }
+            [object, _, 5605] => self.environment.reset_extremes(objects, *object),
             _ => return Err(refusal(Code::METHOD_NOT_ALLOWED, "nothing to execute here")),
         }
         Ok(Response::new(Code::CHANGED))
@@ -318,13 +390,13 @@ impl Device {
     }
 
     fn nodes(&self, base: Path, request: &Request) -> Result<Vec<Node>, Refusal> {
-        let format = content_format(request)?;
+        let format = self.content_format(request)?;
         codec::decode(format.code(), base, &request.payload, self.objects.view())
             .map_err(unreadable)
     }
 
     /// The server learns of new and gone instances by an Update.
-    fn objects_changed(&mut self) {
+    pub(super) fn objects_changed(&mut self) {
         self.announce.objects = true;
         self.update_wanted = true;
     }
@@ -355,11 +427,8 @@ fn accepted(request: &Request) -> Result<Option<ContentFormat>, Refusal> {
     }
 }
 
-/// The format of the body; text when it does not say.
-fn content_format(request: &Request) -> Result<ContentFormat, Refusal> {
-    let code = request.options.content_format().unwrap_or(TEXT);
-    ContentFormat::from_code(code)
-        .ok_or_else(|| refusal(Code::UNSUPPORTED_CONTENT_FORMAT, "this format is unknown"))
+fn is_for_composites(format: ContentFormat) -> bool {
+    matches!(format, ContentFormat::SenmlCbor | ContentFormat::SenmlJson)
 }
 
 fn format_of(response: &Response) -> ContentFormat {
@@ -383,26 +452,23 @@ fn attributes_in(request: &Request) -> Result<Vec<(String, Option<String>)>, Ref
 }
 
 /// `0='text',3` (Core 7.4.1 and 6.3.5): digits, each with or without a quoted value.
-fn are_arguments(text: &str) -> bool {
+fn arguments_in(text: &str) -> Option<Vec<(u8, Option<String>)>> {
+    let mut arguments = Vec::new();
     let mut rest = text;
     loop {
-        let Some(after) = rest.strip_prefix(|digit: char| digit.is_ascii_digit()) else {
-            return false;
-        };
-        rest = after;
+        let digit = rest.bytes().next().filter(u8::is_ascii_digit)?;
+        rest = rest.get(1..)?;
+        let mut value = None;
         if let Some(quoted) = rest.strip_prefix("='") {
-            let Some((_, after)) = quoted.split_once('\'') else {
-                return false;
-            };
+            let (inner, after) = quoted.split_once('\'')?;
+            value = Some(inner.to_owned());
             rest = after;
         }
+        arguments.push((digit - b'0', value));
         if rest.is_empty() {
-            return true;
+            return Some(arguments);
         }
-        let Some(after) = rest.strip_prefix(',') else {
-            return false;
-        };
-        rest = after;
+        rest = rest.strip_prefix(',')?;
     }
 }
 

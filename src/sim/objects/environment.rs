@@ -7,7 +7,7 @@ use crate::domain::{Lwm2mVersion, Path, Timestamp, Value};
 
 use super::super::random::Random;
 use super::super::settings::DeviceSettings;
-use super::{Objects, table};
+use super::{Objects, event_log, table, test_object};
 
 /// The surroundings of one device.
 #[derive(Clone, Debug)]
@@ -43,13 +43,22 @@ impl Environment {
             battery: random.between(60.0, 100.0).floor(),
             random,
         };
-        for object in table::objects().filter(|object| *object != table::PORTFOLIO) {
+        let table = objects.table;
+        for object in table.objects().filter(|object| *object != table::PORTFOLIO) {
             objects.add_instance(Path::instance(object, 0));
         }
         for (path, value) in fixed(settings) {
             objects.put(path, value);
         }
         objects.put(Path::resource(3, 0, 13), Value::Time(seconds(now)));
+        if table.test_objects {
+            event_log::begin(objects);
+            let button = |resource| Path::resource(table::PUSH_BUTTON, 0, resource);
+            objects.put(button(5500), Value::Boolean(false));
+            objects.put(button(5501), Value::Integer(0));
+            objects.put(button(5750), Value::String(String::new()));
+            test_object::reset(objects, 0);
+        }
         this.measure(objects, now);
         this.event(objects);
         this.reset_extremes(objects, 3303);
@@ -70,7 +79,13 @@ impl Environment {
         self.measure(objects, now);
         if self.steps.is_multiple_of(STEPS_PER_EVENT) {
             self.event(objects);
+            event_log::write(objects, now);
         }
+    }
+
+    /// 3442/x/1: other values for the test object.
+    pub(in crate::sim) fn randomize(&mut self, objects: &mut Objects, instance: u16) {
+        test_object::randomize(objects, instance, &mut self.random);
     }
 
     /// 5605: the extremes begin anew with the present value.
@@ -164,6 +179,7 @@ fn fixed(settings: &DeviceSettings) -> Vec<(Path, Value)> {
         (Path::resource(1, 0, 1), Value::Integer(lifetime)),
         (Path::resource(1, 0, 2), Value::Integer(0)),
         (Path::resource(1, 0, 3), Value::Integer(0)),
+        (Path::resource(1, 0, 5), Value::Integer(86_400)),
         (Path::resource(1, 0, 6), Value::Boolean(true)),
         (Path::resource(1, 0, 7), text(binding)),
         (Path::resource(3, 0, 0), text("flownexus")),

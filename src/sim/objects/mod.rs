@@ -2,12 +2,15 @@
 //!
 //! [`Objects`] keeps instances and values and answers for each operation whether it is allowed
 //! (OMA-TS-LightweightM2M Core 6.3 and appendix E). `table` says which resources the device has,
-//! `write` holds the operations that change something, `environment` makes the values move. What a
+//! `write` holds the operations that change something, `environment` makes the values move,
+//! `event_log` and `test_object` know the objects that are there for tests of a server. What a
 //! change means for the device itself (a new lifetime, a reboot) is decided in
 //! [`device`](super::device).
 
 mod environment;
+pub(super) mod event_log;
 mod table;
+pub(super) mod test_object;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +24,7 @@ use crate::lwm2m::register::Refusal;
 use crate::lwm2m::{ModelView, Models, ResourceModel, codec, default_object_version};
 
 pub(super) use environment::{Environment, seconds};
+pub(super) use table::Table;
 pub(super) use write::Mode;
 
 /// The models that simulated devices are made of. To be made once and shared.
@@ -32,9 +36,11 @@ pub fn models() -> Arc<Models> {
 #[derive(Clone, Debug)]
 pub(super) struct Objects {
     models: Arc<Models>,
-    version: Lwm2mVersion,
+    table: Table,
     /// Each object with its version where that is not the one a server expects, sorted.
     versions: Vec<AnnouncedObject>,
+    /// Objects that the device has given up.
+    withdrawn: BTreeSet<u16>,
     instances: BTreeSet<Path>,
     /// By resource, or resource instance where the resource has several.
     values: BTreeMap<Path, Value>,
@@ -44,18 +50,20 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    pub(super) fn new(models: Arc<Models>, version: Lwm2mVersion) -> Self {
-        let mut versions: Vec<AnnouncedObject> = table::objects()
+    pub(super) fn new(models: Arc<Models>, table: Table) -> Self {
+        let mut versions: Vec<AnnouncedObject> = table
+            .objects()
             .map(|object| AnnouncedObject {
                 path: Path::object(object),
-                version: announced_version(object, version).map(str::to_owned),
+                version: announced_version(object, table.version).map(str::to_owned),
             })
             .collect();
         versions.sort_by_key(|announced| announced.path);
         Self {
             models,
-            version,
+            table,
             versions,
+            withdrawn: BTreeSet::new(),
             instances: BTreeSet::new(),
             values: BTreeMap::new(),
             attributes: BTreeMap::new(),
@@ -65,7 +73,11 @@ impl Objects {
 
     /// The models of the versions that the device announces.
     pub(super) fn view(&self) -> ModelView<'_> {
-        ModelView::announced(&self.models, self.version, &self.versions)
+        ModelView::announced(&self.models, self.table.version, &self.versions)
+    }
+
+    pub(super) fn shared_models(&self) -> Arc<Models> {
+        Arc::clone(&self.models)
     }
 
     pub(super) fn changes(&self) -> u64 {
@@ -109,11 +121,20 @@ impl Objects {
         }
     }
 
+    /// 3/0/12: no error has happened.
+    pub(super) fn reset_errors(&mut self) {
+        let errors = Path::resource(3, 0, 11);
+        for leaf in self.leaves(errors).collect::<Vec<_>>() {
+            self.remove(leaf);
+        }
+        self.put(Path::resource_instance(3, 0, 11, 0), Value::Integer(0));
+    }
+
     /// What a Register lists: each object with its version where that is not the one a server
     /// expects, and its instances. Security is left out (Core 6.2.1).
     pub(super) fn announced(&self) -> Vec<AnnouncedObject> {
         let mut announced = Vec::new();
-        for object in table::objects() {
+        for object in self.objects() {
             let instances: Vec<&Path> = self.instances_of(object).collect();
             let version = self.object_version(object).map(str::to_owned);
             if instances.is_empty() || version.is_some() {
@@ -141,15 +162,23 @@ impl Objects {
         {
             return Err(not_allowed(path, "cannot be read"));
         }
-        if path.depth() == 3 && !self.has_value(path) {
-            let multiple = self
-                .resource_model(&path)
-                .is_some_and(|model| model.multiple);
-            if !multiple {
-                return Err(not_found(path));
-            }
+        if path.depth() == 3 && !self.holds(path) {
+            return Err(not_found(path));
         }
         Ok(self.collect(path))
+    }
+
+    /// True while a Read would find something, even if it is empty: an observation lives no longer.
+    pub(super) fn is_there(&self, path: Path) -> bool {
+        self.must_exist(path).is_ok() && (path.depth() != 3 || self.holds(path))
+    }
+
+    /// A single resource needs a value to be there, one with instances does not.
+    fn holds(&self, resource: Path) -> bool {
+        self.has_value(resource)
+            || self
+                .resource_model(&resource)
+                .is_some_and(|model| model.multiple)
     }
 
     /// Every readable value at and below a path; nothing when there is none.
@@ -166,9 +195,17 @@ impl Objects {
             .collect()
     }
 
-    /// Like [`Objects::collect`], for the question whether something is worth a notification.
-    pub(super) fn newsworthy(&self, path: Path) -> Vec<Node> {
-        let mut nodes = self.collect(path);
+    /// Every readable value at and below several paths, each once.
+    pub(super) fn collect_all(&self, paths: &[Path]) -> Vec<Node> {
+        let mut nodes: Vec<Node> = paths.iter().flat_map(|path| self.collect(*path)).collect();
+        nodes.sort_by_key(|node| node.path);
+        nodes.dedup_by_key(|node| node.path);
+        nodes
+    }
+
+    /// Like [`Objects::collect_all`], for the question whether something is worth a notification.
+    pub(super) fn newsworthy(&self, paths: &[Path]) -> Vec<Node> {
+        let mut nodes = self.collect_all(paths);
         nodes.retain(|node| node.path != CURRENT_TIME);
         nodes
     }
@@ -241,7 +278,7 @@ impl Objects {
         let mut links = vec![written(link, &shown)];
         // Resource instances: all of them when the resource is asked for, else those with attributes.
         let shown = |leaf: &Path| alone || self.attributes.contains_key(leaf);
-        if self.version >= Lwm2mVersion::V1_1 {
+        if self.table.version >= Lwm2mVersion::V1_1 {
             links.extend(
                 instances
                     .into_iter()
@@ -278,7 +315,7 @@ impl Objects {
     ) -> Result<(), Refusal> {
         self.must_exist(path)?;
         let device = crate::lwm2m::Device {
-            version: self.version,
+            version: self.table.version,
             root: "",
             formats: &[],
             refused: RefusedFormats::NONE,
@@ -316,7 +353,7 @@ impl Objects {
             ));
         }
         let exists = match path.depth() {
-            1 => table::has_object(object),
+            1 => self.objects().any(|id| id == object),
             2 => self.instances.contains(&path),
             3 => {
                 self.resource_model(&path).is_some() && self.instances.contains(&path.truncated(2))
@@ -335,10 +372,17 @@ impl Objects {
     /// The model of a resource, if devices of this kind have it.
     fn resource_model(&self, path: &Path) -> Option<&ResourceModel> {
         let (object, resource) = (path.object_id()?, path.resource_id()?);
-        if !table::has_resource(object, resource, self.version) {
+        if !self.table.has_resource(object, resource) {
             return None;
         }
         self.view().resource(object, resource)
+    }
+
+    /// The objects that it has, with instances or without.
+    fn objects(&self) -> impl Iterator<Item = u16> {
+        self.table
+            .objects()
+            .filter(|object| !self.withdrawn.contains(object))
     }
 
     fn instances_of(&self, object: u16) -> impl Iterator<Item = &Path> {
@@ -351,7 +395,9 @@ impl Objects {
     /// The resources of an instance: those with a value, and those that can be executed.
     fn resources_of(&self, instance: Path) -> BTreeSet<Path> {
         let object = instance.object_id().unwrap_or_default();
-        let executable = table::resources(object)
+        let executable = self
+            .table
+            .resources(object)
             .iter()
             .filter_map(|id| instance.child(*id))
             .filter(|path| {
@@ -377,7 +423,7 @@ impl Objects {
 
     /// The version of an object to announce: none where it is the one that is expected.
     fn object_version(&self, object: u16) -> Option<&'static str> {
-        announced_version(object, self.version)
+        announced_version(object, self.table.version)
     }
 }
 

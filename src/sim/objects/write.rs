@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::{Node, Path, Value};
+use crate::domain::{Lwm2mVersion, Node, Path, Value};
 use crate::lwm2m::ResourceModel;
 use crate::lwm2m::codec::CreateBody;
 use crate::lwm2m::register::Refusal;
@@ -100,7 +100,7 @@ impl Objects {
         if !multiple {
             return Err(bad(format!("{object} can have one instance only")));
         }
-        if id != table::PORTFOLIO {
+        if !table::takes_instances(id) {
             return Err(not_allowed(object, "takes no instances from a server"));
         }
         Ok(())
@@ -159,20 +159,44 @@ impl Objects {
         Ok(made)
     }
 
-    /// Delete of an object instance, with everything that belongs to it.
+    /// Delete of an object instance, with everything that belongs to it; since 1.2 of a resource
+    /// instance too (Core 6.3.6).
     ///
     /// # Errors
     /// 4.04 for what does not exist, 4.05 for what a server cannot delete, 4.01 for Security.
     pub(in crate::sim) fn delete(&mut self, path: Path) -> Result<(), Refusal> {
         self.must_exist(path)?;
-        if path.object_id() != Some(table::PORTFOLIO) || path.depth() != 2 {
+        let may = match path.depth() {
+            2 => path.object_id().is_some_and(table::takes_instances),
+            4 => self.table.version >= Lwm2mVersion::V1_2 && self.writable(path).is_ok(),
+            _ => false,
+        };
+        if !may {
             return Err(not_allowed(path, "cannot be deleted"));
         }
-        self.instances.remove(&path);
+        self.take_away(path);
+        Ok(())
+    }
+
+    /// What the device itself takes away: an object, an instance, the values of a resource, or a
+    /// resource instance. Nothing of it is left, attributes included.
+    ///
+    /// # Errors
+    /// 4.04 for what does not exist, 4.01 for Security.
+    pub(in crate::sim) fn withdraw(&mut self, path: Path) -> Result<(), Refusal> {
+        self.must_exist(path)?;
+        if let (1, Some(object)) = (path.depth(), path.object_id()) {
+            self.withdrawn.insert(object);
+        }
+        self.take_away(path);
+        Ok(())
+    }
+
+    fn take_away(&mut self, path: Path) {
+        self.instances.retain(|instance| !path.contains(instance));
         self.values.retain(|leaf, _| !path.contains(leaf));
         self.attributes.retain(|below, _| !path.contains(below));
         self.changes = self.changes.wrapping_add(1);
-        Ok(())
     }
 
     /// An instance that the device makes itself, empty.
@@ -217,7 +241,7 @@ impl Objects {
             .filter_map(|node| node.path.resource_id())
             .collect();
         let object = instance.object_id().unwrap_or_default();
-        for id in table::resources(object) {
+        for id in self.table.resources(object) {
             let Some(path) = instance.child(*id) else {
                 continue;
             };
@@ -253,7 +277,7 @@ impl Objects {
         }
     }
 
-    fn remove(&mut self, leaf: Path) {
+    pub(super) fn remove(&mut self, leaf: Path) {
         self.values.remove(&leaf);
         self.attributes.remove(&leaf);
         self.changes = self.changes.wrapping_add(1);
@@ -268,7 +292,7 @@ fn acceptable(node: &Node) -> Result<(), Refusal> {
     };
     let fine = match (place, &node.value) {
         ((1, 1), Value::Integer(lifetime)) => (1..=MAX_LIFETIME).contains(lifetime),
-        ((1, 2 | 3), Value::Integer(period)) => *period >= 0,
+        ((1, 2 | 3 | 5), Value::Integer(period)) => *period >= 0,
         ((1, 7), Value::String(binding)) => matches!(binding.as_str(), "U" | "UQ"),
         ((3, 14), Value::String(offset)) => is_utc_offset(offset),
         // Push is announced as not supported (5/0/9); an empty package resets the state machine.

@@ -155,12 +155,15 @@ fn is_composite(kind: OperationKind) -> bool {
 /// How deep the path of a kind may go (OMA-TS-LightweightM2M Core 6.3 and 6.4).
 fn check_depth(kind: OperationKind, field: &str, path: &Path) -> Result<(), ApiError> {
     let (depths, wanted): (&[usize], _) = match kind {
-        OperationKind::CancelObserve
-        | OperationKind::CancelObserveComposite
-        | OperationKind::Observe
+        OperationKind::CancelObserveComposite
         | OperationKind::ObserveComposite
+        | OperationKind::ReadComposite => (
+            &[0, 1, 2, 3, 4],
+            "the root, an object, object instance, resource or resource instance",
+        ),
+        OperationKind::CancelObserve
+        | OperationKind::Observe
         | OperationKind::Read
-        | OperationKind::ReadComposite
         | OperationKind::WriteAttributes => (
             &[1, 2, 3, 4],
             "an object, object instance, resource or resource instance",

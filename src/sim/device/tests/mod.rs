@@ -1,11 +1,18 @@
 //! A device in virtual time: the test is the server.
 
+mod house_keeping;
+mod is_away_or_made_anew;
 mod keeps_its_registration;
+mod misbehaves;
 mod notifies;
 mod operates;
+mod periods;
+mod records;
 mod refuses;
 mod sends;
 mod sleeps;
+mod test_objects;
+mod thresholds;
 
 use super::*;
 use crate::coap::{Code, Options, number};
@@ -46,6 +53,11 @@ impl Bench {
             finished: false,
             last_token: 0,
         }
+    }
+
+    /// Like [`Bench::registered`], with the objects for tests.
+    fn with_test_objects() -> Self {
+        Self::registered(|settings| settings.test_objects = true)
     }
 
     /// A device whose Register was just confirmed.
@@ -120,7 +132,7 @@ impl Bench {
 
     /// The server asks.
     fn ask(&mut self, request: Request) -> Response {
-        self.last_token += 1;
+        self.last_token = self.last_token.wrapping_add(1);
         let token = Token::from([self.last_token; 8]);
         self.ask_as(token, request).expect("the device answers")
     }
@@ -176,6 +188,20 @@ impl Bench {
             objects: &[],
             models: &self.models,
         }
+    }
+
+    /// The links of a Discover.
+    fn discover(&mut self, path: &str) -> String {
+        let mut request = get(path, None);
+        request.options.add_uint(number::ACCEPT, 40);
+        let response = self.ask(request);
+        assert_eq!(response.code, Code::CONTENT, "{path}");
+        String::from_utf8(response.payload).expect("text")
+    }
+
+    fn observe_composite(&mut self, token: u8, paths: &[&str]) -> Response {
+        self.ask_as(Token::from([token; 8]), fetch(paths, Some(0)))
+            .expect("the device answers")
     }
 
     fn observe(&mut self, token: u8, path: &str) -> Response {
