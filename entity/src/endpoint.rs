@@ -20,6 +20,12 @@ pub struct Model {
     pub last_seen_at: Option<i64>,
     /// What was learnt of it, JSON.
     pub learned: Option<String>,
+    /// The newest registration with an outside gateway, epoch milliseconds.
+    pub gateway_registered_at: Option<i64>,
+    /// The newest end of a registration with an outside gateway, epoch milliseconds.
+    pub gateway_unregistered_at: Option<i64>,
+    /// What came wrongly through a gateway and was forgiven, a JSON array.
+    pub gateway_warnings: Option<String>,
 }
 
 /// Rows of other tables that belong to a row.

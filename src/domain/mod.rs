@@ -5,6 +5,7 @@
 
 mod command;
 mod event;
+mod gateway;
 mod ids;
 mod learned;
 mod path;
@@ -20,6 +21,7 @@ pub use command::{
     OperationResult, OperationStatus, Origin,
 };
 pub use event::{LiveEvent, LiveKind, Topic};
+pub use gateway::{GatewayReport, GatewayState, REGISTRATION_EVENTS, RegistrationEvent};
 pub use ids::{
     EndpointId, EndpointName, EventId, InvalidName, ObservationId, OperationId, RegistrationId,
     Token,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::messages::{Cancel, Deliver, Forget, Operate};
+use super::messages::{Cancel, Deliver, Forget, NotTaken, Operate, Report};
 use super::metrics::Metrics;
 use super::session::{Action, CommitStep, Env, Input, Refusal, Session, Step, Ticket};
 use super::settings::SessionSettings;
@@ -87,6 +87,7 @@ struct Waiters {
     next: u64,
     accepted: HashMap<Ticket, Waiter>,
     finished: HashMap<OperationId, Vec<oneshot::Sender<Operation>>>,
+    reported: HashMap<Ticket, oneshot::Sender<Result<(), NotTaken>>>,
 }
 
 struct Waiter {
@@ -254,6 +255,10 @@ impl EndpointActor {
             Action::Accepted(ticket, operation) => self.waiters.accepted(ticket, *operation),
             Action::Refused(ticket, refusal) => self.waiters.refused(ticket, refusal),
             Action::Finished(operation) => self.waiters.finished(&operation),
+            Action::Reported(ticket) => self.waiters.reported(ticket, Ok(())),
+            Action::NotReported(ticket) => {
+                self.waiters.reported(ticket, Err(NotTaken::NotStored));
+            }
             Action::Pump => self.with_session(ctx, |session, env| session.handle(env, Input::Pump)),
         }
     }
@@ -276,6 +281,15 @@ impl EndpointActor {
                 self.with_session(ctx, |session, env| session.not_sent(env, attempt));
             }
         }
+    }
+
+    fn report(&mut self, message: Report, ctx: &mut Context<Self>) {
+        let Some((report, answer)) = message.take() else {
+            return;
+        };
+        let ticket = self.waiters.ticket();
+        self.waiters.reported.insert(ticket, answer);
+        self.feed(Input::Report { report, ticket }, ctx);
     }
 
     /// After each change of the session: its timer, what others see of it, and whether it is still
@@ -426,6 +440,40 @@ impl Handler<Cancel> for EndpointActor {
     }
 }
 
+impl Handler<Report> for EndpointActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Report, ctx: &mut Self::Context) {
+        self.links.metrics.taken();
+        match &self.session {
+            None => {}
+            Some(session) if session.knows_gateway() => self.report(message, ctx),
+            Some(_) => {
+                let loader = Arc::clone(&self.links.loader);
+                let id = self.id;
+                let load = async move { loader.load_gateway(id).await };
+                // Nothing else is taken from the mailbox before this.
+                ctx.wait(load.into_actor(self).map(|loaded, actor, ctx| {
+                    match (loaded, &mut actor.session) {
+                        (Ok(state), Some(session)) => {
+                            session.recall_gateway(state);
+                            actor.report(message, ctx);
+                        }
+                        (Ok(_), None) => {}
+                        (Err(error), _) => {
+                            tracing::error!(endpoint.name = %actor.name, "Cannot load what gateways told of {}: {error}", actor.name);
+                            if let Some((_, answer)) = message.take() {
+                                let _ = answer.send(Err(NotTaken::NotStored));
+                            }
+                        }
+                    }
+                    actor.settle(ctx);
+                }));
+            }
+        }
+    }
+}
+
 impl Handler<Forget> for EndpointActor {
     type Result = ();
 
@@ -447,10 +495,21 @@ impl Waiters {
         accepted: oneshot::Sender<Result<Operation, OperateError>>,
         finished: Option<oneshot::Sender<Operation>>,
     ) -> Ticket {
-        self.next = self.next.wrapping_add(1);
-        let ticket = Ticket(self.next);
+        let ticket = self.ticket();
         self.accepted.insert(ticket, Waiter { accepted, finished });
         ticket
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.next = self.next.wrapping_add(1);
+        Ticket(self.next)
+    }
+
+    fn reported(&mut self, ticket: Ticket, outcome: Result<(), NotTaken>) {
+        if let Some(answer) = self.reported.remove(&ticket) {
+            // Whoever asked may have gone meanwhile.
+            let _ = answer.send(outcome);
+        }
     }
 
     fn accepted(&mut self, ticket: Ticket, operation: Operation) {

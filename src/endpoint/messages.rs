@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::session::Input;
 use crate::coap::{NotificationKey, RequestKey};
-use crate::domain::{NewOperation, Operation, OperationId};
+use crate::domain::{GatewayReport, NewOperation, Operation, OperationId};
 use crate::registry::OperateError;
 
 /// Something arrived for the device.
@@ -107,4 +107,48 @@ pub struct Cancel {
 pub struct Forget {
     /// Dropped with the actor.
     pub done: oneshot::Sender<()>,
+}
+
+/// Why a report of a gateway was not stored.
+#[derive(Debug)]
+pub enum NotTaken {
+    /// The actor ended before it looked at it: another may be asked.
+    Unread(Box<GatewayReport>),
+    /// The actor took it, and the store failed.
+    NotStored,
+}
+
+/// An outside gateway reports something of the device. Dropped unread, with its mailbox, it goes
+/// back to who sent it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Report {
+    report: Option<Box<GatewayReport>>,
+    answer: Option<oneshot::Sender<Result<(), NotTaken>>>,
+}
+
+impl Report {
+    /// A report, and what tells how it went.
+    pub fn new(report: Box<GatewayReport>) -> (Self, oneshot::Receiver<Result<(), NotTaken>>) {
+        let (answer, is_answered) = oneshot::channel();
+        let message = Self {
+            report: Some(report),
+            answer: Some(answer),
+        };
+        (message, is_answered)
+    }
+
+    /// Takes it: from here on nobody else may.
+    pub fn take(mut self) -> Option<(Box<GatewayReport>, oneshot::Sender<Result<(), NotTaken>>)> {
+        Some((self.report.take()?, self.answer.take()?))
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if let (Some(report), Some(answer)) = (self.report.take(), self.answer.take()) {
+            // Who does not wait any more has given up.
+            let _ = answer.send(Err(NotTaken::Unread(report)));
+        }
+    }
 }

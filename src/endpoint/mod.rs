@@ -17,7 +17,7 @@ mod settings;
 mod wire;
 
 pub use actor::{EndpointActor, Links, Start};
-pub use messages::{Cancel, Deliver, Forget, Guard, Lost, Operate};
+pub use messages::{Cancel, Deliver, Forget, Guard, Lost, NotTaken, Operate, Report};
 pub use metrics::Metrics;
 pub use session::Input;
 pub use settings::SessionSettings;

@@ -1,6 +1,8 @@
 //! The supervisor: every message from the network and every wish from above passes here on its way
 //! to the actor of one device.
 
+mod gateway;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -26,6 +28,8 @@ use crate::endpoint::{
 use crate::lwm2m::Models;
 use crate::lwm2m::register::{Call, Limits, Refusal, RegisterRequest, classify, discovery};
 use crate::store::{FleetLoader, FleetWriter, ObservationTemplate, StoredEndpoint, StoredFleet};
+
+pub(super) use gateway::ReportOn;
 
 /// What the registry needs of the rest of the house.
 pub struct Surroundings {

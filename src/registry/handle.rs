@@ -7,8 +7,11 @@ use actix::{Addr, Handler, Message};
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use super::actor::{CancelOn, ForgetOne, IsAwake, OperateOn, PATIENCE, RegistryActor, Templates};
-use crate::domain::{EndpointName, NewOperation, Operation, OperationId};
+use super::actor::{
+    CancelOn, ForgetOne, IsAwake, OperateOn, PATIENCE, RegistryActor, ReportOn, Templates,
+};
+use crate::domain::{EndpointName, GatewayReport, NewOperation, Operation, OperationId};
+use crate::endpoint::NotTaken;
 use crate::store::{EndpointReader, OperationReader, StoreError, TemplateStore};
 
 /// Operates devices. Every call ends in bounded time.
@@ -30,6 +33,14 @@ pub trait Devices: Send + Sync {
     /// device. A device that is forgotten while registered gets 4.04 for its next Update and
     /// registers again.
     async fn forget(&self, endpoint: &EndpointName) -> Result<bool, OperateError>;
+
+    /// Stores what an outside gateway reports of a device, which may be new, wholly or not at all,
+    /// and returns once it is on disk.
+    async fn report(
+        &self,
+        endpoint: &EndpointName,
+        report: GatewayReport,
+    ) -> Result<(), OperateError>;
 
     /// Whether the device listens now; nothing when it is not registered.
     async fn awake(&self, endpoint: &EndpointName) -> Option<bool>;
@@ -53,6 +64,12 @@ pub enum OperateError {
     /// Too many operations wait for this device.
     #[error("{limit} operations wait for this device already (operations.max_per_endpoint)")]
     TooMany {
+        /// The limit in force.
+        limit: usize,
+    },
+    /// As many endpoints are known as may be.
+    #[error("no more endpoints are taken: {limit} are known (registration.max_endpoints)")]
+    TooManyEndpoints {
         /// The limit in force.
         limit: usize,
     },
@@ -183,6 +200,35 @@ impl Devices for Handle {
         Ok(true)
     }
 
+    async fn report(
+        &self,
+        endpoint: &EndpointName,
+        report: GatewayReport,
+    ) -> Result<(), OperateError> {
+        let mut report = Box::new(report);
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let outcome = self
+                .tell(ReportOn {
+                    endpoint: endpoint.clone(),
+                    report,
+                })
+                .await??;
+            match tokio::time::timeout_at(deadline, outcome).await {
+                Ok(Ok(Ok(()))) => return Ok(()),
+                // Its actor was about to end, or is asked for more than it can take.
+                Ok(Ok(Err(NotTaken::Unread(unread)))) => report = unread,
+                Ok(Ok(Err(NotTaken::NotStored))) | Ok(Err(_)) | Err(_) => {
+                    return Err(OperateError::Busy);
+                }
+            }
+            if tokio::time::Instant::now() + REPORT_PAUSE > deadline {
+                return Err(OperateError::Busy);
+            }
+            tokio::time::sleep(REPORT_PAUSE).await;
+        }
+    }
+
     async fn awake(&self, endpoint: &EndpointName) -> Option<bool> {
         self.tell(IsAwake(endpoint.clone())).await.ok().flatten()
     }
@@ -192,3 +238,6 @@ impl Devices for Handle {
         self.tell(Templates(templates)).await
     }
 }
+
+/// After so long a report that nobody read is handed over again.
+const REPORT_PAUSE: Duration = Duration::from_millis(20);

@@ -13,14 +13,16 @@ use sea_orm::{DatabaseTransaction, Value as Bind};
 
 use super::failure::Failure;
 use super::records::{
-    answer_row, observation_row, operation_row, peer_columns, registration_row, text, to_json,
+    answer_row, gateway_columns, observation_row, operation_row, peer_columns, registration_row,
+    text, to_json,
 };
 use super::rows::{self, Statements};
 use super::values::Columns;
 use super::{Change, Ids, StoreError};
 use crate::domain::{
-    EndpointId, EventId, Learned, Node, Observation, ObservationId, Operation, OperationId, Path,
-    Peer, Registration, RegistrationId, StoredAnswer, Timestamp, Token,
+    EndpointId, EndpointName, EventId, GatewayState, Learned, Node, Observation, ObservationId,
+    Operation, OperationId, Path, Peer, Registration, RegistrationId, StoredAnswer, Timestamp,
+    Token,
 };
 
 /// Changes that are not written yet.
@@ -29,6 +31,7 @@ pub(super) struct Batch<'a> {
     touched: HashMap<EndpointId, Touched>,
     ended: HashMap<(EndpointId, &'a RegistrationId), ()>,
     registered: HashMap<EndpointId, &'a Registration>,
+    gateways: HashMap<EndpointId, (&'a EndpointName, &'a GatewayState, Timestamp)>,
     updated: HashMap<(EndpointId, &'a RegistrationId), &'a Registration>,
     moved: HashMap<EndpointId, Peer>,
     marks: HashMap<EndpointId, u16>,
@@ -99,6 +102,7 @@ impl Touched {
             }
             Change::Event { .. }
             | Change::Learned { .. }
+            | Change::Gateway { .. }
             | Change::RememberAnswer(_)
             | Change::Resources { .. }
             | Change::SaveOperation(_)
@@ -144,6 +148,14 @@ impl<'a> Batch<'a> {
                 registration_id,
             } => {
                 self.ended.insert((*endpoint_id, registration_id), ());
+            }
+            Change::Gateway {
+                endpoint_id,
+                endpoint,
+                state,
+                at,
+            } => {
+                self.gateways.insert(*endpoint_id, (endpoint, state, *at));
             }
             Change::Seen { endpoint_id, at } => {
                 let seen = self.seen.entry(*endpoint_id).or_insert(*at);
@@ -221,6 +233,16 @@ impl<'a> Batch<'a> {
             ]);
             registration_row(registration, &mut registrations)?;
         }
+        let mut gateways = Vec::new();
+        for (id, (name, state, at)) in self.gateways {
+            gateways.extend([
+                id.0.into(),
+                name.as_str().into(),
+                name.as_str().to_lowercase().into(),
+                at.as_millis().into(),
+            ]);
+            gateways.extend(gateway_columns(state)?);
+        }
         let mut updates = Vec::new();
         for registration in self.updated.into_values() {
             registration_row(registration, &mut updates)?;
@@ -270,6 +292,7 @@ impl<'a> Batch<'a> {
             (&rows::END_REGISTRATIONS, ended),
             (&rows::FORGET_OBSERVATIONS, forgotten),
             (&rows::ENDPOINTS, endpoints),
+            (&rows::GATEWAYS, gateways),
             (&rows::REGISTRATIONS, registrations),
             (&rows::REGISTRATION_UPDATES, updates),
             (&rows::MOVES, moves.collect()),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::{
-    EndpointId, EndpointName, EventId, Learned, LiveEvent, Node, Observation, Operation, Peer,
-    Profile, Registration, RegistrationId, StoredAnswer, Timestamp, Token,
+    EndpointId, EndpointName, EventId, GatewayState, Learned, LiveEvent, Node, Observation,
+    Operation, Peer, Profile, Registration, RegistrationId, StoredAnswer, Timestamp, Token,
 };
 
 /// One write. All changes of one [`Commit`] are in one transaction: all of them happen or none.
@@ -23,6 +23,19 @@ pub enum Change {
         endpoint_id: EndpointId,
         /// Which registration: a newer one is not touched.
         registration_id: RegistrationId,
+    },
+    /// What an outside gateway told of the device: makes the endpoint's row where it is new
+    /// (`endpoint_id` comes from [`Ids`](super::Ids)), and overwrites what is remembered of the
+    /// gateway.
+    Gateway {
+        /// Which device.
+        endpoint_id: EndpointId,
+        /// Its name.
+        endpoint: EndpointName,
+        /// What is remembered.
+        state: Box<GatewayState>,
+        /// When it was told.
+        at: Timestamp,
     },
     /// When the device was last heard of.
     Seen {

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use flownexus_entity::{endpoint, registration};
-use sea_orm::sea_query::LikeExpr;
+use sea_orm::sea_query::{Expr, ExprTrait as _, LikeExpr};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _,
+    ColumnTrait as _, Condition, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _,
     QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
@@ -21,14 +21,10 @@ impl EndpointReader for Store {
         let mut query = endpoint::Entity::find()
             .find_also_related(registration::Entity)
             .order_by_asc(endpoint::Column::Name)
-            .limit(filter.limit.saturating_add(1).min(i64::MAX as u64));
+            .limit(Ord::min(filter.limit.saturating_add(1), i64::MAX as u64));
         if let Some(registered) = filter.registered {
-            let column = registration::Column::EndpointId;
-            query = query.filter(if registered {
-                column.is_not_null()
-            } else {
-                column.is_null()
-            });
+            let is = is_registered();
+            query = query.filter(if registered { is } else { is.not() });
         }
         if let Some(search) = &filter.search {
             let part = like_pattern(&records::text(&search.to_lowercase()));
@@ -65,7 +61,11 @@ impl EndpointReader for Store {
     async fn count(&self) -> Result<(u64, u64), StoreError> {
         self.read(|database| async move {
             let all = endpoint::Entity::find().count(&database).await?;
-            let registered = registration::Entity::find().count(&database).await?;
+            let registered = endpoint::Entity::find()
+                .left_join(registration::Entity)
+                .filter(is_registered())
+                .count(&database)
+                .await?;
             Ok((all, registered))
         })
         .await
@@ -124,10 +124,26 @@ impl Store {
     }
 }
 
+/// Registered here, or with a gateway; see [`GatewayState::registered_since`].
+fn is_registered() -> Condition {
+    let registered_at = endpoint::Column::GatewayRegisteredAt;
+    let unregistered_at = endpoint::Column::GatewayUnregisteredAt;
+    // Without a comparison to NULL, so that the negation is true where this is false.
+    let with_gateway = Condition::all().add(registered_at.is_not_null()).add(
+        Condition::any().add(unregistered_at.is_null()).add(
+            Expr::col(registered_at.as_column_ref()).gt(Expr::col(unregistered_at.as_column_ref())),
+        ),
+    );
+    Condition::any()
+        .add(registration::Column::EndpointId.is_not_null())
+        .add(with_gateway)
+}
+
 fn row(
     (endpoint, registration): (endpoint::Model, Option<registration::Model>),
 ) -> Result<EndpointRow, StoreError> {
     let name = records::name(&endpoint.name)?;
+    let gateway = records::gateway(&endpoint)?;
     Ok(EndpointRow {
         id: EndpointId(endpoint.id),
         created_at: records::time(endpoint.created_at),
@@ -136,6 +152,7 @@ fn row(
         registration: registration
             .map(|row| records::registration(row, name.clone()))
             .transpose()?,
+        gateway,
         name,
     })
 }

@@ -16,7 +16,9 @@ use super::open::statement;
 use super::records::{self, corrupt};
 use super::sequence::save;
 use super::{FleetLoader, KnownEndpoint, Store, StoreError, StoredEndpoint, StoredFleet};
-use crate::domain::{EndpointId, EndpointName, Observation, OperationStatus, Profile, Timestamp};
+use crate::domain::{
+    EndpointId, EndpointName, GatewayState, Observation, OperationStatus, Profile, Timestamp,
+};
 
 /// The key in `server_state` of the last sign of life.
 const HEARTBEAT: &str = "heartbeat";
@@ -35,6 +37,17 @@ impl FleetLoader for Store {
     async fn load_endpoint(&self, endpoint_id: EndpointId) -> Result<StoredEndpoint, StoreError> {
         self.read(move |database| async move { load_endpoint(&database, endpoint_id).await })
             .await
+    }
+
+    async fn load_gateway(&self, endpoint_id: EndpointId) -> Result<GatewayState, StoreError> {
+        self.read(move |database| async move {
+            let row = endpoint::Entity::find_by_id(endpoint_id.0)
+                .one(&database)
+                .await?;
+            row.as_ref()
+                .map_or_else(|| Ok(GatewayState::default()), records::gateway)
+        })
+        .await
     }
 
     async fn heartbeat(&self, at: Timestamp) -> Result<(), StoreError> {

@@ -39,9 +39,9 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    EndpointId, EndpointName, EventId, Learned, NextWake, Node, Observation, Operation,
-    OperationId, OperationKind, OperationStatus, Path, Registration, Selection, Timestamp, Value,
-    ValueType,
+    EndpointId, EndpointName, EventId, GatewayState, Learned, NextWake, Node, Observation,
+    Operation, OperationId, OperationKind, OperationStatus, Path, Registration, Selection,
+    Timestamp, Value, ValueType,
 };
 
 pub use change::{Change, Commit, KnownEndpoint, StoredEndpoint, StoredFleet};
@@ -120,6 +120,10 @@ pub trait FleetLoader: Send + Sync {
     /// What one device needs to go on, for an actor that is started anew.
     async fn load_endpoint(&self, endpoint_id: EndpointId) -> Result<StoredEndpoint, StoreError>;
 
+    /// What is remembered of the gateways that told of a device; nothing of a device that has no
+    /// row yet.
+    async fn load_gateway(&self, endpoint_id: EndpointId) -> Result<GatewayState, StoreError>;
+
     /// Notes that the server is alive; the downtime after a crash is counted from here.
     async fn heartbeat(&self, at: Timestamp) -> Result<(), StoreError>;
 }
@@ -139,6 +143,24 @@ pub struct EndpointRow {
     pub learned: Learned,
     /// Its registration, while it has one.
     pub registration: Option<Registration>,
+    /// What outside gateways told of it.
+    pub gateway: GatewayState,
+}
+
+impl EndpointRow {
+    /// True while it is registered here or with a gateway.
+    pub fn is_registered(&self) -> bool {
+        self.registration.is_some() || self.through_gateway().is_some()
+    }
+
+    /// Since when it is registered with a gateway, unless it is registered here: then it can be
+    /// talked to, and what the gateway says does not matter.
+    pub fn through_gateway(&self) -> Option<Timestamp> {
+        match self.registration {
+            Some(_) => None,
+            None => self.gateway.registered_since(),
+        }
+    }
 }
 
 impl EndpointRow {
@@ -223,13 +245,15 @@ pub trait ResourceReader: Send + Sync {
         to: Timestamp,
         points: usize,
     ) -> Result<Vec<(Timestamp, f64)>, StoreError>;
-    /// The newest values of one resource over all devices, newest first.
+    /// The newest values of one resource over all devices, newest first, each with its row;
+    /// `before` is the row of the last one of the page before.
     async fn by_type(
         &self,
         object_id: u16,
         resource_id: u16,
         limit: u64,
-    ) -> Result<Vec<StoredValue>, StoreError>;
+        before: Option<i64>,
+    ) -> Result<Vec<(i64, StoredValue)>, StoreError>;
     /// The known resource types, by object and resource.
     async fn types(&self) -> Result<Vec<ResourceType>, StoreError>;
 }
@@ -262,16 +286,27 @@ pub trait EventReader: Send + Sync {
     async fn find(&self, id: EventId) -> Result<Option<(StoredEvent, Vec<Node>)>, StoreError>;
 }
 
+/// Which operations to list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OperationFilter {
+    /// Only those of this device.
+    pub endpoint: Option<EndpointId>,
+    /// Only those with this status.
+    pub status: Option<OperationStatus>,
+    /// Only those of this kind.
+    pub kind: Option<OperationKind>,
+    /// Only those before this one (the last of the page before).
+    pub before: Option<OperationId>,
+}
+
 /// Reads operations. They are changed by the endpoint's actor alone, through [`FleetWriter`].
 #[async_trait]
 pub trait OperationReader: Send + Sync {
-    /// Operations, newest first; `before` is the id of the last one of the page before.
+    /// Operations, newest first, at most `limit`.
     async fn list(
         &self,
-        endpoint: Option<EndpointId>,
-        status: Option<OperationStatus>,
+        filter: &OperationFilter,
         limit: u64,
-        before: Option<OperationId>,
     ) -> Result<Vec<Operation>, StoreError>;
     /// One operation.
     async fn find(&self, id: OperationId) -> Result<Option<Operation>, StoreError>;

@@ -8,29 +8,30 @@ use sea_orm::{
 };
 
 use super::records::{self, corrupt};
-use super::{OperationReader, Store, StoreError};
+use super::{OperationFilter, OperationReader, Store, StoreError};
 use crate::domain::{EndpointId, Operation, OperationId, OperationStatus};
 
 #[async_trait]
 impl OperationReader for Store {
     async fn list(
         &self,
-        endpoint: Option<EndpointId>,
-        status: Option<OperationStatus>,
+        filter: &OperationFilter,
         limit: u64,
-        before: Option<OperationId>,
     ) -> Result<Vec<Operation>, StoreError> {
         let mut query = endpoint_operation::Entity::find()
             .find_also_related(endpoint::Entity)
             .order_by_desc(endpoint_operation::Column::Id)
             .limit(limit.min(i64::MAX as u64));
-        if let Some(endpoint) = endpoint {
+        if let Some(endpoint) = filter.endpoint {
             query = query.filter(endpoint_operation::Column::EndpointId.eq(endpoint.0));
         }
-        if let Some(status) = status {
+        if let Some(status) = filter.status {
             query = query.filter(endpoint_operation::Column::Status.eq(status.name()));
         }
-        if let Some(before) = before {
+        if let Some(kind) = filter.kind {
+            query = query.filter(endpoint_operation::Column::OperationType.eq(kind.name()));
+        }
+        if let Some(before) = filter.before {
             query = query.filter(endpoint_operation::Column::Id.lt(before.0));
         }
         self.read(move |database| async move {

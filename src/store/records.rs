@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::str::FromStr;
 use std::time::Duration;
 
-use flownexus_entity::{endpoint_operation, observation, registration, stored_answer};
+use flownexus_entity::{endpoint, endpoint_operation, observation, registration, stored_answer};
 use sea_orm::Value as Bind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,9 +13,9 @@ use serde_json::{Value as Json, json};
 use super::StoreError;
 use super::values::{node_from_json, node_to_json};
 use crate::domain::{
-    EndpointId, EndpointName, Learned, Node, Observation, ObservationId, ObservationState,
-    Operation, OperationId, OperationRequest, OperationResult, Peer, Registration, RegistrationId,
-    StoredAnswer, Timestamp, Token, Transport,
+    EndpointId, EndpointName, GatewayState, Learned, Node, Observation, ObservationId,
+    ObservationState, Operation, OperationId, OperationRequest, OperationResult, Peer,
+    Registration, RegistrationId, StoredAnswer, Timestamp, Token, Transport,
 };
 
 /// A text as both databases can hold it: PostgreSQL has no NUL in texts, so it becomes U+FFFD, and
@@ -86,6 +86,30 @@ fn peer(what: &'static str, transport: &str, address: &str) -> Result<Peer, Stor
         other => return Err(corrupt(what, format!("`{other}` is no transport"))),
     };
     Ok(Peer::new(transport, parse(what, address)?))
+}
+
+/// The columns of `endpoint` about a gateway, in the order of the table.
+pub(super) fn gateway_columns(state: &GatewayState) -> Result<[Bind; 3], StoreError> {
+    let warnings = (!state.warnings.is_empty())
+        .then(|| to_json(&state.warnings))
+        .transpose()?;
+    Ok([
+        millis(state.registered_at).into(),
+        millis(state.unregistered_at).into(),
+        warnings.into(),
+    ])
+}
+
+/// What is remembered of a gateway.
+pub(super) fn gateway(row: &endpoint::Model) -> Result<GatewayState, StoreError> {
+    Ok(GatewayState {
+        registered_at: row.gateway_registered_at.map(time),
+        unregistered_at: row.gateway_unregistered_at.map(time),
+        warnings: match &row.gateway_warnings {
+            Some(warnings) => from_json("endpoint", warnings)?,
+            None => Vec::new(),
+        },
+    })
 }
 
 /// The columns of `registration`, in the order of the table.

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use flownexus_entity::{endpoint, resource, resource_type};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
-    ConnectionTrait as _, DatabaseConnection, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _, Value as Bind,
+    ColumnTrait as _, ConnectionTrait as _, DatabaseConnection, EntityTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _, Value as Bind,
 };
 
 use super::downsample::{Point, downsample};
@@ -57,20 +57,24 @@ impl ResourceReader for Store {
         object_id: u16,
         resource_id: u16,
         limit: u64,
-    ) -> Result<Vec<StoredValue>, StoreError> {
-        let query = resource::Entity::find()
+        before: Option<i64>,
+    ) -> Result<Vec<(i64, StoredValue)>, StoreError> {
+        let mut query = resource::Entity::find()
             .find_also_related(endpoint::Entity)
             .filter(Expr::cust(TYPE).eq(i64::from(object_id) * 65_536 + i64::from(resource_id)))
             // Rows are numbered in the order of arrival.
             .order_by_desc(resource::Column::Id)
             .limit(Ord::min(limit, i64::MAX as u64));
+        if let Some(before) = before {
+            query = query.filter(resource::Column::Id.lt(before));
+        }
         self.read(move |database| async move {
             let rows = query.all(&database).await?.into_iter();
             rows.map(|(row, endpoint)| {
                 let endpoint = endpoint.ok_or_else(|| {
                     corrupt("value", format!("row {} belongs to no endpoint", row.id))
                 })?;
-                stored_value(row, name(&endpoint.name)?)
+                Ok((row.id, stored_value(row, name(&endpoint.name)?)?))
             })
             .collect()
         })

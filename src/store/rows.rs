@@ -115,6 +115,17 @@ pub(super) const ENDPOINTS: Rows = Rows {
         WHERE endpoint.last_seen_at IS NULL OR endpoint.last_seen_at < excluded.last_seen_at",
 };
 
+/// id, name, search name, created at, and what is remembered of a gateway.
+pub(super) const GATEWAYS: Rows = Rows {
+    head: "INSERT INTO endpoint (id, name, search_name, created_at, gateway_registered_at, \
+        gateway_unregistered_at, gateway_warnings) VALUES ",
+    columns: 7,
+    tail: " ON CONFLICT (id) DO UPDATE SET \
+        gateway_registered_at = excluded.gateway_registered_at, \
+        gateway_unregistered_at = excluded.gateway_unregistered_at, \
+        gateway_warnings = excluded.gateway_warnings",
+};
+
 /// The columns of the table.
 pub(super) const REGISTRATIONS: Rows = Rows {
     head: "INSERT INTO registration (endpoint_id, location, transport, address, lwm2m_version, \

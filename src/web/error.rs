@@ -234,7 +234,9 @@ impl From<OperateError> for ApiError {
             OperateError::Busy => Self::unavailable(error.to_string()),
             OperateError::NotQueued(_) => Self::conflict("not_queued", error.to_string()),
             OperateError::Store(error) => error.into(),
-            OperateError::TooMany { .. } => Self::too_many(error.to_string(), None),
+            OperateError::TooMany { .. } | OperateError::TooManyEndpoints { .. } => {
+                Self::too_many(error.to_string(), None)
+            }
             OperateError::UnknownEndpoint(_) | OperateError::UnknownOperation(_) => {
                 Self::not_found(error.to_string())
             }

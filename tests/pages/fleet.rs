@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use flownexus::domain::{
-    AnnouncedObject, EndpointId, EndpointName, EventId, Learned, Lwm2mVersion, Node, ObjectLink,
-    Observation, ObservationId, ObservationState, Operation, OperationId, OperationKind,
-    OperationRequest, OperationResult, OperationStatus, Origin, Path, Peer, Registration,
-    RegistrationId, Selection, Timestamp, Token, Value, Warning,
+    AnnouncedObject, EndpointId, EndpointName, EventId, GatewayState, Learned, Lwm2mVersion, Node,
+    ObjectLink, Observation, ObservationId, ObservationState, Operation, OperationId,
+    OperationKind, OperationRequest, OperationResult, OperationStatus, Origin, Path, Peer,
+    Registration, RegistrationId, Selection, Timestamp, Token, Value, Warning,
 };
 use flownexus::store::{
     ApiToken, AuditEntry, EndpointRow, ObservationTemplate, Role, StoredEvent, StoredValue, User,
@@ -113,6 +113,7 @@ fn row(id: i64, text: &str, seen_s: u64, queue_mode: Option<bool>) -> EndpointRo
         last_seen_at: Some(ago(seen_s)),
         learned: Learned::default(),
         registration: queue_mode.map(|queue_mode| registration(id, text, seen_s, queue_mode)),
+        gateway: GatewayState::default(),
     }
 }
 

@@ -189,11 +189,14 @@ async fn a_resource_of_all_devices(#[values(Engine::Sqlite, Engine::Postgres)] e
     )
     .await;
     store_values(&store, "other", [(1, Value::Integer(3))]).await;
-    let newest = store.by_type(3303, 5700, 2).await.expect("read");
-    let newest: Vec<_> = newest
-        .into_iter()
-        .map(|it| (it.endpoint, it.value, it.time))
-        .collect();
+    let page = async |before| {
+        let rows = store.by_type(3303, 5700, 2, before).await.expect("read");
+        let last = rows.last().map(|(row, _)| *row);
+        let values = rows.into_iter().map(|(_, it)| it);
+        let values: Vec<_> = values.map(|it| (it.endpoint, it.value, it.time)).collect();
+        (values, last)
+    };
+    let (newest, last) = page(None).await;
     assert_eq!(
         newest,
         [
@@ -201,6 +204,9 @@ async fn a_resource_of_all_devices(#[values(Engine::Sqlite, Engine::Postgres)] e
             (name("one"), Value::Integer(2), at(2))
         ]
     );
-    assert_eq!(store.by_type(3303, 5701, 2).await.expect("read"), []);
+    let (rest, last) = page(last).await;
+    assert_eq!(rest, [(name("one"), Value::Integer(1), at(1))]);
+    assert_eq!(page(last).await, (vec![], None));
+    assert_eq!(store.by_type(3303, 5701, 2, None).await.expect("read"), []);
     store.close().await;
 }

@@ -1,9 +1,12 @@
 use std::time::Duration;
 
-use flownexus::domain::{Node, Path, Profile, StoredAnswer, Timestamp, Value, ValueType};
+use flownexus::domain::{
+    EndpointId, Node, OperationId, OperationStatus, Path, Profile, StoredAnswer, Timestamp, Value,
+    ValueType,
+};
 use flownexus::store::{
     Change, EndpointReader as _, EventReader, FleetLoader as _, FleetWriter as _, KnownEndpoint,
-    OperationReader, ResourceReader as _, StoredEndpoint,
+    OperationFilter, OperationReader, ResourceReader as _, StoredEndpoint,
 };
 use rstest::rstest;
 
@@ -91,18 +94,30 @@ async fn what_a_restart_needs(#[values(Engine::Sqlite, Engine::Postgres)] engine
         OperationReader::find(&store, done.id).await.expect("read"),
         Some(done.clone())
     );
-    let all = OperationReader::list(&store, Some(id), None, 10, None)
+    let all = OperationReader::list(&store, &of(Some(id), None, None), 10)
         .await
         .expect("read");
     assert_eq!(all, [queued.clone(), done.clone()], "newest first");
-    let failed = OperationReader::list(&store, None, Some(done.status), 10, None)
+    let failed = OperationReader::list(&store, &of(None, Some(done.status), None), 10)
         .await
         .expect("read");
     assert_eq!(failed, std::slice::from_ref(&done));
-    let before = OperationReader::list(&store, None, None, 10, Some(queued.id))
+    let before = OperationReader::list(&store, &of(None, None, Some(queued.id)), 10)
         .await
         .expect("read");
-    assert_eq!(before, [done]);
+    assert_eq!(before, [done.clone()]);
+    let of_kind = OperationFilter {
+        kind: Some(queued.request.kind),
+        ..OperationFilter::default()
+    };
+    let of_kind = OperationReader::list(&store, &of_kind, 10)
+        .await
+        .expect("read");
+    assert!(of_kind.contains(&queued));
+    assert_eq!(
+        of_kind.contains(&done),
+        done.request.kind == queued.request.kind
+    );
     store.close().await;
 }
 
@@ -233,4 +248,17 @@ async fn the_names_of_the_first_flownexus(
         (10_240, 2, Some(ValueType::Integer))
     );
     store.close().await;
+}
+
+fn of(
+    endpoint: Option<EndpointId>,
+    status: Option<OperationStatus>,
+    before: Option<OperationId>,
+) -> OperationFilter {
+    OperationFilter {
+        endpoint,
+        status,
+        before,
+        kind: None,
+    }
 }

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flownexus::domain::{
-    EndpointId, EndpointName, EventId, Learned, NewOperation, Node, Observation, Operation,
-    OperationId, OperationKind, OperationResult, OperationStatus, Path, Peer, Registration,
-    RegistrationId, Timestamp, Value, ValueType,
+    EndpointId, EndpointName, EventId, GatewayReport, GatewayState, Learned, NewOperation, Node,
+    Observation, Operation, OperationId, OperationKind, OperationResult, OperationStatus, Path,
+    Peer, Registration, RegistrationId, Timestamp, Value, ValueType,
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
     ApiToken, AuditEntry, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
-    ObservationTemplate, OperationReader, ResourceReader, ResourceType, SessionStore, StoreError,
-    StoredEvent, StoredValue, TemplateStore, TokenStore, User, UserStore, WebSession,
+    ObservationTemplate, OperationFilter, OperationReader, ResourceReader, ResourceType,
+    SessionStore, StoreError, StoredEvent, StoredValue, TemplateStore, TokenStore, User, UserStore,
+    WebSession,
 };
 
 /// Everything that is stored.
@@ -117,6 +118,7 @@ impl FakeStore {
             last_seen_at: Some(start),
             learned: Learned::default(),
             registration: Some(registration),
+            gateway: GatewayState::default(),
         };
         tables.endpoints.insert(endpoint, row);
     }
@@ -205,16 +207,19 @@ impl ResourceReader for FakeStore {
         object_id: u16,
         resource_id: u16,
         limit: u64,
-    ) -> Result<Vec<StoredValue>, StoreError> {
+        before: Option<i64>,
+    ) -> Result<Vec<(i64, StoredValue)>, StoreError> {
         let tables = self.tables();
-        let values = tables.values.iter().rev();
+        let rows: Vec<(i64, &StoredValue)> = (0..).zip(tables.values.iter()).collect();
+        let values = rows.into_iter().rev();
         Ok(values
-            .filter(|value| {
-                value.path.object_id() == Some(object_id)
+            .filter(|(row, value)| {
+                before.is_none_or(|before| *row < before)
+                    && value.path.object_id() == Some(object_id)
                     && value.path.resource_id() == Some(resource_id)
             })
             .take(at_most(limit))
-            .cloned()
+            .map(|(row, value)| (row, value.clone()))
             .collect())
     }
 
@@ -260,18 +265,20 @@ impl EventReader for FakeStore {
 impl OperationReader for FakeStore {
     async fn list(
         &self,
-        endpoint: Option<EndpointId>,
-        status: Option<OperationStatus>,
+        filter: &OperationFilter,
         limit: u64,
-        before: Option<OperationId>,
     ) -> Result<Vec<Operation>, StoreError> {
         let tables = self.tables();
         let operations = tables.operations.iter().rev();
         Ok(operations
             .filter(|operation| {
-                endpoint.is_none_or(|id| operation.endpoint_id == id)
-                    && status.is_none_or(|status| operation.status == status)
-                    && before.is_none_or(|before| operation.id < before)
+                let kind = operation.request.kind;
+                filter.endpoint.is_none_or(|id| operation.endpoint_id == id)
+                    && filter
+                        .status
+                        .is_none_or(|wanted| operation.status == wanted)
+                    && filter.kind.is_none_or(|wanted| kind == wanted)
+                    && filter.before.is_none_or(|before| operation.id < before)
             })
             .take(at_most(limit))
             .cloned()
@@ -279,13 +286,12 @@ impl OperationReader for FakeStore {
     }
 
     async fn count_waiting(&self, endpoint: EndpointId) -> Result<u64, StoreError> {
-        let waiting = OperationReader::list(
-            self,
-            Some(endpoint),
-            Some(OperationStatus::Queued),
-            u64::from(u32::MAX),
-            None,
-        );
+        let filter = OperationFilter {
+            endpoint: Some(endpoint),
+            status: Some(OperationStatus::Queued),
+            ..OperationFilter::default()
+        };
+        let waiting = OperationReader::list(self, &filter, u64::from(u32::MAX));
         Ok(waiting.await?.len() as u64)
     }
 
@@ -542,6 +548,10 @@ impl Devices for FakeDevices {
 
     async fn forget(&self, endpoint: &EndpointName) -> Result<bool, OperateError> {
         Ok(self.0.tables().endpoints.remove(endpoint).is_some())
+    }
+
+    async fn report(&self, _: &EndpointName, _: GatewayReport) -> Result<(), OperateError> {
+        Ok(())
     }
 
     async fn awake(&self, endpoint: &EndpointName) -> Option<bool> {

@@ -7,6 +7,7 @@
 
 mod attempt;
 mod awake;
+mod gateway;
 mod notify;
 mod operate;
 mod outcome;
@@ -26,9 +27,9 @@ use crate::coap::{
     RequestKey, Response, Window,
 };
 use crate::domain::{
-    EndpointId, EndpointName, Learned, LiveEvent, LiveKind, NewOperation, Node, Now, Observation,
-    Operation, OperationId, OperationStatus, Path, Peer, Profile, Registration, RegistrationId,
-    Selection, Timestamp, Token, Value,
+    EndpointId, EndpointName, GatewayReport, GatewayState, Learned, LiveEvent, LiveKind,
+    NewOperation, Node, Now, Observation, Operation, OperationId, OperationStatus, Path, Peer,
+    Profile, REGISTRATION_EVENTS, Registration, RegistrationId, Selection, Timestamp, Token, Value,
 };
 use crate::lwm2m::register::{RegisterRequest, UpdateRequest};
 use crate::lwm2m::{Device, Models};
@@ -149,6 +150,13 @@ pub enum Input {
     },
     /// The commit in front of the next request is through: see whether one can go.
     Pump,
+    /// An outside gateway reports something of the device.
+    Report {
+        /// What.
+        report: Box<GatewayReport>,
+        /// Who waits.
+        ticket: Ticket,
+    },
     /// A deadline may have passed.
     Tick,
 }
@@ -223,6 +231,10 @@ pub enum Action {
     Accepted(Ticket, Box<Operation>),
     /// The operation was not taken.
     Refused(Ticket, Refusal),
+    /// The report of a gateway is stored.
+    Reported(Ticket),
+    /// The report of a gateway could not be stored.
+    NotReported(Ticket),
     /// The operation reached its final status.
     Finished(Box<Operation>),
     /// Feed [`Input::Pump`].
@@ -311,6 +323,8 @@ pub struct Session {
     seen_written: Option<Instant>,
     /// The next message id, and the first one that is not reserved on disk.
     message_ids: MessageIds,
+    /// What outside gateways told of the device; none until somebody needs it.
+    gateway: Option<GatewayState>,
 }
 
 impl Session {
@@ -349,6 +363,7 @@ impl Session {
                 next: mark,
                 end: mark,
             },
+            gateway: None,
         };
         let mut steps = Vec::new();
         for operation in stored.operations {
@@ -431,6 +446,7 @@ impl Session {
                 self.operate(env, *operation, ticket, &mut steps)
             }
             Input::Cancel { id, ticket } => self.cancel(env, id, ticket, &mut steps),
+            Input::Report { report, ticket } => self.report(env, *report, ticket, &mut steps),
             Input::Pump => self.pump(env, &mut steps),
             Input::Tick => self.tick(env, &mut steps),
         }
@@ -587,8 +603,6 @@ impl Session {
     }
 }
 
-/// The pseudo object whose resources are registration events.
-const REGISTRATION_EVENTS: u16 = 10_240;
 /// Resources of [`REGISTRATION_EVENTS`].
 const REGISTERED: u16 = 0;
 const UNREGISTERED: u16 = 1;

@@ -122,7 +122,9 @@ impl Session {
             Ok(nodes) if nodes.is_empty() => {}
             Ok(nodes) if is_event(observation) => {
                 let nodes = self.arriving(env, nodes, commit);
-                self.event(env, observation, nodes, commit);
+                let object = observation.paths.first().and_then(|path| path.object_id());
+                let event_type = object.map_or_else(|| "/".to_owned(), |object| object.to_string());
+                self.event(env, event_type, nodes, commit);
             }
             Ok(nodes) => {
                 self.arrived(env, nodes, stale, commit);
@@ -133,7 +135,12 @@ impl Session {
 
     /// What every value of the device passes, however it came: its time is made absolute, its type
     /// is looked at, and it is told to the page once it is on disk. Writing it is the caller's.
-    fn arriving(&mut self, env: &Env<'_>, mut nodes: Vec<Node>, commit: &mut Commit) -> Vec<Node> {
+    pub(super) fn arriving(
+        &mut self,
+        env: &Env<'_>,
+        mut nodes: Vec<Node>,
+        commit: &mut Commit,
+    ) -> Vec<Node> {
         anchor_times(&mut nodes, env.now.wall);
         if let Some(reason) = too_large(env, &nodes) {
             self.warn("value_too_large", reason, commit);
@@ -190,15 +197,14 @@ impl Session {
         }
     }
 
-    fn event(
+    /// Writes values that belong together, and the event that they are.
+    pub(super) fn event(
         &self,
         env: &Env<'_>,
-        observation: &Observation,
+        event_type: String,
         nodes: Vec<Node>,
         commit: &mut Commit,
     ) {
-        let object = observation.paths.first().and_then(|path| path.object_id());
-        let event_type = object.map_or_else(|| "/".to_owned(), |object| object.to_string());
         let id = env.ids.event();
         let values: Vec<_> = nodes.iter().map(Node::to_json).collect();
         commit.publish.push(self.live(
@@ -219,7 +225,7 @@ impl Session {
     fn warn(&mut self, code: &str, message: String, commit: &mut Commit) {
         tracing::debug!(endpoint.name = %self.name, "{} {code}: {message}", self.name);
         let Some(registration) = &mut self.registration else {
-            return;
+            return self.warn_of_gateway(code, message);
         };
         let known = registration
             .warnings

@@ -16,7 +16,7 @@ use super::query::{self, NoQuery, Page};
 /// A device. What a registration says is null while there is none.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
-    "name": "urn:imei:490154203237518", "registered": true, "address": "192.0.2.7:56830",
+    "name": "urn:imei:490154203237518", "registered": true, "gateway": false, "address": "192.0.2.7:56830",
     "secure": false, "lwm2m_version": "1.1", "binding": "U", "lifetime_s": 300,
     "queue_mode": false, "awake": true, "registered_at": "2026-11-23T12:00:00.000Z",
     "last_seen_at": "2026-11-23T12:04:00.000Z", "expires_at": "2026-11-23T12:09:00.000Z",
@@ -25,8 +25,11 @@ use super::query::{self, NoQuery, Page};
 pub(super) struct Endpoint {
     /// The name that it registers with.
     name: String,
-    /// Whether it has a registration in force.
+    /// Whether it has a registration in force, here or with an outside gateway.
     registered: bool,
+    /// Whether it is registered with an outside gateway only: then nothing can be sent to it from
+    /// here, and what is asked of it waits.
+    gateway: bool,
     /// From where it last registered: IP address and port.
     #[schema(required)]
     address: Option<String>,
@@ -73,7 +76,8 @@ impl Endpoint {
         let next_wake = row.next_wake(Timestamp::system()).filter(|_| !awake);
         Self {
             name: row.name.to_string(),
-            registered: registration.is_some(),
+            registered: row.is_registered(),
+            gateway: row.through_gateway().is_some(),
             address: registration.map(|found| found.peer.address.to_string()),
             secure: registration.map(|found| found.peer.is_secure()),
             lwm2m_version: registration.map(|found| found.lwm2m_version.to_string()),
@@ -81,7 +85,10 @@ impl Endpoint {
             lifetime_s: registration.map(|found| found.lifetime.as_secs()),
             queue_mode: registration.map(|found| found.queue_mode),
             awake,
-            registered_at: registration.map(|found| found.registered_at.to_string()),
+            registered_at: registration
+                .map(|found| found.registered_at)
+                .or_else(|| row.through_gateway())
+                .map(|time| time.to_string()),
             last_seen_at: row.last_seen_at.map(|time| time.to_string()),
             expires_at: registration.map(|found| found.expires_at.to_string()),
             next_wake_at: next_wake.map(|wake| wake.at.to_string()),
@@ -249,15 +256,14 @@ pub(super) async fn show_endpoint(
         }),
         formats: registration.map_or_else(Vec::new, |found| found.formats.clone()),
         operations_waiting: viewer.count_waiting(row.id).await?,
-        warnings: registration.map_or_else(Vec::new, |found| {
-            let warnings = found.warnings.iter();
-            warnings
-                .map(|warning| Forgiven {
-                    code: warning.code.clone(),
-                    message: warning.message.clone(),
-                })
-                .collect()
-        }),
+        warnings: registration
+            .map_or(&row.gateway.warnings, |found| &found.warnings)
+            .iter()
+            .map(|warning| Forgiven {
+                code: warning.code.clone(),
+                message: warning.message.clone(),
+            })
+            .collect(),
         observations: observations.iter().map(Observed::of).collect(),
     };
     Ok(Json(detail))

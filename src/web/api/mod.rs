@@ -1,10 +1,11 @@
-//! The REST API under `/api/v1`, one file per resource. The calls, fields and status words are
+//! The REST API under `/api/v1` and, for gateways, `/leshan_api`, one file per resource. The calls, fields and status words are
 //! fixed: scripts rely on them.
 
 mod audit;
 mod endpoints;
 mod events;
 mod health;
+mod leshan;
 mod operation_parameters;
 mod operation_request;
 mod operations;
@@ -73,6 +74,13 @@ pub(super) fn routes(cfg: &mut ServiceConfig<'_>) {
                 .service(session::log_out)
                 .service(ws::listen_live)
                 .service(openapi::show_openapi)
+                .default_service(web::to(fallback::not_found)),
+        )
+        .service(
+            scope("/leshan_api")
+                .service(leshan::post_single)
+                .service(leshan::post_composite)
+                .service(leshan::list_rows)
                 .default_service(web::to(fallback::not_found)),
         );
 }

@@ -110,6 +110,8 @@ pub(super) struct DataQuery {
     /// How many values at most, at most `web.max_page_rows`.
     #[param(value_type = Option<u64>, minimum = 1, default = 100)]
     limit: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<String>,
 }
 
 /// List the latest values of a device
@@ -217,7 +219,8 @@ pub(super) async fn show_history(
         DataQuery,
     ),
     responses(
-        (status = 200, description = "The newest values", body = Page<DeviceValue>),
+        (status = 200, description = "A page of the newest values", body = Page<DeviceValue>),
+        (status = 400, description = "A parameter cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No resource type has this name", body = Problem, content_type = "application/problem+json"),
     ),
@@ -234,8 +237,12 @@ pub(super) async fn list_data(
         let detail = format!("there is no resource type `{name}`");
         return Err(ApiError::not_found(detail));
     };
-    let values = viewer.values_of_type(found, limit).await?;
-    Ok(Json(Page::whole(
-        values.into_iter().map(DeviceValue::from).collect(),
+    let before = query::read_cursor(query.cursor.as_deref())?;
+    let values = viewer.values_of_type(found, limit + 1, before).await?;
+    Ok(Json(Page::cut(
+        values,
+        limit,
+        |(row, _)| *row,
+        |(_, value)| DeviceValue::from(value),
     )))
 }

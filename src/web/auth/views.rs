@@ -4,6 +4,8 @@
 //! Handlers take one of them as their first argument and get nothing else of the store. Every
 //! method that changes something writes the audit log.
 
+mod gateway;
+
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +21,8 @@ use crate::live::Hub;
 use crate::lwm2m::Models;
 use crate::store::{
     ApiToken, AuditEntry, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
-    ObservationTemplate, OperationReader, ResourceReader, ResourceType, Role, SessionStore,
-    StoredEvent, StoredValue, TemplateStore, TokenStore, User, UserStore,
+    ObservationTemplate, OperationFilter, OperationReader, ResourceReader, ResourceType, Role,
+    SessionStore, StoredEvent, StoredValue, TemplateStore, TokenStore, User, UserStore,
 };
 use crate::web::{ApiError, AppState};
 
@@ -188,7 +190,7 @@ impl Viewer {
         Ok(resources.history(id, path, from, to, points).await?)
     }
 
-    /// The newest values of one resource over all endpoints, newest first.
+    /// The newest values of one resource over all endpoints, newest first, each with its row.
     ///
     /// # Errors
     /// When the store fails.
@@ -196,13 +198,11 @@ impl Viewer {
         &self,
         resource_type: &ResourceType,
         limit: u64,
-    ) -> Result<Vec<StoredValue>, ApiError> {
+        before: Option<i64>,
+    ) -> Result<Vec<(i64, StoredValue)>, ApiError> {
         let (object, resource) = (resource_type.object_id, resource_type.resource_id);
-        Ok(self
-            .stores()
-            .resources
-            .by_type(object, resource, limit)
-            .await?)
+        let resources = &self.stores().resources;
+        Ok(resources.by_type(object, resource, limit, before).await?)
     }
 
     /// The known resource types.
@@ -251,8 +251,25 @@ impl Viewer {
         limit: u64,
         before: Option<OperationId>,
     ) -> Result<Vec<Operation>, ApiError> {
-        let operations = &self.stores().operations;
-        Ok(operations.list(endpoint, status, limit, before).await?)
+        let filter = OperationFilter {
+            endpoint,
+            status,
+            before,
+            kind: None,
+        };
+        self.filtered_operations(&filter, limit).await
+    }
+
+    /// Operations as the filter wants them, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn filtered_operations(
+        &self,
+        filter: &OperationFilter,
+        limit: u64,
+    ) -> Result<Vec<Operation>, ApiError> {
+        Ok(self.stores().operations.list(filter, limit).await?)
     }
 
     /// One operation.

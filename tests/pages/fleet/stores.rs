@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flownexus::domain::{
-    EndpointId, EndpointName, EventId, NewOperation, Node, Observation, Operation, OperationId,
-    OperationKind, OperationResult, OperationStatus, Path, Timestamp, Value,
+    EndpointId, EndpointName, EventId, GatewayReport, NewOperation, Node, Observation, Operation,
+    OperationId, OperationKind, OperationResult, OperationStatus, Path, Timestamp, Value,
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
     ApiToken, AuditEntry, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
-    ObservationTemplate, OperationReader, ResourceReader, ResourceType, SessionStore, StoreError,
-    StoredEvent, StoredValue, TemplateStore, TokenStore, User, UserStore, WebSession,
+    ObservationTemplate, OperationFilter, OperationReader, ResourceReader, ResourceType,
+    SessionStore, StoreError, StoredEvent, StoredValue, TemplateStore, TokenStore, User, UserStore,
+    WebSession,
 };
 
 use super::Fleet;
@@ -23,11 +24,7 @@ impl EndpointReader for Fleet {
         let mut rows: Vec<EndpointRow> = state
             .rows
             .iter()
-            .filter(|row| {
-                filter
-                    .registered
-                    .is_none_or(|on| row.registration.is_some() == on)
-            })
+            .filter(|row| filter.registered.is_none_or(|on| row.is_registered() == on))
             .filter(|row| {
                 let search = filter.search.as_deref().unwrap_or("").to_lowercase();
                 row.name.as_str().to_lowercase().contains(&search)
@@ -62,7 +59,7 @@ impl EndpointReader for Fleet {
 
     async fn count(&self) -> Result<(u64, u64), StoreError> {
         let state = self.lock();
-        let registered = state.rows.iter().filter(|row| row.registration.is_some());
+        let registered = state.rows.iter().filter(|row| row.is_registered());
         Ok((state.rows.len() as u64, registered.count() as u64))
     }
 
@@ -112,7 +109,13 @@ impl ResourceReader for Fleet {
             .collect())
     }
 
-    async fn by_type(&self, _: u16, _: u16, _: u64) -> Result<Vec<StoredValue>, StoreError> {
+    async fn by_type(
+        &self,
+        _: u16,
+        _: u16,
+        _: u64,
+        _: Option<i64>,
+    ) -> Result<Vec<(i64, StoredValue)>, StoreError> {
         Ok(Vec::new())
     }
 
@@ -151,18 +154,17 @@ impl EventReader for Fleet {
 impl OperationReader for Fleet {
     async fn list(
         &self,
-        endpoint: Option<EndpointId>,
-        status: Option<OperationStatus>,
+        filter: &OperationFilter,
         limit: u64,
-        before: Option<OperationId>,
     ) -> Result<Vec<Operation>, StoreError> {
         let state = self.lock();
         let mut found: Vec<Operation> = state
             .operations
             .iter()
-            .filter(|operation| endpoint.is_none_or(|id| operation.endpoint_id == id))
-            .filter(|operation| status.is_none_or(|status| operation.status == status))
-            .filter(|operation| before.is_none_or(|before| operation.id < before))
+            .filter(|it| filter.endpoint.is_none_or(|id| it.endpoint_id == id))
+            .filter(|it| filter.status.is_none_or(|status| it.status == status))
+            .filter(|it| filter.kind.is_none_or(|kind| it.request.kind == kind))
+            .filter(|it| filter.before.is_none_or(|before| it.id < before))
             .cloned()
             .collect();
         found.sort_by_key(|operation| std::cmp::Reverse(operation.id));
@@ -171,13 +173,12 @@ impl OperationReader for Fleet {
     }
 
     async fn count_waiting(&self, endpoint: EndpointId) -> Result<u64, StoreError> {
-        let waiting = OperationReader::list(
-            self,
-            Some(endpoint),
-            Some(OperationStatus::Queued),
-            u64::from(u32::MAX),
-            None,
-        );
+        let filter = OperationFilter {
+            endpoint: Some(endpoint),
+            status: Some(OperationStatus::Queued),
+            ..OperationFilter::default()
+        };
+        let waiting = OperationReader::list(self, &filter, u64::from(u32::MAX));
         Ok(waiting.await?.len() as u64)
     }
 
@@ -411,6 +412,10 @@ impl Devices for Fleet {
         let before = state.rows.len();
         state.rows.retain(|row| row.name != *endpoint);
         Ok(state.rows.len() < before)
+    }
+
+    async fn report(&self, _: &EndpointName, _: GatewayReport) -> Result<(), OperateError> {
+        Ok(())
     }
 
     async fn awake(&self, _: &EndpointName) -> Option<bool> {
