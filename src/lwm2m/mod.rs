@@ -24,6 +24,7 @@
 
 pub mod attributes;
 pub mod codec;
+mod fit;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod link_format;

@@ -327,4 +327,6 @@ fn check_arguments(text: &str) -> Result<(), ManageError> {
 }
 
 #[cfg(test)]
+mod fit_tests;
+#[cfg(test)]
 mod tests;

@@ -35,7 +35,11 @@ pub(super) fn operation(kind: OperationKind, paths: &[&str]) -> OperationRequest
     OperationRequest::new(kind, paths.iter().map(|text| path(text)).collect())
 }
 
-fn with_values(kind: OperationKind, paths: &[&str], values: &[(&str, Value)]) -> OperationRequest {
+pub(super) fn with_values(
+    kind: OperationKind,
+    paths: &[&str],
+    values: &[(&str, Value)],
+) -> OperationRequest {
     let values = values
         .iter()
         .map(|(at, value)| Node::new(path(at), value.clone()))
@@ -77,11 +81,11 @@ fn line(request: &Request) -> String {
     line
 }
 
-fn built(operation: &OperationRequest, device: &Device<'_>) -> String {
+pub(super) fn built(operation: &OperationRequest, device: &Device<'_>) -> String {
     line(&build(operation, device).expect("possible"))
 }
 
-fn refused(operation: &OperationRequest, device: &Device<'_>) -> String {
+pub(super) fn refused(operation: &OperationRequest, device: &Device<'_>) -> String {
     build(operation, device)
         .expect_err("not possible")
         .to_string()

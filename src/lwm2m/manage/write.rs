@@ -3,8 +3,8 @@
 use super::{ManageError, depth, formats, request, set_body};
 use crate::coap::{Code, Request};
 use crate::domain::{ContentFormat, Node, OperationKind, OperationRequest, Path, Value, ValueType};
-use crate::lwm2m::Device;
 use crate::lwm2m::codec::{self, CodecError};
+use crate::lwm2m::{Device, fit};
 
 /// A Write of `scope` by a request on `target`, which is the same or the instance around it.
 pub(super) fn write(
@@ -19,6 +19,9 @@ pub(super) fn write(
         return Err(ManageError::impossible(format!(
             "there is no value to write to {scope}"
         )));
+    }
+    if operation.kind == OperationKind::Write && scope.depth() == 2 {
+        fit::check_complete(scope, &nodes, device.view()).map_err(ManageError::NotPossible)?;
     }
     let format = match nodes.as_slice() {
         [node] if node.path == target => {
@@ -68,8 +71,15 @@ pub(super) fn create(
     let nodes = writable(&operation.values, &[path], device)?;
     let mut instances: Vec<Path> = nodes.iter().map(|node| node.path.truncated(2)).collect();
     instances.dedup();
-    let mut request = request(Code::POST, object, device);
     let device_chooses = path.depth() == 1 && instances.len() <= 1;
+    if instances.is_empty() {
+        // Without an id of its own, the new instance stands as the first.
+        instances.push(path.child(0).filter(|_| device_chooses).unwrap_or(path));
+    }
+    for instance in &instances {
+        fit::check_complete(*instance, &nodes, device.view()).map_err(ManageError::NotPossible)?;
+    }
+    let mut request = request(Code::POST, object, device);
     if device_chooses {
         let format = formats::for_nameless_instance(operation, device)?;
         if format != ContentFormat::Tlv {
@@ -79,10 +89,8 @@ pub(super) fn create(
             )));
         }
         // The instance in the paths of the values only stands in for the one to come.
-        let payload = match instances.first() {
-            Some(instance) => codec::encode(format, *instance, &nodes, device.view())?,
-            None => Vec::new(),
-        };
+        let instance = instances.first().copied().unwrap_or(object);
+        let payload = codec::encode(format, instance, &nodes, device.view())?;
         set_body(&mut request, format, device, payload);
     } else if let (true, Some(id)) = (nodes.is_empty(), path.instance_id()) {
         let format = formats::for_empty_instance(operation, device)?;
@@ -143,6 +151,9 @@ fn writable(
             Some(wanted) => converted(&node.value, wanted, path)?,
             None => node.value.clone(),
         };
+        if let Some(model) = model {
+            fit::check_range(path, &value, model).map_err(ManageError::NotPossible)?;
+        }
         nodes.push(Node::new(path, value));
     }
     nodes.sort_by_key(|node| node.path);
