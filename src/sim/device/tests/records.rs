@@ -153,6 +153,6 @@ fn k2_recorded_values_are_sent_as_they_are() {
     let values = vec![measured(&bench, 1.0, 20), measured(&bench, 2.0, 10)];
     bench.input(Input::SendValues(values.clone()));
     let request = bench.take_request();
-    let nodes = crate::lwm2m::report::send(&request, &bench.models).expect("a good Send");
+    let nodes = crate::lwm2m::report::send(&request, &bench.server_side()).expect("a good Send");
     assert_eq!(nodes, values);
 }
