@@ -41,7 +41,7 @@ impl Faults {
     }
 
     /// What the server gets, at once, of what the device sent.
-    pub(super) fn from_device(&mut self, now: Instant, datagram: Vec<u8>) -> Vec<Vec<u8>> {
+    pub(super) fn take_from_device(&mut self, now: Instant, datagram: Vec<u8>) -> Vec<Vec<u8>> {
         let sent = match Message::decode(&datagram) {
             Ok(message) if is_answer(&message) => self.answer(now, message, datagram),
             _ => vec![datagram],
@@ -50,7 +50,7 @@ impl Faults {
     }
 
     /// What the device gets of what the server sent.
-    pub(super) fn from_server(&mut self, datagram: Vec<u8>) -> Option<Vec<u8>> {
+    pub(super) fn take_from_server(&mut self, datagram: Vec<u8>) -> Option<Vec<u8>> {
         let passes = !self.is_lost();
         if let Ok(message) = Message::decode(&datagram)
             && matches!(
@@ -161,7 +161,7 @@ mod tests {
 
     fn sent(faults: &mut Faults, now: Instant, message: &Message) -> Vec<Message> {
         faults
-            .from_device(now, message.encode())
+            .take_from_device(now, message.encode())
             .iter()
             .map(|datagram| Message::decode(datagram).expect("a message"))
             .collect()
@@ -192,11 +192,11 @@ mod tests {
         assert_eq!(faults.next_timeout(), None);
         let acknowledgement = |id| Message::empty(MessageType::Acknowledgement, id).encode();
         assert_eq!(
-            faults.from_server(acknowledgement(1000)),
+            faults.take_from_server(acknowledgement(1000)),
             None,
             "the device has sent no such message"
         );
-        assert!(faults.from_server(acknowledgement(1001)).is_some());
+        assert!(faults.take_from_server(acknowledgement(1001)).is_some());
     }
 
     #[test]
@@ -238,7 +238,7 @@ mod tests {
             assert_eq!(sent(&mut faults, now, &other), [other]);
         }
         let rubbish = b"\xff\xff".to_vec();
-        assert_eq!(faults.from_device(now, rubbish.clone()), [rubbish]);
+        assert_eq!(faults.take_from_device(now, rubbish.clone()), [rubbish]);
     }
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
         let passed: Vec<bool> = (0..7)
             .map(|at| match at % 2 {
                 0 => !sent(&mut faults, now, &answer()).is_empty(),
-                _ => faults.from_server(answer().encode()).is_some(),
+                _ => faults.take_from_server(answer().encode()).is_some(),
             })
             .collect();
         assert_eq!(passed, [true, true, false, true, true, false, true]);

@@ -82,7 +82,7 @@ impl Relay {
                     let Ok((length, from)) = received else { continue };
                     device = Some(from);
                     let datagram = up.get(..length).unwrap_or_default().to_vec();
-                    let sent = inner.faults.borrow_mut().from_device(Instant::now(), datagram);
+                    let sent = inner.faults.borrow_mut().take_from_device(Instant::now(), datagram);
                     for datagram in sent {
                         let _ = outside.send(&datagram).await;
                     }
@@ -90,7 +90,7 @@ impl Relay {
                 received = outside.recv(&mut down) => {
                     let (Ok(length), Some(device)) = (received, device) else { continue };
                     let datagram = down.get(..length).unwrap_or_default().to_vec();
-                    let passed = inner.faults.borrow_mut().from_server(datagram);
+                    let passed = inner.faults.borrow_mut().take_from_server(datagram);
                     if let Some(datagram) = passed {
                         let _ = inner.inside.send_to(&datagram, device).await;
                     }

@@ -39,6 +39,8 @@ async fn play(name: &str, quirks: Quirks, test: impl AsyncFnOnce(&Client)) {
         test(client).await;
         let heals = client.device.set_quirks(Quirks::default()).await;
         heals.expect("a relay");
+        // Whoever was silent is asked again when it is heard of.
+        client.device.update().await.expect("running");
         assert_eq!(client.value("/3/0/0", None).await, "flownexus");
         assert_eq!(client.shown().await["registered"], true);
     })
@@ -112,7 +114,7 @@ async fn an_answer_under_a_wrong_token() {
         "wrong-token",
         answers(Answers::WrongToken),
         async |client| {
-            fails_with(client, "/3/0/0", "did not acknowledge").await;
+            fails_with(client, "/3/0/0", "a token that was not asked with").await;
         },
     )
     .await;

@@ -14,7 +14,7 @@ pub(super) fn begin(objects: &mut Objects) {
     objects.put(at(STATUS), Value::Integer(0));
 }
 
-/// LogStart: begins anew, or goes on after what is there when argument 0 is 1.
+/// `LogStart`: begins anew, or goes on after what is there when argument 0 is 1.
 pub(in crate::sim) fn start(objects: &mut Objects, argument: Option<&str>) {
     if argument != Some("1") {
         empty(objects);
@@ -22,7 +22,7 @@ pub(in crate::sim) fn start(objects: &mut Objects, argument: Option<&str>) {
     show(objects, true);
 }
 
-/// LogStop: what was written stays, unless argument 0 is 1.
+/// `LogStop`: what was written stays, unless argument 0 is 1.
 pub(in crate::sim) fn stop(objects: &mut Objects, argument: Option<&str>) {
     if argument == Some("1") {
         empty(objects);

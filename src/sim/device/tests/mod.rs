@@ -17,7 +17,7 @@ mod thresholds;
 use super::*;
 use crate::coap::{Code, Options, number};
 use crate::domain::{ContentFormat, EndpointName, Lwm2mVersion, Node, RefusedFormats, Timestamp};
-use crate::lwm2m::{ModelView, codec, report};
+use crate::lwm2m::{ModelView, codec};
 use crate::sim::models;
 
 /// A device with its clock, and everything that it has said.
@@ -122,21 +122,6 @@ impl Bench {
     fn take_request(&mut self) -> Request {
         assert_eq!(self.asked.len(), 1, "{:?}", self.asked);
         self.asked[0].1.clone()
-    }
-
-    /// The values of the only request that the device has made since, which must be a Send.
-    #[track_caller]
-    fn take_send(&mut self) -> Vec<Node> {
-        let request = self.take_request();
-        let server = crate::lwm2m::Device {
-            version: Lwm2mVersion::V1_1,
-            root: "",
-            formats: &[],
-            refused: RefusedFormats::NONE,
-            objects: &[],
-            models: &self.models,
-        };
-        report::send(&request, &server).expect("a good Send")
     }
 
     /// The server's answer to it.

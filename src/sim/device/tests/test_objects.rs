@@ -132,7 +132,8 @@ fn an_execute_sends_what_another_resource_names() {
     let name = Value::String("/3/0/9".to_owned());
     bench.write(Code::PUT, "/3442/0/6", &[("/3442/0/6/0", name)]);
     bench.ask(request(Code::POST, "/3442/0/5"));
-    let nodes = bench.take_send();
+    let request = bench.take_request();
+    let nodes = crate::lwm2m::report::send(&request, &bench.server_side()).expect("a Send");
     assert_eq!(nodes.len(), 1);
     assert_eq!(nodes[0].path, at("/3/0/9"));
 }
