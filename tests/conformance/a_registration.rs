@@ -136,7 +136,7 @@ async fn a04_a_new_registration_ends_pending_requests_and_their_operations_begin
     let api = server.api();
     let mut device = over.registered(&server, "a04");
     let mut reads = Vec::new();
-    for resource in 1..=4 {
+    for resource in [1, 2, 3, 5] {
         let path = format!("/1/0/{resource}");
         let body = json!({"kind": "read", "path": path, "format": "text"});
         reads.push((path, api.operate(device.name(), &body).await));

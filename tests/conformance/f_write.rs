@@ -318,20 +318,29 @@ async fn f04_a_resource_with_instances_is_replaced_or_updated(#[case] over: Tran
     assert_eq!(hex::encode(got), hex::encode(tlv));
 }
 
-/// A resource without any instance: TLV has a form for it, SenML has none.
+/// A resource without any instance can be said in TLV only; it is refused and not overlooked.
 #[rstest]
 #[case::udp(Transport::Udp)]
 #[tokio::test]
-async fn f04_an_instance_is_written_with_an_empty_resource(#[case] over: Transport) {
+async fn f04_a_resource_without_any_instance_is_refused_with_the_reason(#[case] over: Transport) {
     let server = server().await;
     let api = server.api();
     let mut device = over.registered(&server, "f04-empty");
-    let body = json!({
-        "kind": "write", "path": "/3442/0", "value": {"120": 1, "1120": {}}, "format": "tlv",
-    });
-    let asked = Asked::put("/3442/0").body(TLV, "");
-    let got = written(&api, &mut device, body, asked).await;
-    assert_eq!(hex::encode(got), hex::encode(bytes("C1 78 01 A0 0460")));
+    let url = format!("/api/v1/endpoints/{}/operations", device.name());
+    for (path, value) in [
+        ("/3442/0", json!({"120": 1, "1120": {}})),
+        ("/3442/0/1120", json!({})),
+    ] {
+        let body = json!({"kind": "write", "path": path, "value": value, "format": "tlv"});
+        let answer = api.post(&url, &body).await;
+        assert_eq!(answer.status().as_u16(), 422, "{path}");
+        let problem = answer.text().await.expect("a problem");
+        assert!(
+            problem.contains("/3442/0/1120 has no instance"),
+            "{problem}"
+        );
+    }
+    nothing_was_sent(&mut device);
 }
 
 #[rstest]
