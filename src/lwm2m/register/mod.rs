@@ -432,7 +432,7 @@ impl<'a> Query<'a> {
                 "b" => query.binding = binding(value, warnings)?,
                 "lt" => {
                     query.lifetime = Some(lifetime(value, warnings)?);
-                    query.infinite = query.lifetime == Some(INFINITE_LIFETIME);
+                    query.infinite = value.bytes().all(|digit| digit == b'0');
                 }
                 "Q" => query.queue_flag = true,
                 _ if name.is_empty() || parameter.chars().any(char::is_control) => {
