@@ -1,6 +1,8 @@
 //! Tests of the whole program, one folder for each part and one file for each behaviour.
 
+mod attacks;
 mod browser;
+mod conformance;
 mod devices;
 mod durability;
 mod oma;

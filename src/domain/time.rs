@@ -38,6 +38,16 @@ impl Timestamp {
         Some(Self(millis as i64))
     }
 
+    /// The same for what a device reports, which may have meant milliseconds: beyond the year 9999
+    /// it comes out as it was said and is to be brought into range before it is kept.
+    pub fn reported(seconds: f64) -> Option<Self> {
+        let as_millis = (Self::MAX.0 as f64 / 1000.0..=Self::MAX.0 as f64).contains(&seconds);
+        if as_millis {
+            return Some(Self((seconds * 1000.0).round() as i64));
+        }
+        Self::from_seconds(seconds)
+    }
+
     /// The operating system's time. For the edges only: protocol code gets a [`Now`].
     pub fn system() -> Self {
         let since = SystemTime::now()
@@ -124,6 +134,25 @@ impl Now {
         Self {
             instant: self.instant + duration,
             wall: self.wall.plus(duration),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_device_reports_may_be_out_of_range_by_the_factor_of_milliseconds() {
+        let reported = |seconds| Timestamp::reported(seconds).map(Timestamp::as_millis);
+        assert_eq!(reported(1.5), Some(1500));
+        assert_eq!(reported(1.7e12), Some(1_700_000_000_000_000));
+        assert_eq!(
+            reported(253_402_300_799_000.0),
+            Some(253_402_300_799_000_000)
+        );
+        for never in [2.6e14, -1e12, f64::NAN, f64::INFINITY] {
+            assert_eq!(reported(never), None, "{never}");
         }
     }
 }

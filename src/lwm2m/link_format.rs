@@ -217,7 +217,17 @@ fn parse_link(element: &str, warnings: &mut Warnings) -> Option<Link> {
             break;
         }
         match parse_attribute(attribute.trim()) {
-            Some(attribute) => link.attributes.push(attribute),
+            Some(parsed) => {
+                // `ver` is no quoted string in LwM2M (Core 7.3.1), but some clients quote it.
+                if parsed.0.eq_ignore_ascii_case("ver") && attribute.contains('"') {
+                    let target = shown(&link.target);
+                    warnings.add(
+                        "quoted_version",
+                        format!("the version of <{target}> is quoted"),
+                    );
+                }
+                link.attributes.push(parsed);
+            }
             None => warnings.add(
                 "bad_link_attribute",
                 format!(
@@ -389,6 +399,20 @@ mod tests {
         let read = links("</>;ct=110;ct=112;rt=\"oma.lwm2m\"");
         assert_eq!(read[0].values("ct").collect::<Vec<_>>(), ["110", "112"]);
         assert_eq!(read[0].value("rt"), Some("oma.lwm2m"));
+    }
+
+    #[test]
+    fn q2_a_quoted_version_is_read_with_a_warning() {
+        let (read, warnings) = warned("</1>;ver=\"1.1\",</3>;VER = \"1.2\",</4>;ver=1.3");
+        assert_eq!(
+            read,
+            [
+                Link::new("/1").with("ver", "1.1"),
+                Link::new("/3").with("VER", "1.2"),
+                Link::new("/4").with("ver", "1.3")
+            ]
+        );
+        assert_eq!(warnings, ["quoted_version"; 2]);
     }
 
     #[test]

@@ -6,3 +6,4 @@ pub(crate) mod fleet;
 mod icons_are_in_the_sprite;
 mod roles_on_pages;
 mod the_list_of_devices_is_paged;
+mod warnings_are_on_the_device_page;

@@ -74,6 +74,16 @@ impl ScriptedDevice {
         self.socket = socket(self.server);
     }
 
+    /// Another port of this local address, for example 127.0.0.2: to the server another host.
+    pub(crate) fn move_to_host(&mut self, local: IpAddr) {
+        self.socket = UdpSocket::bind((local, 0)).expect("a free port");
+    }
+
+    /// The Location-Path of the registration in force, `rd` and its id.
+    pub(crate) fn location(&self) -> &[String] {
+        &self.location
+    }
+
     // ------------------------------------------------------------------------------- raw messages
 
     /// The next message id.

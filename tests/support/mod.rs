@@ -6,4 +6,5 @@ pub(crate) mod device;
 pub(crate) mod fake_store;
 pub(crate) mod postgres;
 pub(crate) mod server;
+pub(crate) mod shared;
 pub(crate) mod site;

@@ -160,6 +160,11 @@ impl Server {
         self.data.path()
     }
 
+    /// The id of its process.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.running().child.id()
+    }
+
     /// The admin password that the first start printed.
     pub(crate) fn admin_password(&self) -> String {
         let printed = text(&self.running().printed);

@@ -375,6 +375,12 @@ impl Endpoint {
         message: Message,
         key: Option<NotificationKey>,
     ) {
+        // A body in one piece needs no memory of ours, but what is above has the same limit.
+        if message.payload.len() > self.config.max_body {
+            self.acknowledge_part(now, key);
+            self.fail(id, ExchangeFailure::TooLarge);
+            return;
+        }
         let others = self.exchanges.bytes;
         let Some(exchange) = self.exchanges.all.get_mut(&id.0) else {
             return;

@@ -170,6 +170,24 @@ fn an_answer_over_the_limit_is_too_large_at_once_or_as_soon_as_it_is_known() {
 }
 
 #[test]
+fn an_answer_over_the_limit_in_one_piece_is_too_large_too() {
+    for (length, fits) in [(100, true), (101, false)] {
+        let mut solo = Solo::with(EndpointConfig {
+            max_body: 100,
+            ..EndpointConfig::default()
+        });
+        solo.ask(outgoing(get("/status")));
+        let sent = solo.sent_one();
+        solo.receive_message(&piggybacked(&sent, Code::CONTENT, &vec![0; length]));
+        if fits {
+            assert_eq!(solo.response_event().0.payload.len(), length);
+        } else {
+            assert_eq!(solo.failure(), ExchangeFailure::TooLarge);
+        }
+    }
+}
+
+#[test]
 fn every_block_has_its_own_time() {
     let mut solo = Solo::new();
     solo.ask(outgoing(get("/status")));

@@ -99,16 +99,18 @@ impl Session {
     }
 
     /// Remembers something that came wrongly while the device is not registered here, once.
-    pub(super) fn warn_of_gateway(&mut self, code: &str, message: String) {
+    pub(super) fn warn_of_gateway(&mut self, code: &str, message: String) -> bool {
         let Some(state) = &mut self.gateway else {
-            return;
+            return false;
         };
         let warning = Warning {
             code: code.to_owned(),
             message,
         };
-        if state.warnings.len() < MAX_WARNINGS && !state.warnings.contains(&warning) {
+        let new = state.warnings.len() < MAX_WARNINGS && !state.warnings.contains(&warning);
+        if new {
             state.warnings.push(warning);
         }
+        new
     }
 }

@@ -1,12 +1,16 @@
 //! What devices tell: notifications (RFC 7641) and Send (OMA-TS-LightweightM2M Core 6.4.6).
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::register::{MAX_WARNINGS, may_speak_for, unavailable};
 use super::{Action, CommitStep, Env, Fetch, Session, Step};
 use crate::coap::observe::is_newer;
 use crate::coap::{Code, FirstBlock, NotificationKey, Request, RequestKey, Response};
-use crate::domain::{LiveKind, Node, Observation, ObservationState, Warning};
+use crate::domain::{
+    LiveKind, Node, Observation, ObservationState, Path, Timestamp, Value, Warning,
+};
 use crate::lwm2m::codec::anchor_times;
 use crate::lwm2m::register::sent;
 use crate::lwm2m::report;
@@ -129,8 +133,36 @@ impl Session {
             Ok(nodes) => {
                 self.arrived(env, nodes, stale, commit);
             }
-            Err(error) => self.warn("bad_notification", error.to_string(), commit),
+            Err(error) => self.bad_notification(env, observation, error.to_string(), commit),
         }
+    }
+
+    /// A notification that cannot be read, or that tells of what is not observed: an event, and no
+    /// data. A device that goes on like this makes one event, as it makes one warning.
+    fn bad_notification(
+        &mut self,
+        env: &Env<'_>,
+        observation: &Observation,
+        reason: String,
+        commit: &mut Commit,
+    ) {
+        if !self.warn(BAD_NOTIFICATION, reason.clone(), commit) {
+            return;
+        }
+        let id = env.ids.event();
+        let paths: Vec<String> = observation.paths.iter().map(ToString::to_string).collect();
+        commit.publish.push(self.live(
+            LiveKind::Event,
+            env.now.wall,
+            json!({ "id": id.0, "type": BAD_NOTIFICATION, "paths": paths, "reason": reason }),
+        ));
+        commit.changes.push(Change::Event {
+            id,
+            endpoint_id: self.endpoint_id,
+            event_type: BAD_NOTIFICATION.to_owned(),
+            nodes: Vec::new(),
+            at: env.now.wall,
+        });
     }
 
     /// What every value of the device passes, however it came: its time is made absolute, its type
@@ -146,7 +178,12 @@ impl Session {
             self.warn("value_too_large", reason, commit);
             nodes.retain(|node| node.value.content_bytes() <= env.settings.max_value_bytes);
         }
+        if let Some(path) = seconds_from_millis(&mut nodes, env.now.wall) {
+            let message = format!("{path} came with a time in milliseconds, LwM2M has seconds");
+            self.warn("time_in_ms", message, commit);
+        }
         self.warn_about_types(env, &nodes, commit);
+        self.warn_about_instances(&nodes, commit);
         commit
             .publish
             .extend(self.live_resources(&nodes, env.now.wall));
@@ -197,6 +234,38 @@ impl Session {
         }
     }
 
+    /// An object without instances is announced as such; one that has some must name them, or what
+    /// is to be observed of it is not known to exist.
+    fn warn_about_instances(&mut self, nodes: &[Node], commit: &mut Commit) {
+        let Some(registration) = &self.registration else {
+            return;
+        };
+        let mut missing: Vec<Path> = Vec::new();
+        // Sorted by path: the values of an instance follow each other.
+        for group in nodes.chunk_by(|left, right| left.path.truncated(2) == right.path.truncated(2))
+        {
+            let Some(instance) = group.first().map(|node| node.path.truncated(2)) else {
+                continue;
+            };
+            let object = instance.truncated(1);
+            let mut announced = registration
+                .objects
+                .iter()
+                .map(|announced| announced.path)
+                .filter(|path| object.contains(path));
+            let only_object = announced.clone().any(|path| path == object)
+                && announced.all(|path| path.depth() == 1);
+            if only_object {
+                missing.push(instance);
+            }
+        }
+        for instance in missing.into_iter().take(MAX_WARNINGS) {
+            let object = instance.truncated(1);
+            let message = format!("{instance} exists, but only {object} was announced");
+            self.warn("instance_not_announced", message, commit);
+        }
+    }
+
     /// Writes values that belong together, and the event that they are.
     pub(super) fn event(
         &self,
@@ -221,8 +290,9 @@ impl Session {
         });
     }
 
-    /// Remembers something that a device does wrong, once.
-    fn warn(&mut self, code: &str, message: String, commit: &mut Commit) {
+    /// Remembers something that a device does wrong, once; false when it was remembered already, or
+    /// when there is no more room.
+    fn warn(&mut self, code: &str, message: String, commit: &mut Commit) -> bool {
         tracing::debug!(endpoint.name = %self.name, "{} {code}: {message}", self.name);
         let Some(registration) = &mut self.registration else {
             return self.warn_of_gateway(code, message);
@@ -232,7 +302,7 @@ impl Session {
             .iter()
             .any(|warning| warning.code == code && warning.message == message);
         if known || registration.warnings.len() >= MAX_WARNINGS {
-            return;
+            return false;
         }
         registration.warnings.push(Warning {
             code: code.to_owned(),
@@ -241,6 +311,7 @@ impl Session {
         commit
             .changes
             .push(Change::UpdateRegistration(registration.clone()));
+        true
     }
 
     /// Values that a device sends of its own accord.
@@ -276,7 +347,7 @@ impl Session {
                 return;
             }
         };
-        let strange: Vec<String> = self
+        let mut strange: Vec<Path> = self
             .registration
             .iter()
             .flat_map(|registration| {
@@ -284,9 +355,10 @@ impl Session {
                     .iter()
                     .filter(|node| !registration.announces(&node.path))
             })
-            .map(|node| node.path.truncated(2).to_string())
+            .map(|node| node.path.truncated(2))
             .collect();
-        if let Some(path) = strange.first() {
+        strange.dedup();
+        for path in strange.into_iter().take(MAX_WARNINGS) {
             self.warn(
                 "send_not_announced",
                 format!("Send carries {path}, which was not announced"),
@@ -349,3 +421,36 @@ fn newer(env: &Env<'_>, observation: &Observation, response: &Response) -> bool 
 fn is_event(observation: &Observation) -> bool {
     observation.composite || matches!(observation.paths.as_slice(), [path] if path.depth() == 1)
 }
+
+/// Turns times that can only be milliseconds into the seconds that they should be, and names the
+/// first path that had one. Read as seconds they lie more than [`FAR_AHEAD`] in the future; kept
+/// so, they would stay the latest of their resource for good.
+fn seconds_from_millis(nodes: &mut [Node], now: Timestamp) -> Option<Path> {
+    let limit = now.plus(FAR_AHEAD).as_millis();
+    let mut first = None;
+    for node in nodes {
+        let mut converted = false;
+        if let Value::Time(seconds) = &mut node.value
+            && *seconds > limit.div_euclid(1000)
+        {
+            *seconds = seconds.div_euclid(1000);
+            converted = true;
+        }
+        if let Some(time) = &mut node.time
+            && time.as_millis() > limit
+        {
+            *time = Timestamp::clamped_from_millis(time.as_millis().div_euclid(1000));
+            converted = true;
+        }
+        if converted {
+            first = first.or(Some(node.path));
+        }
+    }
+    first
+}
+
+/// No clock of a device is fast by so much: 100 years.
+const FAR_AHEAD: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// The type of the event and the code of the warning about a notification that tells nothing.
+const BAD_NOTIFICATION: &str = "bad_notification";

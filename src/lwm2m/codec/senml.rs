@@ -49,7 +49,7 @@ pub(super) fn resolve(
         };
         let name = checked(format, record.name.unwrap_or_default())?;
         let path = locate(format, &base_name, &name, context)?;
-        let time = moment(format, base_time + record.time.unwrap_or(0.0))?;
+        let time = moment(format, base_time + record.time.unwrap_or(0.0), context)?;
         nodes.push(Node {
             path,
             value: fit(raw, &path, context)?,
@@ -161,11 +161,20 @@ fn sum(base: Number, number: Number) -> Number {
 }
 
 /// The moment of a resolved time in seconds; 0 means now and says nothing.
-fn moment(format: &'static str, seconds: f64) -> Result<Option<Timestamp>, CodecError> {
+fn moment(
+    format: &'static str,
+    seconds: f64,
+    context: &Context<'_>,
+) -> Result<Option<Timestamp>, CodecError> {
     if seconds == 0.0 {
         return Ok(None);
     }
-    match Timestamp::from_seconds(seconds) {
+    let moment = if context.strict {
+        Timestamp::from_seconds(seconds)
+    } else {
+        Timestamp::reported(seconds)
+    };
+    match moment {
         Some(moment) => Ok(Some(moment)),
         None => Err(CodecError::malformed(
             format,

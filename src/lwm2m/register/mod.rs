@@ -429,10 +429,10 @@ impl<'a> Query<'a> {
             match name {
                 "ep" => query.endpoint = Some(value),
                 "lwm2m" => query.version = Some(value),
-                "b" => query.binding = Some(binding(value)?),
+                "b" => query.binding = binding(value, warnings)?,
                 "lt" => {
-                    query.lifetime = Some(lifetime(value)?);
-                    query.infinite = query.lifetime == Some(INFINITE_LIFETIME);
+                    query.lifetime = Some(lifetime(value, warnings)?);
+                    query.infinite = value.bytes().all(|digit| digit == b'0');
                 }
                 "Q" => query.queue_flag = true,
                 _ if name.is_empty() || parameter.chars().any(char::is_control) => {
@@ -453,27 +453,55 @@ impl<'a> Query<'a> {
     }
 }
 
-fn binding(text: &str) -> Result<String, Refusal> {
-    let known = text.chars().all(|letter| "UTSNMHQ".contains(letter));
-    if text.is_empty() || text.len() > MAX_BINDING_BYTES || !known {
+/// The binding as far as it is understood; nothing when nothing of it is, and the default holds.
+///
+/// Letters that no version defines are left out with a warning: what matters of the binding is
+/// whether the device sleeps. What is no word at all is refused.
+fn binding(text: &str, warnings: &mut Warnings) -> Result<Option<String>, Refusal> {
+    let word = text.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if text.len() > MAX_BINDING_BYTES || !word {
+        let binding = shown(text);
+        return Err(Refusal::bad(format!("the binding {binding} is not known")));
+    }
+    let known: String = text
+        .chars()
+        .map(|letter| letter.to_ascii_uppercase())
+        .filter(|letter| "UTSNMHQ".contains(*letter))
+        .collect();
+    if known != text || known.is_empty() {
+        let taken = if known.is_empty() { "none" } else { &known };
+        warnings.add(
+            "unknown_binding",
+            format!(
+                "the binding {} is not known, {taken} of it is taken",
+                shown(text)
+            ),
+        );
+    }
+    Ok((!known.is_empty()).then_some(known))
+}
+
+/// The lifetime. What is no number of seconds is refused, as the device would count on a lifetime
+/// that nobody else knows (Leshan refuses it too); 0 is infinite, which LwM2M 1.2 defines; more
+/// than [`INFINITE_LIFETIME`] is taken as that, with a warning.
+fn lifetime(text: &str, warnings: &mut Warnings) -> Result<Duration, Refusal> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Refusal::bad(format!(
-            "the binding {} is not known",
+            "lt={} is no lifetime in seconds",
             shown(text)
         )));
     }
-    Ok(text.to_owned())
-}
-
-fn lifetime(text: &str) -> Result<Duration, Refusal> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.parse::<u64>() {
-        Ok(0) if digits => Ok(INFINITE_LIFETIME),
-        // Longer than that is as good as infinite, and everybody can calculate with it.
-        Ok(seconds) if digits => Ok(Duration::from_secs(seconds).min(INFINITE_LIFETIME)),
-        _ => Err(Refusal::bad(format!(
-            "lt={} is no lifetime in seconds",
-            shown(text)
-        ))),
+    // Digits that do not fit into 64 bits are a large number all the same.
+    match text.parse::<u64>().unwrap_or(u64::MAX) {
+        0 => Ok(INFINITE_LIFETIME),
+        seconds if seconds > INFINITE_LIFETIME.as_secs() => {
+            warnings.add(
+                "lifetime_too_long",
+                format!("lt={} is longer than anything that lives", shown(text)),
+            );
+            Ok(INFINITE_LIFETIME)
+        }
+        seconds => Ok(Duration::from_secs(seconds)),
     }
 }
 

@@ -49,8 +49,16 @@ pub(super) fn announced(
     };
     if let Some(entry) = links.iter().find(|link| is_lwm2m_root(link)) {
         announced.root = root(&entry.target, warnings);
+    } else if let Some(common) = common_root(&links) {
+        announced.root = root(common, warnings);
+        let message = format!(
+            "{} is taken as the root, although no link says rt=\"{LWM2M_RESOURCE_TYPE}\"",
+            shown(common)
+        );
+        warnings.add("root_without_rt", message);
     }
-    let entry = |link: &&Link| is_lwm2m_root(link) || link.target == "/";
+    let entry =
+        |link: &&Link| is_lwm2m_root(link) || link.target == "/" || link.target == announced.root;
     announced.formats = formats(links.iter().filter(entry), warnings);
     announced.objects = objects(&links, &announced.root, limits, warnings)?;
     Ok(Some(announced))
@@ -62,6 +70,31 @@ fn is_lwm2m_root(link: &Link) -> bool {
             .split_whitespace()
             .any(|kind| kind == LWM2M_RESOURCE_TYPE)
     })
+}
+
+/// What all links to objects have in front of them, when nothing says what the root is and no link
+/// is to an object below `/`.
+fn common_root(links: &[Link]) -> Option<&str> {
+    let mut common = None;
+    for link in links {
+        let target = link.target.as_str();
+        if target.parse::<Path>().is_ok_and(|path| path != Path::ROOT) {
+            return None;
+        }
+        let number = |id: &&str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+        let ids = target.rsplit('/').take_while(number).count();
+        if !matches!(ids, 1 | 2) {
+            continue;
+        }
+        let Some(front) = target.rsplitn(ids.saturating_add(1), '/').last() else {
+            continue;
+        };
+        if common.is_some_and(|common| common != front) {
+            return None;
+        }
+        common = Some(front);
+    }
+    common
 }
 
 fn root(target: &str, warnings: &mut Warnings) -> String {
@@ -128,6 +161,9 @@ fn objects(
                 continue;
             }
         };
+        if inner.is_empty() {
+            continue;
+        }
         let path = match inner.parse::<Path>() {
             Ok(path) if matches!(path.depth(), 1 | 2) => path,
             Ok(path) if path == Path::ROOT => continue,

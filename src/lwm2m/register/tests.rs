@@ -185,14 +185,37 @@ fn a9_bindings_of_another_version_are_forgiven_with_a_warning() {
 }
 
 #[test]
-fn attack_16_bindings_that_no_version_knows_are_refused() {
-    for binding in ["b=X", "b=", "b=u", "b=UUUUUUUUU", "b=<script>", "b=U\u{7}"] {
+fn attack_16_bindings_that_are_no_words_are_refused() {
+    for binding in ["b=UUUUUUUUU", "b=<script>", "b=U\u{7}", "b=U1", "b=ü"] {
         assert_eq!(
             code(register(&["lwm2m=1.1", binding], LINKS)),
             Code::BAD_REQUEST,
             "{binding}"
         );
     }
+}
+
+#[test]
+fn a9_letters_of_no_binding_are_left_out_with_a_warning() {
+    for (text, binding, queue_mode) in [
+        ("b=X", "U", false),
+        ("b=", "U", false),
+        ("b=u", "U", false),
+        ("b=uq", "UQ", true),
+        ("b=UX", "U", false),
+        ("b=XQ", "Q", true),
+    ] {
+        let register = register(&["lwm2m=1.0", text], LINKS).expect(text);
+        assert_eq!(
+            (register.binding.as_str(), register.queue_mode),
+            (binding, queue_mode),
+            "{text}"
+        );
+        assert_eq!(warnings(&register), ["unknown_binding"], "{text}");
+    }
+    let update = update(&["b=X"], "").expect("an Update");
+    assert_eq!(update.binding, None, "what was known stays");
+    assert_eq!(update.warnings[0].code, "unknown_binding");
 }
 
 #[test]
@@ -337,19 +360,19 @@ fn attack_16_lifetimes_are_numbers_of_seconds() {
     };
     assert_eq!(lifetime("1"), Ok(Some(Duration::from_secs(1))));
     assert_eq!(lifetime("0"), Ok(Some(INFINITE_LIFETIME)));
-    assert_eq!(lifetime("9223372036854775808"), Ok(Some(INFINITE_LIFETIME)));
-    for text in [
-        "",
-        "-1",
-        "+1",
-        "1.5",
-        "x",
-        "18446744073709551616",
-        " 1",
-        "1e3",
-        "0x10",
-    ] {
+    assert_eq!(lifetime("4294967295"), Ok(Some(INFINITE_LIFETIME)));
+    for text in ["", "-1", "+1", "1.5", "x", " 1", "1e3", "0x10"] {
         assert_eq!(code(lifetime(text)), Code::BAD_REQUEST, "{text}");
+    }
+    for long in [
+        "4294967296",
+        "9223372036854775808",
+        "18446744073709551616",
+        "99999999999999999999999999",
+    ] {
+        let register = register(&["lwm2m=1.2", &format!("lt={long}")], LINKS).expect(long);
+        assert_eq!(register.lifetime, Some(INFINITE_LIFETIME), "{long}");
+        assert_eq!(warnings(&register), ["lifetime_too_long"], "{long}");
     }
     let old = register(&["lwm2m=1.0", "lt=0"], LINKS).expect("a Register");
     assert_eq!(warnings(&old), ["infinite_lifetime"]);
@@ -402,7 +425,7 @@ fn attack_16_more_than_the_limits_is_refused_or_left_out() {
         max_attributes: 2,
     };
     let query = ["lwm2m=1.1", "a=1", "b2=2", "c=3", "d=\u{7}"];
-    let request = asked(Code::POST, "/rd", &query, "</1>,</2>,</3>");
+    let request = asked(Code::POST, "/rd", &query, "</1/0>,</2/0>,</3/0>");
     let Ok(Call::Register(register)) = classify(&request, true, &limits) else {
         panic!("a Register")
     };
@@ -472,6 +495,40 @@ fn b5_the_root_is_found_and_taken_off() {
 }
 
 #[test]
+fn b5_a_root_that_no_link_names_is_what_all_links_have_in_common() {
+    for (links, root, formats) in [
+        ("</lwm2m/1/0>,</lwm2m/3/0>", "/lwm2m", &[][..]),
+        (
+            "</lwm2m>;ct=112,</lwm2m/1/0>,</lwm2m/3>,</lwm2m/3/0>",
+            "/lwm2m",
+            &[112],
+        ),
+        ("</>;ct=110,</a/b/1/0>,</a/b/3/0>,</foo>", "/a/b", &[110]),
+    ] {
+        let register = register(&["lwm2m=1.1"], links).expect(links);
+        assert_eq!(register.root, root, "{links}");
+        assert!(objects(&register).contains(&"/3/0".to_owned()), "{links}");
+        assert_eq!(register.formats, formats, "{links}");
+        assert!(warnings(&register).contains(&"root_without_rt"), "{links}");
+    }
+    // With an object below `/` that is the root, whatever else there is.
+    let below = register(&["lwm2m=1.1"], "</1/0>,</lwm2m/3/0>").expect("one object");
+    assert_eq!(
+        (below.root.as_str(), objects(&below)),
+        ("", vec!["/1/0".to_owned()])
+    );
+    assert_eq!(warnings(&below), ["foreign_link"]);
+    // Without a common one there is none, and no object either.
+    for links in ["</a/1/0>,</b/3/0>", "</a/1/0/5>", "</a>", "<1>x"] {
+        assert_eq!(
+            code(register(&["lwm2m=1.1"], links)),
+            Code::BAD_REQUEST,
+            "{links}"
+        );
+    }
+}
+
+#[test]
 fn b5_content_formats_are_read_in_every_spelling() {
     for (ct, formats) in [
         ("ct=112", vec![112]),
@@ -510,7 +567,13 @@ fn b5_versions_are_read_quoted_and_not() {
     );
     assert_eq!(
         warnings(&register),
-        ["bad_version", "instance_version", "bad_version"]
+        [
+            "quoted_version",
+            "quoted_version",
+            "bad_version",
+            "instance_version",
+            "bad_version"
+        ]
     );
 }
 

@@ -1,5 +1,7 @@
 //! `/api/v1/endpoints`: the devices.
 
+use std::collections::BTreeMap;
+
 use actix_web::web::{Json, Path, Query};
 use actix_web::{HttpResponse, delete, get};
 use serde::{Deserialize, Serialize};
@@ -112,6 +114,9 @@ pub(super) struct EndpointDetail {
     formats: Vec<u16>,
     /// Operations that wait for it.
     operations_waiting: u64,
+    /// Parameters of its registration that LwM2M does not define.
+    #[schema(example = json!({"imei": "490154203237518"}))]
+    attributes: BTreeMap<String, String>,
     /// What it does wrong and was forgiven.
     warnings: Vec<Forgiven>,
     /// What is observed.
@@ -255,6 +260,7 @@ pub(super) async fn show_endpoint(
             objects.map(|object| object.path.to_string()).collect()
         }),
         formats: registration.map_or_else(Vec::new, |found| found.formats.clone()),
+        attributes: registration.map_or_else(BTreeMap::new, |found| found.attributes.clone()),
         operations_waiting: viewer.count_waiting(row.id).await?,
         warnings: registration
             .map_or(&row.gateway.warnings, |found| &found.warnings)

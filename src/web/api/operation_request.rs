@@ -39,6 +39,7 @@ pub struct OperationBody {
     #[schema(value_type = Option<serde_json::Value>)]
     pub value: Option<Json>,
     /// What a composite writes: an object of paths to values, or the values of `paths` in order.
+    /// For a create of several instances: an object of their paths to the values of each.
     #[schema(value_type = Option<serde_json::Value>)]
     pub values: Option<Json>,
     /// The arguments of an Execute as they go over the air, for example `0='text',1`.
@@ -262,6 +263,12 @@ fn single_values(
         (None, None) if creates => return Ok(Vec::new()),
         (None, None) => return Err(ApiError::invalid("value", "`value` is missing")),
     };
+    if creates
+        && let ("values", Json::Object(instances)) = (field, json)
+        && instances.keys().any(|key| key.starts_with('/'))
+    {
+        return several_instances(*path, instances, models);
+    }
     // Where the device chooses the instance, its number means nothing; 0 stands for it.
     let base = match path.depth() {
         1 => path.child(0).unwrap_or(*path),
@@ -275,6 +282,35 @@ fn single_values(
         let detail = "write_update of a resource takes an object of instance ids to values";
         return Err(ApiError::invalid(field, detail));
     }
+    Ok(nodes)
+}
+
+/// The values of several instances that one Create makes, by the paths of the instances.
+fn several_instances(
+    object: Path,
+    instances: &Map<String, Json>,
+    models: &Models,
+) -> Result<Vec<Node>, ApiError> {
+    if object.depth() != 1 || instances.len() < 2 {
+        let detail = "`values` of a create holds two or more instances of the object that `path` \
+                      names; one instance has a `value`";
+        return Err(ApiError::invalid("values", detail));
+    }
+    let mut nodes = Vec::new();
+    for (text, value) in instances {
+        let instance = read_path("values", text)?;
+        if instance.depth() != 2 || !object.contains(&instance) {
+            let detail = format!("{instance} is no instance of {object}");
+            return Err(ApiError::invalid("values", detail));
+        }
+        let below = nodes_below("values", instance, value, models)?;
+        if below.is_empty() {
+            let detail = format!("{instance} has no value; create it by itself");
+            return Err(ApiError::invalid("values", detail));
+        }
+        nodes.extend(below);
+    }
+    nodes.sort_by_key(|node| node.path);
     Ok(nodes)
 }
 
@@ -362,6 +398,10 @@ fn nodes_below(
     let wanted = model.and_then(|model| model.value_type);
     let multiple = model.map(|model| model.multiple);
     match (path.depth(), json) {
+        (3, Json::Object(instances)) if multiple != Some(false) && instances.is_empty() => {
+            let detail = format!("{path} has no instance; a resource without any cannot be sent");
+            Err(ApiError::invalid(field, detail))
+        }
         (3, Json::Object(instances)) if multiple != Some(false) => {
             let mut nodes = Vec::with_capacity(instances.len());
             for (id, value) in instances {
@@ -455,7 +495,13 @@ fn format(
     ) {
         return refuse(format!("{kind} takes no `format`"));
     }
-    let chosen_by_device = kind == OperationKind::Create && paths.iter().any(|p| p.depth() == 1);
+    let one_instance = values.iter().all(|node| {
+        values
+            .first()
+            .is_none_or(|first| first.path.truncated(2).contains(&node.path))
+    });
+    let chosen_by_device =
+        kind == OperationKind::Create && one_instance && paths.iter().any(|p| p.depth() == 1);
     if chosen_by_device && format != ContentFormat::Tlv {
         return refuse("only tlv leaves the instance's id to the device".to_owned());
     }

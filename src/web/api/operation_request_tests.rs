@@ -25,6 +25,53 @@ fn refused(body: Json) -> String {
 }
 
 #[test]
+fn h1_composites_reach_from_the_root_to_a_resource_instance() {
+    for kind in [
+        "read_composite",
+        "observe_composite",
+        "cancel_observe_composite",
+    ] {
+        for path in ["/", "/3", "/3/0", "/3/0/9", "/3/0/6/0"] {
+            checked(json!({"kind": kind, "paths": [path]})).expect(path);
+        }
+    }
+    assert!(refused(json!({"kind": "write_composite", "values": {"/": 1}})).contains("/ cannot"));
+}
+
+#[test]
+fn g1_a_create_of_several_instances_names_each() {
+    let two = json!({"/3303/1": {"5700": 20}, "/3303/2": {"5700": 21.5, "5701": "Cel"}});
+    assert_eq!(
+        values(json!({"kind": "create", "path": "/3303", "values": two})),
+        [
+            "/3303/1/5700 FLOAT 20",
+            "/3303/2/5700 FLOAT 21.5",
+            "/3303/2/5701 STRING Cel"
+        ]
+    );
+    let senml = json!({"kind": "create", "path": "/3303", "values": two, "format": "senml_cbor"});
+    checked(senml).expect("the ids are chosen, so every format names them");
+    for (path, values) in [
+        ("/3303", json!({"/3303/1": {"5700": 20}})),
+        ("/3303/1", two.clone()),
+        ("/3304", two),
+        ("/3303", json!({"/3303/1": {"5700": 20}, "/3303/2": {}})),
+        ("/3303", json!({"/3303/1": {"5700": 20}, "/3303/2/5700": 1})),
+        ("/3303", json!({"/3303/1": {"5700": 20}, "2": {"5700": 1}})),
+    ] {
+        let error = refused(json!({"kind": "create", "path": path, "values": values}));
+        assert!(error.starts_with("values: "), "{values}: {error}");
+    }
+}
+
+/// Only TLV could say it, and then it is easily overlooked: it was left out without a word.
+#[test]
+fn f4_a_resource_without_instances_is_refused_and_not_overlooked() {
+    let body = json!({"kind": "write", "path": "/3442/0", "value": {"120": 1, "1120": {}}});
+    assert!(refused(body).contains("/3442/0/1120 has no instance"));
+}
+
+#[test]
 fn every_kind_has_its_paths() {
     let fits = [
         ("read", vec!["/3", "/3/0", "/3/0/9", "/3/0/6/0"], vec!["/"]),

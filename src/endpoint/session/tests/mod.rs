@@ -9,3 +9,4 @@ mod restarts_go_on;
 mod sends_are_read_by_the_models_of_the_device;
 mod sleeping_devices_are_left_alone;
 mod wakes_in_every_pattern;
+mod what_devices_do_wrong_is_remembered;

@@ -1,0 +1,66 @@
+//! J. Devices whose address changes (NAT). J2 and J3 are about DTLS, which comes with issue 4; J4 is
+//! about OSCORE and disabled upstream too.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use rstest::rstest;
+use serde_json::json;
+
+use super::bench::{Asked, LINKS, Transport, confirmed, latest, operate, server, shown};
+use crate::support::device::{SENML_JSON, TEXT};
+use flownexus::coap::Code;
+
+/// Without credentials an address proves little: the port may change, as behind a NAT that forgot the
+/// device, the host may not.
+#[rstest]
+#[case::udp(Transport::Udp)]
+#[tokio::test]
+async fn j01_without_credentials_another_host_is_nobody_and_another_port_the_same_device(
+    #[case] over: Transport,
+) {
+    let server = server().await;
+    let api = server.api();
+    let mut device = over.registered(&server, "j01");
+    let body = json!({"kind": "observe", "path": "/1/0/1", "format": "text"});
+    let mut token = None;
+    let ended = operate(&api, &mut device, body, |device| {
+        let observe = Asked::get("/1/0/1").observe(0).accept(TEXT).expect(device);
+        device.answer_observe(&observe, 1, TEXT, b"60");
+        token = Some(observe.token);
+    })
+    .await;
+    confirmed(&ended, "2.05");
+    let token = token.expect("a token");
+
+    device.move_to_host(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3)));
+    let notification = device.notification(token, 2, TEXT, b"666");
+    device.send(&notification);
+    let send = device.data_push(SENML_JSON, br#"[{"n":"/1/0/1","v":666}]"#);
+    // The answer to the Send is the first thing that comes: the notification is ignored.
+    assert_eq!(device.ask(&send).code, Code::BAD_REQUEST);
+    assert_eq!(latest(&api, &device, "/1/0/1").await[0][2], 60);
+
+    // Another port of the host: the notification's token says who it is, and it is followed there.
+    device.move_to_new_address();
+    device.notify(token, 3, TEXT, b"61");
+    assert_eq!(latest(&api, &device, "/1/0/1").await[0][2], 61);
+    let endpoint = shown(&api, &device).await;
+    assert_eq!(endpoint["address"], device.address().to_string());
+    let send = device.data_push(SENML_JSON, br#"[{"n":"/1/0/1","v":62}]"#);
+    assert_eq!(device.ask(&send).code, Code::CHANGED);
+    let body = json!({"kind": "read", "path": "/1/0/1", "format": "text"});
+    let ended = operate(&api, &mut device, body, |device| {
+        let read = Asked::get("/1/0/1").accept(TEXT).expect(device);
+        device.answer_content(&read, TEXT, b"63");
+    })
+    .await;
+    confirmed(&ended, "2.05");
+
+    // From another host a device has to register again, which always helps.
+    device.move_to_host(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3)));
+    device.register_now(3600, LINKS);
+    let endpoint = shown(&api, &device).await;
+    assert_eq!(endpoint["address"], device.address().to_string());
+    let send = device.data_push(SENML_JSON, br#"[{"n":"/1/0/1","v":64}]"#);
+    assert_eq!(device.ask(&send).code, Code::CHANGED);
+}
