@@ -7,8 +7,8 @@
 
 use std::str::FromStr;
 
-use super::{ModelView, ResourceModel};
-use crate::domain::{Node, Path, Value};
+use super::ResourceModel;
+use crate::domain::{Path, Value};
 
 /// Checks a value against the range of its model. The value is of the model's type already.
 ///
@@ -52,35 +52,6 @@ pub(super) fn check_range(path: Path, value: &Value, model: &ResourceModel) -> R
         return Err(format!(
             "{what}{path} must be within {range}; given are {given}"
         ));
-    }
-    Ok(())
-}
-
-/// Checks that a new or replaced object instance has what a server must give it: the mandatory
-/// resources that can be written. Only the model of the very version that the device means can tell.
-///
-/// # Errors
-/// Names a resource that is missing.
-pub(super) fn check_complete(
-    instance: Path,
-    nodes: &[Node],
-    models: ModelView<'_>,
-) -> Result<(), String> {
-    let object = instance.object_id().and_then(|id| models.exact_object(id));
-    let required = object
-        .into_iter()
-        .flat_map(|object| object.resources.values())
-        .filter(|model| model.mandatory && model.operations.writable);
-    for model in required {
-        let given = nodes
-            .iter()
-            .any(|node| instance.contains(&node.path) && node.path.resource_id() == Some(model.id));
-        if !given {
-            return Err(format!(
-                "resource {} ({}) is mandatory and missing in {instance}",
-                model.id, model.name
-            ));
-        }
     }
     Ok(())
 }
@@ -139,8 +110,8 @@ fn spans<T: FromStr + PartialOrd + Copy>(range: &str) -> Option<Vec<Span<T>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Lwm2mVersion, ObjectLink};
-    use crate::lwm2m::{Models, Operations};
+    use crate::domain::ObjectLink;
+    use crate::lwm2m::Operations;
 
     fn check(range: &str, value: Value) -> Result<(), String> {
         let model = ResourceModel {
@@ -244,42 +215,6 @@ mod tests {
         assert_eq!(
             check("1..4", Value::Opaque(vec![0; 9])),
             Err("the length of /7/0/1 must be within 1..4; given are 9 bytes".to_owned())
-        );
-    }
-
-    #[test]
-    fn g1_an_instance_lacks_nothing_only_by_the_model_of_its_very_version() {
-        let models = Models::builtin();
-        let view = |version| ModelView::announced(&models, version, &[]);
-        let server = Path::instance(1, 0);
-        let lifetime = Node::new(Path::resource(1, 0, 1), Value::Integer(60));
-        let error = check_complete(
-            server,
-            std::slice::from_ref(&lifetime),
-            view(Lwm2mVersion::V1_2),
-        )
-        .expect_err("incomplete");
-        assert!(
-            error.contains("is mandatory and missing in /1/0"),
-            "{error}"
-        );
-        // Object 1 of LwM2M 1.1 is not known in that version, and nobody means the newest.
-        for view in [view(Lwm2mVersion::V1_1), ModelView::newest(&models)] {
-            assert_eq!(
-                check_complete(server, std::slice::from_ref(&lifetime), view),
-                Ok(())
-            );
-        }
-        let unknown = Path::instance(33_000, 0);
-        assert_eq!(
-            check_complete(unknown, &[], view(Lwm2mVersion::V1_2)),
-            Ok(())
-        );
-        // What the device fills in itself a server need not give.
-        let sensor = Path::instance(3303, 0);
-        assert_eq!(
-            check_complete(sensor, &[], view(Lwm2mVersion::V1_2)),
-            Ok(())
         );
     }
 }

@@ -20,9 +20,6 @@ pub(super) fn write(
             "there is no value to write to {scope}"
         )));
     }
-    if operation.kind == OperationKind::Write && scope.depth() == 2 {
-        fit::check_complete(scope, &nodes, device.view()).map_err(ManageError::NotPossible)?;
-    }
     let format = match nodes.as_slice() {
         [node] if node.path == target => {
             formats::for_value(operation, node.value.value_type(), device)?
@@ -72,13 +69,6 @@ pub(super) fn create(
     let mut instances: Vec<Path> = nodes.iter().map(|node| node.path.truncated(2)).collect();
     instances.dedup();
     let device_chooses = path.depth() == 1 && instances.len() <= 1;
-    if instances.is_empty() {
-        // Without an id of its own, the new instance stands as the first.
-        instances.push(path.child(0).filter(|_| device_chooses).unwrap_or(path));
-    }
-    for instance in &instances {
-        fit::check_complete(*instance, &nodes, device.view()).map_err(ManageError::NotPossible)?;
-    }
     let mut request = request(Code::POST, object, device);
     if device_chooses {
         let format = formats::for_nameless_instance(operation, device)?;
