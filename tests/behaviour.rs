@@ -3,6 +3,7 @@
 mod browser;
 mod devices;
 mod durability;
+mod gateway;
 mod oma;
 mod pages;
 mod start;

@@ -135,7 +135,7 @@ impl Session {
 
     /// What every value of the device passes, however it came: its time is made absolute, its type
     /// is looked at, and it is told to the page once it is on disk. Writing it is the caller's.
-    pub(super) fn arriving(
+    fn arriving(
         &mut self,
         env: &Env<'_>,
         mut nodes: Vec<Node>,
@@ -146,6 +146,17 @@ impl Session {
             self.warn("value_too_large", reason, commit);
             nodes.retain(|node| node.value.content_bytes() <= env.settings.max_value_bytes);
         }
+        self.entering(env, nodes, commit)
+    }
+
+    /// What every value passes, those of a gateway included, which are as long as its request may
+    /// be.
+    pub(super) fn entering(
+        &mut self,
+        env: &Env<'_>,
+        nodes: Vec<Node>,
+        commit: &mut Commit,
+    ) -> Vec<Node> {
         self.warn_about_types(env, &nodes, commit);
         commit
             .publish

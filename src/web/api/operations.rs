@@ -15,6 +15,7 @@ use crate::domain::{
 use crate::web::ApiError;
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
+use crate::web::waiting::waits;
 
 use super::operation_request::{OperationBody, check};
 use super::query::{self, NoQuery, Page};
@@ -27,7 +28,7 @@ use super::query::{self, NoQuery, Page};
     "result": {"code": "2.05", "nodes": [
         {"path": "/3/0/0", "type": "STRING", "value": "Open Mobile Alliance", "time": null}
     ]},
-    "error": null, "requested_by": "token:ci", "created_at": "2026-11-23T12:00:00.000Z",
+    "error": null, "waits_for": null, "requested_by": "token:ci", "created_at": "2026-11-23T12:00:00.000Z",
     "last_attempt_at": "2026-11-23T12:00:00.010Z", "finished_at": "2026-11-23T12:00:00.060Z",
     "expires_at": "2026-11-30T12:00:00.000Z"
 }))]
@@ -55,6 +56,9 @@ pub(super) struct OperationView {
     /// Why it failed.
     #[schema(required)]
     error: Option<String>,
+    /// What it waits for while it is `QUEUED`, in words.
+    #[schema(required)]
+    waits_for: Option<String>,
     /// Who asked: a login, `token:NAME`, `template` or `firmware`.
     requested_by: String,
     /// When it was asked for.
@@ -146,6 +150,7 @@ impl From<&Operation> for OperationView {
             max_attempts: operation.max_attempts,
             result: operation.result.as_ref().map(ResultView::from),
             error: operation.error.clone(),
+            waits_for: None,
             requested_by: match &operation.origin {
                 Origin::User(name) => name.clone(),
                 Origin::Template => "template".to_owned(),
@@ -156,6 +161,17 @@ impl From<&Operation> for OperationView {
             finished_at: operation.finished_at.map(|time| time.to_string()),
             expires_at: operation.expires_at.map(|time| time.to_string()),
         }
+    }
+}
+
+impl OperationView {
+    /// The operation, and what it waits for.
+    async fn of(viewer: &Viewer, operation: &Operation) -> Result<Self, ApiError> {
+        let waits = waits(viewer, std::slice::from_ref(operation)).await?;
+        Ok(Self {
+            waits_for: waits.get(&operation.id).map(ToString::to_string),
+            ..Self::from(operation)
+        })
     }
 }
 
@@ -223,7 +239,7 @@ pub(super) async fn create_operation(
         max_attempts: operator.settings().operations.max_attempts,
     };
     let operation = operator.operate(&name, operation, wait).await?;
-    let view = OperationView::from(&operation);
+    let view = OperationView::of(&operator, &operation).await?;
     if operation.status.is_final() {
         return Ok(HttpResponse::Ok().json(view));
     }
@@ -264,11 +280,15 @@ pub(super) async fn list_operations(
     let operations = viewer
         .operations(Some(endpoint), status, limit + 1, before)
         .await?;
+    let waits = waits(&viewer, &operations).await?;
     Ok(Json(Page::cut(
         operations,
         limit,
         |operation| operation.id,
-        |operation| OperationView::from(&operation),
+        |operation| OperationView {
+            waits_for: waits.get(&operation.id).map(ToString::to_string),
+            ..OperationView::from(&operation)
+        },
     )))
 }
 
@@ -292,7 +312,8 @@ pub(super) async fn show_operation(
     _query: Query<NoQuery>,
 ) -> Result<Json<OperationView>, ApiError> {
     let id = OperationId(query::row_id("operation", &id)?);
-    Ok(Json(OperationView::from(&viewer.operation(id).await?)))
+    let operation = viewer.operation(id).await?;
+    Ok(Json(OperationView::of(&viewer, &operation).await?))
 }
 
 /// Take an operation back
