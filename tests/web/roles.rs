@@ -74,6 +74,19 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Json>)> {
         ("GET", "/api/v1/live?topics=fleet".into(), Viewer, None),
         ("GET", "/api/v1/openapi.json".into(), Viewer, None),
         ("GET", "/api/docs/".into(), Viewer, None),
+        (
+            "POST",
+            "/leshan_api/resource/single".into(),
+            Operator,
+            Some(json!({"ep": 5})),
+        ),
+        (
+            "POST",
+            "/leshan_api/resource/composite".into(),
+            Operator,
+            Some(json!({"ep": 5})),
+        ),
+        ("GET", "/leshan_api/data/temperature/".into(), Viewer, None),
     ]
 }
 

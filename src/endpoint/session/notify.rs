@@ -9,7 +9,7 @@ use crate::coap::{Code, FirstBlock, NotificationKey, Request, RequestKey, Respon
 use crate::domain::{LiveKind, Node, Observation, ObservationState, Warning};
 use crate::lwm2m::codec::anchor_times;
 use crate::lwm2m::register::sent;
-use crate::lwm2m::report;
+use crate::lwm2m::{ModelView, report};
 use crate::store::{Change, Commit};
 
 impl Session {
@@ -135,12 +135,7 @@ impl Session {
 
     /// What every value of the device passes, however it came: its time is made absolute, its type
     /// is looked at, and it is told to the page once it is on disk. Writing it is the caller's.
-    fn arriving(
-        &mut self,
-        env: &Env<'_>,
-        mut nodes: Vec<Node>,
-        commit: &mut Commit,
-    ) -> Vec<Node> {
+    fn arriving(&mut self, env: &Env<'_>, mut nodes: Vec<Node>, commit: &mut Commit) -> Vec<Node> {
         anchor_times(&mut nodes, env.now.wall);
         if let Some(reason) = too_large(env, &nodes) {
             self.warn("value_too_large", reason, commit);
@@ -187,10 +182,10 @@ impl Session {
 
     /// Values that do not fit their model are kept as they came; the device's page says so.
     fn warn_about_types(&mut self, env: &Env<'_>, nodes: &[Node], commit: &mut Commit) {
-        let Some(registration) = &self.registration else {
-            return;
+        let models = match &self.registration {
+            Some(registration) => self.device(registration, env.models).view(),
+            None => ModelView::newest(env.models),
         };
-        let models = self.device(registration, env.models).view();
         let wanted = |node: &Node| {
             models
                 .at(&node.path)?
