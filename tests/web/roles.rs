@@ -29,6 +29,7 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Json>)> {
         ),
         ("GET", "/api/v1/operations/0".into(), Viewer, None),
         ("DELETE", "/api/v1/operations/0".into(), Operator, None),
+        ("POST", "/api/v1/operations/0/repeat".into(), Operator, None),
         ("GET", format!("{device}/resources"), Viewer, None),
         (
             "GET",

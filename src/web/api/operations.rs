@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 
 use crate::config::Settings;
 use crate::domain::{
-    NewOperation, Node, Operation, OperationId, OperationResult, OperationStatus, Origin,
+    EndpointName, NewOperation, Node, Operation, OperationId, OperationRequest, OperationResult,
+    OperationStatus, Origin,
 };
 use crate::web::ApiError;
 use crate::web::auth::{Operator, Viewer};
@@ -232,23 +233,7 @@ pub(super) async fn create_operation(
     let name = query::endpoint_name(&name)?;
     let wait = wait(query.wait.as_deref(), operator.settings())?;
     let request = check(&body, operator.models())?;
-    let operation = NewOperation {
-        request,
-        origin: Origin::User(operator.identity().actor()),
-        expires_in: expires_in(body.expires_in_s, operator.settings())?,
-        max_attempts: operator.settings().operations.max_attempts,
-    };
-    let operation = operator.operate(&name, operation, wait).await?;
-    let view = OperationView::of(&operator, &operation).await?;
-    if operation.status.is_final() {
-        return Ok(HttpResponse::Ok().json(view));
-    }
-    Ok(HttpResponse::Created()
-        .insert_header((
-            header::LOCATION,
-            format!("/api/v1/operations/{}", operation.id),
-        ))
-        .json(view))
+    ask(&operator, &name, request, body.expires_in_s, wait).await
 }
 
 /// List the operations of a device
@@ -341,6 +326,66 @@ pub(super) async fn cancel_operation(
 ) -> Result<Json<OperationView>, ApiError> {
     let id = OperationId(query::row_id("operation", &id)?);
     Ok(Json(OperationView::from(&operator.cancel(id).await?)))
+}
+
+/// Ask for the same again
+///
+/// A new operation for the same device, with the same request. The old one stays as it is.
+#[utoipa::path(
+    post,
+    path = "/operations/{id}/repeat",
+    impl_for = repeat_operation,
+    tag = "operations",
+    params(("id" = i64, Path, description = "The operation's number"), WaitQuery),
+    responses(
+        (status = 200, description = "The new one has reached its final status", body = OperationView),
+        (status = 201, description = "The new one is stored and waits for the device", body = OperationView,
+         headers(("Location" = String, description = "The new operation"))),
+        (status = 400, description = "A parameter cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No operation has this number, or its device is forgotten", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many operations wait for the device", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[post("/operations/{id}/repeat")]
+pub(super) async fn repeat_operation(
+    operator: Operator,
+    id: Path<String>,
+    query: Query<WaitQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let id = OperationId(query::row_id("operation", &id)?);
+    let wait = wait(query.wait.as_deref(), operator.settings())?;
+    let before = operator.operation(id).await?;
+    ask(&operator, &before.endpoint, before.request, None, wait).await
+}
+
+/// Stores an operation, and answers with what became of it meanwhile.
+async fn ask(
+    operator: &Operator,
+    endpoint: &EndpointName,
+    request: OperationRequest,
+    expires_in_s: Option<u64>,
+    wait: Duration,
+) -> Result<HttpResponse, ApiError> {
+    let operation = NewOperation {
+        request,
+        origin: Origin::User(operator.identity().actor()),
+        expires_in: expires_in(expires_in_s, operator.settings())?,
+        max_attempts: operator.settings().operations.max_attempts,
+    };
+    let operation = operator.operate(endpoint, operation, wait).await?;
+    let view = OperationView::of(operator, &operation).await?;
+    if operation.status.is_final() {
+        return Ok(HttpResponse::Ok().json(view));
+    }
+    Ok(HttpResponse::Created()
+        .insert_header((
+            header::LOCATION,
+            format!("/api/v1/operations/{}", operation.id),
+        ))
+        .json(view))
 }
 
 fn wait(text: Option<&str>, settings: &Settings) -> Result<Duration, ApiError> {
