@@ -5,6 +5,7 @@ mod browser;
 mod conformance;
 mod devices;
 mod durability;
+mod gateway;
 mod oma;
 mod pages;
 mod start;

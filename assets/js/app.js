@@ -48,6 +48,21 @@ document.addEventListener("submit", (event) => {
 });
 
 document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-repeat]");
+  if (!button) return;
+  const { repeat, question } = button.dataset;
+  if (question && !window.confirm(question)) return;
+  button.disabled = true;
+  try {
+    const operation = await api("POST", `/operations/${encodeURIComponent(repeat)}/repeat`);
+    toast("wait", "Asked again", operation.waits_for ? `It waits for ${operation.waits_for}.` : "");
+  } catch (error) {
+    toast("bad", "Not asked again", error.message);
+  }
+  refresh();
+});
+
+document.addEventListener("click", async (event) => {
   const select = event.target.closest("[data-select]");
   if (select) select.select();
   const button = event.target.closest("[data-cancel]");

@@ -2,8 +2,8 @@
 
 import { api } from "./api.js";
 import { HistoryChart } from "./chart.js";
-import { ask, valueField } from "./dialog.js";
 import { live } from "./live.js";
+import { openOperate, operationChanged } from "./operate.js";
 import { refresh, showAll } from "./refresh.js";
 import { makeTime, setTime } from "./time.js";
 import { toast } from "./toast.js";
@@ -34,6 +34,7 @@ function take(messages) {
         takeValue(message);
         break;
       case "operation":
+        operationChanged(message);
         refresh(["operations", "headline"]);
         if (message.status === "CONFIRMED" && message.operation?.includes("observe")) {
           refresh(["objects", "observations"]);
@@ -135,9 +136,13 @@ async function act(button) {
     case "chart":
       return showChart(row);
     case "write":
-      return write(button, row);
     case "execute":
-      return execute(button, row);
+    case "create":
+      return openOperate({ kind: action, path });
+    case "operate":
+      return openOperate({ path: path || "" });
+    case "composite":
+      return openOperate({ kind: "read_composite" });
     case "forget":
       return forget();
     case "delete":
@@ -155,105 +160,6 @@ function showChart(row) {
   const first = row.querySelector("[data-value]")?.dataset.value;
   const path = multiple === "true" ? first : resource;
   if (path) chart.show(path, `${name} (${path})`, units, type);
-}
-
-async function write(button, row) {
-  const { resource, name, type, units, range, multiple } = row.dataset;
-  const title = `Write ${name}`;
-  const answer = await ask(title, `${resource}${multiple === "true" ? ", every instance of it" : ""}`, "Write", (fields) =>
-    multiple === "true" ? severalFields(fields, row) : oneField(fields, row),
-  );
-  if (answer === undefined) return;
-  await operate(button, { kind: "write", path: resource, value: answer });
-
-  function oneField(fields) {
-    const field = valueField(type, units, range, name);
-    fields.append(field.box);
-    const control = field.box.querySelector("input, textarea, select");
-    const present = row.querySelector(".value")?.textContent;
-    if (present && ["BOOLEAN", "FLOAT", "INTEGER", "UNSIGNED_INTEGER", "STRING", "CORELINK", "OBJLNK"].includes(type)) {
-      control.value = present;
-    }
-    return field.read;
-  }
-}
-
-// A resource with instances: an id and a value for each.
-function severalFields(fields, row) {
-  const { name, type, units, range } = row.dataset;
-  const lines = [];
-  const add = (id, present) => {
-    const line = document.createElement("div");
-    line.className = "d-flex gap-2 mb-2";
-    const number = document.createElement("input");
-    number.className = "form-control instance-id";
-    number.type = "number";
-    number.min = "0";
-    number.max = "65534";
-    number.value = String(id);
-    number.setAttribute("aria-label", "Instance");
-    const field = valueField(type, units, range, `${name}, instance ${id}`);
-    field.box.classList.add("flex-fill");
-    if (present !== undefined) field.box.querySelector("input, textarea, select").value = present;
-    const remove = document.createElement("button");
-    remove.type = "button";
-    remove.className = "btn-close mt-2";
-    remove.setAttribute("aria-label", "Without this instance");
-    const entry = { number, field };
-    remove.addEventListener("click", () => {
-      lines.splice(lines.indexOf(entry), 1);
-      line.remove();
-    });
-    line.append(number, field.box, remove);
-    fields.insertBefore(line, fields.lastElementChild);
-    lines.push(entry);
-  };
-  const more = document.createElement("button");
-  more.type = "button";
-  more.className = "btn btn-sm";
-  more.textContent = "Another instance";
-  fields.append(more);
-  more.addEventListener("click", () => {
-    const highest = Math.max(-1, ...lines.map(({ number }) => Number(number.value)));
-    add(highest + 1);
-  });
-  const textual = type !== "OPAQUE" && type !== "TIME";
-  for (const item of row.querySelectorAll("[data-value]")) {
-    const present = textual ? item.querySelector(".value").textContent : undefined;
-    add(item.dataset.value.split("/").at(-1), present);
-  }
-  if (lines.length === 0) add(0);
-  return () => {
-    const values = {};
-    for (const { number, field } of lines) {
-      if (!number.validity.valid || number.value === "") throw new Error("Instances are numbers from 0 to 65534.");
-      values[number.value] = field.read();
-    }
-    return values;
-  };
-}
-
-async function execute(button, row) {
-  const { resource, name } = row.dataset;
-  const answer = await ask(`Execute ${name}`, resource, "Execute", (fields) => {
-    const label = document.createElement("label");
-    label.className = "form-label";
-    label.textContent = "Arguments";
-    const input = document.createElement("input");
-    input.className = "form-control font-monospace";
-    input.autocomplete = "off";
-    input.placeholder = "none";
-    const hint = document.createElement("small");
-    hint.className = "form-hint";
-    hint.textContent = "Digits with optional values, for example 0='reset',3. Most resources take none.";
-    label.append(input);
-    fields.append(label, hint);
-    return () => input.value.trim();
-  });
-  if (answer === undefined) return;
-  const body = { kind: "execute", path: resource };
-  if (answer) body.arguments = answer;
-  await operate(button, body);
 }
 
 async function forget() {
@@ -305,7 +211,7 @@ function tell(body, operation) {
       break;
     }
     case "QUEUED":
-      toast("wait", `${label(body)} waits`, waits());
+      toast("wait", `${label(body)} waits`, operation.waits_for ? `For ${operation.waits_for}.` : "");
       break;
     case "SENDING":
       toast("wait", `${label(body)} is on its way`, "The device has not answered yet; the list of operations will show it.");
@@ -313,10 +219,4 @@ function tell(body, operation) {
     default:
       toast("bad", `${label(body)}: ${operation.status.toLowerCase()}`, operation.error || code);
   }
-}
-
-function waits() {
-  const { registered, queueMode } = document.getElementById("headline").dataset;
-  if (registered !== "true") return "The device is not registered; it is sent when it comes back.";
-  return queueMode === "true" ? "The device sleeps; it is sent at its next message." : "It is sent as soon as the device is free.";
 }

@@ -18,6 +18,7 @@ pub mod pages;
 pub mod router;
 mod security;
 pub mod state;
+mod waiting;
 pub mod ws;
 
 pub use error::ApiError;

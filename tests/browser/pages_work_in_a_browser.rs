@@ -113,22 +113,27 @@ async fn values_arrive_and_buttons_are_answered() {
     browser
         .press("[data-resource=\"/3/0/14\"] [data-action=write]")
         .await;
-    let field = browser.element("#dialog-fields textarea").await;
+    let field = browser.element("#operate-fields textarea").await;
     assert_eq!(
         field.prop("value").await.expect("a value").as_deref(),
         Some("+02:00")
     );
-    browser.press("#dialog-submit").await;
+    browser.press("#operate-submit").await;
     browser
-        .text("[data-toast=bad]", |text| text.contains("read-only"))
+        .text("#operate-result", |text| {
+            text.contains("failed") && text.contains("4.05") && text.contains("read-only")
+        })
         .await;
+    browser.press("#operate-close").await;
     browser
         .press("[data-resource=\"/3/0/4\"] [data-action=execute]")
         .await;
-    browser.press("#dialog-submit").await;
+    browser.element("#operate-arguments").await;
+    browser.press("#operate-submit").await;
     browser
-        .text("[data-toast=wait]", |text| text.contains("waits"))
+        .text("#operate-result", |text| text.contains("It waits for"))
         .await;
+    browser.press("#operate-close").await;
     // The list of operations has fetched itself anew.
     browser
         .text("#operations", |text| text.contains("by operator"))

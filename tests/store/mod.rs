@@ -7,6 +7,7 @@ mod a_lost_connection_comes_back;
 mod batches_change_nothing_but_the_speed;
 mod devices_are_listed_and_forgotten;
 mod downtime_is_forgiven;
+mod endpoints_are_known_through_gateways;
 mod history_keeps_its_extremes;
 mod live_messages_follow_the_commit;
 mod one_process_at_a_time;

@@ -12,10 +12,11 @@ async fn an_endpoint_has_the_fields_of_the_interface() {
     let (status, list) = site.ask("GET", "/api/v1/endpoints", &token, None).await;
     assert_eq!(status, 200);
     let wanted = json!({
-        "name": DEVICE, "registered": true, "address": "192.0.2.7:56830", "secure": false,
+        "name": DEVICE, "registered": true, "gateway": false, "address": "192.0.2.7:56830", "secure": false,
         "lwm2m_version": "1.1", "binding": "U", "lifetime_s": 300, "queue_mode": false,
         "awake": true, "registered_at": "2023-11-14T22:13:20.000Z",
-        "last_seen_at": "2023-11-14T22:13:20.000Z", "expires_at": "2023-11-14T22:18:20.000Z"
+        "last_seen_at": "2023-11-14T22:13:20.000Z", "expires_at": "2023-11-14T22:18:20.000Z",
+        "next_wake_at": null, "next_wake_basis": null
     });
     assert_eq!(list, json!({"items": [wanted], "next": null}));
     let path = format!("/api/v1/endpoints/{DEVICE}");

@@ -29,6 +29,7 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Json>)> {
         ),
         ("GET", "/api/v1/operations/0".into(), Viewer, None),
         ("DELETE", "/api/v1/operations/0".into(), Operator, None),
+        ("POST", "/api/v1/operations/0/repeat".into(), Operator, None),
         ("GET", format!("{device}/resources"), Viewer, None),
         (
             "GET",
@@ -74,6 +75,19 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Json>)> {
         ("GET", "/api/v1/live?topics=fleet".into(), Viewer, None),
         ("GET", "/api/v1/openapi.json".into(), Viewer, None),
         ("GET", "/api/docs/".into(), Viewer, None),
+        (
+            "POST",
+            "/leshan_api/resource/single".into(),
+            Operator,
+            Some(json!({"ep": 5})),
+        ),
+        (
+            "POST",
+            "/leshan_api/resource/composite".into(),
+            Operator,
+            Some(json!({"ep": 5})),
+        ),
+        ("GET", "/leshan_api/data/temperature/".into(), Viewer, None),
     ]
 }
 

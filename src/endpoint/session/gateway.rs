@@ -45,11 +45,19 @@ impl Session {
                 objects.entry(object).or_default().push(node);
             }
             for (object, nodes) in objects {
-                let nodes = self.arriving(env, nodes, &mut values);
+                let nodes = self.entering(env, nodes, &mut values);
                 self.event(env, object.to_string(), nodes, &mut values);
             }
         } else {
-            self.arrived(env, report.nodes, false, &mut values);
+            let nodes = self.entering(env, report.nodes, &mut values);
+            if !nodes.is_empty() {
+                values.changes.push(Change::Resources {
+                    endpoint_id: self.endpoint_id,
+                    nodes,
+                    at: env.now.wall,
+                    stale: false,
+                });
+            }
         }
         // The device's row comes first, for everything else belongs to it; by now its warnings are
         // known.

@@ -13,7 +13,7 @@ use crate::domain::{
 };
 use crate::lwm2m::codec::anchor_times;
 use crate::lwm2m::register::sent;
-use crate::lwm2m::report;
+use crate::lwm2m::{ModelView, report};
 use crate::store::{Change, Commit};
 
 impl Session {
@@ -167,12 +167,7 @@ impl Session {
 
     /// What every value of the device passes, however it came: its time is made absolute, its type
     /// is looked at, and it is told to the page once it is on disk. Writing it is the caller's.
-    pub(super) fn arriving(
-        &mut self,
-        env: &Env<'_>,
-        mut nodes: Vec<Node>,
-        commit: &mut Commit,
-    ) -> Vec<Node> {
+    fn arriving(&mut self, env: &Env<'_>, mut nodes: Vec<Node>, commit: &mut Commit) -> Vec<Node> {
         anchor_times(&mut nodes, env.now.wall);
         if let Some(reason) = too_large(env, &nodes) {
             self.warn("value_too_large", reason, commit);
@@ -182,6 +177,17 @@ impl Session {
             let message = format!("{path} came with a time in milliseconds, LwM2M has seconds");
             self.warn("time_in_ms", message, commit);
         }
+        self.entering(env, nodes, commit)
+    }
+
+    /// What every value passes, those of a gateway included, which are as long as its request may
+    /// be.
+    pub(super) fn entering(
+        &mut self,
+        env: &Env<'_>,
+        nodes: Vec<Node>,
+        commit: &mut Commit,
+    ) -> Vec<Node> {
         self.warn_about_types(env, &nodes, commit);
         self.warn_about_instances(&nodes, commit);
         commit
@@ -213,10 +219,10 @@ impl Session {
 
     /// Values that do not fit their model are kept as they came; the device's page says so.
     fn warn_about_types(&mut self, env: &Env<'_>, nodes: &[Node], commit: &mut Commit) {
-        let Some(registration) = &self.registration else {
-            return;
+        let models = match &self.registration {
+            Some(registration) => self.device(registration, env.models).view(),
+            None => ModelView::newest(env.models),
         };
-        let models = self.device(registration, env.models).view();
         let wanted = |node: &Node| {
             models
                 .at(&node.path)?

@@ -53,6 +53,7 @@ pub(super) fn routes(cfg: &mut ServiceConfig<'_>) {
                 .service(operations::list_operations)
                 .service(operations::show_operation)
                 .service(operations::cancel_operation)
+                .service(operations::repeat_operation)
                 .service(resources::list_resources)
                 .service(resources::show_history)
                 .service(resources::list_data)

@@ -10,11 +10,13 @@ use utoipa::ToSchema;
 
 use crate::config::Settings;
 use crate::domain::{
-    NewOperation, Node, Operation, OperationId, OperationResult, OperationStatus, Origin,
+    EndpointName, NewOperation, Node, Operation, OperationId, OperationRequest, OperationResult,
+    OperationStatus, Origin,
 };
 use crate::web::ApiError;
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
+use crate::web::waiting::waits;
 
 use super::operation_request::{OperationBody, check};
 use super::query::{self, NoQuery, Page};
@@ -27,7 +29,7 @@ use super::query::{self, NoQuery, Page};
     "result": {"code": "2.05", "nodes": [
         {"path": "/3/0/0", "type": "STRING", "value": "Open Mobile Alliance", "time": null}
     ]},
-    "error": null, "requested_by": "token:ci", "created_at": "2026-11-23T12:00:00.000Z",
+    "error": null, "waits_for": null, "requested_by": "token:ci", "created_at": "2026-11-23T12:00:00.000Z",
     "last_attempt_at": "2026-11-23T12:00:00.010Z", "finished_at": "2026-11-23T12:00:00.060Z",
     "expires_at": "2026-11-30T12:00:00.000Z"
 }))]
@@ -55,6 +57,9 @@ pub(super) struct OperationView {
     /// Why it failed.
     #[schema(required)]
     error: Option<String>,
+    /// What it waits for while it is `QUEUED`, in words.
+    #[schema(required)]
+    waits_for: Option<String>,
     /// Who asked: a login, `token:NAME`, `template` or `firmware`.
     requested_by: String,
     /// When it was asked for.
@@ -146,6 +151,7 @@ impl From<&Operation> for OperationView {
             max_attempts: operation.max_attempts,
             result: operation.result.as_ref().map(ResultView::from),
             error: operation.error.clone(),
+            waits_for: None,
             requested_by: match &operation.origin {
                 Origin::User(name) => name.clone(),
                 Origin::Template => "template".to_owned(),
@@ -156,6 +162,17 @@ impl From<&Operation> for OperationView {
             finished_at: operation.finished_at.map(|time| time.to_string()),
             expires_at: operation.expires_at.map(|time| time.to_string()),
         }
+    }
+}
+
+impl OperationView {
+    /// The operation, and what it waits for.
+    async fn of(viewer: &Viewer, operation: &Operation) -> Result<Self, ApiError> {
+        let waits = waits(viewer, std::slice::from_ref(operation)).await?;
+        Ok(Self {
+            waits_for: waits.get(&operation.id).map(ToString::to_string),
+            ..Self::from(operation)
+        })
     }
 }
 
@@ -216,23 +233,7 @@ pub(super) async fn create_operation(
     let name = query::endpoint_name(&name)?;
     let wait = wait(query.wait.as_deref(), operator.settings())?;
     let request = check(&body, operator.models())?;
-    let operation = NewOperation {
-        request,
-        origin: Origin::User(operator.identity().actor()),
-        expires_in: expires_in(body.expires_in_s, operator.settings())?,
-        max_attempts: operator.settings().operations.max_attempts,
-    };
-    let operation = operator.operate(&name, operation, wait).await?;
-    let view = OperationView::from(&operation);
-    if operation.status.is_final() {
-        return Ok(HttpResponse::Ok().json(view));
-    }
-    Ok(HttpResponse::Created()
-        .insert_header((
-            header::LOCATION,
-            format!("/api/v1/operations/{}", operation.id),
-        ))
-        .json(view))
+    ask(&operator, &name, request, body.expires_in_s, wait).await
 }
 
 /// List the operations of a device
@@ -264,11 +265,15 @@ pub(super) async fn list_operations(
     let operations = viewer
         .operations(Some(endpoint), status, limit + 1, before)
         .await?;
+    let waits = waits(&viewer, &operations).await?;
     Ok(Json(Page::cut(
         operations,
         limit,
         |operation| operation.id,
-        |operation| OperationView::from(&operation),
+        |operation| OperationView {
+            waits_for: waits.get(&operation.id).map(ToString::to_string),
+            ..OperationView::from(&operation)
+        },
     )))
 }
 
@@ -292,7 +297,8 @@ pub(super) async fn show_operation(
     _query: Query<NoQuery>,
 ) -> Result<Json<OperationView>, ApiError> {
     let id = OperationId(query::row_id("operation", &id)?);
-    Ok(Json(OperationView::from(&viewer.operation(id).await?)))
+    let operation = viewer.operation(id).await?;
+    Ok(Json(OperationView::of(&viewer, &operation).await?))
 }
 
 /// Take an operation back
@@ -320,6 +326,66 @@ pub(super) async fn cancel_operation(
 ) -> Result<Json<OperationView>, ApiError> {
     let id = OperationId(query::row_id("operation", &id)?);
     Ok(Json(OperationView::from(&operator.cancel(id).await?)))
+}
+
+/// Ask for the same again
+///
+/// A new operation for the same device, with the same request. The old one stays as it is.
+#[utoipa::path(
+    post,
+    path = "/operations/{id}/repeat",
+    impl_for = repeat_operation,
+    tag = "operations",
+    params(("id" = i64, Path, description = "The operation's number"), WaitQuery),
+    responses(
+        (status = 200, description = "The new one has reached its final status", body = OperationView),
+        (status = 201, description = "The new one is stored and waits for the device", body = OperationView,
+         headers(("Location" = String, description = "The new operation"))),
+        (status = 400, description = "A parameter cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No operation has this number, or its device is forgotten", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many operations wait for the device", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[post("/operations/{id}/repeat")]
+pub(super) async fn repeat_operation(
+    operator: Operator,
+    id: Path<String>,
+    query: Query<WaitQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let id = OperationId(query::row_id("operation", &id)?);
+    let wait = wait(query.wait.as_deref(), operator.settings())?;
+    let before = operator.operation(id).await?;
+    ask(&operator, &before.endpoint, before.request, None, wait).await
+}
+
+/// Stores an operation, and answers with what became of it meanwhile.
+async fn ask(
+    operator: &Operator,
+    endpoint: &EndpointName,
+    request: OperationRequest,
+    expires_in_s: Option<u64>,
+    wait: Duration,
+) -> Result<HttpResponse, ApiError> {
+    let operation = NewOperation {
+        request,
+        origin: Origin::User(operator.identity().actor()),
+        expires_in: expires_in(expires_in_s, operator.settings())?,
+        max_attempts: operator.settings().operations.max_attempts,
+    };
+    let operation = operator.operate(endpoint, operation, wait).await?;
+    let view = OperationView::of(operator, &operation).await?;
+    if operation.status.is_final() {
+        return Ok(HttpResponse::Ok().json(view));
+    }
+    Ok(HttpResponse::Created()
+        .insert_header((
+            header::LOCATION,
+            format!("/api/v1/operations/{}", operation.id),
+        ))
+        .json(view))
 }
 
 fn wait(text: Option<&str>, settings: &Settings) -> Result<Duration, ApiError> {

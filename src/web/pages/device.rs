@@ -17,6 +17,7 @@ use crate::domain::{
 use crate::store::EndpointRow;
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
+use crate::web::waiting::waits;
 
 /// Lines in the lists of the latest operations and events.
 const LATEST: u64 = 8;
@@ -54,9 +55,8 @@ pub(super) async fn page(viewer: Viewer, name: UrlPath<String>) -> Result<HttpRe
     let objects: Vec<ObjectView> =
         object_views(registration, &latest, &observations, viewer.models());
     let charts: Vec<ChartItem> = chart_items(&latest, viewer.models());
-    let warnings: Vec<&Warning> = registration
-        .map(|registration| registration.warnings.iter().collect())
-        .unwrap_or_default();
+    let warnings: &[Warning] =
+        registration.map_or(&row.gateway.warnings, |registration| &registration.warnings);
     let observed: Vec<ObservationLine> = observations.iter().map(ObservationLine::new).collect();
     page.insert("device", &DeviceFacts::new(&row, word));
     page.insert("awake_s", &awake_s);
@@ -66,9 +66,13 @@ pub(super) async fn page(viewer: Viewer, name: UrlPath<String>) -> Result<HttpRe
     page.insert("objects", &objects);
     page.insert("charts", &charts);
     page.insert("ranges", &RANGES);
-    page.insert("warnings", &warnings);
+    page.insert("warnings", warnings);
     page.insert("observations", &observed);
-    page.insert("operations", &OperationLine::all(&operations));
+    let waits = waits(&viewer, &operations).await?;
+    let formats = ContentFormat::ALL.map(ContentFormat::name);
+    page.insert("operations", &OperationLine::all(&operations, &waits));
+    page.insert("formats", &formats);
+    page.insert("expiry_s", &viewer.settings().operations.default_expiry_s);
     page.insert("events", &EventLine::all(&events, viewer.models()));
     page.render("pages/device.html")
 }
@@ -104,7 +108,7 @@ impl DeviceFacts {
             return Self {
                 line,
                 created_at: row.created_at,
-                registered_at: None,
+                registered_at: row.through_gateway(),
                 updated_at: None,
                 expires_at: None,
                 binding: String::new(),

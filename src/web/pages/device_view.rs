@@ -6,12 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::words;
-use crate::domain::{Observation, Path, Registration, Timestamp, Value};
+use crate::domain::{Observation, Path, REGISTRATION_EVENTS, Registration, Timestamp, Value};
 use crate::lwm2m::{Models, ObjectModel, ResourceModel};
 use crate::store::StoredValue;
-
-/// The object in which the store keeps when a device registered; nothing on the device.
-const REGISTRATION_EVENTS: u16 = 10240;
 
 /// Objects that are about the connection; their tables are closed at first.
 const PLUMBING: [u16; 3] = [0, 1, 2];
@@ -66,6 +63,8 @@ struct ResourceView {
     readable: bool,
     writable: bool,
     executable: bool,
+    /// The letters of what may be done with it: `RW`, `E`.
+    operations: String,
     multiple: bool,
     mandatory: bool,
     numeric: bool,
@@ -282,6 +281,11 @@ fn resource_view(
         .or_else(|| values.first().map(|stored| stored.value.value_type()));
     let deeper = values.iter().any(|stored| stored.path.depth() == 4);
     let mandatory = model.is_some_and(|model| model.mandatory);
+    // Of what no model tells of, a value was seen; it may be tried to read or write it.
+    let readable = model.is_none_or(|model| model.operations.readable);
+    let writable = model.is_none_or(|model| model.operations.writable);
+    let executable = model.is_some_and(|model| model.operations.executable);
+    let letters = [(readable, 'R'), (writable, 'W'), (executable, 'E')];
     ResourceView {
         id,
         path: path.to_string(),
@@ -291,10 +295,14 @@ fn resource_view(
         range: model
             .and_then(|model| model.range.clone())
             .unwrap_or_default(),
-        // Of what no model tells of, a value was seen; it may be tried to read or write it.
-        readable: model.is_none_or(|model| model.operations.readable),
-        writable: model.is_none_or(|model| model.operations.writable),
-        executable: model.is_some_and(|model| model.operations.executable),
+        readable,
+        writable,
+        executable,
+        operations: letters
+            .iter()
+            .filter(|(may, _)| *may)
+            .map(|(_, letter)| letter)
+            .collect(),
         multiple: deeper || model.is_some_and(|model| model.multiple),
         mandatory,
         numeric: value_type.is_some_and(|value_type| value_type.is_numeric()),

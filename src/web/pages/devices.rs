@@ -100,6 +100,7 @@ pub(super) async fn page(
 /// was heard of.
 pub(super) fn state(row: &EndpointRow, now: Timestamp, awake: Duration) -> &'static str {
     match &row.registration {
+        None if row.through_gateway().is_some() => "registered",
         None => "offline",
         Some(registration) if !registration.queue_mode => "registered",
         Some(registration) => {
@@ -121,6 +122,8 @@ pub(super) struct DeviceLine {
     name: String,
     state: &'static str,
     registered: bool,
+    /// Registered with an outside gateway only.
+    gateway: bool,
     queue_mode: bool,
     secure: bool,
     address: String,
@@ -139,7 +142,8 @@ impl DeviceLine {
         Self {
             name: row.name.to_string(),
             state,
-            registered: registration.is_some(),
+            registered: row.is_registered(),
+            gateway: row.through_gateway().is_some(),
             queue_mode: registration.is_some_and(|registration| registration.queue_mode),
             secure: registration.is_some_and(|registration| registration.peer.is_secure()),
             address: registration.map_or_else(

@@ -10,6 +10,7 @@ use super::operations::OperationLine;
 use crate::domain::{OperationStatus, Timestamp};
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
+use crate::web::waiting::waits;
 
 /// Operations are counted up to here.
 const COUNT_LIMIT: u64 = 500;
@@ -47,7 +48,8 @@ pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
     page.insert("waiting_more", &(queued.len() >= limit));
     page.insert("failed", &failed_today);
     page.insert("failed_more", &(failed_today >= limit));
-    page.insert("operations", &OperationLine::all(&operations));
+    let waits = waits(&viewer, &operations).await?;
+    page.insert("operations", &OperationLine::all(&operations, &waits));
     page.insert("events", &EventLine::all(&events, viewer.models()));
     page.render("pages/overview.html")
 }

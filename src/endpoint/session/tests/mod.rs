@@ -1,5 +1,6 @@
 //! Sessions under virtual time: every input, every commit, every action.
 
+mod a_gateway_reports;
 mod bench;
 mod notifications_are_stored_before_they_are_acknowledged;
 mod operations_wait_and_end;
