@@ -114,7 +114,7 @@ async fn attack_12_blocks_out_of_place_are_refused_and_what_came_is_let_go() {
     }
     let message = block(&mut device, (4, true, 6), &kilobyte, b"");
     assert_eq!(device.ask(&message).code, Code::REQUEST_ENTITY_TOO_LARGE);
-    siege.is_over().await;
+    siege.ends_well().await;
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn attack_12_uploads_that_nobody_finishes_are_bounded_and_given_up() {
         (bytes < 1.0).then_some(())
     })
     .await;
-    siege.is_over().await;
+    siege.ends_well().await;
 }
 
 #[tokio::test]
@@ -195,5 +195,5 @@ async fn attack_13_two_uploads_at_once_are_kept_apart_by_their_tags_or_refused()
             Code::REQUEST_ENTITY_INCOMPLETE
         ]
     );
-    siege.is_over().await;
+    siege.ends_well().await;
 }

@@ -36,7 +36,7 @@ async fn attack_01_noise_and_every_part_of_a_good_message_harm_nobody() {
         seen += 1;
     }
     assert!(seen > 5, "a corpus");
-    siege.is_over().await;
+    siege.ends_well().await;
 }
 
 /// Takes what comes until the answer to a ping: the server has read all that was sent before.
@@ -102,7 +102,7 @@ async fn attack_02_to_05_what_breaks_the_format_is_reset_if_confirmable_and_else
         device.send_bytes(&bytes(digits));
         expect_nothing(&mut device, what);
     }
-    siege.is_over().await;
+    siege.ends_well().await;
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn attack_06_options_without_end_and_strange_paths_are_answered_or_reset()
         let get = request(&mut device, Code::GET, "", &options, b"");
         assert_eq!(device.ask(&get).code, code, "{segments:?}");
     }
-    siege.is_over().await;
+    siege.ends_well().await;
 }
 
 fn bytes(digits: &str) -> Vec<u8> {

@@ -33,7 +33,7 @@ async fn attack_07_strangers_who_look_around_get_one_small_answer_each_and_no_lo
     let log = siege.server.output();
     let lines = log.lines().count().saturating_sub(before.lines().count());
     assert!(lines < 10, "{lines} lines:\n{log}");
-    siege.is_over().await;
+    siege.ends_well().await;
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn attack_08_copies_have_one_effect_and_a_message_id_may_come_back_with_ot
     more.message_id = register.message_id;
     more.token = register.token;
     assert_eq!(other.ask(&more).code, Code::CONTENT);
-    siege.is_over().await;
+    siege.ends_well().await;
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn attack_08_nobody_answers_for_another_device() {
     device.answer_content(&read, TEXT, b"300");
     let ended = api.ended(&operation).await;
     assert_eq!(ended["result"]["nodes"][0]["value"], 300, "{ended}");
-    siege.is_over().await;
+    siege.ends_well().await;
 }
 
 /// Devices that never acknowledge anything: what is under way is bounded, the rest waits.
@@ -160,7 +160,7 @@ async fn attack_09_requests_that_nobody_acknowledges_are_bounded_and_end() {
         device.answer_content(&read, TEXT, b"300");
         assert_eq!(api.ended(&operation).await["status"], "CONFIRMED");
     }
-    siege.is_over().await;
+    siege.ends_well().await;
 }
 
 /// Registers and has a resource observed; the token.
@@ -209,7 +209,7 @@ async fn attack_15_notifications_out_of_order_never_overtake_and_their_numbers_m
     let unknown = device.notification(stranger, 1, TEXT, b"1");
     device.send(&unknown);
     assert_eq!(device.expect("a reset").kind, MessageType::Reset);
-    siege.is_over().await;
+    siege.ends_well().await;
 }
 
 #[tokio::test]
@@ -244,5 +244,5 @@ async fn attack_15_a_flood_of_notifications_neither_blocks_others_nor_loses_the_
     }
     quickly(began, "2,000 notifications");
     assert_eq!(latest(&siege, &device).await, sequence);
-    siege.is_over().await;
+    siege.ends_well().await;
 }

@@ -50,7 +50,7 @@ impl Siege {
     }
 
     /// A good device registers, is asked and answers; nothing of the attack is left.
-    pub(crate) async fn is_over(self) {
+    pub(crate) async fn ends_well(self) {
         let api = self.server.api();
         let mut good = self.device("good-device");
         good.register_now(300, "</1/0>");

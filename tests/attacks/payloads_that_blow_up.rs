@@ -146,7 +146,7 @@ async fn attack_19_sends_that_blow_up_are_refused_at_once() {
     // As many as are read, and a good one, still work.
     let good = b"[{\"n\":\"/1/0/1\",\"v\":1}]";
     assert_eq!(push(&mut device, SENML_JSON, good), Code::CHANGED);
-    siege.is_over().await;
+    siege.ends_well().await;
 }
 
 /// A read answered with this; the operation's end.
@@ -228,7 +228,7 @@ async fn attack_19_answers_that_lie_about_their_length_and_shape_fail_the_operat
     assert_eq!(ended["result"]["nodes"][0]["value"], "", "{ended}");
     let ended = read(&siege, &mut device, "/1/0/1", TLV, b"\xc0\x01").await;
     assert_eq!(ended["result"]["nodes"][0]["type"], "OPAQUE", "{ended}");
-    siege.is_over().await;
+    siege.ends_well().await;
 }
 
 #[tokio::test]
@@ -298,5 +298,5 @@ async fn attack_20_numbers_and_times_at_the_edges_are_kept_exactly_or_as_they_ca
     assert_eq!(push(&mut device, SENML_JSON, pack), Code::CHANGED);
     let pack = br#"[{"n":"/3442/0/120","t":1e17,"v":1}]"#;
     assert_eq!(push(&mut device, SENML_JSON, pack), Code::BAD_REQUEST);
-    siege.is_over().await;
+    siege.ends_well().await;
 }

@@ -112,7 +112,7 @@ async fn attack_16_registers_of_every_bad_kind_get_their_code() {
         .collect();
     assert_eq!(names.len(), 4, "{names:?}");
     assert!(names.contains(&"<script>alert(1)</script>"), "{names:?}");
-    siege.is_over().await;
+    siege.ends_well().await;
 }
 
 /// Without credentials a name is nobody's: the newest registration holds it, and the other device
@@ -133,7 +133,7 @@ async fn attack_17_a_name_taken_by_another_device_leaves_the_first_one_no_locati
     let send = first.data_push(SENML_JSON, br#"[{"n":"/1/0/1","v":1}]"#);
     assert_eq!(first.ask(&send).code, Code::BAD_REQUEST);
     first.register_now(300, "</1/0>");
-    siege.is_over().await;
+    siege.ends_well().await;
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn attack_18_locations_cannot_be_guessed_and_do_not_work_from_elsewhere() 
             &serde_json::json!(device.address().to_string())
         )
     );
-    siege.is_over().await;
+    siege.ends_well().await;
 }
 
 #[tokio::test]
@@ -193,5 +193,5 @@ async fn attack_23_a_send_of_somebody_who_is_not_registered_leaves_nothing() {
     assert_eq!(device.ask(&send).code, Code::BAD_REQUEST);
     let listed = api.read("/api/v1/endpoints?limit=100").await;
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(1));
-    siege.is_over().await;
+    siege.ends_well().await;
 }

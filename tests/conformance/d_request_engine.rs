@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::bench::{
     Asked, Live, TLV, Transport, bytes, confirmed, failed, latest, nothing_was_sent, operate,
-    senml, shown, values,
+    senml, shown, values, warnings,
 };
 use crate::support::device::{SENML_CBOR, SENML_JSON, ScriptedDevice, TEXT};
 use crate::support::server::{Api, Setup};
@@ -26,12 +26,16 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The largest body that these tests take.
 const MAX_BODY: usize = 16_384;
 
+/// The longest value that these tests keep.
+const MAX_VALUE: usize = 4096;
+
 fn impatient(setup: Setup) -> Setup {
     setup
         .setting("coap.ack_timeout_ms", 100)
         .setting("coap.max_retransmit", 1)
         .setting("coap.response_timeout_s", RESPONSE_TIMEOUT.as_secs())
         .setting("coap.max_body_bytes", MAX_BODY)
+        .setting("endpoint.max_value_bytes", MAX_VALUE)
         .setting("operations.max_attempts", 1)
 }
 
@@ -376,6 +380,31 @@ async fn d08_an_answer_far_over_the_limit_is_named_and_costs_little(#[case] over
     failed(&ended, &["larger than the configured limit"]);
     still_works(&api, &mut device).await;
     assert_eq!(shown(&api, &device).await["registered"], true);
+}
+
+/// Below the limit of a body, and still more than anybody wants of one value.
+#[rstest]
+#[case::udp(Transport::Udp)]
+#[tokio::test]
+async fn d08_a_value_over_the_limit_is_named_and_not_kept(#[case] over: Transport) {
+    let server = SERVER.hold().await;
+    let api = server.api();
+    let mut device = over.registered(&server, "d08-value");
+    let ended = operate(&api, &mut device, read_lifetime(), |device| {
+        let read = expect_read(device);
+        device.answer_content(&read, TEXT, &[b'9'; MAX_VALUE + 1]);
+    })
+    .await;
+    failed(&ended, &["/1/0/1", &MAX_VALUE.to_string()]);
+    let long = "x".repeat(MAX_VALUE + 1);
+    let pack = format!(r#"[{{"n":"/3442/0/110","vs":"{long}"}},{{"n":"/3442/0/120","v":7}}]"#);
+    let send = device.data_push(SENML_JSON, pack.as_bytes());
+    assert_eq!(device.ask(&send).code, Code::CHANGED);
+    assert_eq!(warnings(&api, &device).await, ["value_too_large"]);
+    let kept = latest(&api, &device, "/3442").await;
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!(kept[0][2], 7, "the rest is kept");
+    still_works(&api, &mut device).await;
 }
 
 #[rstest]

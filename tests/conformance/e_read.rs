@@ -130,6 +130,9 @@ async fn e01_a_resource_is_read_in_every_format(#[case] over: Transport) {
     confirmed(&ended, "2.05");
 }
 
+/// A resource of the test object, the format and its number, the payload, and what the API shows.
+type TypedCase = (&'static str, (&'static str, u16), Vec<u8>, Json);
+
 /// One value of each type in each format that shows or assumes it.
 #[rstest]
 #[case::udp(Transport::Udp)]
@@ -138,7 +141,7 @@ async fn e01_every_type_comes_out_as_itself(#[case] over: Transport) {
     let server = server().await;
     let api = server.api();
     let mut device = over.registered(&server, "e01-types");
-    let cases: [(&str, (&str, u16), Vec<u8>, Json); 30] = [
+    let cases: [TypedCase; 30] = [
         ("110", ("text", TEXT), "grüezi".into(), json!("grüezi")),
         ("110", ("tlv", TLV), bytes("C3 6E 616263"), json!("abc")),
         ("110", ("cbor", CBOR), bytes("63 616263"), json!("abc")),

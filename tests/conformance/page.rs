@@ -118,3 +118,30 @@ fn every_test_that_the_lines_name_exists_and_every_line_has_one() {
         );
     }
 }
+
+/// The codes of warnings that a source gives: the first argument of `add` and `warn`.
+fn warnings(source: &str) -> Vec<&str> {
+    [".add(", ".warn("]
+        .into_iter()
+        .flat_map(|call| source.split(call).skip(1))
+        .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
+        .collect()
+}
+
+#[test]
+fn every_warning_that_a_device_can_get_is_explained_on_the_page() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = root.join("docs/src/reference/conformance-lines.md");
+    let page = fs::read_to_string(page).expect("the page");
+    let rooms = ["src/lwm2m/register", "src/endpoint/session"];
+    let mut all: String = rooms.map(|room| sources(&root.join(room))).concat();
+    all += &fs::read_to_string(root.join("src/lwm2m/link_format.rs")).expect("a source");
+    let codes = warnings(&all);
+    assert!(codes.len() > 20, "{codes:?}");
+    for code in codes {
+        assert!(
+            page.contains(&format!("`{code}`")),
+            "the page does not explain {code}"
+        );
+    }
+}
