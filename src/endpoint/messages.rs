@@ -118,6 +118,9 @@ pub enum NotTaken {
     NotStored,
 }
 
+/// How a [`Report`] went, told to who sent it.
+pub(super) type Taken = oneshot::Sender<Result<(), NotTaken>>;
+
 /// An outside gateway reports something of the device. Dropped unread, with its mailbox, it goes
 /// back to who sent it.
 #[derive(Debug, Message)]
@@ -139,7 +142,7 @@ impl Report {
     }
 
     /// Takes it: from here on nobody else may.
-    pub fn take(mut self) -> Option<(Box<GatewayReport>, oneshot::Sender<Result<(), NotTaken>>)> {
+    pub(super) fn take(mut self) -> Option<(Box<GatewayReport>, Taken)> {
         Some((self.report.take()?, self.answer.take()?))
     }
 }

@@ -60,12 +60,12 @@ fn every_kind_of_node_is_read_from_a_single_payload() {
     );
     let resources = json!([{"id": 5700, "type": "FLOAT", "value": 1}, {"id": 5701, "type": "STRING", "value": "Cel"}]);
     assert_eq!(
-        single(json!({"kind": "instance", "id": 2, "resources": resources.clone()})),
+        single(json!({"kind": "instance", "id": 2, "resources": resources})),
         ["/3303/2/5700 FLOAT 1", "/3303/2/5701 STRING Cel"]
     );
     assert_eq!(
         single(json!({"kind": "obj", "id": 3303, "instances": [
-            {"kind": "instance", "resources": resources.clone()}, {"id": 1, "resources": []}
+            {"kind": "instance", "resources": resources}, {"id": 1, "resources": []}
         ]})),
         ["/3303/0/5700 FLOAT 1", "/3303/0/5701 STRING Cel"]
     );
