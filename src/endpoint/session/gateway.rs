@@ -46,7 +46,7 @@ impl Session {
             }
             for (object, nodes) in objects {
                 let nodes = self.arriving(env, nodes, &mut values);
-                self.event(env, object.to_string(), nodes, &mut values);
+                self.event(env, object.to_string(), nodes, false, &mut values);
             }
         } else {
             self.arrived(env, report.nodes, false, &mut values);
