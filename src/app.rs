@@ -30,7 +30,9 @@ use crate::lwm2m::Models;
 use crate::net::UdpTransport;
 use crate::registry::{Handle, RegistryActor, Surroundings};
 use crate::sim::{Fleet, FleetSettings};
-use crate::store::{EndpointReader, FleetLoader as _, SessionStore, Store, TemplateStore};
+use crate::store::{
+    EndpointReader, FleetLoader as _, RuleStore, SessionStore, Store, TemplateStore,
+};
 use crate::web::{self, AppParts, AppState};
 
 /// Runs the server until it is told to stop (SIGINT or SIGTERM).
@@ -139,6 +141,7 @@ async fn start_devices(
     let grace = Duration::from_secs(settings.registration.restart_grace_s);
     let fleet = store.load(grace).await?;
     let templates = TemplateStore::list(store).await?;
+    let rules = RuleStore::list(store).await?;
     if !fleet.registrations.is_empty() {
         tracing::info!(
             registrations = fleet.registrations.len(),
@@ -177,6 +180,7 @@ async fn start_devices(
             loader,
             models,
             templates,
+            rules,
             fleet,
             metrics: actor_metrics,
         };
@@ -206,7 +210,7 @@ async fn start_devices(
         begun.elapsed().as_millis()
     );
     let store = Arc::new(store.clone());
-    let handle = Handle::new(registry, store.clone(), store.clone(), store);
+    let handle = Handle::new(registry, store.clone(), store.clone(), store.clone(), store);
     Ok(Devices {
         arbiter,
         handle,

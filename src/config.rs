@@ -31,6 +31,8 @@ pub struct Settings {
     pub queue_mode: QueueMode,
     /// Operations towards devices.
     pub operations: Operations,
+    /// What makes events of values.
+    pub rules: Rules,
     /// The actors.
     pub endpoint: Endpoint,
     /// The writer.
@@ -127,6 +129,15 @@ pub struct Operations {
     pub max_per_endpoint: usize,
     pub default_expiry_s: u64,
     pub max_observations: usize,
+}
+
+/// See `[rules]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct Rules {
+    pub max: usize,
+    pub max_states_per_endpoint: usize,
 }
 
 /// See `[endpoint]` in `config/default.toml`.

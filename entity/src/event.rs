@@ -15,6 +15,12 @@ pub struct Model {
     pub event_type: String,
     /// When it happened, epoch milliseconds.
     pub time: i64,
+    /// The name of the rule that made it, if one did.
+    pub rule: Option<String>,
+    /// How bad it is: `info`, `warning`, `critical`.
+    pub severity: Option<String>,
+    /// What happened, in words.
+    pub message: Option<String>,
 }
 
 /// Rows of other tables that belong to a row.

@@ -14,6 +14,8 @@ pub mod observation_template;
 pub mod registration;
 pub mod resource;
 pub mod resource_type;
+pub mod rule;
+pub mod rule_state;
 pub mod server_state;
 pub mod session;
 pub mod stored_answer;

@@ -178,3 +178,7 @@ row_id! {
     /// The row of an operation; grows with the order of creation.
     OperationId
 }
+row_id! {
+    /// The row of a rule; never used again.
+    RuleId
+}

@@ -9,9 +9,11 @@ mod gateway;
 mod ids;
 mod learned;
 mod path;
+mod pattern;
 mod peer;
 mod record;
 mod refused;
+mod rule;
 mod selection;
 mod time;
 mod value;
@@ -24,16 +26,21 @@ pub use event::{LiveEvent, LiveKind, Topic};
 pub use gateway::{GatewayReport, GatewayState, REGISTRATION_EVENTS, RegistrationEvent};
 pub use ids::{
     EndpointId, EndpointName, EventId, InvalidName, ObservationId, OperationId, RegistrationId,
-    Token,
+    RuleId, Token,
 };
 pub use learned::{Learned, LearntWindow, NextWake, WakeBasis};
 pub use path::{InvalidPath, Path};
+pub use pattern::PathPattern;
 pub use peer::{Peer, Transport};
 pub use record::{
     AnnouncedObject, Lwm2mVersion, Observation, ObservationState, Profile, Registration,
     StoredAnswer, Warning,
 };
 pub use refused::RefusedFormats;
+pub use rule::{
+    Condition, InvalidRule, Phase, Rule, RuleEvent, RuleSpec, RuleState, Severity, Side, Threshold,
+    span,
+};
 pub use selection::{Selection, check_tag};
 pub use time::{Now, Timestamp};
 pub use value::{InvalidValue, Node, ObjectLink, Value, ValueType};

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::messages::{Cancel, Deliver, Forget, NotTaken, Operate, Report};
 use super::metrics::Metrics;
-use super::session::{Action, CommitStep, Env, Input, Refusal, Session, Step, Ticket};
+use super::session::{Action, CommitStep, Env, Input, Refusal, RuleSet, Session, Step, Ticket};
 use super::settings::SessionSettings;
 use super::wire::{Routes, Wire};
 use crate::domain::{EndpointId, EndpointName, Now, Operation, OperationId, StoredAnswer};
@@ -33,6 +33,8 @@ pub struct Links {
     pub models: Arc<Models>,
     /// What is observed on registration; replaced as a whole when it changes.
     pub templates: RefCell<Arc<Vec<ObservationTemplate>>>,
+    /// What makes events of values; replaced as a whole when it changes.
+    pub rules: RefCell<Arc<RuleSet>>,
     /// Limits and times.
     pub settings: SessionSettings,
     /// Messages an actor's mailbox holds.
@@ -43,12 +45,13 @@ pub struct Links {
 
 impl Links {
     /// What a session is given at this moment.
-    fn env<'a>(&'a self, templates: &'a [ObservationTemplate]) -> Env<'a> {
+    fn env<'a>(&'a self, templates: &'a [ObservationTemplate], rules: &'a RuleSet) -> Env<'a> {
         Env {
             now: Now::system(),
             settings: &self.settings,
             models: &self.models,
             templates,
+            rules,
             ids: self.writer.ids(),
             random,
         }
@@ -125,7 +128,8 @@ impl EndpointActor {
     ) {
         let links = Rc::clone(&self.links);
         let templates = Arc::clone(&links.templates.borrow());
-        let env = links.env(&templates);
+        let rules = Arc::clone(&links.rules.borrow());
+        let env = links.env(&templates, &rules);
         let Some(session) = &mut self.session else {
             return;
         };
@@ -296,13 +300,15 @@ impl EndpointActor {
     /// needed.
     fn settle(&mut self, ctx: &mut Context<Self>) {
         let now = Now::system();
-        let Some(session) = &self.session else {
+        let Some(session) = &mut self.session else {
             // Commits under way still answer their devices.
             if self.commits == 0 {
                 ctx.stop();
             }
             return;
         };
+        let refused = session.take_refused_by_rules();
+        self.links.metrics.rule_states_refused.inc_by(refused);
         self.routes
             .listens(session.listens(now, &self.links.settings));
         match session.next_deadline(now) {
@@ -344,7 +350,8 @@ impl EndpointActor {
     fn begin(&mut self, stored: StoredEndpoint, ctx: &mut Context<Self>) {
         let links = Rc::clone(&self.links);
         let templates = Arc::clone(&links.templates.borrow());
-        let env = links.env(&templates);
+        let rules = Arc::clone(&links.rules.borrow());
+        let env = links.env(&templates, &rules);
         let (session, steps) = Session::restore(&env, self.id, self.name.clone(), stored);
         self.session = Some(session);
         self.carry_out(steps, ctx);

@@ -30,6 +30,8 @@ pub struct Metrics {
     pub sends: Counter,
     /// Requests that were refused with 4.xx before they reached an actor.
     pub refusals: Counter,
+    /// Values that rules did not look at, because a device has too many paths.
+    pub rule_states_refused: Counter,
     handle_seconds: Histogram,
     waiting: Gauge,
 }
@@ -50,6 +52,7 @@ impl Default for Metrics {
             notifications: Counter::default(),
             sends: Counter::default(),
             refusals: Counter::default(),
+            rule_states_refused: Counter::default(),
             handle_seconds: Histogram::new(buckets),
             waiting: Gauge::default(),
         }
@@ -114,6 +117,11 @@ impl Metrics {
             "flownexus_lwm2m_refusals",
             "Requests refused before they reached an actor",
             self.refusals.clone(),
+        );
+        registry.register(
+            "flownexus_rule_states_refused",
+            "Values that rules did not look at (rules.max_states_per_endpoint)",
+            self.rule_states_refused.clone(),
         );
     }
 

@@ -19,6 +19,6 @@ mod wire;
 pub use actor::{EndpointActor, Links, Start};
 pub use messages::{Cancel, Deliver, Forget, Guard, Lost, NotTaken, Operate, Report};
 pub use metrics::Metrics;
-pub use session::Input;
+pub use session::{Input, RuleSet};
 pub use settings::SessionSettings;
 pub use wire::{Listening, Routes, Wire};

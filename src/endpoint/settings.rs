@@ -40,6 +40,8 @@ pub struct SessionSettings {
     pub message_id_step: u16,
     /// "Last seen" is written at most this often for notifications.
     pub last_seen_interval: Duration,
+    /// Paths of the device that rules may watch.
+    pub max_rule_states: usize,
 }
 
 impl SessionSettings {
@@ -67,6 +69,7 @@ impl SessionSettings {
             max_observations: settings.operations.max_observations,
             message_id_step: settings.endpoint.message_id_step,
             last_seen_interval: seconds(settings.endpoint.last_seen_interval_s),
+            max_rule_states: settings.rules.max_states_per_endpoint,
         }
     }
 }

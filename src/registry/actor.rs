@@ -18,16 +18,16 @@ use super::state::State;
 use crate::coap::{Code, Event, ExchangeId, RequestKey, Response};
 use crate::config::{Settings, UnknownEndpoints};
 use crate::domain::{
-    EndpointId, EndpointName, NewOperation, Operation, OperationId, Peer, RegistrationId,
-    Timestamp, Token,
+    EndpointId, EndpointName, NewOperation, Operation, OperationId, Peer, RegistrationId, Rule,
+    Token,
 };
 use crate::endpoint::{
     Cancel, Deliver, EndpointActor, Forget, Input, Links, Listening, Lost, Metrics, Operate,
-    Routes, SessionSettings, Start, Wire,
+    Routes, RuleSet, SessionSettings, Start, Wire,
 };
 use crate::lwm2m::Models;
 use crate::lwm2m::register::{Call, Limits, Refusal, RegisterRequest, classify, discovery};
-use crate::store::{FleetLoader, FleetWriter, ObservationTemplate, StoredEndpoint, StoredFleet};
+use crate::store::{FleetLoader, FleetWriter, ObservationTemplate, StoredFleet};
 
 pub(super) use gateway::ReportOn;
 
@@ -43,6 +43,8 @@ pub struct Surroundings {
     pub models: Arc<Models>,
     /// What is observed on registration.
     pub templates: Vec<ObservationTemplate>,
+    /// What makes events of values.
+    pub rules: Vec<Rule>,
     /// Everything that was in force when the server stopped.
     pub fleet: StoredFleet,
     /// Counted.
@@ -51,8 +53,8 @@ pub struct Surroundings {
 
 /// The registry's actor.
 pub struct RegistryActor {
-    tables: Rc<Tables>,
-    links: Rc<Links>,
+    pub(super) tables: Rc<Tables>,
+    pub(super) links: Rc<Links>,
     limits: Limits,
     unknown_endpoints: UnknownEndpoints,
     max_endpoints: usize,
@@ -64,13 +66,13 @@ pub struct RegistryActor {
 }
 
 /// Shared with every endpoint actor of this arbiter, through its [`Route`].
-struct Tables {
-    state: RefCell<State>,
-    actors: RefCell<HashMap<EndpointId, Entry>>,
+pub(super) struct Tables {
+    pub(super) state: RefCell<State>,
+    pub(super) actors: RefCell<HashMap<EndpointId, Entry>>,
     metrics: Metrics,
 }
 
-struct Entry {
+pub(super) struct Entry {
     generation: u64,
     name: EndpointName,
     /// One sender for all: a clone of an [`Addr`] may always put one message more into a full
@@ -102,6 +104,7 @@ impl RegistryActor {
                 loader: around.loader,
                 models: around.models,
                 templates: RefCell::new(Arc::new(around.templates)),
+                rules: RefCell::new(Arc::new(RuleSet::new(around.rules))),
                 settings: SessionSettings::new(settings),
                 mailbox: settings.endpoint.mailbox,
                 metrics: around.metrics,
@@ -121,60 +124,7 @@ impl RegistryActor {
         }
     }
 
-    /// Starts an actor for every device that was registered, and remembers the answers that copies
-    /// of their requests must get.
-    fn restore(&mut self, fleet: StoredFleet) {
-        let now = Timestamp::system();
-        for answer in fleet.answers {
-            let lives = answer.expires_at.since(now);
-            self.links.wire.restore_answer(
-                answer.peer,
-                answer.message_id,
-                answer.hash,
-                answer.answer,
-                lives,
-            );
-        }
-        let mut stored: HashMap<EndpointId, (EndpointName, StoredEndpoint)> = HashMap::new();
-        for registration in fleet.registrations {
-            let name = registration.endpoint.clone();
-            let entry = stored
-                .entry(registration.endpoint_id)
-                .or_insert_with(|| (name, StoredEndpoint::default()));
-            entry.1.registration = Some(registration);
-        }
-        for known in fleet.endpoints {
-            self.tables.state.borrow_mut().know(known.name, known.id);
-            if let Some((_, stored)) = stored.get_mut(&known.id) {
-                stored.profile = known.profile;
-                stored.learned = known.learned;
-            }
-        }
-        for observation in fleet.observations {
-            if let Some((_, stored)) = stored.get_mut(&observation.endpoint_id) {
-                stored.observations.push(observation);
-            }
-        }
-        for operation in fleet.operations {
-            if let Some((_, stored)) = stored.get_mut(&operation.endpoint_id) {
-                stored.operations.push(operation);
-            }
-        }
-        for (id, (name, stored)) in stored {
-            // The routes stand before the first datagram is read, whatever the actor does first.
-            if let Some(registration) = &stored.registration {
-                let mut state = self.tables.state.borrow_mut();
-                state.registered(id, &registration.id, registration.peer);
-                for observation in &stored.observations {
-                    state.watch(id, observation.token);
-                }
-            }
-            self.start_actor(id, name, Start::Stored(Box::new(stored)));
-        }
-        self.tables.count();
-    }
-
-    fn start_actor(
+    pub(super) fn start_actor(
         &mut self,
         id: EndpointId,
         name: EndpointName,
@@ -228,7 +178,7 @@ impl RegistryActor {
         }
     }
 
-    fn deliver(
+    pub(super) fn deliver(
         &mut self,
         id: EndpointId,
         name: Option<&EndpointName>,
@@ -631,21 +581,8 @@ impl Handler<IsAwake> for RegistryActor {
     }
 }
 
-/// The observation templates changed.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(super) struct Templates(pub(super) Vec<ObservationTemplate>);
-
-impl Handler<Templates> for RegistryActor {
-    type Result = ();
-
-    fn handle(&mut self, Templates(templates): Templates, _: &mut Self::Context) {
-        self.links.templates.replace(Arc::new(templates));
-    }
-}
-
 impl Tables {
-    fn count(&self) {
+    pub(super) fn count(&self) {
         let registered = i64::try_from(self.state.borrow().registered_count()).unwrap_or(i64::MAX);
         self.metrics.registrations.set(registered);
     }

@@ -7,12 +7,11 @@ use actix::{Addr, Handler, Message};
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use super::actor::{
-    CancelOn, ForgetOne, IsAwake, OperateOn, PATIENCE, RegistryActor, ReportOn, Templates,
-};
+use super::actor::{CancelOn, ForgetOne, IsAwake, OperateOn, PATIENCE, RegistryActor, ReportOn};
+use super::reload::{Rules, Templates};
 use crate::domain::{EndpointName, GatewayReport, NewOperation, Operation, OperationId};
 use crate::endpoint::NotTaken;
-use crate::store::{EndpointReader, OperationReader, StoreError, TemplateStore};
+use crate::store::{EndpointReader, OperationReader, RuleStore, StoreError, TemplateStore};
 
 /// Operates devices. Every call ends in bounded time.
 #[async_trait]
@@ -47,6 +46,9 @@ pub trait Devices: Send + Sync {
 
     /// Reads the observation templates again after they were changed.
     async fn reload_templates(&self) -> Result<(), OperateError>;
+
+    /// Reads the rules again after they were changed; they are in force when this returns.
+    async fn reload_rules(&self) -> Result<(), OperateError>;
 }
 
 /// Why an operation was not taken.
@@ -88,6 +90,7 @@ pub struct Handle {
     operations: Arc<dyn OperationReader>,
     endpoints: Arc<dyn EndpointReader>,
     templates: Arc<dyn TemplateStore>,
+    rules: Arc<dyn RuleStore>,
 }
 
 impl Handle {
@@ -97,12 +100,14 @@ impl Handle {
         operations: Arc<dyn OperationReader>,
         endpoints: Arc<dyn EndpointReader>,
         templates: Arc<dyn TemplateStore>,
+        rules: Arc<dyn RuleStore>,
     ) -> Self {
         Self {
             registry,
             operations,
             endpoints,
             templates,
+            rules,
         }
     }
 
@@ -236,6 +241,10 @@ impl Devices for Handle {
     async fn reload_templates(&self) -> Result<(), OperateError> {
         let templates = self.templates.list().await?;
         self.tell(Templates(templates)).await
+    }
+    async fn reload_rules(&self) -> Result<(), OperateError> {
+        let rules = self.rules.list().await?;
+        self.tell(Rules(rules)).await
     }
 }
 

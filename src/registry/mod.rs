@@ -7,6 +7,8 @@
 
 mod actor;
 mod handle;
+mod reload;
+mod restore;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -140,6 +140,7 @@ impl House {
             loader: Arc::new(store.clone()),
             models: Arc::new(Models::builtin()),
             templates: Vec::new(),
+            rules: Vec::new(),
             fleet: store.load(Duration::ZERO).await.expect("an empty fleet"),
             metrics: metrics.clone(),
         };

@@ -6,8 +6,8 @@
 //! changes of one device (an observation that was saved, and then a new registration that forgets
 //! it), [`Batch::conflicts`] says so and what was collected is written first.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use sea_orm::{DatabaseTransaction, Value as Bind};
 
@@ -17,12 +17,14 @@ use super::records::{
     text, to_json,
 };
 use super::rows::{self, Statements};
+use super::rule::state_row;
+use super::rule_event::Found;
 use super::values::Columns;
 use super::{Change, Ids, StoreError};
 use crate::domain::{
     EndpointId, EndpointName, EventId, GatewayState, Learned, Node, Observation, ObservationId,
-    Operation, OperationId, Path, Peer, Registration, RegistrationId, StoredAnswer, Timestamp,
-    Token,
+    Operation, OperationId, Path, PathPattern, Peer, Registration, RegistrationId, RuleId,
+    RuleState, Severity, StoredAnswer, Timestamp, Token,
 };
 
 /// Changes that are not written yet.
@@ -48,6 +50,13 @@ pub(super) struct Batch<'a> {
     events: Vec<Bind>,
     /// Rows of `event_resource`.
     event_resources: Vec<Bind>,
+    /// The rows of the values of the last change that had some.
+    last_values: Vec<i64>,
+    /// Events of rules, whose other values are looked for once these ones are written…
+    found: Vec<Found<'a>>,
+    /// … and whose devices' next values must wait until then.
+    found_on: HashSet<EndpointId>,
+    rule_states: HashMap<(EndpointId, RuleId, PathPattern), &'a RuleState>,
     answers: HashMap<(Peer, u16, i64), &'a StoredAnswer>,
 }
 
@@ -105,7 +114,9 @@ impl Touched {
             | Change::Gateway { .. }
             | Change::RememberAnswer(_)
             | Change::Resources { .. }
+            | Change::RuleEvent(_)
             | Change::SaveOperation(_)
+            | Change::SaveRuleState(_)
             | Change::Seen { .. } => return None,
         };
         let touched = Self {
@@ -119,6 +130,11 @@ impl Touched {
 impl<'a> Batch<'a> {
     /// True when the changes collected so far must be written before this one is added.
     pub(super) fn conflicts(&self, change: &Change) -> bool {
+        if let Change::Event { endpoint_id, .. } | Change::Resources { endpoint_id, .. } = change
+            && self.found_on.contains(endpoint_id)
+        {
+            return true;
+        }
         let Some((endpoint, wanted)) = Touched::by(change) else {
             return false;
         };
@@ -179,8 +195,10 @@ impl<'a> Batch<'a> {
                 at,
                 stale,
             } => {
+                self.last_values.clear();
                 for node in nodes {
-                    self.add_value(*endpoint_id, node, *at, *stale, ids)?;
+                    let row = self.add_value(*endpoint_id, node, *at, *stale, ids)?;
+                    self.last_values.push(row);
                 }
             }
             Change::Event {
@@ -190,6 +208,26 @@ impl<'a> Batch<'a> {
                 nodes,
                 at,
             } => self.add_event(*id, *endpoint_id, event_type, nodes, *at, ids)?,
+            Change::RuleEvent(event) => {
+                self.events.extend([
+                    event.id.0.into(),
+                    event.endpoint_id.0.into(),
+                    text(&event.event_type).into_owned().into(),
+                    event.at.as_millis().into(),
+                    text(&event.rule).into_owned().into(),
+                    event.severity.map(Severity::name).into(),
+                    text(&event.message).into_owned().into(),
+                ]);
+                let row = event
+                    .value
+                    .and_then(|index| self.last_values.get(index).copied());
+                self.found_on.insert(event.endpoint_id);
+                self.found.push(Found { event, row });
+            }
+            Change::SaveRuleState(state) => {
+                let key = (state.endpoint_id, state.rule, state.place);
+                self.rule_states.insert(key, state);
+            }
             Change::SaveObservation(observation) => {
                 self.observations.insert(observation.id, observation);
             }
@@ -287,6 +325,11 @@ impl<'a> Batch<'a> {
         for answer in self.answers.into_values() {
             answer_row(answer, &mut answers);
         }
+        let mut rule_states = Vec::new();
+        for state in self.rule_states.into_values() {
+            state_row(state, &mut rule_states);
+        }
+        let mut event_resources = self.event_resources;
         for (rows, values) in [
             (&rows::END_OBSERVATIONS, ended.clone()),
             (&rows::END_REGISTRATIONS, ended),
@@ -305,11 +348,17 @@ impl<'a> Batch<'a> {
             (&rows::RESOURCES, self.resources),
             (&rows::LATEST, latest.collect()),
             (&rows::EVENTS, self.events),
-            (&rows::EVENT_RESOURCES, self.event_resources),
+            (&rows::RULE_STATES, rule_states),
             (&rows::ANSWERS, answers),
         ] {
             statements.run(transaction, rows, values).await?;
         }
+        for found in self.found {
+            found.rows(transaction, &mut event_resources).await?;
+        }
+        statements
+            .run(transaction, &rows::EVENT_RESOURCES, event_resources)
+            .await?;
         Ok(self.values)
     }
 
@@ -327,9 +376,14 @@ impl<'a> Batch<'a> {
             endpoint.0.into(),
             text(event_type).into_owned().into(),
             at.as_millis().into(),
+            None::<String>.into(),
+            None::<String>.into(),
+            None::<String>.into(),
         ]);
+        self.last_values.clear();
         for node in nodes {
             let row = self.add_value(endpoint, node, at, false, ids)?;
+            self.last_values.push(row);
             self.event_resources.extend([id.0.into(), row.into()]);
         }
         Ok(())

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::domain::{
     EndpointId, EndpointName, EventId, GatewayState, Learned, LiveEvent, Node, Observation,
-    Operation, Peer, Profile, Registration, RegistrationId, StoredAnswer, Timestamp, Token,
+    Operation, Peer, Profile, Registration, RegistrationId, RuleEvent, RuleState, StoredAnswer,
+    Timestamp, Token,
 };
 
 /// One write. All changes of one [`Commit`] are in one transaction: all of them happen or none.
@@ -91,6 +92,12 @@ pub enum Change {
         /// When it happened.
         at: Timestamp,
     },
+    /// A rule made an event of values that are written already: in the change in front of this one,
+    /// or earlier. The `event_resource` rows point at the value that made it and at the latest
+    /// values of what it includes, as they are behind this change.
+    RuleEvent(Box<RuleEvent>),
+    /// Where a rule stands with a path of a device, new or changed.
+    SaveRuleState(Box<RuleState>),
     /// Stores an observation, new or changed; `id` comes from [`Ids`](super::Ids).
     SaveObservation(Box<Observation>),
     /// Forgets an observation.
@@ -148,6 +155,8 @@ pub struct StoredEndpoint {
     pub observations: Vec<Observation>,
     /// Operations that are QUEUED or SENDING, oldest first.
     pub operations: Vec<Operation>,
+    /// Where the rules stand with it.
+    pub rule_states: Vec<RuleState>,
 }
 
 /// Everything that is needed to go on after a restart as if there had been none.
@@ -159,6 +168,8 @@ pub struct StoredFleet {
     pub observations: Vec<Observation>,
     /// Operations that are QUEUED or SENDING, oldest first.
     pub operations: Vec<Operation>,
+    /// Where the rules stand with each device.
+    pub rule_states: Vec<RuleState>,
     /// Answers whose copies can still be asked for.
     pub answers: Vec<StoredAnswer>,
     /// Every endpoint ever seen, registered or not.

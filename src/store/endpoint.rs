@@ -73,7 +73,12 @@ impl EndpointReader for Store {
 
     async fn remove(&self, id: EndpointId) -> Result<(), StoreError> {
         // First what a restart would bring back to life.
-        for table in ["observation", "registration", "endpoint_operation"] {
+        for table in [
+            "observation",
+            "registration",
+            "endpoint_operation",
+            "rule_state",
+        ] {
             self.remove_rows(id, table).await?;
         }
         // Events before values: their rows point at values.
@@ -96,7 +101,7 @@ impl Store {
     /// Removes the rows of a device from a table, a chunk at a time.
     async fn remove_rows(&self, id: EndpointId, table: &'static str) -> Result<(), StoreError> {
         let key = match table {
-            "latest_resource" => "path",
+            "latest_resource" | "rule_state" => "path",
             "registration" => "endpoint_id",
             _ => "id",
         };

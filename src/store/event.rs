@@ -70,7 +70,13 @@ fn stored_event(
     (row, endpoint): (event::Model, Option<endpoint::Model>),
 ) -> Result<StoredEvent, StoreError> {
     let endpoint = endpoint.ok_or_else(|| corrupt("event", "it belongs to no endpoint"))?;
+    let severity = row.severity.map(|severity| severity.parse());
     Ok(StoredEvent {
+        severity: severity
+            .transpose()
+            .map_err(|why: String| corrupt("event", why))?,
+        rule: row.rule,
+        message: row.message,
         id: EventId(row.id),
         endpoint: name(&endpoint.name)?,
         event_type: row.event_type,

@@ -15,7 +15,7 @@ use sea_orm::{
 use super::open::statement;
 use super::records::{self, corrupt};
 use super::sequence::save;
-use super::{FleetLoader, KnownEndpoint, Store, StoreError, StoredEndpoint, StoredFleet};
+use super::{FleetLoader, KnownEndpoint, Store, StoreError, StoredEndpoint, StoredFleet, rule};
 use crate::domain::{
     EndpointId, EndpointName, GatewayState, Observation, OperationStatus, Profile, Timestamp,
 };
@@ -58,7 +58,8 @@ impl FleetLoader for Store {
     }
 }
 
-/// Lets every registration live longer by the downtime and `grace`, and returns the downtime.
+/// Lets every registration live longer by the downtime and `grace`, sets the clocks of rules on by
+/// the same, and returns the downtime.
 async fn forgive_downtime(
     transaction: &DatabaseTransaction,
     now: Timestamp,
@@ -77,6 +78,12 @@ async fn forgive_downtime(
         latest.into(),
         more.into(),
     ];
+    transaction
+        .execute_raw(statement(transaction, sql, values))
+        .await?;
+    rule::remove_void_states(transaction).await?;
+    let sql = "UPDATE rule_state SET clock_at = clock_at + ? WHERE clock_at <= ?";
+    let values = [more.into(), latest.saturating_sub(more).into()];
     transaction
         .execute_raw(statement(transaction, sql, values))
         .await?;
@@ -127,6 +134,7 @@ async fn load(
         let name = name("operation", row.endpoint_id)?;
         operations.push(records::operation(row, name)?);
     }
+    let rule_states = rule::states(database, None).await?;
     let mut answers = Vec::new();
     for row in stored_answer::Entity::find()
         .filter(stored_answer::Column::ExpiresAt.gt(now.as_millis()))
@@ -139,6 +147,7 @@ async fn load(
         registrations,
         observations,
         operations,
+        rule_states,
         answers,
         endpoints,
         downtime,
@@ -177,6 +186,7 @@ async fn load_endpoint(
         registration,
         observations,
         operations,
+        rule_states: rule::states(database, Some(id)).await?,
     })
 }
 

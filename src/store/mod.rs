@@ -24,6 +24,8 @@ mod operation;
 mod records;
 mod resource;
 mod rows;
+mod rule;
+mod rule_event;
 mod sequence;
 mod session;
 mod template;
@@ -40,8 +42,8 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::{
     EndpointId, EndpointName, EventId, GatewayState, Learned, NextWake, Node, Observation,
-    Operation, OperationId, OperationKind, OperationStatus, Path, Registration, Selection,
-    Timestamp, Value, ValueType,
+    Operation, OperationId, OperationKind, OperationStatus, Path, Registration, Rule, RuleId,
+    RuleSpec, Selection, Severity, Timestamp, Value, ValueType,
 };
 
 pub use change::{Change, Commit, KnownEndpoint, StoredEndpoint, StoredFleet};
@@ -269,6 +271,12 @@ pub struct StoredEvent {
     pub event_type: String,
     /// When.
     pub time: Timestamp,
+    /// The name of the rule that made it, if one did; it may be gone.
+    pub rule: Option<String>,
+    /// How bad it is, as its rule says.
+    pub severity: Option<Severity>,
+    /// What happened, in words, as its rule says.
+    pub message: Option<String>,
 }
 
 /// Reads events.
@@ -336,6 +344,22 @@ pub trait TemplateStore: Send + Sync {
     async fn add(&self, template: ObservationTemplate) -> Result<ObservationTemplate, StoreError>;
     /// Removes one; false when there is none of this id.
     async fn remove(&self, id: i64) -> Result<bool, StoreError>;
+}
+
+/// Reads and changes rules.
+#[async_trait]
+pub trait RuleStore: Send + Sync {
+    /// All of them, by id.
+    async fn list(&self) -> Result<Vec<Rule>, StoreError>;
+    /// Stores a new one; [`StoreError::Exists`] when the name is taken.
+    async fn add(&self, spec: RuleSpec) -> Result<Rule, StoreError>;
+    /// Replaces one; nothing when there is none of this id, [`StoreError::Exists`] when another one
+    /// has the name. What is remembered for it counts on unless it watches something else now.
+    async fn replace(&self, id: RuleId, spec: RuleSpec) -> Result<Option<Rule>, StoreError>;
+    /// Removes one; false when there is none of this id. Its events stay.
+    async fn remove(&self, id: RuleId) -> Result<bool, StoreError>;
+    /// Removes what is remembered for a rule that is gone, in pieces.
+    async fn forget_states(&self, id: RuleId) -> Result<(), StoreError>;
 }
 
 /// What somebody may do. Each role may do all that the ones before it may.

@@ -249,8 +249,8 @@ pub(super) const LATEST: Rows = Rows {
 
 /// The columns of the table.
 pub(super) const EVENTS: Rows = Rows {
-    head: "INSERT INTO event (id, endpoint_id, event_type, \"time\") VALUES ",
-    columns: 4,
+    head: "INSERT INTO event (id, endpoint_id, event_type, \"time\", rule, severity, message) VALUES ",
+    columns: 7,
     tail: "",
 };
 
@@ -259,6 +259,17 @@ pub(super) const EVENT_RESOURCES: Rows = Rows {
     head: "INSERT INTO event_resource (event_id, resource_row) VALUES ",
     columns: 2,
     tail: "",
+};
+
+/// The columns of the table.
+pub(super) const RULE_STATES: Rows = Rows {
+    head: "INSERT INTO rule_state (rule_id, endpoint_id, path, revision, phase, newest_at, since, \
+        clock_at, event_at, reported, seen) VALUES ",
+    columns: 11,
+    tail: " ON CONFLICT (rule_id, endpoint_id, path) DO UPDATE SET revision = excluded.revision, \
+        phase = excluded.phase, newest_at = excluded.newest_at, since = excluded.since, \
+        clock_at = excluded.clock_at, event_at = excluded.event_at, reported = excluded.reported, \
+        seen = excluded.seen",
 };
 
 /// The columns of the table.

@@ -4,4 +4,5 @@ mod devices_register_update_and_leave;
 mod malformed_datagrams_harm_nobody;
 mod operations_reach_devices;
 mod people_watch_and_forget_devices;
+mod rules_make_events;
 mod values_arrive;

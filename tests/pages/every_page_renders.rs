@@ -7,7 +7,7 @@ use flownexus::web::pages::render;
 use super::dashboard::{Browser, password_hash};
 use super::fleet::{ASLEEP, Fleet, GONE, HOSTILE, RICH};
 
-const FOR_ALL: [&str; 13] = [
+const FOR_ALL: [&str; 14] = [
     "/",
     "/devices",
     "/devices?search=urn&registered=true",
@@ -15,6 +15,7 @@ const FOR_ALL: [&str; 13] = [
     "/devices?after=urn",
     "/events",
     "/events?before=100",
+    "/events/rules",
     "/operations",
     "/operations?status=failed&before=100",
     "/templates",
@@ -53,7 +54,12 @@ async fn every_page_renders_for_every_role_with_and_without_devices() {
             let page = browser.get(&device(name)).await;
             assert_eq!(page.status, StatusCode::OK, "{role} {name}: {}", page.text);
         }
-        for path in ["/events/7", "/events?endpoint=urn:imei:490154203237518"] {
+        for path in [
+            "/events/7",
+            "/events/6",
+            "/events/rules/1",
+            "/events?endpoint=urn:imei:490154203237518",
+        ] {
             let page = browser.get(path).await;
             assert_eq!(page.status, StatusCode::OK, "{role} {path}: {}", page.text);
         }
@@ -64,7 +70,7 @@ async fn every_page_renders_for_every_role_with_and_without_devices() {
 async fn every_template_is_a_page_or_part_of_one() {
     // A template that no page uses is rendered by no test.
     let used = "about account audit device devices error error_plain event events login \
-                operations overview settings templates users";
+                operations overview rules settings templates users";
     for name in render::template_names() {
         let page = name
             .strip_prefix("pages/")
@@ -104,7 +110,11 @@ async fn nothing_that_a_device_says_is_markup() {
         "/",
         "/devices",
         "/operations",
+        "/events",
         "/events/7",
+        "/events/6",
+        "/events/rules",
+        "/events/rules/1",
         &device(RICH),
         &device(HOSTILE),
     ] {

@@ -9,13 +9,14 @@ use flownexus::domain::{
     AnnouncedObject, EndpointId, EndpointName, EventId, GatewayState, Learned, Lwm2mVersion, Node,
     ObjectLink, Observation, ObservationId, ObservationState, Operation, OperationId,
     OperationKind, OperationRequest, OperationResult, OperationStatus, Origin, Path, Peer,
-    Registration, RegistrationId, Selection, Timestamp, Token, Value, Warning,
+    Registration, RegistrationId, Rule, Selection, Severity, Timestamp, Token, Value, Warning,
 };
 use flownexus::store::{
     ApiToken, AuditEntry, EndpointRow, ObservationTemplate, Role, StoredEvent, StoredValue, User,
     WebSession,
 };
 
+mod rules;
 mod stores;
 
 /// A device that is awake and has a value of every type.
@@ -42,6 +43,7 @@ struct State {
     operations: Vec<Operation>,
     events: Vec<(StoredEvent, Vec<Node>)>,
     templates: Vec<ObservationTemplate>,
+    rules: Vec<Rule>,
     users: Vec<User>,
     sessions: BTreeMap<Vec<u8>, WebSession>,
     tokens: Vec<ApiToken>,
@@ -241,12 +243,25 @@ fn fill(state: &mut State) {
         endpoint: name(RICH),
         event_type: "3303".to_owned(),
         time: ago(600),
+        rule: None,
+        severity: None,
+        message: None,
     };
     let nodes = vec![
         Node::new(path("/3303/0/5700"), Value::Float(20.9)),
         Node::new(path("/65001/0/3"), Value::String("<b>".to_owned())),
     ];
+    state.events.push((event.clone(), nodes.clone()));
+    let event = StoredEvent {
+        id: EventId(6),
+        event_type: "<b>alarm</b>".to_owned(),
+        rule: Some("<b>too warm</b>".to_owned()),
+        severity: Some(Severity::Critical),
+        message: Some("/65001/0/3 has changed to <b>".to_owned()),
+        ..event
+    };
     state.events.push((event, nodes));
+    state.rules = rules::samples();
     state.templates = vec![
         ObservationTemplate {
             id: 1,

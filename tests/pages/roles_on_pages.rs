@@ -74,6 +74,8 @@ async fn viewers_see_no_control_that_changes_something() {
         (device.as_str(), "data-action=\"forget\""),
         ("/operations", "data-cancel="),
         ("/templates", "action=\"/templates\""),
+        ("/events/rules", "action=\"/events/rules\""),
+        ("/events/rules", "/remove\""),
     ] {
         assert!(
             !viewer.get(path).await.text.contains(control),
@@ -92,6 +94,61 @@ async fn viewers_see_no_control_that_changes_something() {
             .contains("data-action=\"chart\"")
     );
     assert!(!operator.get("/").await.text.contains("href=\"/users\""));
+}
+
+#[actix_web::test]
+async fn a_rule_is_added_changed_switched_and_removed_by_forms() {
+    let fleet = Fleet::new(password_hash());
+    let form = [
+        ("name", "frost"),
+        ("path", "/3303/*/5700"),
+        ("kind", "threshold"),
+        ("below", "-2,5"),
+        ("severity", "critical"),
+        ("enabled", "on"),
+    ];
+    let mut viewer = Browser::of("viewer", fleet.clone()).await;
+    for path in ["/events/rules", "/events/rules/1/remove", "/events/rules/1"] {
+        let page = viewer.post(path, &form).await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    let mut operator = Browser::of("operator", fleet.clone()).await;
+    let page = operator.post("/events/rules", &form).await;
+    assert_eq!(page.location, "/events/rules", "{}", page.text);
+    let page = operator.get("/events/rules").await;
+    assert!(page.text.contains("below -2.5"), "{}", page.text);
+
+    // The same name again, and then a number that is none: told beside what was filled in.
+    let page = operator.post("/events/rules", &form).await;
+    assert_eq!(page.status, StatusCode::CONFLICT);
+    let mut wrong = form;
+    wrong[3] = ("below", "cold");
+    let page = operator.post("/events/rules/4", &wrong).await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        page.text.contains("`below`: `cold` is no such number"),
+        "{}",
+        page.text
+    );
+    assert!(page.text.contains("value=\"cold\""));
+
+    let mut changed = form;
+    changed[3] = ("below", "-4");
+    let page = operator.post("/events/rules/4", &changed).await;
+    assert_eq!(page.location, "/events/rules", "{}", page.text);
+    for (path, shown) in [("disable", "Switch on"), ("enable", "Switch off")] {
+        let page = operator.post(&format!("/events/rules/4/{path}"), &[]).await;
+        assert_eq!(page.location, "/events/rules");
+        let page = operator.get("/events/rules").await;
+        let line = page.text.split("data-rule=\"4\"").nth(1).expect("its line");
+        assert!(line.contains(shown) && line.contains("below -4"), "{line}");
+    }
+    let page = operator.post("/events/rules/4/remove", &[]).await;
+    assert_eq!(page.location, "/events/rules");
+    let page = operator.get("/events/rules").await;
+    assert!(!page.text.contains("frost"));
+    let page = operator.post("/events/rules/4/remove", &[]).await;
+    assert_eq!(page.status, StatusCode::NOT_FOUND);
 }
 
 #[actix_web::test]

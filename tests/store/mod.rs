@@ -15,6 +15,7 @@ mod people_programs_and_their_doings;
 mod records_survive_the_round_trip;
 mod registrations_replace_each_other;
 mod row_ids_are_never_used_twice;
+mod rules_and_where_they_stand;
 mod samples;
 mod the_latest_value_is_the_newest;
 mod the_schema_goes_up_and_down;

@@ -105,7 +105,7 @@ async fn what_a_restart_needs(#[values(Engine::Sqlite, Engine::Postgres)] engine
     let before = OperationReader::list(&store, &of(None, None, Some(queued.id)), 10)
         .await
         .expect("read");
-    assert_eq!(before, [done]);
+    assert_eq!(before, std::slice::from_ref(&done));
     let of_kind = OperationFilter {
         kind: Some(queued.request.kind),
         ..OperationFilter::default()

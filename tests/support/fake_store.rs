@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use flownexus::domain::{
     EndpointId, EndpointName, EventId, GatewayReport, GatewayState, Learned, NewOperation, Node,
     Observation, Operation, OperationId, OperationKind, OperationResult, OperationStatus, Path,
-    Peer, Registration, RegistrationId, Timestamp, Value, ValueType,
+    Peer, Registration, RegistrationId, Rule, Timestamp, Value, ValueType,
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
@@ -27,6 +27,7 @@ pub(crate) struct Tables {
     pub(crate) events: Vec<(StoredEvent, Vec<Node>)>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) templates: Vec<ObservationTemplate>,
+    pub(crate) rules: Vec<Rule>,
     pub(crate) users: Vec<User>,
     pub(crate) sessions: Vec<WebSession>,
     pub(crate) tokens: Vec<ApiToken>,
@@ -37,7 +38,7 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    fn next_id(&mut self) -> i64 {
+    pub(crate) fn next_id(&mut self) -> i64 {
         self.last_id += 1;
         self.last_id
     }
@@ -108,6 +109,9 @@ impl FakeStore {
                 endpoint: endpoint.clone(),
                 event_type: "10300".into(),
                 time: start,
+                rule: None,
+                severity: None,
+                message: None,
             },
             vec![Node::new(path, Value::Float(20.0))],
         ));
@@ -559,6 +563,9 @@ impl Devices for FakeDevices {
     }
 
     async fn reload_templates(&self) -> Result<(), OperateError> {
+        Ok(())
+    }
+    async fn reload_rules(&self) -> Result<(), OperateError> {
         Ok(())
     }
 }

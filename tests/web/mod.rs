@@ -8,3 +8,4 @@ mod metrics_and_health;
 mod openapi_document;
 mod operations;
 mod roles;
+mod rules;

@@ -15,6 +15,9 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Json>)> {
     use Role::{Admin, Operator, Viewer};
     let device = format!("/api/v1/endpoints/{DEVICE}");
     let operation = json!({"kind": "read", "path": "/3/0/0"});
+    let rule = json!({
+        "name": "r", "path": "/3303", "condition": {"kind": "absence", "after_s": 0}
+    });
     let person = json!({"name": "x y", "role": "viewer", "password": "short"});
     vec![
         ("GET", "/api/v1/endpoints".into(), Viewer, None),
@@ -40,6 +43,11 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Json>)> {
         ("GET", "/api/v1/data/temperature".into(), Viewer, None),
         ("GET", "/api/v1/events".into(), Viewer, None),
         ("GET", "/api/v1/events/0".into(), Viewer, None),
+        ("GET", "/api/v1/rules".into(), Viewer, None),
+        ("GET", "/api/v1/rules/0".into(), Viewer, None),
+        ("POST", "/api/v1/rules".into(), Operator, Some(rule.clone())),
+        ("PUT", "/api/v1/rules/0".into(), Operator, Some(rule)),
+        ("DELETE", "/api/v1/rules/0".into(), Operator, None),
         ("GET", "/api/v1/observation-templates".into(), Viewer, None),
         (
             "POST",

@@ -46,18 +46,11 @@ impl Session {
             }
             for (object, nodes) in objects {
                 let nodes = self.entering(env, nodes, &mut values);
-                self.event(env, object.to_string(), nodes, &mut values);
+                self.event(env, object.to_string(), nodes, false, &mut values);
             }
         } else {
             let nodes = self.entering(env, report.nodes, &mut values);
-            if !nodes.is_empty() {
-                values.changes.push(Change::Resources {
-                    endpoint_id: self.endpoint_id,
-                    nodes,
-                    at: env.now.wall,
-                    stale: false,
-                });
-            }
+            self.keep(env, &nodes, false, &mut values);
         }
         // The device's row comes first, for everything else belongs to it; by now its warnings are
         // known.

@@ -8,11 +8,13 @@
 mod attempt;
 mod awake;
 mod gateway;
+mod judge;
 mod notify;
 mod operate;
 mod outcome;
 mod queue;
 mod register;
+mod rules;
 mod templates;
 #[cfg(test)]
 mod tests;
@@ -35,8 +37,11 @@ use crate::lwm2m::register::{RegisterRequest, UpdateRequest};
 use crate::lwm2m::{Device, Models};
 use crate::store::{Change, Commit, Ids, ObservationTemplate, StoredEndpoint};
 
+use self::judge::Judge;
 use self::queue::Queue;
 use super::settings::SessionSettings;
+
+pub use self::rules::RuleSet;
 
 /// What a session is given with each input.
 pub struct Env<'a> {
@@ -48,6 +53,8 @@ pub struct Env<'a> {
     pub models: &'a Models,
     /// What is observed on registration.
     pub templates: &'a [ObservationTemplate],
+    /// What makes events of values.
+    pub rules: &'a RuleSet,
     /// Row ids.
     pub ids: &'a Ids,
     /// 16 random bytes.
@@ -325,6 +332,10 @@ pub struct Session {
     message_ids: MessageIds,
     /// What outside gateways told of the device; none until somebody needs it.
     gateway: Option<GatewayState>,
+    /// Where the rules stand.
+    judge: Judge,
+    /// Which rules were looked at.
+    rules_version: u64,
 }
 
 impl Session {
@@ -364,6 +375,8 @@ impl Session {
                 end: mark,
             },
             gateway: None,
+            judge: Judge::new(env.now, endpoint_id, stored.rule_states),
+            rules_version: 0,
         };
         let mut steps = Vec::new();
         for operation in stored.operations {
@@ -396,12 +409,15 @@ impl Session {
         if !session.is_queue_mode() {
             steps.push(Step::Do(Action::Pump));
         }
+        session.look_at_rules(env, &mut steps);
         (session, steps)
     }
 
     /// What this input means.
     pub fn handle(&mut self, env: &Env<'_>, input: Input) -> Vec<Step> {
         let mut steps = Vec::new();
+        let announces = matches!(input, Input::Register { .. } | Input::Update { .. });
+        let leaves = matches!(input, Input::Deregister { .. });
         match input {
             Input::Register { key, request } => self.register(env, key, *request, &mut steps),
             Input::Update {
@@ -451,6 +467,12 @@ impl Session {
             Input::Tick => self.tick(env, &mut steps),
         }
         self.move_window(env, &mut steps);
+        if announces || self.has_new_rules(env) {
+            self.look_at_rules(env, &mut steps);
+        }
+        if leaves {
+            self.leave_rules(env, &mut steps);
+        }
         steps
     }
 
@@ -458,15 +480,16 @@ impl Session {
     pub fn next_deadline(&self, now: Now) -> Option<Instant> {
         let expiry = self.queue.next_expiry();
         let operation = expiry.map(|at| now.instant + at.since(now.wall));
-        [self.expires, operation, self.retry_at]
+        [self.expires, operation, self.retry_at, self.judge.due()]
             .into_iter()
             .flatten()
             .min()
     }
 
-    /// True while the device is registered or something is on its way.
+    /// True while the device is registered, something is on its way, or a rule waits for values
+    /// that do not come.
     pub fn is_needed(&self) -> bool {
-        self.registration.is_some() || self.in_flight.is_some()
+        self.registration.is_some() || self.in_flight.is_some() || self.judge.due().is_some()
     }
 
     /// The exchange of this attempt is known; false when the attempt was given up meanwhile.
@@ -600,6 +623,7 @@ impl Session {
         }
         self.expire_operations(env, steps);
         self.try_the_silent(env, steps);
+        self.judge_time(env, steps);
     }
 }
 

@@ -128,7 +128,7 @@ impl Session {
                 let nodes = self.arriving(env, nodes, commit);
                 let object = observation.paths.first().and_then(|path| path.object_id());
                 let event_type = object.map_or_else(|| "/".to_owned(), |object| object.to_string());
-                self.event(env, event_type, nodes, commit);
+                self.event(env, event_type, nodes, stale, commit);
             }
             Ok(nodes) => {
                 self.arrived(env, nodes, stale, commit);
@@ -206,15 +206,22 @@ impl Session {
         commit: &mut Commit,
     ) -> Vec<Node> {
         let nodes = self.arriving(env, nodes, commit);
-        if !nodes.is_empty() {
-            commit.changes.push(Change::Resources {
-                endpoint_id: self.endpoint_id,
-                nodes: nodes.clone(),
-                at: env.now.wall,
-                stale,
-            });
-        }
+        self.keep(env, &nodes, stale, commit);
         nodes
+    }
+
+    /// Writes values that have come in, and lets the rules see them.
+    pub(super) fn keep(&mut self, env: &Env<'_>, nodes: &[Node], stale: bool, commit: &mut Commit) {
+        if nodes.is_empty() {
+            return;
+        }
+        commit.changes.push(Change::Resources {
+            endpoint_id: self.endpoint_id,
+            nodes: nodes.to_vec(),
+            at: env.now.wall,
+            stale,
+        });
+        self.judge_values(env, nodes, stale, commit);
     }
 
     /// Values that do not fit their model are kept as they came; the device's page says so.
@@ -274,10 +281,11 @@ impl Session {
 
     /// Writes values that belong together, and the event that they are.
     pub(super) fn event(
-        &self,
+        &mut self,
         env: &Env<'_>,
         event_type: String,
         nodes: Vec<Node>,
+        stale: bool,
         commit: &mut Commit,
     ) {
         let id = env.ids.event();
@@ -291,14 +299,15 @@ impl Session {
             id,
             endpoint_id: self.endpoint_id,
             event_type,
-            nodes,
+            nodes: nodes.clone(),
             at: env.now.wall,
         });
+        self.judge_values(env, &nodes, stale, commit);
     }
 
     /// Remembers something that a device does wrong, once; false when it was remembered already, or
     /// when there is no more room.
-    fn warn(&mut self, code: &str, message: String, commit: &mut Commit) -> bool {
+    pub(super) fn warn(&mut self, code: &str, message: String, commit: &mut Commit) -> bool {
         tracing::debug!(endpoint.name = %self.name, "{} {code}: {message}", self.name);
         let Some(registration) = &mut self.registration else {
             return self.warn_of_gateway(code, message);

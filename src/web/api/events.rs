@@ -5,7 +5,7 @@ use actix_web::web::{Json, Path, Query};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::EventId;
+use crate::domain::{EventId, Severity};
 use crate::store::StoredEvent;
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
@@ -17,8 +17,9 @@ use super::query::{self, NoQuery, Page};
 /// An event.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
-    "id": 17, "endpoint": "urn:imei:490154203237518", "type": "10300",
-    "time": "2026-11-23T12:00:00.000Z"
+    "id": 17, "endpoint": "urn:imei:490154203237518", "type": "too warm",
+    "time": "2026-11-23T12:00:00.000Z", "rule": "too warm", "severity": "critical",
+    "message": "/3303/0/5700 is 31.5, above 30"
 }))]
 pub(super) struct Event {
     /// Its number.
@@ -31,6 +32,15 @@ pub(super) struct Event {
     /// When it happened.
     #[schema(format = DateTime)]
     time: String,
+    /// The name of the rule that made it; null for values that came together.
+    #[schema(required)]
+    rule: Option<String>,
+    /// How bad it is, as its rule says: `info`, `warning`, `critical` or null.
+    #[schema(required)]
+    severity: Option<&'static str>,
+    /// What happened, in words, as its rule says.
+    #[schema(required)]
+    message: Option<String>,
 }
 
 impl From<StoredEvent> for Event {
@@ -40,6 +50,9 @@ impl From<StoredEvent> for Event {
             endpoint: stored.endpoint.to_string(),
             event_type: stored.event_type,
             time: stored.time.to_string(),
+            rule: stored.rule,
+            severity: stored.severity.map(Severity::name),
+            message: stored.message,
         }
     }
 }
@@ -49,7 +62,7 @@ impl From<StoredEvent> for Event {
 pub(super) struct EventDetail {
     #[serde(flatten)]
     event: Event,
-    /// The values that came together.
+    /// The values that came together, or the value that a rule told of and those around it.
     resources: Vec<NodeView>,
 }
 

@@ -4,6 +4,7 @@
 mod audit;
 mod endpoints;
 mod events;
+mod filter;
 mod health;
 mod leshan;
 mod operation_parameters;
@@ -11,6 +12,7 @@ mod operation_request;
 mod operations;
 mod query;
 mod resources;
+mod rules;
 mod session;
 mod templates;
 mod tokens;
@@ -24,7 +26,9 @@ use crate::config::Settings;
 
 use super::{error, fallback, metrics, openapi, ws};
 
+pub use filter::DeviceFilter;
 pub use operation_request::{OperationBody, check as check_operation};
+pub use rules::{ConditionBody, RuleBody, check as check_rule};
 
 /// Every route of the API, of health and metrics, and the answers for what is none.
 pub(super) fn configure(cfg: &mut web::ServiceConfig, settings: &Settings) {
@@ -59,6 +63,11 @@ pub(super) fn routes(cfg: &mut ServiceConfig<'_>) {
                 .service(resources::list_data)
                 .service(events::list_events)
                 .service(events::show_event)
+                .service(rules::list_rules)
+                .service(rules::show_rule)
+                .service(rules::create_rule)
+                .service(rules::replace_rule)
+                .service(rules::delete_rule)
                 .service(templates::list_templates)
                 .service(templates::create_template)
                 .service(templates::delete_template)

@@ -10,6 +10,7 @@ mod limits;
 pub mod login;
 pub mod password;
 pub mod proxies;
+mod rules;
 pub mod session;
 pub mod tokens;
 pub mod views;

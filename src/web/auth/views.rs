@@ -19,10 +19,11 @@ use crate::domain::{
 };
 use crate::live::Hub;
 use crate::lwm2m::Models;
+use crate::registry::Devices;
 use crate::store::{
     ApiToken, AuditEntry, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
     ObservationTemplate, OperationFilter, OperationReader, ResourceReader, ResourceType, Role,
-    SessionStore, StoredEvent, StoredValue, TemplateStore, TokenStore, User, UserStore,
+    RuleStore, SessionStore, StoredEvent, StoredValue, TemplateStore, TokenStore, User, UserStore,
 };
 use crate::web::{ApiError, AppState};
 
@@ -37,6 +38,7 @@ pub struct Stores {
     pub(in crate::web::auth) events: Arc<dyn EventReader>,
     pub(in crate::web::auth) operations: Arc<dyn OperationReader>,
     pub(in crate::web::auth) resources: Arc<dyn ResourceReader>,
+    pub(in crate::web::auth) rules: Arc<dyn RuleStore>,
     pub(in crate::web::auth) sessions: Arc<dyn SessionStore>,
     pub(in crate::web::auth) templates: Arc<dyn TemplateStore>,
     pub(in crate::web::auth) tokens: Arc<dyn TokenStore>,
@@ -52,6 +54,7 @@ impl Stores {
             + EventReader
             + OperationReader
             + ResourceReader
+            + RuleStore
             + SessionStore
             + TemplateStore
             + TokenStore
@@ -64,6 +67,7 @@ impl Stores {
             events: store.clone(),
             operations: store.clone(),
             resources: store.clone(),
+            rules: store.clone(),
             sessions: store.clone(),
             templates: store.clone(),
             tokens: store.clone(),
@@ -300,8 +304,12 @@ impl Viewer {
         Ok(self.stores().templates.list().await?)
     }
 
-    fn stores(&self) -> &Stores {
+    pub(in crate::web::auth) fn stores(&self) -> &Stores {
         &self.state.stores
+    }
+
+    pub(in crate::web::auth) fn devices(&self) -> &dyn Devices {
+        &*self.state.devices
     }
 }
 
@@ -546,7 +554,7 @@ impl Deref for Admin {
 }
 
 impl Operator {
-    async fn audit(&self, action: &str, subject: &str, detail: &str) {
+    pub(in crate::web::auth) async fn audit(&self, action: &str, subject: &str, detail: &str) {
         record(self.stores(), self.identity(), action, subject, detail).await;
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chrome::Page;
 use super::words;
-use crate::domain::{EndpointName, EventId, Node, Timestamp};
+use crate::domain::{EndpointName, EventId, Node, Severity, Timestamp};
 use crate::lwm2m::Models;
 use crate::store::StoredEvent;
 use crate::web::ApiError;
@@ -68,7 +68,13 @@ pub(super) async fn one(viewer: Viewer, id: Path<i64>) -> Result<HttpResponse, A
         .iter()
         .map(|node| ValueLine::new(node, models))
         .collect();
-    page.insert("event", &EventLine::new(&event, models));
+    let mut line = EventLine::new(&event, models);
+    if let Some(name) = &event.rule {
+        let rules = viewer.rules().await?;
+        let rule = rules.iter().find(|rule| rule.spec.name == *name);
+        line.rule_id = rule.map(|rule| rule.id.0);
+    }
+    page.insert("event", &line);
     page.insert("values", &values);
     page.render("pages/event.html")
 }
@@ -80,6 +86,11 @@ pub(super) struct EventLine {
     endpoint: String,
     title: String,
     time: Timestamp,
+    /// The rule that made it, and its number while there is one of this name.
+    rule: Option<String>,
+    rule_id: Option<i64>,
+    severity: Option<&'static str>,
+    message: Option<String>,
 }
 
 impl EventLine {
@@ -96,12 +107,17 @@ impl EventLine {
             .event_type
             .parse()
             .ok()
+            .filter(|_| event.rule.is_none())
             .and_then(|id| models.object(id, None));
         Self {
             id: event.id.0,
             endpoint: event.endpoint.to_string(),
             title: object.map_or_else(|| event.event_type.clone(), |object| object.name.clone()),
             time: event.time,
+            rule: event.rule.clone(),
+            rule_id: None,
+            severity: event.severity.map(Severity::name),
+            message: event.message.clone(),
         }
     }
 }

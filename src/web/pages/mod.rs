@@ -19,6 +19,7 @@ mod observation_templates;
 mod operations;
 mod overview;
 pub mod render;
+mod rules;
 mod settings;
 mod words;
 
@@ -42,6 +43,13 @@ pub fn configure(cfg: &mut ServiceConfig) {
             .route("/devices", web::get().to(devices::page))
             .route("/devices/{name}", web::get().to(device::page))
             .route("/events", web::get().to(events::list))
+            .route("/events/rules", web::get().to(rules::page))
+            .route("/events/rules", web::post().to(rules::add))
+            .route("/events/rules/{id}", web::get().to(rules::one))
+            .route("/events/rules/{id}", web::post().to(rules::replace))
+            .route("/events/rules/{id}/enable", web::post().to(rules::enable))
+            .route("/events/rules/{id}/disable", web::post().to(rules::disable))
+            .route("/events/rules/{id}/remove", web::post().to(rules::remove))
             .route("/events/{id}", web::get().to(events::one))
             .route("/operations", web::get().to(operations::list))
             .route("/templates", web::get().to(observation_templates::page))

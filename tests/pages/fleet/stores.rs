@@ -425,4 +425,7 @@ impl Devices for Fleet {
     async fn reload_templates(&self) -> Result<(), OperateError> {
         Ok(())
     }
+    async fn reload_rules(&self) -> Result<(), OperateError> {
+        Ok(())
+    }
 }

@@ -16,7 +16,7 @@ use crate::domain::{
     OperationRequest, OperationStatus, Origin, Path, Peer, Registration, RegistrationId, Timestamp,
     Token,
 };
-use crate::endpoint::SessionSettings;
+use crate::endpoint::{RuleSet, SessionSettings};
 use crate::lwm2m::Models;
 use crate::lwm2m::register::{Call, Limits, classify};
 use crate::store::{Change, Ids, ObservationTemplate, StoredEndpoint};
@@ -26,6 +26,7 @@ pub(super) struct Bench {
     pub(super) settings: SessionSettings,
     pub(super) session: Session,
     pub(super) templates: Vec<ObservationTemplate>,
+    pub(super) rules: RuleSet,
     /// What the session did, in order.
     pub(super) done: Vec<Done>,
     pub(super) peer: Peer,
@@ -59,6 +60,7 @@ impl Bench {
                     settings: &SessionSettings::new(&settings),
                     models: &Models::builtin(),
                     templates: &[],
+                    rules: &RuleSet::default(),
                     ids: &Ids::default(),
                     random,
                 },
@@ -68,6 +70,7 @@ impl Bench {
             )
             .0,
             templates: Vec::new(),
+            rules: RuleSet::default(),
             done: Vec::new(),
             peer: Peer::udp(([127, 0, 0, 1], 40_000).into()),
             models: Models::builtin(),
@@ -82,7 +85,13 @@ impl Bench {
 
     /// A session of what is stored.
     pub(super) fn restored(stored: StoredEndpoint) -> Self {
+        Self::restored_under(RuleSet::default(), stored)
+    }
+
+    /// The same, with rules.
+    pub(super) fn restored_under(rules: RuleSet, stored: StoredEndpoint) -> Self {
         let mut bench = Self::new();
+        bench.rules = rules;
         let steps = bench.with_env(|env, _| {
             let (session, steps) = Session::restore(env, EndpointId(7), name(), stored);
             (session, steps)
@@ -142,6 +151,7 @@ impl Bench {
             settings: &self.settings,
             models: &self.models,
             templates: &self.templates,
+            rules: &self.rules,
             ids: &self.ids,
             random,
         };

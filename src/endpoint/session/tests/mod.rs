@@ -7,6 +7,7 @@ mod operations_wait_and_end;
 mod refused_formats_are_remembered;
 mod registrations_come_and_go;
 mod restarts_go_on;
+mod rules_make_events;
 mod sends_are_read_by_the_models_of_the_device;
 mod sleeping_devices_are_left_alone;
 mod wakes_in_every_pattern;

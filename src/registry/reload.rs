@@ -1,0 +1,57 @@
+//! What all actors share and what is replaced as a whole when somebody changes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::actor::RegistryActor;
+use crate::domain::{EndpointId, Rule};
+use crate::endpoint::Input;
+use crate::store::ObservationTemplate;
+
+/// The observation templates changed.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Templates(pub(super) Vec<ObservationTemplate>);
+
+impl Handler<Templates> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, Templates(templates): Templates, _: &mut Self::Context) {
+        self.links.templates.replace(Arc::new(templates));
+    }
+}
+
+/// The rules changed.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Rules(pub(super) Vec<Rule>);
+
+impl Handler<Rules> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, Rules(rules): Rules, ctx: &mut Self::Context) {
+        let next = self.links.rules.borrow().replaced_by(rules);
+        self.links.rules.replace(Arc::new(next));
+        let all = self.tables.actors.borrow().keys().copied().collect();
+        self.look(all, ctx);
+    }
+}
+
+impl RegistryActor {
+    /// Lets actors look at what has changed, also those whose devices are silent; not all at once,
+    /// so that devices are answered in between. Whose mailbox is full will look by itself.
+    fn look(&mut self, mut left: Vec<EndpointId>, ctx: &mut Context<Self>) {
+        for id in left.split_off(left.len().saturating_sub(LOOK_AT_ONCE)) {
+            self.deliver(id, None, Input::Tick, ctx);
+        }
+        if !left.is_empty() {
+            ctx.run_later(LOOK_PAUSE, |actor, ctx| actor.look(left, ctx));
+        }
+    }
+}
+
+/// So many actors look at new rules at a time, and the pause between them.
+const LOOK_AT_ONCE: usize = 500;
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
