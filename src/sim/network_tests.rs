@@ -323,6 +323,54 @@ async fn a_device_in_queue_mode_sleeps_and_a_silent_one_says_nothing() {
 }
 
 #[tokio::test]
+async fn behind_a_relay_a_device_changes_its_port_and_loses_datagrams_when_it_is_told_to() {
+    LocalSet::new()
+        .run_until(async {
+            let mut server = Server::start("127.0.0.1:0");
+            let mut settings = quiet(&server, "dev-1");
+            settings.relay = true;
+            let device = SimClient::start(settings).expect("a socket");
+            let (peer, _) = server.register().await;
+            device.registered().await.expect("registered");
+            assert_ne!(peer.address.port(), device.address().port());
+            assert!(device.location().await.expect("a place").starts_with("rd/"));
+
+            device.rebind().await.expect("another port");
+            device.update().await.expect("running");
+            let (key, _, call) = server.call().await;
+            assert!(matches!(call, Call::Update { .. }), "{call:?}");
+            assert_ne!(key.peer, peer);
+            server.transport.respond(&key, register::updated());
+            let read = operation(OperationKind::Read, &["/3/0/0"]);
+            assert_eq!(server.operate(key.peer, read).await.len(), 1);
+
+            let silent = Quirks {
+                passes: Some(0),
+                ..Quirks::default()
+            };
+            device.set_quirks(silent).await.expect("a relay");
+            device.update().await.expect("running");
+            let silence = timeout(Duration::from_millis(200), server.events.recv()).await;
+            assert!(silence.is_err(), "{silence:?}");
+            // The copy of the Update comes through.
+            let heals = device.set_quirks(Quirks::default()).await;
+            heals.expect("a relay");
+            server.call().await;
+
+            let plain = SimClient::start(quiet(&server, "dev-2")).expect("a socket");
+            let lossy = Quirks {
+                loses_every: Some(2),
+                ..Quirks::default()
+            };
+            let refused = plain.set_quirks(lossy).await;
+            assert!(matches!(refused, Err(SimError::Refused(_))), "{refused:?}");
+            assert!(plain.rebind().await.is_err());
+            server.transport.stop();
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn a_fleet_registers_one_by_one_and_deregisters_in_the_end() {
     LocalSet::new()
         .run_until(async {

@@ -7,7 +7,8 @@ use flownexus::sim::{Answers, Quirks, SimSettings};
 use serde_json::{Value as Json, json};
 use tokio::sync::OnceCell;
 
-use super::harness::{Client, at, play_on};
+use super::harness::{AWAKE, Client, at, play_on};
+use crate::support::device::SENML_CBOR;
 use crate::support::server::{SOON, Server, eventually};
 
 /// A server that soon gives up.
@@ -170,6 +171,63 @@ async fn every_fifth_datagram_is_lost() {
         for _ in 0..10 {
             assert_eq!(client.value("/3/0/0", None).await, "flownexus");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_format_that_is_refused_gives_way_to_the_next_and_that_is_remembered() {
+    let quirks = Quirks {
+        refused_formats: vec![SENML_CBOR],
+        ..Quirks::default()
+    };
+    play("refuses-a-format", quirks, async |client| {
+        let heard = || client.device.counters().operations();
+        let before = heard();
+        assert_eq!(client.value("/3/0/0", None).await, "flownexus");
+        let first = heard() - before;
+        assert!(first >= 2, "4.06, and then another format");
+        assert_eq!(client.value("/3/0/1", None).await, "Simulated device");
+        assert_eq!(heard() - before - first, 1, "not asked for again");
+        let write = json!({"kind": "write", "path": "/3442/0/1120", "value": {"0": 7, "1": 8}});
+        assert_eq!(client.confirmed(write).await["code"], "2.04");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_hears_one_datagram_only_gets_one_operation_each_time_it_wakes() {
+    let hears_one = |settings: &mut SimSettings| {
+        settings.device.queue_mode = Some(AWAKE);
+        settings.device.quirks.hears = Some(1);
+    };
+    let name = "hears-one";
+    play_on(hasty().await, name, hears_one, async |client| {
+        let mut operations = Vec::new();
+        for path in ["/3/0/0", "/3/0/1", "/3/0/3"] {
+            let read = json!({"kind": "read", "path": path});
+            operations.push(client.api.operate(name, &read).await);
+        }
+        // Beside these there is what the templates want: one after the other, each time it wakes.
+        let done = eventually("all of them are done", SOON, async || {
+            client.device.update().await.expect("running");
+            for operation in &operations {
+                let path = format!("/api/v1/operations/{}", operation["id"]);
+                let operation = client.api.read(&path).await;
+                if matches!(operation["status"].as_str(), Some("QUEUED" | "SENDING")) {
+                    return None;
+                }
+                assert_eq!(operation["status"], "CONFIRMED", "{operation}");
+            }
+            Some(client.device.counters())
+        })
+        .await;
+        let spoken = done.updates() + done.registrations() + done.notifications();
+        assert!(
+            done.operations() <= spoken + 1,
+            "{} requests were heard after {spoken} messages",
+            done.operations()
+        );
     })
     .await;
 }
