@@ -15,7 +15,7 @@ use super::session::{Action, CommitStep, Env, Input, Refusal, Session, Step, Tic
 use super::settings::SessionSettings;
 use super::wire::{Routes, Wire};
 use crate::domain::{EndpointId, EndpointName, Now, Operation, OperationId, StoredAnswer};
-use crate::lwm2m::Models;
+use crate::lwm2m::{ModelLibrary, Models};
 use crate::registry::OperateError;
 use crate::store::{
     Change, FleetLoader, FleetWriter, ObservationTemplate, StoreError, StoredEndpoint,
@@ -29,8 +29,8 @@ pub struct Links {
     pub writer: Arc<dyn FleetWriter>,
     /// Where an actor that starts anew gets its state.
     pub loader: Arc<dyn FleetLoader>,
-    /// Object models.
-    pub models: Arc<Models>,
+    /// Object models; others may take their place at any time.
+    pub models: ModelLibrary,
     /// What is observed on registration; replaced as a whole when it changes.
     pub templates: RefCell<Arc<Vec<ObservationTemplate>>>,
     /// Limits and times.
@@ -43,11 +43,11 @@ pub struct Links {
 
 impl Links {
     /// What a session is given at this moment.
-    fn env<'a>(&'a self, templates: &'a [ObservationTemplate]) -> Env<'a> {
+    fn env<'a>(&'a self, models: &'a Models, templates: &'a [ObservationTemplate]) -> Env<'a> {
         Env {
             now: Now::system(),
             settings: &self.settings,
-            models: &self.models,
+            models,
             templates,
             ids: self.writer.ids(),
             random,
@@ -125,7 +125,8 @@ impl EndpointActor {
     ) {
         let links = Rc::clone(&self.links);
         let templates = Arc::clone(&links.templates.borrow());
-        let env = links.env(&templates);
+        let models = links.models.current();
+        let env = links.env(&models, &templates);
         let Some(session) = &mut self.session else {
             return;
         };
@@ -344,7 +345,8 @@ impl EndpointActor {
     fn begin(&mut self, stored: StoredEndpoint, ctx: &mut Context<Self>) {
         let links = Rc::clone(&self.links);
         let templates = Arc::clone(&links.templates.borrow());
-        let env = links.env(&templates);
+        let models = links.models.current();
+        let env = links.env(&models, &templates);
         let (session, steps) = Session::restore(&env, self.id, self.name.clone(), stored);
         self.session = Some(session);
         self.carry_out(steps, ctx);

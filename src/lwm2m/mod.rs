@@ -37,7 +37,9 @@ pub mod report;
 mod view;
 
 pub use library::ModelLibrary;
-pub use model::{Models, ObjectModel, Operations, ResourceModel, default_object_version};
+pub use model::{
+    Models, ObjectModel, Operations, ResourceModel, compare_versions, default_object_version,
+};
 pub use view::ModelView;
 
 use crate::domain::{AnnouncedObject, ContentFormat, Lwm2mVersion, RefusedFormats};

@@ -182,8 +182,8 @@ pub fn default_object_version(object: u16, enabler: Lwm2mVersion) -> &'static st
     }
 }
 
-/// Compares `1.9` and `1.10` by their numbers; what is no number counts as 0.
-fn compare_versions(left: &str, right: &str) -> Ordering {
+/// Compares versions of objects, `1.9` and `1.10` by their numbers; what is no number counts as 0.
+pub fn compare_versions(left: &str, right: &str) -> Ordering {
     numbers(left).cmp(&numbers(right))
 }
 

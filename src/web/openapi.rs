@@ -40,6 +40,7 @@ const PATH: &str = "/api/v1/openapi.json";
         (name = "values", description = "What devices report"),
         (name = "gateway", description = "Data from an outside LwM2M gateway, in the formats of the first flownexus"),
         (name = "templates", description = "What is observed on each registration"),
+        (name = "models", description = "What objects consist of"),
         (name = "access", description = "People, tokens, the audit log"),
         (name = "live", description = "What happens, as it happens"),
         (name = "server", description = "Health, metrics, this document"),

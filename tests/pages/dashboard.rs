@@ -10,11 +10,12 @@ use actix_web::test::{self, TestRequest};
 use actix_web::web::Data;
 use flownexus::config::Settings;
 use flownexus::live::Hub;
-use flownexus::lwm2m::Models;
 use flownexus::web::auth::{Stores, password};
+use flownexus::web::models::Catalogue;
 use flownexus::web::{AppParts, AppState, app};
 
 use super::fleet::{Fleet, PASSWORD};
+use crate::support::fake_models::FakeModels;
 
 /// What a page was answered with.
 pub(crate) struct Page {
@@ -42,7 +43,7 @@ pub(crate) fn state(fleet: Arc<Fleet>, hub: Hub, settings: Settings) -> Data<App
         stores: Stores::new(fleet.clone()),
         devices: fleet,
         hub,
-        models: Arc::new(Models::builtin()),
+        models: Arc::new(Catalogue::new(Arc::new(FakeModels::default()))),
         metrics: Default::default(),
         ready: Arc::new(|| Box::pin(async { Ok(()) })),
         cookie_key: Key::from(&[7; 64]),

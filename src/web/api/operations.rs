@@ -215,7 +215,7 @@ pub(super) async fn create_operation(
 ) -> Result<HttpResponse, ApiError> {
     let name = query::endpoint_name(&name)?;
     let wait = wait(query.wait.as_deref(), operator.settings())?;
-    let request = check(&body, operator.models())?;
+    let request = check(&body, &operator.models())?;
     let operation = NewOperation {
         request,
         origin: Origin::User(operator.identity().actor()),

@@ -135,12 +135,13 @@ pub(super) async fn list_resources(
 ) -> Result<Json<Page<LatestValue>>, ApiError> {
     let row = viewer.endpoint(&query::endpoint_name(&name)?).await?;
     let values = viewer.latest(row.id).await?;
+    let models = viewer.models();
     let items = values.iter().map(|stored| {
         let model = stored
             .path
             .object_id()
             .zip(stored.path.resource_id())
-            .and_then(|(object, resource)| viewer.models().resource(object, resource));
+            .and_then(|(object, resource)| models.resource(object, resource));
         LatestValue {
             path: stored.path.to_string(),
             name: model.map(|model| model.name.clone()),

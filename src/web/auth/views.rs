@@ -76,7 +76,7 @@ impl Stores {
 #[expect(missing_debug_implementations, reason = "it holds trait objects")]
 pub struct Viewer {
     identity: Identity,
-    state: Data<AppState>,
+    pub(in crate::web::auth) state: Data<AppState>,
 }
 
 /// Reads and operates devices.
@@ -103,9 +103,9 @@ impl Viewer {
         &self.state.settings
     }
 
-    /// The object models known.
-    pub fn models(&self) -> &Models {
-        &self.state.models
+    /// The object models known at this moment.
+    pub fn models(&self) -> Arc<Models> {
+        self.state.models.library().current()
     }
 
     /// When the server started.
@@ -546,7 +546,7 @@ impl Deref for Admin {
 }
 
 impl Operator {
-    async fn audit(&self, action: &str, subject: &str, detail: &str) {
+    pub(in crate::web::auth) async fn audit(&self, action: &str, subject: &str, detail: &str) {
         record(self.stores(), self.identity(), action, subject, detail).await;
     }
 }

@@ -51,9 +51,9 @@ pub(super) async fn page(viewer: Viewer, name: UrlPath<String>) -> Result<HttpRe
         .next_wake(Timestamp::system())
         .filter(|_| word == "asleep");
     let registration = row.registration.as_ref();
-    let objects: Vec<ObjectView> =
-        object_views(registration, &latest, &observations, viewer.models());
-    let charts: Vec<ChartItem> = chart_items(&latest, viewer.models());
+    let models = viewer.models();
+    let objects: Vec<ObjectView> = object_views(registration, &latest, &observations, &models);
+    let charts: Vec<ChartItem> = chart_items(&latest, &models);
     let warnings: Vec<&Warning> = registration
         .map(|registration| registration.warnings.iter().collect())
         .unwrap_or_default();
@@ -69,7 +69,7 @@ pub(super) async fn page(viewer: Viewer, name: UrlPath<String>) -> Result<HttpRe
     page.insert("warnings", &warnings);
     page.insert("observations", &observed);
     page.insert("operations", &OperationLine::all(&operations));
-    page.insert("events", &EventLine::all(&events, viewer.models()));
+    page.insert("events", &EventLine::all(&events, &models));
     page.render("pages/device.html")
 }
 

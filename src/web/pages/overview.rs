@@ -48,6 +48,6 @@ pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
     page.insert("failed", &failed_today);
     page.insert("failed_more", &(failed_today >= limit));
     page.insert("operations", &OperationLine::all(&operations));
-    page.insert("events", &EventLine::all(&events, viewer.models()));
+    page.insert("events", &EventLine::all(&events, &viewer.models()));
     page.render("pages/overview.html")
 }
