@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -182,20 +183,30 @@ async fn list(store: Store, as_json: bool, only_uploaded: bool) -> anyhow::Resul
                 })
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&items)?);
-        return Ok(());
+        return print(&(serde_json::to_string_pretty(&items)? + "\n"));
     }
+    let mut table = String::new();
     for object in shown {
-        println!(
-            "{:>5}  {:<5}  {:<8}  {:>4}  {}",
+        table.push_str(&format!(
+            "{:>5}  {:<5}  {:<8}  {:>4}  {}\n",
             object.id,
             object.version,
             source(models.is_uploaded(object)),
             object.resources.len(),
             object.name
-        );
+        ));
     }
-    Ok(())
+    print(&table)
+}
+
+/// Writes to standard output; a reader that has seen enough, as `head` has, is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn source(uploaded: bool) -> &'static str {

@@ -84,6 +84,35 @@ impl Browser {
         self.ask(TestRequest::post().uri(path).set_form(form)).await
     }
 
+    /// Sends a form with files: names and contents, and further fields.
+    pub(crate) async fn upload(
+        &mut self,
+        path: &str,
+        files: &[(&str, &str)],
+        fields: &[(&str, &str)],
+    ) -> Page {
+        let mut body = String::new();
+        let parts = files
+            .iter()
+            .map(|(name, content)| (format!("name=\"file\"; filename=\"{name}\""), content))
+            .chain(
+                fields
+                    .iter()
+                    .map(|(name, content)| (format!("name=\"{name}\""), content)),
+            );
+        for (names, content) in parts {
+            body.push_str(&format!(
+                "--edge\r\nContent-Disposition: form-data; {names}\r\n\r\n{content}\r\n"
+            ));
+        }
+        body.push_str("--edge--\r\n");
+        let request = TestRequest::post()
+            .uri(path)
+            .insert_header((header::CONTENT_TYPE, "multipart/form-data; boundary=edge"))
+            .set_payload(body);
+        self.ask(request).await
+    }
+
     async fn ask(&mut self, request: TestRequest) -> Page {
         let service = test::init_service(app(self.state.clone())).await;
         let request = request
