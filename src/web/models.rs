@@ -11,8 +11,8 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use crate::config;
-use crate::domain::Timestamp;
-use crate::lwm2m::{ModelLibrary, Models, ObjectModel, compare_versions, ddf};
+use crate::domain::{Registration, Timestamp};
+use crate::lwm2m::{ModelLibrary, ModelView, Models, ObjectModel, compare_versions, ddf};
 use crate::store::{ModelEntry, ModelMark, ModelStore, StoreError, UploadedModel};
 
 /// The models in force and where the uploaded ones are kept.
@@ -115,6 +115,19 @@ pub fn to_store(definition: ddf::Definition, created_by: &str, at: Timestamp) ->
         },
         source: definition.source,
     }
+}
+
+/// The models as a device means them: of the versions that it announced, as long as it is registered.
+pub(super) fn of_device<'a>(
+    models: &'a Models,
+    registration: Option<&'a Registration>,
+) -> ModelView<'a> {
+    registration.map_or_else(
+        || ModelView::newest(models),
+        |registration| {
+            ModelView::announced(models, registration.lwm2m_version, &registration.objects)
+        },
+    )
 }
 
 /// Which models to list.

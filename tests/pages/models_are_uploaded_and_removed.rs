@@ -4,7 +4,7 @@
 use actix_web::http::StatusCode;
 
 use super::dashboard::{Browser, password_hash};
-use super::fleet::Fleet;
+use super::fleet::{Fleet, RICH};
 
 fn definition(object: u32, name: &str) -> String {
     format!(
@@ -128,4 +128,25 @@ async fn the_list_is_read_page_by_page() {
     }
     let total = flownexus::lwm2m::Models::builtin().objects().count();
     assert_eq!((rows, pages), (total, total.div_ceil(50)));
+}
+
+#[actix_web::test]
+async fn a_device_with_an_unknown_object_leads_to_the_upload() {
+    const HINT: &str = "unknown object: upload its DDF";
+    let device = format!("/devices/{RICH}");
+    let mut browser = Browser::of("operator", Fleet::new(password_hash())).await;
+    let page = browser.get(&device).await;
+    assert!(page.text.contains(HINT), "{}", page.text);
+    let definition = definition(65_001, "Known now");
+    let page = browser
+        .upload("/models", &[("a.xml", &definition)], &[])
+        .await;
+    assert_eq!(page.status, StatusCode::SEE_OTHER);
+    let page = browser.get(&device).await;
+    assert!(page.text.contains("Known now <code"), "{}", page.text);
+    assert!(!page.text.contains(HINT), "{}", page.text);
+
+    let mut browser = Browser::of("viewer", Fleet::new(password_hash())).await;
+    let page = browser.get(&device).await;
+    assert!(page.text.contains("unknown object") && !page.text.contains(HINT));
 }

@@ -17,6 +17,7 @@ use crate::domain::{
 use crate::store::EndpointRow;
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
+use crate::web::models::of_device;
 
 /// Lines in the lists of the latest operations and events.
 const LATEST: u64 = 8;
@@ -52,8 +53,9 @@ pub(super) async fn page(viewer: Viewer, name: UrlPath<String>) -> Result<HttpRe
         .filter(|_| word == "asleep");
     let registration = row.registration.as_ref();
     let models = viewer.models();
-    let objects: Vec<ObjectView> = object_views(registration, &latest, &observations, &models);
-    let charts: Vec<ChartItem> = chart_items(&latest, &models);
+    let view = of_device(&models, registration);
+    let objects: Vec<ObjectView> = object_views(registration, &latest, &observations, view);
+    let charts: Vec<ChartItem> = chart_items(&latest, view);
     let warnings: Vec<&Warning> = registration
         .map(|registration| registration.warnings.iter().collect())
         .unwrap_or_default();
