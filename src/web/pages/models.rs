@@ -149,7 +149,7 @@ async fn render(
         .collect();
     let next = matching
         .next()
-        .and(lines.last())
+        .and_then(|_| lines.last())
         .map(|last| query.address(&format!("{}/{}", last.id, last.version)));
     page.insert("models", &lines);
     page.insert("total", &models.objects().count());
