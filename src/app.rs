@@ -26,13 +26,14 @@ use crate::config::Settings;
 use crate::domain::{Peer, Timestamp, Token};
 use crate::endpoint::{self, Wire};
 use crate::live::Hub;
-use crate::lwm2m::Models;
+use crate::lwm2m::ModelLibrary;
 use crate::net::UdpTransport;
 use crate::registry::{Handle, RegistryActor, Surroundings};
 use crate::sim::{Fleet, FleetSettings};
 use crate::store::{
     EndpointReader, FleetLoader as _, RuleStore, SessionStore, Store, TemplateStore,
 };
+use crate::web::models::Catalogue;
 use crate::web::{self, AppParts, AppState};
 
 /// Runs the server until it is told to stop (SIGINT or SIGTERM).
@@ -48,13 +49,19 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let (publish, closing) = (hub.clone(), hub.clone());
     let store = Store::open(&settings, Arc::new(move |events| publish.publish(events))).await?;
     store.metrics().register(&mut metrics);
-    let models = Arc::new(Models::builtin());
+    let models = Arc::new(Catalogue::new(Arc::new(store.clone())));
+    load_models(&models).await;
 
     let stopping = Arc::new(AtomicBool::new(false));
-    let devices = start_devices(&settings, &store, &models, &mut metrics).await?;
+    let devices = start_devices(&settings, &store, models.library(), &mut metrics).await?;
     let heartbeat = actix_rt::spawn(heartbeat(
         store.clone(),
         Duration::from_secs(settings.store.heartbeat_s.max(1)),
+    ));
+
+    let reload = actix_rt::spawn(reload_models(
+        Arc::clone(&models),
+        Duration::from_secs(settings.models.reload_s.max(1)),
     ));
 
     let admin_password = web::auth::ensure_admin(&store).await?;
@@ -105,6 +112,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     server.await.context("the web server panicked")??;
     devices.stop().await;
     heartbeat.abort();
+    reload.abort();
     store.close().await;
     Ok(())
 }
@@ -134,7 +142,7 @@ impl Devices {
 async fn start_devices(
     settings: &Arc<Settings>,
     store: &Store,
-    models: &Arc<Models>,
+    models: &ModelLibrary,
     metrics: &mut Registry,
 ) -> anyhow::Result<Devices> {
     let begun = std::time::Instant::now();
@@ -163,7 +171,7 @@ async fn start_devices(
     let (started, has_started) = oneshot::channel();
     let (stop, is_stopped) = oneshot::channel::<oneshot::Sender<()>>();
     let (writer, loader) = (Arc::new(store.clone()), Arc::new(store.clone()));
-    let (settings, models) = (Arc::clone(settings), Arc::clone(models));
+    let (settings, models) = (Arc::clone(settings), models.clone());
     arbiter.spawn_fn(move || {
         let transport = match UdpTransport::bind(&settings.coap, counters, seed()) {
             Ok(transport) => transport,
@@ -265,6 +273,26 @@ async fn heartbeat(store: Store, every: Duration) {
             }
         }
         tokio::time::sleep(every).await;
+    }
+}
+
+/// Puts the uploaded models into force before the first device is heard. Whatever is wrong with
+/// them, the built-in ones are there.
+async fn load_models(models: &Catalogue) {
+    if let Err(error) = models.refresh().await {
+        tracing::error!("Going on with the built-in object models alone: {error}");
+    }
+}
+
+/// Notices what `flownexus models import` stored beside this server.
+async fn reload_models(models: Arc<Catalogue>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        match models.refresh().await {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("The uploaded object models have changed"),
+            Err(error) => tracing::warn!("Cannot look for new object models: {error}"),
+        }
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Settings {
     pub operations: Operations,
     /// What makes events of values.
     pub rules: Rules,
+    /// Object models that people upload.
+    pub models: Models,
     /// The actors.
     pub endpoint: Endpoint,
     /// The writer.
@@ -138,6 +140,19 @@ pub struct Operations {
 pub struct Rules {
     pub max: usize,
     pub max_states_per_endpoint: usize,
+}
+
+/// See `[models]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct Models {
+    pub max_ddf_bytes: usize,
+    pub max_upload_bytes: usize,
+    pub max_objects_per_file: usize,
+    pub max_resources_per_object: usize,
+    pub max_uploaded: u64,
+    pub reload_s: u64,
 }
 
 /// See `[endpoint]` in `config/default.toml`.
@@ -318,6 +333,11 @@ impl Settings {
             ("endpoint.max_value_bytes", self.endpoint.max_value_bytes),
             ("endpoint.registry_mailbox", self.endpoint.registry_mailbox),
             ("live.queue_length", self.live.queue_length),
+            ("models.max_ddf_bytes", self.models.max_ddf_bytes),
+            (
+                "models.max_objects_per_file",
+                self.models.max_objects_per_file,
+            ),
             (
                 "operations.max_attempts",
                 self.operations.max_attempts as usize,

@@ -9,6 +9,7 @@ pub mod endpoint_operation;
 pub mod event;
 pub mod event_resource;
 pub mod latest_resource;
+pub mod object_model;
 pub mod observation;
 pub mod observation_template;
 pub mod registration;

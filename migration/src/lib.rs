@@ -25,6 +25,7 @@ mod m20261123_000014_create_api_token;
 mod m20261123_000015_create_audit_log;
 mod m20261123_000016_create_server_state;
 mod m20261125_000010_endpoints_are_learnt_of;
+mod m20261125_000020_create_object_model;
 mod m20261125_000040_create_rule;
 mod m20261125_000041_create_rule_state;
 mod m20261125_000042_add_rule_to_event;
@@ -56,6 +57,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000015_create_audit_log::Migration),
             Box::new(m20261123_000016_create_server_state::Migration),
             Box::new(m20261125_000010_endpoints_are_learnt_of::Migration),
+            Box::new(m20261125_000020_create_object_model::Migration),
             Box::new(m20261125_000040_create_rule::Migration),
             Box::new(m20261125_000041_create_rule_state::Migration),
             Box::new(m20261125_000042_add_rule_to_event::Migration),

@@ -3,6 +3,7 @@
 mod healthcheck;
 mod logging;
 mod migrate;
+mod models;
 mod openapi;
 mod serve;
 mod simulate;
@@ -31,6 +32,8 @@ enum Command {
     Healthcheck(SettingsArgs),
     /// Bring the database to this version and end
     Migrate(SettingsArgs),
+    /// Manage object models
+    Models(models::ModelsArgs),
     /// Print the OpenAPI document of the REST API
     Openapi,
     /// Run everything (the default)
@@ -90,6 +93,7 @@ impl Cli {
             Some(Command::Serve(args)) => serve::run(&args),
             Some(Command::Healthcheck(args)) => healthcheck::run(&args),
             Some(Command::Migrate(args)) => migrate::run(&args),
+            Some(Command::Models(args)) => models::run(args),
             Some(Command::Openapi) => openapi::run(),
             Some(Command::Simulate(args)) => {
                 logging::start_quiet()?;

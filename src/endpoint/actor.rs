@@ -15,7 +15,7 @@ use super::session::{Action, CommitStep, Env, Input, Refusal, RuleSet, Session, 
 use super::settings::SessionSettings;
 use super::wire::{Routes, Wire};
 use crate::domain::{EndpointId, EndpointName, Now, Operation, OperationId, StoredAnswer};
-use crate::lwm2m::Models;
+use crate::lwm2m::{ModelLibrary, Models};
 use crate::registry::OperateError;
 use crate::store::{
     Change, FleetLoader, FleetWriter, ObservationTemplate, StoreError, StoredEndpoint,
@@ -29,8 +29,8 @@ pub struct Links {
     pub writer: Arc<dyn FleetWriter>,
     /// Where an actor that starts anew gets its state.
     pub loader: Arc<dyn FleetLoader>,
-    /// Object models.
-    pub models: Arc<Models>,
+    /// Object models; others may take their place at any time.
+    pub models: ModelLibrary,
     /// What is observed on registration; replaced as a whole when it changes.
     pub templates: RefCell<Arc<Vec<ObservationTemplate>>>,
     /// What makes events of values; replaced as a whole when it changes.
@@ -45,11 +45,16 @@ pub struct Links {
 
 impl Links {
     /// What a session is given at this moment.
-    fn env<'a>(&'a self, templates: &'a [ObservationTemplate], rules: &'a RuleSet) -> Env<'a> {
+    fn env<'a>(
+        &'a self,
+        models: &'a Models,
+        templates: &'a [ObservationTemplate],
+        rules: &'a RuleSet,
+    ) -> Env<'a> {
         Env {
             now: Now::system(),
             settings: &self.settings,
-            models: &self.models,
+            models,
             templates,
             rules,
             ids: self.writer.ids(),
@@ -129,7 +134,8 @@ impl EndpointActor {
         let links = Rc::clone(&self.links);
         let templates = Arc::clone(&links.templates.borrow());
         let rules = Arc::clone(&links.rules.borrow());
-        let env = links.env(&templates, &rules);
+        let models = links.models.current();
+        let env = links.env(&models, &templates, &rules);
         let Some(session) = &mut self.session else {
             return;
         };
@@ -351,7 +357,8 @@ impl EndpointActor {
         let links = Rc::clone(&self.links);
         let templates = Arc::clone(&links.templates.borrow());
         let rules = Arc::clone(&links.rules.borrow());
-        let env = links.env(&templates, &rules);
+        let models = links.models.current();
+        let env = links.env(&models, &templates, &rules);
         let (session, steps) = Session::restore(&env, self.id, self.name.clone(), stored);
         self.session = Some(session);
         self.carry_out(steps, ctx);

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::{Device, ModelView, Models, codec, link_format, register, report};
+use super::{Device, ModelView, Models, codec, ddf, link_format, register, report};
 use crate::coap::{Code, Request, number};
 use crate::domain::{ContentFormat, Lwm2mVersion, Path, RefusedFormats};
 
@@ -83,6 +83,27 @@ pub fn register(data: &[u8]) {
     }
 }
 
+/// Reads a definition; what is read survives being written, and each object has a source of its
+/// own that says the same.
+pub fn ddf(data: &[u8]) {
+    let limits = ddf::Limits {
+        max_bytes: 65_536,
+        max_objects: 16,
+        max_resources: 256,
+    };
+    let Ok(definitions) = ddf::parse(data, &limits) else {
+        return;
+    };
+    for definition in definitions {
+        for xml in [ddf::write(&definition.model), definition.source] {
+            match ddf::parse(xml.as_bytes(), &ddf::Limits::ACCEPTED).as_deref() {
+                Ok([again]) => assert_eq!(again.model, definition.model, "{xml}"),
+                other => panic!("{other:?} of {xml}"),
+            }
+        }
+    }
+}
+
 const FORMATS: [u16; 11] = [0, 42, 60, 110, 112, 1542, 1543, 11_542, 11_543, 11_544, 50];
 
 const BASES: [Path; 8] = [
@@ -102,8 +123,9 @@ mod tests {
 
     type Target = (&'static str, fn(&[u8]));
 
-    const TARGETS: [Target; 2] = [
+    const TARGETS: [Target; 3] = [
         ("lwm2m_codec", super::codec),
+        ("lwm2m_ddf", super::ddf),
         ("lwm2m_register", super::register),
     ];
 

@@ -24,9 +24,11 @@
 
 pub mod attributes;
 pub mod codec;
+pub mod ddf;
 mod fit;
 #[doc(hidden)]
 pub mod fuzzing;
+mod library;
 pub mod link_format;
 pub mod manage;
 mod model;
@@ -34,7 +36,10 @@ pub mod register;
 pub mod report;
 mod view;
 
-pub use model::{Models, ObjectModel, Operations, ResourceModel, default_object_version};
+pub use library::ModelLibrary;
+pub use model::{
+    Models, ObjectModel, Operations, ResourceModel, compare_versions, default_object_version,
+};
 pub use view::ModelView;
 
 use crate::domain::{AnnouncedObject, ContentFormat, Lwm2mVersion, RefusedFormats};

@@ -1,11 +1,12 @@
 //! Object models: which resources an object has, and of which type they are.
 //!
 //! The built-in table is a text file that is part of the binary ([`Models::builtin`]); models that
-//! come later, for example from uploaded definitions, are added by [`Models::insert`]. Several
-//! versions of one object may be known at a time.
+//! come later, for example from uploaded definitions ([`super::ddf`]), are added by
+//! [`Models::insert_uploaded`] and take the place of a built-in one of the same id and version.
+//! Several versions of one object may be known at a time.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{Lwm2mVersion, ValueType};
 
@@ -14,6 +15,8 @@ use crate::domain::{Lwm2mVersion, ValueType};
 pub struct Models {
     /// The versions of each object, the oldest first; never an empty list.
     objects: BTreeMap<u16, Vec<ObjectModel>>,
+    /// Object ids and versions of those that were uploaded.
+    uploaded: BTreeSet<(u16, String)>,
 }
 
 /// One version of an object.
@@ -96,6 +99,23 @@ impl Models {
             .find_map(|object| object.resources.get(&resource))
     }
 
+    /// The model of exactly this version of an object.
+    pub fn exact(&self, id: u16, version: &str) -> Option<&ObjectModel> {
+        self.versions(id)
+            .iter()
+            .find(|object| compare_versions(&object.version, version).is_eq())
+    }
+
+    /// Every version of an object, the oldest first.
+    pub fn versions(&self, id: u16) -> &[ObjectModel] {
+        self.objects.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// True for a model that was uploaded, false for one that is part of the program.
+    pub fn is_uploaded(&self, object: &ObjectModel) -> bool {
+        self.uploaded.contains(&(object.id, object.version.clone()))
+    }
+
     /// Every model by object id, the versions of an object from the oldest to the newest.
     pub fn objects(&self) -> impl Iterator<Item = &ObjectModel> {
         self.objects.values().flatten()
@@ -112,6 +132,12 @@ impl Models {
             }
             Err(at) => versions.insert(at, object),
         }
+    }
+
+    /// Adds a model that somebody uploaded, in the place of one with the same id and version.
+    pub fn insert_uploaded(&mut self, object: ObjectModel) {
+        self.uploaded.insert((object.id, object.version.clone()));
+        self.insert(object);
     }
 
     /// Reads the notation of `assets/objects.tsv`; lines that are none of it are left out.
@@ -156,8 +182,8 @@ pub fn default_object_version(object: u16, enabler: Lwm2mVersion) -> &'static st
     }
 }
 
-/// Compares `1.9` and `1.10` by their numbers; what is no number counts as 0.
-fn compare_versions(left: &str, right: &str) -> Ordering {
+/// Compares versions of objects, `1.9` and `1.10` by their numbers; what is no number counts as 0.
+pub fn compare_versions(left: &str, right: &str) -> Ordering {
     numbers(left).cmp(&numbers(right))
 }
 

@@ -25,7 +25,7 @@ use crate::endpoint::{
     Cancel, Deliver, EndpointActor, Forget, Input, Links, Listening, Lost, Metrics, Operate,
     Routes, RuleSet, SessionSettings, Start, Wire,
 };
-use crate::lwm2m::Models;
+use crate::lwm2m::ModelLibrary;
 use crate::lwm2m::register::{Call, Limits, Refusal, RegisterRequest, classify, discovery};
 use crate::store::{FleetLoader, FleetWriter, ObservationTemplate, StoredFleet};
 
@@ -39,8 +39,8 @@ pub struct Surroundings {
     pub writer: Arc<dyn FleetWriter>,
     /// Where actors that start anew get their state.
     pub loader: Arc<dyn FleetLoader>,
-    /// Object models.
-    pub models: Arc<Models>,
+    /// Object models; others may take their place at any time.
+    pub models: ModelLibrary,
     /// What is observed on registration.
     pub templates: Vec<ObservationTemplate>,
     /// What makes events of values.

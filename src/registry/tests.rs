@@ -17,7 +17,7 @@ use crate::coap::{
 use crate::config::{Settings, UnknownEndpoints};
 use crate::domain::{Peer, Token};
 use crate::endpoint::{Metrics, Wire};
-use crate::lwm2m::Models;
+use crate::lwm2m::{ModelLibrary, Models};
 use crate::store::{FleetLoader as _, Store};
 
 /// A message layer whose datagrams go to the test.
@@ -138,7 +138,7 @@ impl House {
             wire: cable.clone(),
             writer: Arc::new(store.clone()),
             loader: Arc::new(store.clone()),
-            models: Arc::new(Models::builtin()),
+            models: ModelLibrary::from(Models::builtin()),
             templates: Vec::new(),
             rules: Vec::new(),
             fleet: store.load(Duration::ZERO).await.expect("an empty fleet"),

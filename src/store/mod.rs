@@ -19,6 +19,7 @@ mod fleet;
 mod ids;
 mod lock;
 mod metrics;
+mod model;
 mod open;
 mod operation;
 mod records;
@@ -86,6 +87,14 @@ pub enum StoreError {
     /// Something of this name exists already.
     #[error("{0} exists already")]
     Exists(String),
+    /// There are as many as there may be.
+    #[error("there may be at most {limit} {what}")]
+    Full {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        limit: u64,
+    },
     /// Another process has the data.
     #[error("another flownexus is running on {what}; stop it first")]
     InUse {
@@ -360,6 +369,79 @@ pub trait RuleStore: Send + Sync {
     async fn remove(&self, id: RuleId) -> Result<bool, StoreError>;
     /// Removes what is remembered for a rule that is gone, in pieces.
     async fn forget_states(&self, id: RuleId) -> Result<(), StoreError>;
+}
+
+/// An object model that somebody uploaded, without its definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelEntry {
+    /// Its row; 0 before it is stored. It is never used again, also when the model is replaced.
+    pub id: i64,
+    /// The object.
+    pub object_id: u16,
+    /// Its version, as `MAJOR.MINOR`.
+    pub version: String,
+    /// Its name.
+    pub name: String,
+    /// When it was uploaded.
+    pub created_at: Timestamp,
+    /// Who uploaded it: a login or `token:NAME`.
+    pub created_by: String,
+}
+
+/// An object model that somebody uploaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadedModel {
+    /// What is known of it.
+    pub entry: ModelEntry,
+    /// Its definition, the XML as it was uploaded.
+    pub source: String,
+}
+
+/// An object model that was just stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddedModel {
+    /// What is known of it, with its row.
+    pub entry: ModelEntry,
+    /// True when one of the same object and version went.
+    pub replaced: bool,
+}
+
+/// Differs whenever the uploaded models differ: each addition takes a new row id, and each removal
+/// alone makes them fewer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModelMark {
+    /// How many there are.
+    pub count: i64,
+    /// The largest row id.
+    pub newest: i64,
+}
+
+/// Keeps the object models that people uploaded.
+#[async_trait]
+pub trait ModelStore: Send + Sync {
+    /// All of them without their definitions, by object id.
+    async fn list(&self) -> Result<Vec<ModelEntry>, StoreError>;
+    /// At most `limit` with a row id above `id`, by row id.
+    async fn newer_than(&self, id: i64, limit: u64) -> Result<Vec<UploadedModel>, StoreError>;
+    /// One with its definition.
+    async fn find(
+        &self,
+        object_id: u16,
+        version: &str,
+    ) -> Result<Option<UploadedModel>, StoreError>;
+    /// Whether they are still the same; cheap.
+    async fn mark(&self) -> Result<ModelMark, StoreError>;
+    /// Stores all of these (their row ids are ignored) or none. One that is there already is
+    /// replaced when `replace` says so, otherwise [`StoreError::Exists`] names it;
+    /// [`StoreError::Full`] when there would be more than `limit`.
+    async fn add(
+        &self,
+        models: Vec<UploadedModel>,
+        replace: bool,
+        limit: u64,
+    ) -> Result<Vec<AddedModel>, StoreError>;
+    /// Removes one; false when there is none of this object and version.
+    async fn remove(&self, object_id: u16, version: &str) -> Result<bool, StoreError>;
 }
 
 /// What somebody may do. Each role may do all that the ones before it may.

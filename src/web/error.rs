@@ -122,6 +122,20 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, code, detail)
     }
 
+    /// 413: more bytes than are taken.
+    pub fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+    }
+
+    /// 415: of a kind that is not read here.
+    pub fn unsupported_media_type(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            detail,
+        )
+    }
+
     /// 429: too much of it.
     pub fn too_many(detail: impl Into<String>, retry_after: Option<Duration>) -> Self {
         Self {
@@ -218,6 +232,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Exists(_) => Self::conflict("exists", error.to_string()),
+            StoreError::Full { .. } => Self::conflict("full", error.to_string()),
             StoreError::Busy { .. } => Self::unavailable("the store is busy, try again"),
             StoreError::Closed => Self::unavailable("the server is shutting down"),
             StoreError::Corrupt { .. }
@@ -264,15 +279,9 @@ pub(super) fn query_config() -> web::QueryConfig {
 fn json_error(error: &JsonPayloadError) -> ApiError {
     match error {
         JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
-            ApiError::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too_large",
-                "the body is larger than web.max_json_bytes",
-            )
+            ApiError::too_large("the body is larger than web.max_json_bytes")
         }
-        JsonPayloadError::ContentType => ApiError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
+        JsonPayloadError::ContentType => ApiError::unsupported_media_type(
             "the body must be JSON, with Content-Type: application/json",
         ),
         JsonPayloadError::Deserialize(error) if error.is_data() => {

@@ -13,11 +13,13 @@ pub mod auth;
 pub mod error;
 mod fallback;
 pub mod metrics;
+pub mod models;
 pub mod openapi;
 pub mod pages;
 pub mod router;
 mod security;
 pub mod state;
+mod upload;
 mod waiting;
 pub mod ws;
 

@@ -9,11 +9,11 @@ use prometheus_client::registry::Registry;
 use crate::config::Settings;
 use crate::domain::Timestamp;
 use crate::live::Hub;
-use crate::lwm2m::Models;
 use crate::registry::Devices;
 
 use super::auth::{LoginLimits, PasswordHashing, Stores};
 use super::metrics::HttpMetrics;
+use super::models::Catalogue;
 
 /// Answers whether the server can do its work: the database answers, the sockets are bound, it is
 /// not shutting down. The text of the error is logged, never shown to strangers.
@@ -33,8 +33,8 @@ pub struct AppParts {
     pub devices: Arc<dyn Devices>,
     /// Live messages.
     pub hub: Hub,
-    /// The object models known.
-    pub models: Arc<Models>,
+    /// The object models, and where uploaded ones are kept.
+    pub models: Arc<Catalogue>,
     /// The metrics of every other room; those of HTTP are added.
     pub metrics: Registry,
     /// See [`Readiness`].
@@ -51,8 +51,8 @@ pub struct AppParts {
 pub struct AppState {
     /// Every setting in force.
     pub settings: Arc<Settings>,
-    /// The object models known.
-    pub models: Arc<Models>,
+    /// The object models, and where uploaded ones are kept.
+    pub models: Arc<Catalogue>,
     /// When the server started.
     pub started_at: Timestamp,
     pub(in crate::web) stores: Stores,

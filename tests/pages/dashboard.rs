@@ -10,11 +10,12 @@ use actix_web::test::{self, TestRequest};
 use actix_web::web::Data;
 use flownexus::config::Settings;
 use flownexus::live::Hub;
-use flownexus::lwm2m::Models;
 use flownexus::web::auth::{Stores, password};
+use flownexus::web::models::Catalogue;
 use flownexus::web::{AppParts, AppState, app};
 
 use super::fleet::{Fleet, PASSWORD};
+use crate::support::fake_models::FakeModels;
 
 /// What a page was answered with.
 pub(crate) struct Page {
@@ -42,7 +43,7 @@ pub(crate) fn state(fleet: Arc<Fleet>, hub: Hub, settings: Settings) -> Data<App
         stores: Stores::new(fleet.clone()),
         devices: fleet,
         hub,
-        models: Arc::new(Models::builtin()),
+        models: Arc::new(Catalogue::new(Arc::new(FakeModels::default()))),
         metrics: Default::default(),
         ready: Arc::new(|| Box::pin(async { Ok(()) })),
         cookie_key: Key::from(&[7; 64]),
@@ -81,6 +82,35 @@ impl Browser {
     /// Sends a form.
     pub(crate) async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Page {
         self.ask(TestRequest::post().uri(path).set_form(form)).await
+    }
+
+    /// Sends a form with files: names and contents, and further fields.
+    pub(crate) async fn upload(
+        &mut self,
+        path: &str,
+        files: &[(&str, &str)],
+        fields: &[(&str, &str)],
+    ) -> Page {
+        let mut body = String::new();
+        let parts = files
+            .iter()
+            .map(|(name, content)| (format!("name=\"file\"; filename=\"{name}\""), content))
+            .chain(
+                fields
+                    .iter()
+                    .map(|(name, content)| (format!("name=\"{name}\""), content)),
+            );
+        for (names, content) in parts {
+            body.push_str(&format!(
+                "--edge\r\nContent-Disposition: form-data; {names}\r\n\r\n{content}\r\n"
+            ));
+        }
+        body.push_str("--edge--\r\n");
+        let request = TestRequest::post()
+            .uri(path)
+            .insert_header((header::CONTENT_TYPE, "multipart/form-data; boundary=edge"))
+            .set_payload(body);
+        self.ask(request).await
     }
 
     async fn ask(&mut self, request: TestRequest) -> Page {

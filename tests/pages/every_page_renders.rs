@@ -7,7 +7,7 @@ use flownexus::web::pages::render;
 use super::dashboard::{Browser, password_hash};
 use super::fleet::{ASLEEP, Fleet, GONE, HOSTILE, RICH};
 
-const FOR_ALL: [&str; 14] = [
+const FOR_ALL: [&str; 20] = [
     "/",
     "/devices",
     "/devices?search=urn&registered=true",
@@ -19,6 +19,12 @@ const FOR_ALL: [&str; 14] = [
     "/operations",
     "/operations?status=failed&before=100",
     "/templates",
+    "/models",
+    "/models?search=330&source=builtin",
+    "/models?source=uploaded",
+    "/models?search=nothing-has-this-name",
+    "/models?after=3303/1.0",
+    "/models/3303/1.1",
     "/account",
     "/account?done=1",
     "/about",
@@ -70,7 +76,7 @@ async fn every_page_renders_for_every_role_with_and_without_devices() {
 async fn every_template_is_a_page_or_part_of_one() {
     // A template that no page uses is rendered by no test.
     let used = "about account audit device devices error error_plain event events login \
-                operations overview rules settings templates users";
+                model models operations overview rules settings templates users";
     for name in render::template_names() {
         let page = name
             .strip_prefix("pages/")

@@ -22,6 +22,8 @@ async fn icons_are_in_the_sprite() {
         "/events",
         "/operations",
         "/templates",
+        "/models",
+        "/models/3303/1.1",
         "/users",
     ] {
         let page = browser.get(path).await.text;

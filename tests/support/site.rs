@@ -9,14 +9,15 @@ use actix_web::cookie::Key;
 use actix_web::web::Data;
 use flownexus::config::Settings;
 use flownexus::live::Hub;
-use flownexus::lwm2m::Models;
 use flownexus::store::{Role, User, UserStore as _};
 use flownexus::web::auth::{Stores, password, tokens};
+use flownexus::web::models::Catalogue;
 use flownexus::web::{AppParts, AppState, serve};
 use prometheus_client::registry::Registry;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value as Json;
 
+use super::fake_models::FakeModels;
 use super::fake_store::{FakeDevices, FakeStore};
 
 /// The password of every person in the tests.
@@ -58,7 +59,7 @@ impl Site {
             stores: Stores::new(store.clone()),
             devices: Arc::new(FakeDevices(store.clone())),
             hub: hub.clone(),
-            models: Arc::new(Models::builtin()),
+            models: Arc::new(Catalogue::new(Arc::new(FakeModels::default()))),
             metrics,
             ready: Arc::new(move || {
                 let ready = probe.load(Ordering::Relaxed);

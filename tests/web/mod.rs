@@ -5,6 +5,7 @@ mod cross_site;
 mod live_socket;
 mod login;
 mod metrics_and_health;
+mod object_models;
 mod openapi_document;
 mod operations;
 mod roles;

@@ -7,6 +7,7 @@ mod events;
 mod filter;
 mod health;
 mod leshan;
+mod models;
 mod operation_parameters;
 mod operation_request;
 mod operations;
@@ -71,6 +72,12 @@ pub(super) fn routes(cfg: &mut ServiceConfig<'_>) {
                 .service(templates::list_templates)
                 .service(templates::create_template)
                 .service(templates::delete_template)
+                .service(models::list_models)
+                .service(models::create_models)
+                .service(models::show_object)
+                .service(models::show_model)
+                .service(models::show_model_definition)
+                .service(models::delete_model)
                 .service(users::list_users)
                 .service(users::create_user)
                 .service(users::delete_user)

@@ -232,7 +232,7 @@ pub(super) async fn create_operation(
 ) -> Result<HttpResponse, ApiError> {
     let name = query::endpoint_name(&name)?;
     let wait = wait(query.wait.as_deref(), operator.settings())?;
-    let request = check(&body, operator.models())?;
+    let request = check(&body, &operator.models())?;
     ask(&operator, &name, request, body.expires_in_s, wait).await
 }
 

@@ -10,6 +10,7 @@ use crate::store::StoredValue;
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
 use crate::web::error::Problem;
+use crate::web::models::of_device;
 
 use super::query::{self, NoQuery, Page};
 
@@ -135,12 +136,10 @@ pub(super) async fn list_resources(
 ) -> Result<Json<Page<LatestValue>>, ApiError> {
     let row = viewer.endpoint(&query::endpoint_name(&name)?).await?;
     let values = viewer.latest(row.id).await?;
+    let models = viewer.models();
+    let models = of_device(&models, row.registration.as_ref());
     let items = values.iter().map(|stored| {
-        let model = stored
-            .path
-            .object_id()
-            .zip(stored.path.resource_id())
-            .and_then(|(object, resource)| viewer.models().resource(object, resource));
+        let model = models.at(&stored.path);
         LatestValue {
             path: stored.path.to_string(),
             name: model.map(|model| model.name.clone()),

@@ -8,6 +8,7 @@ pub mod access;
 pub mod csrf;
 mod limits;
 pub mod login;
+mod model_views;
 pub mod password;
 pub mod proxies;
 mod rules;

@@ -80,7 +80,7 @@ impl Stores {
 #[expect(missing_debug_implementations, reason = "it holds trait objects")]
 pub struct Viewer {
     identity: Identity,
-    state: Data<AppState>,
+    pub(in crate::web::auth) state: Data<AppState>,
 }
 
 /// Reads and operates devices.
@@ -107,9 +107,9 @@ impl Viewer {
         &self.state.settings
     }
 
-    /// The object models known.
-    pub fn models(&self) -> &Models {
-        &self.state.models
+    /// The object models known at this moment.
+    pub fn models(&self) -> Arc<Models> {
+        self.state.models.library().current()
     }
 
     /// When the server started.

@@ -17,6 +17,7 @@ const NAVIGATION: &[(&str, &str, &str, Role)] = &[
     ("/devices", "Devices", "devices", Role::Viewer),
     ("/events", "Events", "bolt", Role::Viewer),
     ("/operations", "Operations", "send", Role::Viewer),
+    ("/models", "Models", "list-details", Role::Viewer),
     ("/templates", "Templates", "template", Role::Viewer),
     ("/users", "Users", "users", Role::Admin),
     ("/audit", "Audit", "history", Role::Admin),

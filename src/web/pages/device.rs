@@ -17,6 +17,7 @@ use crate::domain::{
 use crate::store::EndpointRow;
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
+use crate::web::models::of_device;
 use crate::web::waiting::waits;
 
 /// Lines in the lists of the latest operations and events.
@@ -52,9 +53,10 @@ pub(super) async fn page(viewer: Viewer, name: UrlPath<String>) -> Result<HttpRe
         .next_wake(Timestamp::system())
         .filter(|_| word == "asleep");
     let registration = row.registration.as_ref();
-    let objects: Vec<ObjectView> =
-        object_views(registration, &latest, &observations, viewer.models());
-    let charts: Vec<ChartItem> = chart_items(&latest, viewer.models());
+    let models = viewer.models();
+    let view = of_device(&models, registration);
+    let objects: Vec<ObjectView> = object_views(registration, &latest, &observations, view);
+    let charts: Vec<ChartItem> = chart_items(&latest, view);
     let warnings: &[Warning] =
         registration.map_or(&row.gateway.warnings, |registration| &registration.warnings);
     let observed: Vec<ObservationLine> = observations.iter().map(ObservationLine::new).collect();
@@ -73,7 +75,7 @@ pub(super) async fn page(viewer: Viewer, name: UrlPath<String>) -> Result<HttpRe
     page.insert("operations", &OperationLine::all(&operations, &waits));
     page.insert("formats", &formats);
     page.insert("expiry_s", &viewer.settings().operations.default_expiry_s);
-    page.insert("events", &EventLine::all(&events, viewer.models()));
+    page.insert("events", &EventLine::all(&events, &models));
     page.render("pages/device.html")
 }
 

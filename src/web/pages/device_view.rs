@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::words;
 use crate::domain::{Observation, Path, REGISTRATION_EVENTS, Registration, Timestamp, Value};
-use crate::lwm2m::{Models, ObjectModel, ResourceModel};
+use crate::lwm2m::{ModelView, ObjectModel, ResourceModel};
 use crate::store::StoredValue;
 
 /// Objects that are about the connection; their tables are closed at first.
@@ -33,6 +33,8 @@ pub(super) struct ObjectView {
     name: String,
     version: Option<String>,
     known: bool,
+    /// The version of the model, where the announced one is not known.
+    shown_by: Option<String>,
     multiple: bool,
     open: bool,
     instances: Vec<InstanceView>,
@@ -100,7 +102,7 @@ pub(super) fn object_views(
     registration: Option<&Registration>,
     latest: &[StoredValue],
     observations: &[Observation],
-    models: &Models,
+    models: ModelView<'_>,
 ) -> Vec<ObjectView> {
     let announced = registration.map_or(&[][..], |registration| &registration.objects);
     let mut versions: BTreeMap<u16, Option<&str>> = BTreeMap::new();
@@ -135,7 +137,7 @@ pub(super) fn object_views(
     let mut open_left = MAX_OPEN;
     let mut views: Vec<ObjectView> = Vec::with_capacity(versions.len());
     for (id, version) in versions {
-        let model = models.object(id, version);
+        let model = models.object(id);
         let of_object = instances
             .iter()
             .filter(|(path, _)| path.object_id() == Some(id));
@@ -157,6 +159,7 @@ pub(super) fn object_views(
             name: model.map_or_else(|| format!("Object {id}"), |model| model.name.clone()),
             version: version.map(str::to_owned),
             known: model.is_some(),
+            shown_by: version.and_then(|_| shown_by(id, models)),
             multiple: model.is_some_and(|model| model.multiple),
             open,
             instances,
@@ -166,8 +169,17 @@ pub(super) fn object_views(
     views
 }
 
+/// The version of the model that an object is shown by, where it is another than the device means.
+fn shown_by(object: u16, models: ModelView<'_>) -> Option<String> {
+    let (model, _) = models.object(object).zip(models.version(object))?;
+    match models.exact_object(object) {
+        Some(_) => None,
+        None => Some(model.version.clone()),
+    }
+}
+
 /// What of a device can be drawn: the first value of a sensor is the best, then the first other.
-pub(super) fn chart_items(latest: &[StoredValue], models: &Models) -> Vec<ChartItem> {
+pub(super) fn chart_items(latest: &[StoredValue], models: ModelView<'_>) -> Vec<ChartItem> {
     let numeric: Vec<&StoredValue> = latest
         .iter()
         .filter(|stored| stored.value.value_type().is_numeric())
@@ -189,7 +201,7 @@ pub(super) fn chart_items(latest: &[StoredValue], models: &Models) -> Vec<ChartI
             let resource = stored.path.resource_id().unwrap_or_default();
             let model = models.resource(object, resource);
             let object = models
-                .object(object, None)
+                .object(object)
                 .map_or_else(|| format!("Object {object}"), |model| model.name.clone());
             let name = model.map_or_else(
                 || format!("resource {resource}"),
@@ -329,7 +341,8 @@ fn resource_view(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::EndpointName;
+    use crate::domain::{AnnouncedObject, EndpointName, Lwm2mVersion};
+    use crate::lwm2m::Models;
 
     fn stored(path: &str, value: Value) -> StoredValue {
         let time = Timestamp::from_millis(1_700_000_000_000).expect("a time");
@@ -349,7 +362,7 @@ mod tests {
             stored("/3303/0/5700", Value::Float(21.5)),
             stored("/3303/0/5701", Value::String("Cel".to_owned())),
         ];
-        let views = object_views(None, &latest, &[], &Models::builtin());
+        let views = object_views(None, &latest, &[], ModelView::newest(&Models::builtin()));
         assert_eq!(views.len(), 2);
         let temperature = &views[1];
         assert_eq!(temperature.name, "Temperature");
@@ -375,7 +388,7 @@ mod tests {
     #[test]
     fn what_no_model_knows_is_shown_with_its_numbers() {
         let latest = [stored("/65000/1/2/3", Value::String("x".to_owned()))];
-        let views = object_views(None, &latest, &[], &Models::builtin());
+        let views = object_views(None, &latest, &[], ModelView::newest(&Models::builtin()));
         assert_eq!(views[0].name, "Object 65000");
         assert!(!views[0].known);
         let resource = &views[0].instances[0].resources[0];
@@ -387,10 +400,33 @@ mod tests {
     }
 
     #[test]
+    fn a_version_that_is_not_known_is_shown_by_another_and_says_so() {
+        let objects = |version: &str| {
+            vec![AnnouncedObject {
+                path: Path::instance(3303, 0),
+                version: Some(version.to_owned()),
+            }]
+        };
+        let (known, unknown) = (objects("1.1"), objects("1.9"));
+        let models = Models::builtin();
+        let latest = [stored("/3303/0/5700", Value::Float(21.5))];
+        let shown_by = |objects: &[AnnouncedObject]| {
+            shown_by(
+                3303,
+                ModelView::announced(&models, Lwm2mVersion::V1_1, objects),
+            )
+        };
+        assert_eq!(shown_by(&known), None);
+        assert_eq!(shown_by(&unknown).as_deref(), Some("1.1"));
+        let views = object_views(None, &latest, &[], ModelView::newest(&models));
+        assert_eq!(views[0].shown_by, None);
+    }
+
+    #[test]
     fn the_registration_events_of_the_store_are_nothing_of_the_device() {
         let latest = [stored("/10240/0/0", Value::Time(1))];
-        assert!(object_views(None, &latest, &[], &Models::builtin()).is_empty());
-        assert!(chart_items(&latest, &Models::builtin()).is_empty());
+        assert!(object_views(None, &latest, &[], ModelView::newest(&Models::builtin())).is_empty());
+        assert!(chart_items(&latest, ModelView::newest(&Models::builtin())).is_empty());
     }
 
     #[test]
@@ -400,7 +436,7 @@ mod tests {
             stored("/3/0/15", Value::String("UTC".to_owned())),
             stored("/3303/0/5700", Value::Float(21.5)),
         ];
-        let items = chart_items(&latest, &Models::builtin());
+        let items = chart_items(&latest, ModelView::newest(&Models::builtin()));
         let best: Vec<&str> = items
             .iter()
             .filter(|item| item.best)

@@ -42,7 +42,7 @@ pub(super) async fn list(
         .events(id, None, LIMIT.saturating_add(1), before)
         .await?;
     let shown = usize::try_from(LIMIT).unwrap_or(usize::MAX);
-    let lines = EventLine::all(events.get(..shown).unwrap_or(&events), viewer.models());
+    let lines = EventLine::all(events.get(..shown).unwrap_or(&events), &viewer.models());
     let first_href = match query.endpoint.as_str() {
         "" => "/events".to_owned(),
         name => format!("/events?endpoint={}", words::segment(name)),
@@ -66,9 +66,9 @@ pub(super) async fn one(viewer: Viewer, id: Path<i64>) -> Result<HttpResponse, A
     let models = viewer.models();
     let values: Vec<ValueLine> = nodes
         .iter()
-        .map(|node| ValueLine::new(node, models))
+        .map(|node| ValueLine::new(node, &models))
         .collect();
-    let mut line = EventLine::new(&event, models);
+    let mut line = EventLine::new(&event, &models);
     if let Some(name) = &event.rule {
         let rules = viewer.rules().await?;
         let rule = rules.iter().find(|rule| rule.spec.name == *name);

@@ -15,6 +15,7 @@ mod device_view;
 mod devices;
 mod errors;
 mod events;
+mod models;
 mod observation_templates;
 mod operations;
 mod overview;
@@ -52,6 +53,13 @@ pub fn configure(cfg: &mut ServiceConfig) {
             .route("/events/rules/{id}/remove", web::post().to(rules::remove))
             .route("/events/{id}", web::get().to(events::one))
             .route("/operations", web::get().to(operations::list))
+            .route("/models", web::get().to(models::list))
+            .route("/models", web::post().to(models::add))
+            .route("/models/{object_id}/{version}", web::get().to(models::one))
+            .route(
+                "/models/{object_id}/{version}/remove",
+                web::post().to(models::remove),
+            )
             .route("/templates", web::get().to(observation_templates::page))
             .route("/templates", web::post().to(observation_templates::add))
             .route(

@@ -56,11 +56,12 @@ async fn render(
     error: Option<String>,
 ) -> Result<HttpResponse, ApiError> {
     let mut page = Page::new(viewer, "/templates");
+    let models = viewer.models();
     let lines: Vec<TemplateLine> = viewer
         .templates()
         .await?
         .iter()
-        .map(|template| TemplateLine::new(template, viewer.models()))
+        .map(|template| TemplateLine::new(template, &models))
         .collect();
     page.insert("templates", &lines);
     page.insert("form", form);

@@ -50,6 +50,6 @@ pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
     page.insert("failed_more", &(failed_today >= limit));
     let waits = waits(&viewer, &operations).await?;
     page.insert("operations", &OperationLine::all(&operations, &waits));
-    page.insert("events", &EventLine::all(&events, viewer.models()));
+    page.insert("events", &EventLine::all(&events, &viewer.models()));
     page.render("pages/overview.html")
 }

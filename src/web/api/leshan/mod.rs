@@ -157,7 +157,7 @@ pub(super) async fn post_single(
     operator: Operator,
     body: Json<JsonValue>,
 ) -> Result<HttpResponse, ApiError> {
-    let report = payload::single(&body, operator.models())?;
+    let report = payload::single(&body, &operator.models())?;
     take(&operator, report, body.into_inner()).await
 }
 
@@ -195,7 +195,7 @@ pub(super) async fn post_composite(
     operator: Operator,
     body: Json<JsonValue>,
 ) -> Result<HttpResponse, ApiError> {
-    let report = payload::composite(&body, operator.models())?;
+    let report = payload::composite(&body, &operator.models())?;
     take(&operator, report, body.into_inner()).await
 }
 
