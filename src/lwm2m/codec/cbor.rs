@@ -24,7 +24,13 @@ pub(super) fn decode(payload: &[u8], context: &Context<'_>) -> Result<Vec<Node>,
 
 pub(super) fn encode(base: Path, nodes: &[Node]) -> Result<Vec<u8>, CodecError> {
     let mut writer = Writer::default();
-    match only_value(NAME, base, nodes)? {
+    write_value(&mut writer, only_value(NAME, base, nodes)?);
+    Ok(writer.0)
+}
+
+/// Writes a value as the data item of its type.
+pub(super) fn write_value(writer: &mut Writer, value: &Value) {
+    match value {
         Value::Boolean(on) => writer.boolean(*on),
         Value::Corelink(text) | Value::String(text) => writer.text(text),
         Value::Float(number) => writer.float(*number),
@@ -37,7 +43,6 @@ pub(super) fn encode(base: Path, nodes: &[Node]) -> Result<Vec<u8>, CodecError> 
         }
         Value::UnsignedInteger(number) => writer.unsigned(*number),
     }
-    Ok(writer.0)
 }
 
 /// Reads exactly one data item.
@@ -69,8 +74,16 @@ pub(super) fn raw(mut item: Item) -> Option<Raw> {
             Item::Tag(DATE_TIME, inner) => {
                 let moment: Timestamp = inner.as_text()?.parse().ok()?;
                 let seconds = moment.as_millis().div_euclid(1000);
-                Raw::Number(Number::Integer(i128::from(seconds)))
+                Raw::Time(Number::Integer(i128::from(seconds)))
             }
+            Item::Tag(EPOCH_TIME, inner) => match *inner {
+                Item::Integer(seconds) => Raw::Time(Number::Integer(seconds.into())),
+                Item::Float(seconds) => Raw::Time(Number::Float(seconds)),
+                other => {
+                    item = other;
+                    continue;
+                }
+            },
             // As deep as `MAX_NESTING` allows.
             Item::Tag(_, inner) => {
                 item = *inner;

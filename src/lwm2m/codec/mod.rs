@@ -3,7 +3,7 @@
 //! One file per format; `senml` holds what the SenML formats and the JSON of LwM2M 1.0 share
 //! (names, times), `typed` how a value on the wire becomes a value of the model's type. The
 //! formats are text/plain (0), opaque (42), CBOR (60), SenML-JSON (110), SenML-CBOR (112), TLV
-//! (11542, 1542 of old clients) and JSON (11543, 1543). LwM2M-CBOR (11544) is not read yet.
+//! (11542, 1542 of old clients), JSON (11543, 1543) and LwM2M-CBOR (11544).
 //!
 //! Policies that hold for every format:
 //! * The type comes from the object model. Values are brought to it where that is possible without
@@ -11,7 +11,7 @@
 //!   that the payload shows; text/plain shows `STRING`, TLV and opaque show `OPAQUE`, so that a
 //!   resource does not change its type from message to message.
 //! * NaN and the infinities are kept as `FLOAT` where a binary format carries them (TLV, CBOR,
-//!   SenML-CBOR) and are refused as integer, time or timestamp. They are never written in the text
+//!   LwM2M-CBOR, SenML-CBOR) and are refused as integer, time or timestamp. They are never written in the text
 //!   formats and in SenML (RFC 8428 section 4.3 has no such numbers).
 //! * Integers that do not fit into the type of the model are an error, never wrapped; without a
 //!   model what lies beyond `i64` is `UNSIGNED_INTEGER`.
@@ -23,6 +23,7 @@
 
 mod cbor;
 mod json;
+mod lwm2m_cbor;
 mod opaque;
 mod senml;
 mod senml_cbor;
@@ -155,9 +156,10 @@ fn decode_in(format: u16, payload: &[u8], context: &Context<'_>) -> Result<Vec<N
         Some(ContentFormat::SenmlJson) => {
             senml::resolve(senml_json::NAME, senml_json::records(payload)?, context)
         }
+        Some(ContentFormat::Lwm2mCbor) => lwm2m_cbor::decode(payload, context),
         Some(ContentFormat::Text) => text::decode(payload, context),
         Some(ContentFormat::Tlv) => tlv::decode(payload, context),
-        Some(ContentFormat::Lwm2mCbor) | None => Err(CodecError::UnsupportedFormat(format)),
+        None => Err(CodecError::UnsupportedFormat(format)),
     }?;
     nodes.sort_by(|left, right| left.path.cmp(&right.path).then(left.time.cmp(&right.time)));
     Ok(nodes)
@@ -168,8 +170,8 @@ fn decode_in(format: u16, payload: &[u8], context: &Context<'_>) -> Result<Vec<N
 /// # Errors
 /// When a node lies outside of `base` or is no resource or resource instance, when a value cannot
 /// become the model's type without loss, and when the format cannot express the nodes: several of
-/// them in a format of single values, timestamps outside of SenML and JSON, NaN outside of TLV and
-/// CBOR.
+/// them in a format of single values, timestamps outside of SenML and JSON, NaN outside of TLV,
+/// CBOR and LwM2M-CBOR.
 pub fn encode(
     format: ContentFormat,
     base: Path,
@@ -214,7 +216,7 @@ pub fn encode(
     match format {
         ContentFormat::Cbor => cbor::encode(base, &typed),
         ContentFormat::Json => json::encode(base, &typed),
-        ContentFormat::Lwm2mCbor => Err(CodecError::UnsupportedFormat(format.code())),
+        ContentFormat::Lwm2mCbor => lwm2m_cbor::encode(&typed),
         ContentFormat::Opaque => opaque::encode(base, &typed),
         ContentFormat::SenmlCbor => senml_cbor::encode(base, &typed),
         ContentFormat::SenmlJson => senml_json::encode(base, &typed),
@@ -278,6 +280,7 @@ pub fn decode_create(
         decode(format, Path::object(object), payload, models)?
     };
     let mut instances = match ContentFormat::from_code(format) {
+        Some(ContentFormat::Lwm2mCbor) => lwm2m_cbor::instances(payload, object),
         Some(ContentFormat::Tlv) => tlv::instances(payload),
         _ => nodes
             .iter()
@@ -289,9 +292,19 @@ pub fn decode_create(
     Ok(CreateBody { instances, nodes })
 }
 
-/// Writes an object instance without values, for a Create that only names the id (TLV).
-pub(super) fn empty_instance(id: u16) -> Vec<u8> {
-    tlv::empty_instance(id)
+/// Writes an object instance without values, for a Create that only names the id.
+///
+/// # Errors
+/// For every format but TLV and LwM2M-CBOR: the others name values.
+pub fn encode_empty_instance(format: ContentFormat, instance: Path) -> Result<Vec<u8>, CodecError> {
+    match format {
+        ContentFormat::Lwm2mCbor => Ok(lwm2m_cbor::empty_instance(instance)),
+        ContentFormat::Tlv => Ok(tlv::empty_instance(instance)),
+        other => Err(CodecError::NotEncodable(format!(
+            "{} has no word for an instance without values; tlv and lwm2m_cbor have",
+            other.name()
+        ))),
+    }
 }
 
 /// Turns timestamps that count from now (below 2^28 s, RFC 8428 section 4.5.3) into moments.

@@ -118,7 +118,7 @@ proptest! {
         cut in any::<prop::sample::Index>(),
     ) {
         let nodes = read(110, "/3/0", DEVICE_SENML.as_bytes()).expect("valid");
-        for format in [ContentFormat::Json, ContentFormat::SenmlCbor, ContentFormat::SenmlJson, ContentFormat::Tlv] {
+        for format in [ContentFormat::Json, ContentFormat::Lwm2mCbor, ContentFormat::SenmlCbor, ContentFormat::SenmlJson, ContentFormat::Tlv] {
             let mut payload = written(format, "/3/0", &nodes);
             let len = payload.len();
             payload[at.index(len)] = byte;
@@ -133,7 +133,7 @@ proptest! {
         let view = ModelView::newest(&models);
         let opaque = matches!(node.value, Value::Opaque(_));
         for format in ContentFormat::ALL {
-            if format == ContentFormat::Lwm2mCbor || (format == ContentFormat::Opaque && !opaque) {
+            if format == ContentFormat::Opaque && !opaque {
                 continue;
             }
             let payload = encode(format, node.path, std::slice::from_ref(&node), view).expect("writable");
@@ -149,7 +149,7 @@ proptest! {
         nodes.sort_by_key(|node| node.path);
         nodes.dedup_by_key(|node| node.path);
         let base = Path::object(40_000);
-        for format in [ContentFormat::Json, ContentFormat::SenmlCbor, ContentFormat::SenmlJson, ContentFormat::Tlv] {
+        for format in [ContentFormat::Json, ContentFormat::Lwm2mCbor, ContentFormat::SenmlCbor, ContentFormat::SenmlJson, ContentFormat::Tlv] {
             let payload = encode(format, base, &nodes, view).expect("writable");
             prop_assert_eq!(decode(format.code(), base, &payload, view), Ok(nodes.clone()));
         }
@@ -174,7 +174,7 @@ proptest! {
         let view = ModelView::newest(&models);
         let path = Path::resource(40_000, 0, ValueType::Float as u16);
         let node = Node::new(path, Value::Float(number));
-        for format in [ContentFormat::Cbor, ContentFormat::SenmlCbor, ContentFormat::Text, ContentFormat::Tlv] {
+        for format in [ContentFormat::Cbor, ContentFormat::Lwm2mCbor, ContentFormat::SenmlCbor, ContentFormat::Text, ContentFormat::Tlv] {
             let Ok(payload) = encode(format, path, std::slice::from_ref(&node), view) else {
                 prop_assert!(!number.is_finite());
                 continue;

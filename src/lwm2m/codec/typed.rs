@@ -20,6 +20,8 @@ pub(super) enum Raw {
     Link(ObjectLink),
     Number(Number),
     Text(String),
+    /// Seconds since 1970, said to be a time.
+    Time(Number),
 }
 
 impl Number {
@@ -60,7 +62,11 @@ impl Raw {
             });
         };
         let found = shortened_raw(&self);
-        let value = match (wanted, self) {
+        let number_or_not = match self {
+            Self::Time(seconds) => Self::Number(seconds),
+            other => other,
+        };
+        let value = match (wanted, number_or_not) {
             (ValueType::Boolean, Self::Boolean(on)) => Some(Value::Boolean(on)),
             (ValueType::Boolean, Self::Number(number)) => match number.whole() {
                 Some(0) => Some(Value::Boolean(false)),
@@ -111,6 +117,7 @@ impl Raw {
                 Err(_) => Value::UnsignedInteger(u64::try_from(number).ok()?),
             },
             Self::Text(text) => Value::String(text),
+            Self::Time(seconds) => Value::Time(i64::try_from(seconds.floor()?).ok()?),
         })
     }
 }
@@ -165,6 +172,8 @@ fn shortened_raw(raw: &Raw) -> String {
         Raw::Number(Number::Float(number)) => number.to_string(),
         Raw::Number(Number::Integer(number)) => number.to_string(),
         Raw::Text(text) => format!("the text {:?}", shorten(text)),
+        Raw::Time(Number::Float(seconds)) => format!("the time {seconds} s"),
+        Raw::Time(Number::Integer(seconds)) => format!("the time {seconds} s"),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::domain::{Node, Value};
 
 const V1_0: Lwm2mVersion = Lwm2mVersion::V1_0;
 const V1_1: Lwm2mVersion = Lwm2mVersion::V1_1;
+const V1_2: Lwm2mVersion = Lwm2mVersion::V1_2;
 
 /// Builds the request again and again, each time refusing the format that it was in, as a device
 /// does that understands none; the numbers of the formats, and how it ended.
@@ -76,6 +77,72 @@ fn an_answer_that_is_refused_falls_to_the_next_format_and_at_last_to_none() {
     let composite = operation(OperationKind::ReadComposite, &["/3", "/1"]);
     assert_eq!(tried(&composite, announced), [112, 110]);
     assert_eq!(tried(&composite, device(V1_1, &[110])), [110, 112]);
+}
+
+#[test]
+fn devices_of_1_2_are_asked_for_lwm2m_cbor_where_it_saves_most() {
+    const ANNOUNCED: &[u16] = &[112, 11_542, 11_544];
+    let first = |operation: &OperationRequest, version| {
+        let (tried, _) =
+            refused_one_by_one(operation, device(version, ANNOUNCED), Code::NOT_ACCEPTABLE);
+        tried[..3].to_vec()
+    };
+    let composite = operation(OperationKind::ReadComposite, &["/3", "/1"]);
+    let observe = operation(OperationKind::Observe, &["/3303"]);
+    for bulky in [&read("/3"), &read("/3/0"), &read("/3/0/7"), &observe] {
+        assert_eq!(first(bulky, V1_2), [11_544, 112, 11_542], "{bulky:?}");
+        assert_eq!(first(bulky, V1_1), [112, 11_542, 11_544], "{bulky:?}");
+    }
+    assert_eq!(first(&composite, V1_2), [11_544, 112, 110]);
+    assert_eq!(first(&composite, V1_1), [112, 11_544, 110]);
+    assert_eq!(first(&read("/3/0/9"), V1_2), [112, 11_542, 11_544]);
+    // Nobody who did not announce it is asked for it first; it is the last straw of 1.2.
+    let (tried, _) = refused_one_by_one(&read("/3"), device(V1_2, &[110]), Code::NOT_ACCEPTABLE);
+    assert_eq!(tried, [110, 112, 11_542, 11_543, 11_544]);
+}
+
+#[test]
+fn devices_of_1_2_are_written_to_in_lwm2m_cbor_when_they_announced_no_better() {
+    let body = |operation: &OperationRequest, formats: &'static [u16]| {
+        let request = build(operation, &device(V1_2, formats)).expect("possible");
+        used(&request).content
+    };
+    let instance = OperationRequest {
+        kind: OperationKind::WriteUpdate,
+        paths: vec![path("/3442/0")],
+        ..write("/3442/0/120", Value::Integer(5))
+    };
+    assert_eq!(body(&instance, &[11_544]), Some(11_544));
+    assert_eq!(body(&instance, &[11_544, 11_542]), Some(11_544));
+    assert_eq!(body(&instance, &[11_544, 112]), Some(112));
+    let create = operation(OperationKind::Create, &["/3303/5"]);
+    assert_eq!(body(&create, &[11_544]), Some(11_544));
+    assert_eq!(body(&create, &[11_544, 11_542]), Some(11_542));
+    let composite = OperationRequest {
+        kind: OperationKind::WriteComposite,
+        ..write("/3442/0/120", Value::Integer(5))
+    };
+    assert_eq!(body(&composite, &[11_544]), Some(11_544));
+    let request = build(&composite, &device(V1_2, &[11_544])).expect("possible");
+    assert_eq!(hex::encode(&request.payload), "a1190d72a100a1187805");
+    // The paths of a composite have no form in it.
+    let read = operation(OperationKind::ReadComposite, &["/3"]);
+    let request = build(&read, &device(V1_2, &[11_544])).expect("possible");
+    assert_eq!(
+        used(&request),
+        UsedFormats {
+            accept: Some(11_544),
+            content: Some(112)
+        }
+    );
+    let named = OperationRequest {
+        format: Some(ContentFormat::Lwm2mCbor),
+        ..read
+    };
+    assert_eq!(
+        used(&build(&named, &device(V1_2, &[])).expect("possible")),
+        used(&request)
+    );
 }
 
 #[test]

@@ -229,9 +229,6 @@ fn read(
     let Some(format) = formats::for_answer(operation, device) else {
         return Ok(request);
     };
-    if format == ContentFormat::Lwm2mCbor {
-        return Err(CodecError::UnsupportedFormat(format.code()).into());
-    }
     if holds_one_value(Some(format)) && path.depth() < 3 {
         return Err(ManageError::impossible(format!(
             "{} holds one value, but {path} is no resource",

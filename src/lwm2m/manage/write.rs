@@ -45,7 +45,7 @@ pub(super) fn write_composite(
         return Err(ManageError::impossible("there is no value to write"));
     }
     let format = formats::for_composite_write(operation, device)?;
-    if !matches!(format, ContentFormat::SenmlCbor | ContentFormat::SenmlJson) {
+    if !formats::is_composite(format) {
         return Err(CodecError::UnsupportedFormat(format.code()).into());
     }
     let mut request = request(Code::IPATCH, Path::ROOT, device);
@@ -82,15 +82,10 @@ pub(super) fn create(
         let instance = instances.first().copied().unwrap_or(object);
         let payload = codec::encode(format, instance, &nodes, device.view())?;
         set_body(&mut request, format, device, payload);
-    } else if let (true, Some(id)) = (nodes.is_empty(), path.instance_id()) {
+    } else if nodes.is_empty() {
         let format = formats::for_empty_instance(operation, device)?;
-        if format != ContentFormat::Tlv {
-            return Err(ManageError::impossible(format!(
-                "{} has no word for an instance without values; tlv has",
-                format.name()
-            )));
-        }
-        set_body(&mut request, format, device, codec::empty_instance(id));
+        let payload = codec::encode_empty_instance(format, path)?;
+        set_body(&mut request, format, device, payload);
     } else {
         let format = formats::for_instances(operation, device)?;
         set_body(

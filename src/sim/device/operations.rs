@@ -428,7 +428,10 @@ fn accepted(request: &Request) -> Result<Option<ContentFormat>, Refusal> {
 }
 
 fn is_for_composites(format: ContentFormat) -> bool {
-    matches!(format, ContentFormat::SenmlCbor | ContentFormat::SenmlJson)
+    matches!(
+        format,
+        ContentFormat::Lwm2mCbor | ContentFormat::SenmlCbor | ContentFormat::SenmlJson
+    )
 }
 
 fn format_of(response: &Response) -> ContentFormat {

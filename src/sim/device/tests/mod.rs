@@ -3,6 +3,7 @@
 mod house_keeping;
 mod is_away_or_made_anew;
 mod keeps_its_registration;
+mod lwm2m_cbor;
 mod misbehaves;
 mod notifies;
 mod operates;
