@@ -157,6 +157,10 @@ impl Writer {
         self.0.push(if on { 0xF5 } else { 0xF4 });
     }
 
+    pub(super) fn null(&mut self) {
+        self.0.push(0xF6);
+    }
+
     pub(super) fn float(&mut self, number: f64) {
         let single = number as f32;
         if f64::from(single) == number || number.is_nan() {

@@ -2,7 +2,8 @@
 //!
 //! One file per format; `senml` holds what the SenML formats and the JSON of LwM2M 1.0 share
 //! (names, times), `typed` how a value on the wire becomes a value of the model's type. The
-//! formats are text/plain (0), opaque (42), CBOR (60), SenML-JSON (110), SenML-CBOR (112), TLV
+//! formats are text/plain (0), opaque (42), CBOR (60), SenML-JSON (110), SenML-CBOR (112), their
+//! SenML-ETCH for the requests of composites (320, 322), TLV
 //! (11542, 1542 of old clients), JSON (11543, 1543) and LwM2M-CBOR (11544).
 //!
 //! Policies that hold for every format:
@@ -150,10 +151,10 @@ fn decode_in(format: u16, payload: &[u8], context: &Context<'_>) -> Result<Vec<N
         Some(ContentFormat::Cbor) => cbor::decode(payload, context),
         Some(ContentFormat::Json) => json::decode(payload, context),
         Some(ContentFormat::Opaque) => opaque::decode(payload, context),
-        Some(ContentFormat::SenmlCbor) => {
+        Some(ContentFormat::SenmlCbor | ContentFormat::SenmlEtchCbor) => {
             senml::resolve(senml_cbor::NAME, senml_cbor::records(payload)?, context)
         }
-        Some(ContentFormat::SenmlJson) => {
+        Some(ContentFormat::SenmlJson | ContentFormat::SenmlEtchJson) => {
             senml::resolve(senml_json::NAME, senml_json::records(payload)?, context)
         }
         Some(ContentFormat::Lwm2mCbor) => lwm2m_cbor::decode(payload, context),
@@ -178,6 +179,21 @@ pub fn encode(
     nodes: &[Node],
     models: ModelView<'_>,
 ) -> Result<Vec<u8>, CodecError> {
+    let typed = typed_nodes(base, nodes, models)?;
+    match format {
+        ContentFormat::Cbor => cbor::encode(base, &typed),
+        ContentFormat::Json => json::encode(base, &typed),
+        ContentFormat::Lwm2mCbor => lwm2m_cbor::encode(&typed),
+        ContentFormat::Opaque => opaque::encode(base, &typed),
+        ContentFormat::SenmlCbor | ContentFormat::SenmlEtchCbor => senml_cbor::encode(base, &typed),
+        ContentFormat::SenmlJson | ContentFormat::SenmlEtchJson => senml_json::encode(base, &typed),
+        ContentFormat::Text => text::encode(base, &typed),
+        ContentFormat::Tlv => tlv::encode(base, &typed),
+    }
+}
+
+/// The nodes as they are written: within `base`, of their models' types, sorted.
+fn typed_nodes(base: Path, nodes: &[Node], models: ModelView<'_>) -> Result<Vec<Node>, CodecError> {
     if nodes.len() > MAX_NODES {
         return Err(CodecError::TooLarge {
             what: "nodes",
@@ -213,26 +229,21 @@ pub fn encode(
         });
     }
     typed.sort_by(|left, right| left.path.cmp(&right.path).then(left.time.cmp(&right.time)));
-    match format {
-        ContentFormat::Cbor => cbor::encode(base, &typed),
-        ContentFormat::Json => json::encode(base, &typed),
-        ContentFormat::Lwm2mCbor => lwm2m_cbor::encode(&typed),
-        ContentFormat::Opaque => opaque::encode(base, &typed),
-        ContentFormat::SenmlCbor => senml_cbor::encode(base, &typed),
-        ContentFormat::SenmlJson => senml_json::encode(base, &typed),
-        ContentFormat::Text => text::encode(base, &typed),
-        ContentFormat::Tlv => tlv::encode(base, &typed),
-    }
+    Ok(typed)
 }
 
 /// Writes the paths of a composite read or observe (OMA-TS-LightweightM2M Core 1.1, 7.4.4).
 ///
 /// # Errors
-/// For every format but SenML-JSON and SenML-CBOR.
+/// For every format but SenML and SenML-ETCH.
 pub fn encode_paths(format: ContentFormat, paths: &[Path]) -> Result<Vec<u8>, CodecError> {
     match format {
-        ContentFormat::SenmlCbor => Ok(senml_cbor::encode_paths(paths)),
-        ContentFormat::SenmlJson => Ok(senml_json::encode_paths(paths)),
+        ContentFormat::SenmlCbor | ContentFormat::SenmlEtchCbor => {
+            Ok(senml_cbor::encode_paths(paths))
+        }
+        ContentFormat::SenmlJson | ContentFormat::SenmlEtchJson => {
+            Ok(senml_json::encode_paths(paths))
+        }
         other => Err(CodecError::UnsupportedFormat(other.code())),
     }
 }
@@ -240,17 +251,85 @@ pub fn encode_paths(format: ContentFormat, paths: &[Path]) -> Result<Vec<u8>, Co
 /// Reads the paths of a composite read or observe, in their order; values are passed over.
 ///
 /// # Errors
-/// For every format but SenML-JSON and SenML-CBOR, and for bytes that are not of the format.
+/// For every format but SenML and SenML-ETCH, and for bytes that are not of the format.
 pub fn decode_paths(format: u16, payload: &[u8]) -> Result<Vec<Path>, CodecError> {
     check_size(payload)?;
     match ContentFormat::from_code(format) {
-        Some(ContentFormat::SenmlCbor) => {
+        Some(ContentFormat::SenmlCbor | ContentFormat::SenmlEtchCbor) => {
             senml::paths(senml_cbor::NAME, senml_cbor::records(payload)?)
         }
-        Some(ContentFormat::SenmlJson) => {
+        Some(ContentFormat::SenmlJson | ContentFormat::SenmlEtchJson) => {
             senml::paths(senml_json::NAME, senml_json::records(payload)?)
         }
         _ => Err(CodecError::UnsupportedFormat(format)),
+    }
+}
+
+/// The body of a Write-Composite, as a device reads it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// What is written.
+    pub nodes: Vec<Node>,
+    /// The resource instances that go; only SenML-ETCH can say so.
+    pub removed: Vec<Path>,
+}
+
+/// Reads the body of a Write-Composite.
+///
+/// # Errors
+/// Those of [`decode`], and when anything but a resource instance is to be removed.
+pub fn decode_changes(
+    format: u16,
+    payload: &[u8],
+    models: ModelView<'_>,
+) -> Result<Changes, CodecError> {
+    let context = Context {
+        base: Path::ROOT,
+        root: "",
+        models,
+        strict: true,
+    };
+    check_size(payload)?;
+    let mut changes = match ContentFormat::from_code(format) {
+        Some(ContentFormat::SenmlEtchCbor) => {
+            senml::changes(senml_cbor::NAME, senml_cbor::records(payload)?, &context)?
+        }
+        Some(ContentFormat::SenmlEtchJson) => {
+            senml::changes(senml_json::NAME, senml_json::records(payload)?, &context)?
+        }
+        _ => Changes {
+            nodes: decode_in(format, payload, &context)?,
+            removed: Vec::new(),
+        },
+    };
+    changes.nodes.sort_by_key(|node| node.path);
+    Ok(changes)
+}
+
+/// Writes the body of a Write-Composite.
+///
+/// # Errors
+/// Those of [`encode`], and for removals in any format but SenML-ETCH.
+pub fn encode_changes(
+    format: ContentFormat,
+    changes: &Changes,
+    models: ModelView<'_>,
+) -> Result<Vec<u8>, CodecError> {
+    if changes.removed.is_empty() {
+        return encode(format, Path::ROOT, &changes.nodes, models);
+    }
+    let nodes = typed_nodes(Path::ROOT, &changes.nodes, models)?;
+    match format {
+        ContentFormat::SenmlEtchCbor => {
+            senml_cbor::encode_changes(Path::ROOT, &nodes, &changes.removed)
+        }
+        ContentFormat::SenmlEtchJson => {
+            senml_json::encode_changes(Path::ROOT, &nodes, &changes.removed)
+        }
+        other => Err(CodecError::NotEncodable(format!(
+            "{} cannot remove resource instances; senml_etch_json and senml_etch_cbor can",
+            other.name()
+        ))),
     }
 }
 
@@ -415,6 +494,8 @@ fn not_finite(format: &'static str) -> CodecError {
     CodecError::NotEncodable(format!("{format} has no number for NaN and the infinities"))
 }
 
+#[cfg(test)]
+mod etch_tests;
 #[cfg(test)]
 mod round_trips;
 #[cfg(test)]

@@ -102,13 +102,14 @@ proptest! {
 
     #[test]
     fn reading_never_panics(
-        format in prop::sample::select(vec![0_u16, 42, 60, 110, 112, 1542, 1543, 11_542, 11_543, 11_544]),
+        format in prop::sample::select(vec![0_u16, 42, 60, 110, 112, 320, 322, 1542, 1543, 11_542, 11_543, 11_544]),
         base in prop::sample::select(vec!["/", "/3", "/3/0", "/3/0/9", "/3/0/7/1", "/3442/0/130"]),
         payload in prop::collection::vec(any::<u8>(), 0..64),
     ) {
         let _ = read(format, base, &payload);
         let _ = decode_paths(format, &payload);
         let _ = decode_create(format, 3, &payload, models());
+        let _ = decode_changes(format, &payload, models());
     }
 
     #[test]
@@ -186,9 +187,9 @@ proptest! {
     }
 
     #[test]
-    fn paths_survive_both_formats(ids in prop::collection::vec(prop::collection::vec(0..=Path::MAX_ID, 0..=4), 0..20)) {
+    fn paths_survive_each_format_of_composites(ids in prop::collection::vec(prop::collection::vec(0..=Path::MAX_ID, 0..=4), 0..20)) {
         let paths: Vec<Path> = ids.iter().map(|ids| Path::from_ids(ids).expect("valid")).collect();
-        for format in [ContentFormat::SenmlCbor, ContentFormat::SenmlJson] {
+        for format in [ContentFormat::SenmlCbor, ContentFormat::SenmlEtchCbor, ContentFormat::SenmlEtchJson, ContentFormat::SenmlJson] {
             let payload = encode_paths(format, &paths).expect("SenML");
             prop_assert_eq!(decode_paths(format.code(), &payload), Ok(paths.clone()));
         }

@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 use crate::domain::{Node, Path, Timestamp, Value};
 
 use super::typed::{Number, Raw, shorten};
-use super::{CodecError, Context, MAX_NAME_BYTES, MAX_NODES, RELATIVE_BELOW_MILLIS};
+use super::{Changes, CodecError, Context, MAX_NAME_BYTES, MAX_NODES, RELATIVE_BELOW_MILLIS};
 
 /// One record, its values still raw.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,6 +23,8 @@ pub(super) struct Record {
     pub(super) name: Option<String>,
     pub(super) time: Option<f64>,
     pub(super) value: Option<Raw>,
+    /// A value field was there and null.
+    pub(super) is_null: bool,
 }
 
 /// Resolves records to nodes; those without a value say that there is none at present and are left
@@ -31,6 +33,39 @@ pub(super) fn resolve(
     format: &'static str,
     records: Vec<Record>,
     context: &Context<'_>,
+) -> Result<Vec<Node>, CodecError> {
+    resolve_each(format, records, context, |_| Ok(()))
+}
+
+/// Resolves the records of a Write-Composite in SenML-ETCH (RFC 8790 section 3.2): what to write,
+/// and which resource instances to remove. Those are the records without a value, be it null or not
+/// there at all.
+pub(super) fn changes(
+    format: &'static str,
+    records: Vec<Record>,
+    context: &Context<'_>,
+) -> Result<Changes, CodecError> {
+    let mut removed = Vec::new();
+    let nodes = resolve_each(format, records, context, |name| {
+        let path = parse(format, name)?;
+        if path.depth() != 4 {
+            return Err(CodecError::malformed(
+                format,
+                format!("{path} is no resource instance; only those can be removed"),
+            ));
+        }
+        removed.push(path);
+        Ok(())
+    })?;
+    Ok(Changes { nodes, removed })
+}
+
+/// Resolves records; those that have a name of their own and no value go to `valueless`.
+fn resolve_each(
+    format: &'static str,
+    records: Vec<Record>,
+    context: &Context<'_>,
+    mut valueless: impl FnMut(&str) -> Result<(), CodecError>,
 ) -> Result<Vec<Node>, CodecError> {
     let mut base_name = String::new();
     let mut base_time = 0.0;
@@ -45,7 +80,13 @@ pub(super) fn resolve(
         let raw = match (record.value, base_value) {
             (Some(Raw::Number(number)), Some(base)) => Raw::Number(sum(base, number)),
             (Some(raw), _) => raw,
-            (None, _) => continue,
+            (None, _) => {
+                if record.name.is_some() || record.is_null {
+                    let name = checked(format, record.name.unwrap_or_default())?;
+                    valueless(&format!("{base_name}{name}"))?;
+                }
+                continue;
+            }
         };
         let name = checked(format, record.name.unwrap_or_default())?;
         let path = locate(format, &base_name, &name, context)?;

@@ -40,6 +40,7 @@ fn record(fields: Fields<Item, Item>) -> Result<Record, CodecError> {
     for (key, item) in fields.0 {
         let key = label_number(&key)?;
         if matches!(key, 2 | 3 | 4 | 8 | VLO) && matches!(item, Item::Null) {
+            record.is_null = true;
             continue;
         }
         if !matches!(key, -5 | -3 | -2 | 0 | 2 | 3 | 4 | 6 | 8 | VLO) {
@@ -114,10 +115,19 @@ fn label_number(key: &Item) -> Result<i64, CodecError> {
 
 /// Writes nodes that are sorted by path.
 pub(super) fn encode(base: Path, nodes: &[Node]) -> Result<Vec<u8>, CodecError> {
+    encode_changes(base, nodes, &[])
+}
+
+/// Writes nodes that are sorted by path, and then a null for each path that is to be removed.
+pub(super) fn encode_changes(
+    base: Path,
+    nodes: &[Node],
+    removed: &[Path],
+) -> Result<Vec<u8>, CodecError> {
     let names = Names::choose(base, nodes);
     let mut base_name = names.base_name();
     let mut writer = Writer::default();
-    writer.array(nodes.len());
+    writer.array(nodes.len().saturating_add(removed.len()));
     for node in nodes {
         let base_name = base_name.take();
         let name = names.name(&node.path);
@@ -146,6 +156,13 @@ pub(super) fn encode(base: Path, nodes: &[Node]) -> Result<Vec<u8>, CodecError> 
             }
         }
         write_value(&mut writer, &node.value)?;
+    }
+    for path in removed {
+        writer.map(2);
+        writer.integer(label::NAME);
+        writer.text(&path.to_string());
+        writer.integer(label::VALUE);
+        writer.null();
     }
     Ok(writer.0)
 }

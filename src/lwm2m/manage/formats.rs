@@ -90,12 +90,12 @@ pub(super) fn for_answer(
     device: &Device<'_>,
 ) -> Option<ContentFormat> {
     if operation.format.is_some() {
-        return operation.format;
+        return operation.format.map(ContentFormat::of_answers);
     }
     if super::is_composite(operation.kind) {
         // As the paths are, so that a device needs one format only.
         let order = match for_paths(operation, device) {
-            Ok(ContentFormat::SenmlJson) => JSON_ANSWERS,
+            Ok(ContentFormat::SenmlEtchJson | ContentFormat::SenmlJson) => JSON_ANSWERS,
             _ => CBOR_ANSWERS,
         };
         return choose(order, &device.refused.accept, device);
@@ -137,7 +137,12 @@ pub(super) fn for_composite_write(
     operation: &OperationRequest,
     device: &Device<'_>,
 ) -> Result<ContentFormat, ManageError> {
-    named_or(operation, COMPOSITES, device)
+    let order = if operation.removed.is_empty() {
+        COMPOSITES
+    } else {
+        REMOVALS
+    };
+    named_or(operation, order, device)
 }
 
 /// The format of one value.
@@ -195,14 +200,6 @@ fn everything_refused(device: &Device<'_>) -> ManageError {
     }
 }
 
-/// Whether values of several objects can be in this format.
-pub(super) fn is_composite(format: ContentFormat) -> bool {
-    matches!(
-        format,
-        ContentFormat::Lwm2mCbor | ContentFormat::SenmlCbor | ContentFormat::SenmlJson
-    )
-}
-
 /// The first step that can be taken.
 fn choose(order: &[Step], refused: &BTreeSet<u16>, device: &Device<'_>) -> Option<ContentFormat> {
     let possible = |step: &Step| match step {
@@ -226,9 +223,11 @@ fn exists(format: ContentFormat, version: Lwm2mVersion) -> bool {
         ContentFormat::Json | ContentFormat::Opaque | ContentFormat::Text | ContentFormat::Tlv => {
             Lwm2mVersion::V1_0
         }
-        ContentFormat::Cbor | ContentFormat::SenmlCbor | ContentFormat::SenmlJson => {
-            Lwm2mVersion::V1_1
-        }
+        ContentFormat::Cbor
+        | ContentFormat::SenmlCbor
+        | ContentFormat::SenmlEtchCbor
+        | ContentFormat::SenmlEtchJson
+        | ContentFormat::SenmlJson => Lwm2mVersion::V1_1,
         ContentFormat::Lwm2mCbor => Lwm2mVersion::V1_2,
     };
     version >= since
@@ -341,20 +340,37 @@ const JSON_ANSWERS: &[Step] = &[
     Anyway(ContentFormat::Lwm2mCbor),
 ];
 
+/// SenML is older than SenML-ETCH and means the same here.
 const PATHS: &[Step] = &[
     Announced(ContentFormat::SenmlCbor),
     Announced(ContentFormat::SenmlJson),
+    Announced(ContentFormat::SenmlEtchCbor),
+    Announced(ContentFormat::SenmlEtchJson),
     Anyway(ContentFormat::SenmlCbor),
     Anyway(ContentFormat::SenmlJson),
+    Anyway(ContentFormat::SenmlEtchCbor),
+    Anyway(ContentFormat::SenmlEtchJson),
 ];
 
 const COMPOSITES: &[Step] = &[
     Announced(ContentFormat::SenmlCbor),
     Announced(ContentFormat::SenmlJson),
+    Announced(ContentFormat::SenmlEtchCbor),
+    Announced(ContentFormat::SenmlEtchJson),
     Announced(ContentFormat::Lwm2mCbor),
     Anyway(ContentFormat::SenmlCbor),
     Anyway(ContentFormat::SenmlJson),
+    Anyway(ContentFormat::SenmlEtchCbor),
+    Anyway(ContentFormat::SenmlEtchJson),
     Anyway(ContentFormat::Lwm2mCbor),
+];
+
+/// A null that removes exists in SenML-ETCH alone.
+const REMOVALS: &[Step] = &[
+    Announced(ContentFormat::SenmlEtchCbor),
+    Announced(ContentFormat::SenmlEtchJson),
+    Anyway(ContentFormat::SenmlEtchCbor),
+    Anyway(ContentFormat::SenmlEtchJson),
 ];
 
 /// CBOR spares the conversion of numbers; text is what every client reads.

@@ -229,6 +229,9 @@ fn read(
     let Some(format) = formats::for_answer(operation, device) else {
         return Ok(request);
     };
+    if operation.format.is_some_and(ContentFormat::is_etch) {
+        return Err(ManageError::impossible(ETCH_ELSEWHERE));
+    }
     if holds_one_value(Some(format)) && path.depth() < 3 {
         return Err(ManageError::impossible(format!(
             "{} holds one value, but {path} is no resource",
@@ -261,6 +264,9 @@ fn fetch(
     }
     Ok(request)
 }
+
+/// RFC 8790 defines it for FETCH and iPATCH.
+const ETCH_ELSEWHERE: &str = "SenML-ETCH is for the requests of composite operations only";
 
 fn write_attributes(
     operation: &OperationRequest,

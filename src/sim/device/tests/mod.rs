@@ -1,5 +1,6 @@
 //! A device in virtual time: the test is the server.
 
+mod etch;
 mod house_keeping;
 mod is_away_or_made_anew;
 mod keeps_its_registration;
