@@ -84,6 +84,8 @@ pub(super) fn raw(mut item: Item) -> Option<Raw> {
                     continue;
                 }
             },
+            Item::Tag(DECIMAL_FRACTION, inner) => Raw::Number(fraction(&inner, 10)?),
+            Item::Tag(BIGFLOAT, inner) => Raw::Number(fraction(&inner, 2)?),
             // As deep as `MAX_NESTING` allows.
             Item::Tag(_, inner) => {
                 item = *inner;
@@ -92,6 +94,28 @@ pub(super) fn raw(mut item: Item) -> Option<Raw> {
             _ => return None,
         });
     }
+}
+
+/// Mantissa times a power of 10 or 2 (RFC 8949 section 3.4.4), which RFC 8428 section 6 recommends
+/// for numbers that are decimal by nature.
+fn fraction(item: &Item, base: u8) -> Option<Number> {
+    let Item::Array(parts) = item else {
+        return None;
+    };
+    let [Item::Integer(exponent), Item::Integer(mantissa)] = parts.as_slice() else {
+        return None;
+    };
+    // Beyond this it is 0 or infinite for each mantissa of 64 bits.
+    let exponent = i32::try_from(*exponent)
+        .ok()
+        .filter(|exponent| (-2000..=2000).contains(exponent))?;
+    let mantissa = i128::from(*mantissa);
+    let number = if base == 10 {
+        format!("{mantissa}e{exponent}").parse().ok()?
+    } else {
+        mantissa as f64 * 2_f64.powi(exponent)
+    };
+    Some(Number::Float(number))
 }
 
 /// Writes data items.
@@ -192,3 +216,9 @@ const DATE_TIME: u64 = 0;
 
 /// Tag 1, RFC 8949 section 3.4.2.
 const EPOCH_TIME: u64 = 1;
+
+/// Tag 4, RFC 8949 section 3.4.4.
+const DECIMAL_FRACTION: u64 = 4;
+
+/// Tag 5, RFC 8949 section 3.4.4.
+const BIGFLOAT: u64 = 5;

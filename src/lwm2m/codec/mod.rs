@@ -497,6 +497,8 @@ fn not_finite(format: &'static str) -> CodecError {
 #[cfg(test)]
 mod etch_tests;
 #[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
 mod round_trips;
 #[cfg(test)]
 mod single_value_tests;

@@ -25,6 +25,20 @@ pub(super) struct Record {
     pub(super) value: Option<Raw>,
     /// A value field was there and null.
     pub(super) is_null: bool,
+    /// There was a sum, which is the value integrated over time.
+    pub(super) has_sum: bool,
+}
+
+/// Refuses SenML of a later version (RFC 8428 section 4.4).
+pub(super) fn check_version(format: &'static str, version: Number) -> Result<(), CodecError> {
+    if version.as_f64() > SENML_VERSION {
+        let version = version.as_f64();
+        return Err(CodecError::malformed(
+            format,
+            format!("version {version} is not known, {SENML_VERSION} is"),
+        ));
+    }
+    Ok(())
 }
 
 /// Resolves records to nodes; those without a value say that there is none at present and are left
@@ -80,10 +94,16 @@ fn resolve_each(
         let raw = match (record.value, base_value) {
             (Some(Raw::Number(number)), Some(base)) => Raw::Number(sum(base, number)),
             (Some(raw), _) => raw,
+            (None, _) if record.has_sum => {
+                return Err(CodecError::malformed(
+                    format,
+                    "a sum alone is no value of a resource",
+                ));
+            }
             (None, _) => {
                 if record.name.is_some() || record.is_null {
                     let name = checked(format, record.name.unwrap_or_default())?;
-                    valueless(&format!("{base_name}{name}"))?;
+                    valueless(&joined(&base_name, &name))?;
                 }
                 continue;
             }
@@ -121,7 +141,7 @@ pub(super) fn paths(format: &'static str, records: Vec<Record>) -> Result<Vec<Pa
             return Err(CodecError::malformed(format, "a record names no path"));
         }
         let name = checked(format, record.name.unwrap_or_default())?;
-        paths.push(parse(format, &format!("{base_name}{name}"))?);
+        paths.push(parse(format, &joined(&base_name, &name))?);
     }
     Ok(paths)
 }
@@ -146,7 +166,7 @@ fn locate(
     context: &Context<'_>,
 ) -> Result<Path, CodecError> {
     let base = context.base;
-    let full = format!("{base_name}{name}");
+    let full = joined(base_name, name);
     let text = match full.strip_prefix(context.root) {
         Some(inner) if !context.root.is_empty() && inner.starts_with('/') => inner,
         _ => &full,
@@ -184,6 +204,15 @@ fn locate(
         return Err(CodecError::Outside { path, base });
     }
     Ok(path)
+}
+
+/// The base name and the name in one. Between two slashes there is nothing: some clients end the
+/// one with a slash and begin the other with one too.
+fn joined(base_name: &str, name: &str) -> String {
+    match base_name.strip_suffix('/') {
+        Some(base) if name.starts_with('/') => format!("{base}{name}"),
+        _ => format!("{base_name}{name}"),
+    }
 }
 
 fn parse(format: &'static str, text: &str) -> Result<Path, CodecError> {
@@ -359,6 +388,9 @@ impl<'de, K: Deserialize<'de> + PartialEq, V: Deserialize<'de>> Deserialize<'de>
         deserializer.deserialize_map(Entries(PhantomData))
     }
 }
+
+/// The version of SenML that RFC 8428 defines.
+const SENML_VERSION: f64 = 10.0;
 
 /// RFC 8428 defines 16 fields; extensions may add some.
 const MAX_FIELDS: usize = 32;

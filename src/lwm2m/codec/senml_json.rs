@@ -43,6 +43,15 @@ fn record(fields: Fields<String, Json>) -> Result<Record, CodecError> {
                 record.base_value = Some(number(NAME, &label, &json)?);
                 continue;
             }
+            "bver" => {
+                senml::check_version(NAME, number(NAME, &label, &json)?)?;
+                continue;
+            }
+            "s" => {
+                number(NAME, &label, &json)?;
+                record.has_sum = true;
+                continue;
+            }
             "n" => {
                 record.name = Some(text(&label, json)?);
                 continue;
