@@ -280,7 +280,7 @@ fn write_attributes(
     let mut request = request(Code::PUT, path, device);
     for (name, value) in &operation.attributes {
         let parameter = match value {
-            Some(value) => format!("{name}={value}"),
+            Some(value) => format!("{name}={}", attributes::sent(name, value)?),
             None => name.clone(),
         };
         request.options.add(number::URI_QUERY, parameter.as_bytes());
