@@ -499,6 +499,8 @@ mod etch_tests;
 #[cfg(test)]
 mod golden_tests;
 #[cfg(test)]
+mod range_tests;
+#[cfg(test)]
 mod round_trips;
 #[cfg(test)]
 mod single_value_tests;

@@ -36,8 +36,10 @@ impl Number {
     fn whole(self) -> Option<i128> {
         match self {
             Self::Integer(number) => Some(number),
+            // A JSON reader makes -2^63 of every integer that is a little too small.
             Self::Float(number) => {
-                (number.fract() == 0.0 && number.abs() < TWO_TO_64).then_some(number as i128)
+                let is_exact = -TWO_TO_63 < number && number < TWO_TO_64;
+                (number.fract() == 0.0 && is_exact).then_some(number as i128)
             }
         }
     }
@@ -184,6 +186,8 @@ pub(super) fn shorten(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
 
 const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
 
