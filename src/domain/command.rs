@@ -122,6 +122,10 @@ pub enum ContentFormat {
     Opaque,
     /// 112, RFC 8428
     SenmlCbor,
+    /// 322, RFC 8790: the requests of composites
+    SenmlEtchCbor,
+    /// 320, RFC 8790: the requests of composites
+    SenmlEtchJson,
     /// 110, RFC 8428
     SenmlJson,
     /// 0
@@ -132,12 +136,14 @@ pub enum ContentFormat {
 
 impl ContentFormat {
     /// Every format, in alphabetical order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Cbor,
         Self::Json,
         Self::Lwm2mCbor,
         Self::Opaque,
         Self::SenmlCbor,
+        Self::SenmlEtchCbor,
+        Self::SenmlEtchJson,
         Self::SenmlJson,
         Self::Text,
         Self::Tlv,
@@ -151,6 +157,8 @@ impl ContentFormat {
             Self::Lwm2mCbor => 11_544,
             Self::Opaque => 42,
             Self::SenmlCbor => 112,
+            Self::SenmlEtchCbor => 322,
+            Self::SenmlEtchJson => 320,
             Self::SenmlJson => 110,
             Self::Text => 0,
             Self::Tlv => 11_542,
@@ -175,10 +183,32 @@ impl ContentFormat {
             Self::Lwm2mCbor => "lwm2m_cbor",
             Self::Opaque => "opaque",
             Self::SenmlCbor => "senml_cbor",
+            Self::SenmlEtchCbor => "senml_etch_cbor",
+            Self::SenmlEtchJson => "senml_etch_json",
             Self::SenmlJson => "senml_json",
             Self::Text => "text",
             Self::Tlv => "tlv",
         }
+    }
+
+    /// True for the formats that only requests about several paths have (RFC 8790).
+    pub fn is_etch(self) -> bool {
+        matches!(self, Self::SenmlEtchCbor | Self::SenmlEtchJson)
+    }
+
+    /// The format of an answer to a request in this one: the same, or the SenML that belongs to it.
+    #[must_use]
+    pub fn of_answers(self) -> Self {
+        match self {
+            Self::SenmlEtchCbor => Self::SenmlCbor,
+            Self::SenmlEtchJson => Self::SenmlJson,
+            other => other,
+        }
+    }
+
+    /// True for the formats that hold values of several objects.
+    pub fn is_composite(self) -> bool {
+        matches!(self, Self::Lwm2mCbor | Self::SenmlCbor | Self::SenmlJson) || self.is_etch()
     }
 }
 
@@ -205,6 +235,8 @@ pub struct OperationRequest {
     pub paths: Vec<Path>,
     /// What to write or create; empty for the other kinds.
     pub values: Vec<Node>,
+    /// Resource instances that a Write-Composite removes, since LwM2M 1.2; empty for other kinds.
+    pub removed: Vec<Path>,
     /// The arguments of an Execute, as they go over the air.
     pub arguments: Option<String>,
     /// Notification attributes to set (`pmin=5`) or, without a value, to remove.
@@ -226,6 +258,7 @@ impl OperationRequest {
             kind,
             paths,
             values: Vec::new(),
+            removed: Vec::new(),
             arguments: None,
             attributes: Vec::new(),
             format: None,

@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_of_every_depth_survive_text() {
+    fn q3_paths_of_every_depth_survive_text() {
         for text in [
             "/",
             "/3",
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_path_is_refused_with_its_text() {
+    fn q3_what_is_no_path_is_refused_with_its_text() {
         for text in [
             "",
             "//",

@@ -48,12 +48,16 @@ pub enum InvalidAttribute {
         reason: &'static str,
     },
     /// The device's version of LwM2M does not have it.
-    #[error("{name} does not exist in LwM2M {version}")]
+    #[error(
+        "{name} does not exist in LwM2M {version}, which the device speaks; it came with {since}"
+    )]
     NotInVersion {
         /// The attribute.
         name: String,
         /// What the device speaks.
         version: Lwm2mVersion,
+        /// The first version that has it.
+        since: Lwm2mVersion,
     },
     /// The same attribute is named several times.
     #[error("{0} is given twice")]
@@ -205,6 +209,24 @@ impl Attributes {
     }
 }
 
+/// The value as it goes over the air: decimals without exponent, plus sign and needless zeros, as
+/// the grammar of the specification has none of them (Core 7.3.2).
+///
+/// # Errors
+/// For values that are not of the attribute's form, and for numbers that are too long for an option.
+pub fn sent(name: &str, value: &str) -> Result<String, InvalidAttribute> {
+    let mut one = Attributes::default();
+    one.set(name, Some(value))?;
+    let written = one.written();
+    let text = written.into_iter().map(|(_, text)| text).next();
+    text.filter(|text| text.len() <= MAX_VALUE_BYTES)
+        .ok_or_else(|| InvalidAttribute::Value {
+            name: name.to_owned(),
+            value: value.chars().take(40).collect(),
+            wanted: "a number of at most 40 digits",
+        })
+}
+
 /// Checks a Write-Attributes before it is sent: `None` removes an attribute.
 ///
 /// # Errors
@@ -217,6 +239,9 @@ pub fn check_request(
     let mut all = Attributes::default();
     for (at, (name, value)) in attributes.iter().enumerate() {
         all.set(name, value.as_deref())?;
+        if let Some(value) = value {
+            sent(name, value)?;
+        }
         if attributes.iter().take(at).any(|(other, _)| other == name) {
             return Err(InvalidAttribute::Twice(name.clone()));
         }
@@ -230,6 +255,7 @@ pub fn check_request(
             return Err(InvalidAttribute::NotInVersion {
                 name: name.clone(),
                 version,
+                since,
             });
         }
         if let Some(reason) = misplaced(name, path, device) {
@@ -263,160 +289,9 @@ fn misplaced(name: &str, path: &Path, device: &Device<'_>) -> Option<&'static st
     }
 }
 
+/// The longest value of an attribute, in bytes. A query has 255 (RFC 7252 section 5.10).
+const MAX_VALUE_BYTES: usize = 40;
+
 #[cfg(test)]
-mod tests {
-    use super::super::Models;
-    use super::*;
-    use crate::domain::RefusedFormats;
-
-    fn check(version: Lwm2mVersion, path: &str, query: &str) -> Result<(), InvalidAttribute> {
-        let models = Models::builtin();
-        let device = Device {
-            version,
-            root: "",
-            formats: &[],
-            refused: RefusedFormats::NONE,
-            objects: &[],
-            models: &models,
-        };
-        let attributes: Vec<(String, Option<String>)> = query
-            .split('&')
-            .map(|part| match part.split_once('=') {
-                Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-                None => (part.to_owned(), None),
-            })
-            .collect();
-        check_request(&path.parse().expect(path), &attributes, &device)
-    }
-
-    #[test]
-    fn p1_attributes_can_be_set_on_every_level() {
-        for path in ["/3303", "/3303/0", "/3303/0/5700", "/3303/0/5700/0"] {
-            assert_eq!(
-                check(Lwm2mVersion::V1_1, path, "pmin=5&pmax=10&epmin=1&epmax=2"),
-                Ok(()),
-                "{path}"
-            );
-        }
-        assert_eq!(
-            check(Lwm2mVersion::V1_0, "/3303/0/5700", "gt=30&lt=-10.5&st=0.5"),
-            Ok(())
-        );
-        assert_eq!(
-            check(Lwm2mVersion::V1_0, "/3303/0/5700", "gt&lt&pmin"),
-            Ok(())
-        );
-        assert_eq!(
-            check(Lwm2mVersion::V1_2, "/3200/0/5500", "edge=1&con=0&hqmax=10"),
-            Ok(())
-        );
-        assert_eq!(
-            check(Lwm2mVersion::V1_2, "/33000/0/7", "gt=1"),
-            Ok(()),
-            "unknown resources may be numbers"
-        );
-    }
-
-    #[test]
-    fn p2_contradictions_are_refused() {
-        for query in [
-            "pmin=11&pmax=10",
-            "epmin=11&epmax=10",
-            "gt=10&lt=20",
-            "gt=10&lt=10",
-            "lt=10&gt=20&st=6",
-            "lt=10&gt=20&st=5",
-        ] {
-            let result = check(Lwm2mVersion::V1_1, "/3303/0/5700", query);
-            assert!(
-                matches!(result, Err(InvalidAttribute::Contradiction(_))),
-                "{query}: {result:?}"
-            );
-        }
-        assert_eq!(
-            check(
-                Lwm2mVersion::V1_1,
-                "/3303/0/5700",
-                "lt=10&gt=20&st=4.9&pmin=10&pmax=10"
-            ),
-            Ok(())
-        );
-    }
-
-    #[test]
-    fn q3_values_of_another_form_are_refused() {
-        for query in [
-            "pmin=-1",
-            "pmin=",
-            "pmin=1.5",
-            "pmax=x",
-            "gt=inf",
-            "gt=NaN",
-            "gt=1e999",
-            "st=0",
-            "st=-1",
-            "con=2",
-            "edge=true",
-        ] {
-            let result = check(Lwm2mVersion::V1_2, "/3200/0/5600", query);
-            let edge = check(Lwm2mVersion::V1_2, "/3200/0/5500", query);
-            assert!(
-                matches!(result, Err(InvalidAttribute::Value { .. })),
-                "{query}: {result:?}"
-            );
-            assert!(edge.is_err());
-        }
-        for query in ["dim=1", "ver=1.0", "ssid=1", "", "pmin2=1", "PMIN=1"] {
-            let result = check(Lwm2mVersion::V1_1, "/3303/0/5700", query);
-            assert!(
-                matches!(result, Err(InvalidAttribute::Unknown(_))),
-                "{query}: {result:?}"
-            );
-        }
-        assert_eq!(
-            check(Lwm2mVersion::V1_1, "/3", "pmin=1&pmin=2"),
-            Err(InvalidAttribute::Twice("pmin".into()))
-        );
-    }
-
-    #[test]
-    fn attributes_of_later_versions_and_other_levels_are_refused() {
-        assert!(matches!(
-            check(Lwm2mVersion::V1_0, "/3", "epmin=1"),
-            Err(InvalidAttribute::NotInVersion { .. })
-        ));
-        assert!(matches!(
-            check(Lwm2mVersion::V1_1, "/3", "hqmax=1"),
-            Err(InvalidAttribute::NotInVersion { .. })
-        ));
-        for (path, query) in [
-            ("/3303/0", "gt=1"),
-            ("/3/0/0", "st=1"),
-            ("/3303/0/5700", "edge=1"),
-        ] {
-            let result = check(Lwm2mVersion::V1_2, path, query);
-            assert!(
-                matches!(result, Err(InvalidAttribute::NotHere { .. })),
-                "{query}: {result:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn p3_a_path_inherits_what_it_does_not_set() {
-        let mut above = Attributes::default();
-        above.set("pmin", Some("5")).expect("valid");
-        above.set("pmax", Some("10")).expect("valid");
-        let mut own = Attributes::default();
-        own.set("pmin", Some("20")).expect("valid");
-        let both = own.inherit(&above);
-        assert_eq!((both.pmin, both.pmax), (Some(20), Some(10)));
-        assert!(both.check().is_err(), "the combination contradicts itself");
-        assert_eq!(
-            both.written(),
-            [("pmin", "20".to_owned()), ("pmax", "10".to_owned())]
-        );
-        own.set("pmin", None).expect("removal");
-        assert_eq!(own, Attributes::default());
-    }
-}
+#[path = "attributes_tests.rs"]
+mod tests;

@@ -23,6 +23,7 @@ pub fn codec(data: &[u8]) {
     let models = ModelView::newest(&MODELS);
     let _ = codec::decode_paths(format, payload);
     let _ = codec::decode_create(format, 3442, payload, models);
+    changes(format, payload, models);
     let Ok(nodes) = codec::decode(format, base, payload, models) else {
         return;
     };
@@ -36,6 +37,26 @@ pub fn codec(data: &[u8]) {
     match codec::decode(format, base, &again, models) {
         Ok(nodes_again) => assert_eq!(nodes.len(), nodes_again.len(), "{nodes:?} {nodes_again:?}"),
         Err(error) => panic!("{error}: {nodes:?} became {again:02x?}"),
+    }
+}
+
+/// What a Write-Composite asks for can be asked for again.
+fn changes(format: u16, payload: &[u8], models: ModelView<'_>) {
+    let (Ok(changes), Some(named)) = (
+        codec::decode_changes(format, payload, models),
+        ContentFormat::from_code(format),
+    ) else {
+        return;
+    };
+    let Ok(again) = codec::encode_changes(named, &changes, models) else {
+        return;
+    };
+    match codec::decode_changes(format, &again, models) {
+        Ok(twice) => {
+            assert_eq!(changes.removed, twice.removed, "{again:02x?}");
+            assert_eq!(changes.nodes.len(), twice.nodes.len(), "{again:02x?}");
+        }
+        Err(error) => panic!("{error}: {changes:?} became {again:02x?}"),
     }
 }
 
@@ -104,7 +125,9 @@ pub fn ddf(data: &[u8]) {
     }
 }
 
-const FORMATS: [u16; 11] = [0, 42, 60, 110, 112, 1542, 1543, 11_542, 11_543, 11_544, 50];
+const FORMATS: [u16; 13] = [
+    0, 42, 60, 110, 112, 1542, 1543, 11_542, 11_543, 11_544, 50, 320, 322,
+];
 
 const BASES: [Path; 8] = [
     Path::ROOT,

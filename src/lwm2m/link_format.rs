@@ -319,6 +319,10 @@ impl Warnings {
 }
 
 #[cfg(test)]
+#[path = "link_samples.rs"]
+mod samples;
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 

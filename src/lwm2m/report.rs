@@ -33,7 +33,7 @@ pub fn notification(
 /// The values of a Send, sorted by path and time.
 ///
 /// # Errors
-/// 4.15 for formats other than SenML, 4.00 for a body that cannot be read or holds no value (K3).
+/// 4.15 for formats other than SenML and LwM2M-CBOR, 4.00 for a body that cannot be read or holds no value (K3).
 pub fn send(request: &Request, device: &Device<'_>) -> Result<Vec<Node>, Refusal> {
     let Some(code) = request.options.content_format() else {
         return Err(Refusal::new(
@@ -44,7 +44,7 @@ pub fn send(request: &Request, device: &Device<'_>) -> Result<Vec<Node>, Refusal
     let format = ContentFormat::from_code(code);
     if !matches!(
         format,
-        Some(ContentFormat::SenmlCbor | ContentFormat::SenmlJson)
+        Some(ContentFormat::Lwm2mCbor | ContentFormat::SenmlCbor | ContentFormat::SenmlJson)
     ) {
         let reason = CodecError::UnsupportedFormat(code).to_string();
         return Err(Refusal::new(Code::UNSUPPORTED_CONTENT_FORMAT, reason));

@@ -155,11 +155,18 @@ fn h7_values_that_are_not_observed_are_an_error() {
 }
 
 #[test]
-fn k1_a_send_is_read_in_both_formats() {
+fn k1_a_send_is_read_in_each_of_its_formats() {
     let wanted = Ok(vec![Node::new(path("/3/0/9"), Value::Integer(95))]);
     assert_eq!(sent(Some(110), br#"[{"n":"/3/0/9","v":95}]"#), wanted);
     assert_eq!(
         sent(Some(112), b"\x81\xa2\x00\x66/3/0/9\x02\x18\x5f"),
+        wanted
+    );
+    assert_eq!(
+        sent(
+            Some(11_544),
+            b"\xbf\x03\xbf\x00\xbf\x09\x18\x5f\xff\xff\xff"
+        ),
         wanted
     );
 }
@@ -185,7 +192,8 @@ fn k3_a_send_that_cannot_be_read_is_refused() {
             b"\xc1\x09\x5f",
             Code::UNSUPPORTED_CONTENT_FORMAT,
         ),
-        (Some(11_544), b"", Code::UNSUPPORTED_CONTENT_FORMAT),
+        (Some(11_544), b"", Code::BAD_REQUEST),
+        (Some(11_544), b"\xa0", Code::BAD_REQUEST),
         (Some(65_000), b"", Code::UNSUPPORTED_CONTENT_FORMAT),
     ] {
         assert_eq!(

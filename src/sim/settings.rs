@@ -66,7 +66,8 @@ impl DeviceSettings {
     pub(super) fn formats(&self) -> &'static [u16] {
         match self.version {
             Lwm2mVersion::V1_0 => &[11_542, 11_543, 0, 42],
-            Lwm2mVersion::V1_1 | Lwm2mVersion::V1_2 => &[112, 110, 60, 11_542, 11_543, 0, 42],
+            Lwm2mVersion::V1_1 => &[112, 110, 60, 11_542, 11_543, 0, 42, 322, 320],
+            Lwm2mVersion::V1_2 => &[112, 110, 11_544, 60, 11_542, 11_543, 0, 42, 322, 320],
         }
     }
 }

@@ -14,7 +14,7 @@ use super::StoreError;
 use super::values::{node_from_json, node_to_json};
 use crate::domain::{
     EndpointId, EndpointName, GatewayState, Learned, Node, Observation, ObservationId,
-    ObservationState, Operation, OperationId, OperationRequest, OperationResult, Peer,
+    ObservationState, Operation, OperationId, OperationRequest, OperationResult, Path, Peer,
     Registration, RegistrationId, StoredAnswer, Timestamp, Token, Transport,
 };
 
@@ -335,6 +335,7 @@ fn request_to_json(request: &OperationRequest) -> Json {
         "kind": request.kind,
         "paths": request.paths,
         "values": nodes_to_json(&request.values),
+        "removed": request.removed,
         "arguments": request.arguments,
         "attributes": request.attributes,
         "format": request.format,
@@ -348,10 +349,11 @@ fn request_from_json(json: &Json) -> Result<OperationRequest, String> {
         kind: field(json, "kind")?,
         paths: field(json, "paths")?,
         values: nodes_from_json(json.get("values"))?,
+        removed: field::<Option<Vec<Path>>>(json, "removed")?.unwrap_or_default(),
         arguments: field(json, "arguments")?,
         attributes: field(json, "attributes")?,
         format: field(json, "format")?,
-        // Rows of earlier versions have neither.
+        // Rows of earlier versions have none of these.
         passive: field::<Option<bool>>(json, "passive")?.unwrap_or_default(),
         repeat: field::<Option<bool>>(json, "repeat")?.unwrap_or_default(),
     })

@@ -24,7 +24,13 @@ pub(super) fn decode(payload: &[u8], context: &Context<'_>) -> Result<Vec<Node>,
 
 pub(super) fn encode(base: Path, nodes: &[Node]) -> Result<Vec<u8>, CodecError> {
     let mut writer = Writer::default();
-    match only_value(NAME, base, nodes)? {
+    write_value(&mut writer, only_value(NAME, base, nodes)?);
+    Ok(writer.0)
+}
+
+/// Writes a value as the data item of its type.
+pub(super) fn write_value(writer: &mut Writer, value: &Value) {
+    match value {
         Value::Boolean(on) => writer.boolean(*on),
         Value::Corelink(text) | Value::String(text) => writer.text(text),
         Value::Float(number) => writer.float(*number),
@@ -37,7 +43,6 @@ pub(super) fn encode(base: Path, nodes: &[Node]) -> Result<Vec<u8>, CodecError> 
         }
         Value::UnsignedInteger(number) => writer.unsigned(*number),
     }
-    Ok(writer.0)
 }
 
 /// Reads exactly one data item.
@@ -69,8 +74,18 @@ pub(super) fn raw(mut item: Item) -> Option<Raw> {
             Item::Tag(DATE_TIME, inner) => {
                 let moment: Timestamp = inner.as_text()?.parse().ok()?;
                 let seconds = moment.as_millis().div_euclid(1000);
-                Raw::Number(Number::Integer(i128::from(seconds)))
+                Raw::Time(Number::Integer(i128::from(seconds)))
             }
+            Item::Tag(EPOCH_TIME, inner) => match *inner {
+                Item::Integer(seconds) => Raw::Time(Number::Integer(seconds.into())),
+                Item::Float(seconds) => Raw::Time(Number::Float(seconds)),
+                other => {
+                    item = other;
+                    continue;
+                }
+            },
+            Item::Tag(DECIMAL_FRACTION, inner) => Raw::Number(fraction(&inner, 10)?),
+            Item::Tag(BIGFLOAT, inner) => Raw::Number(fraction(&inner, 2)?),
             // As deep as `MAX_NESTING` allows.
             Item::Tag(_, inner) => {
                 item = *inner;
@@ -79,6 +94,28 @@ pub(super) fn raw(mut item: Item) -> Option<Raw> {
             _ => return None,
         });
     }
+}
+
+/// Mantissa times a power of 10 or 2 (RFC 8949 section 3.4.4), which RFC 8428 section 6 recommends
+/// for numbers that are decimal by nature.
+fn fraction(item: &Item, base: u8) -> Option<Number> {
+    let Item::Array(parts) = item else {
+        return None;
+    };
+    let [Item::Integer(exponent), Item::Integer(mantissa)] = parts.as_slice() else {
+        return None;
+    };
+    // Beyond this it is 0 or infinite for each mantissa of 64 bits.
+    let exponent = i32::try_from(*exponent)
+        .ok()
+        .filter(|exponent| (-2000..=2000).contains(exponent))?;
+    let mantissa = i128::from(*mantissa);
+    let number = if base == 10 {
+        format!("{mantissa}e{exponent}").parse().ok()?
+    } else {
+        mantissa as f64 * 2_f64.powi(exponent)
+    };
+    Some(Number::Float(number))
 }
 
 /// Writes data items.
@@ -144,6 +181,10 @@ impl Writer {
         self.0.push(if on { 0xF5 } else { 0xF4 });
     }
 
+    pub(super) fn null(&mut self) {
+        self.0.push(0xF6);
+    }
+
     pub(super) fn float(&mut self, number: f64) {
         let single = number as f32;
         if f64::from(single) == number || number.is_nan() {
@@ -175,3 +216,9 @@ const DATE_TIME: u64 = 0;
 
 /// Tag 1, RFC 8949 section 3.4.2.
 const EPOCH_TIME: u64 = 1;
+
+/// Tag 4, RFC 8949 section 3.4.4.
+const DECIMAL_FRACTION: u64 = 4;
+
+/// Tag 5, RFC 8949 section 3.4.4.
+const BIGFLOAT: u64 = 5;

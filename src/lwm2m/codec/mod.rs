@@ -2,8 +2,9 @@
 //!
 //! One file per format; `senml` holds what the SenML formats and the JSON of LwM2M 1.0 share
 //! (names, times), `typed` how a value on the wire becomes a value of the model's type. The
-//! formats are text/plain (0), opaque (42), CBOR (60), SenML-JSON (110), SenML-CBOR (112), TLV
-//! (11542, 1542 of old clients) and JSON (11543, 1543). LwM2M-CBOR (11544) is not read yet.
+//! formats are text/plain (0), opaque (42), CBOR (60), SenML-JSON (110), SenML-CBOR (112), their
+//! SenML-ETCH for the requests of composites (320, 322), TLV
+//! (11542, 1542 of old clients), JSON (11543, 1543) and LwM2M-CBOR (11544).
 //!
 //! Policies that hold for every format:
 //! * The type comes from the object model. Values are brought to it where that is possible without
@@ -11,7 +12,7 @@
 //!   that the payload shows; text/plain shows `STRING`, TLV and opaque show `OPAQUE`, so that a
 //!   resource does not change its type from message to message.
 //! * NaN and the infinities are kept as `FLOAT` where a binary format carries them (TLV, CBOR,
-//!   SenML-CBOR) and are refused as integer, time or timestamp. They are never written in the text
+//!   LwM2M-CBOR, SenML-CBOR) and are refused as integer, time or timestamp. They are never written in the text
 //!   formats and in SenML (RFC 8428 section 4.3 has no such numbers).
 //! * Integers that do not fit into the type of the model are an error, never wrapped; without a
 //!   model what lies beyond `i64` is `UNSIGNED_INTEGER`.
@@ -23,6 +24,7 @@
 
 mod cbor;
 mod json;
+mod lwm2m_cbor;
 mod opaque;
 mod senml;
 mod senml_cbor;
@@ -149,15 +151,16 @@ fn decode_in(format: u16, payload: &[u8], context: &Context<'_>) -> Result<Vec<N
         Some(ContentFormat::Cbor) => cbor::decode(payload, context),
         Some(ContentFormat::Json) => json::decode(payload, context),
         Some(ContentFormat::Opaque) => opaque::decode(payload, context),
-        Some(ContentFormat::SenmlCbor) => {
+        Some(ContentFormat::SenmlCbor | ContentFormat::SenmlEtchCbor) => {
             senml::resolve(senml_cbor::NAME, senml_cbor::records(payload)?, context)
         }
-        Some(ContentFormat::SenmlJson) => {
+        Some(ContentFormat::SenmlJson | ContentFormat::SenmlEtchJson) => {
             senml::resolve(senml_json::NAME, senml_json::records(payload)?, context)
         }
+        Some(ContentFormat::Lwm2mCbor) => lwm2m_cbor::decode(payload, context),
         Some(ContentFormat::Text) => text::decode(payload, context),
         Some(ContentFormat::Tlv) => tlv::decode(payload, context),
-        Some(ContentFormat::Lwm2mCbor) | None => Err(CodecError::UnsupportedFormat(format)),
+        None => Err(CodecError::UnsupportedFormat(format)),
     }?;
     nodes.sort_by(|left, right| left.path.cmp(&right.path).then(left.time.cmp(&right.time)));
     Ok(nodes)
@@ -168,14 +171,29 @@ fn decode_in(format: u16, payload: &[u8], context: &Context<'_>) -> Result<Vec<N
 /// # Errors
 /// When a node lies outside of `base` or is no resource or resource instance, when a value cannot
 /// become the model's type without loss, and when the format cannot express the nodes: several of
-/// them in a format of single values, timestamps outside of SenML and JSON, NaN outside of TLV and
-/// CBOR.
+/// them in a format of single values, timestamps outside of SenML and JSON, NaN outside of TLV,
+/// CBOR and LwM2M-CBOR.
 pub fn encode(
     format: ContentFormat,
     base: Path,
     nodes: &[Node],
     models: ModelView<'_>,
 ) -> Result<Vec<u8>, CodecError> {
+    let typed = typed_nodes(base, nodes, models)?;
+    match format {
+        ContentFormat::Cbor => cbor::encode(base, &typed),
+        ContentFormat::Json => json::encode(base, &typed),
+        ContentFormat::Lwm2mCbor => lwm2m_cbor::encode(&typed),
+        ContentFormat::Opaque => opaque::encode(base, &typed),
+        ContentFormat::SenmlCbor | ContentFormat::SenmlEtchCbor => senml_cbor::encode(base, &typed),
+        ContentFormat::SenmlJson | ContentFormat::SenmlEtchJson => senml_json::encode(base, &typed),
+        ContentFormat::Text => text::encode(base, &typed),
+        ContentFormat::Tlv => tlv::encode(base, &typed),
+    }
+}
+
+/// The nodes as they are written: within `base`, of their models' types, sorted.
+fn typed_nodes(base: Path, nodes: &[Node], models: ModelView<'_>) -> Result<Vec<Node>, CodecError> {
     if nodes.len() > MAX_NODES {
         return Err(CodecError::TooLarge {
             what: "nodes",
@@ -211,26 +229,21 @@ pub fn encode(
         });
     }
     typed.sort_by(|left, right| left.path.cmp(&right.path).then(left.time.cmp(&right.time)));
-    match format {
-        ContentFormat::Cbor => cbor::encode(base, &typed),
-        ContentFormat::Json => json::encode(base, &typed),
-        ContentFormat::Lwm2mCbor => Err(CodecError::UnsupportedFormat(format.code())),
-        ContentFormat::Opaque => opaque::encode(base, &typed),
-        ContentFormat::SenmlCbor => senml_cbor::encode(base, &typed),
-        ContentFormat::SenmlJson => senml_json::encode(base, &typed),
-        ContentFormat::Text => text::encode(base, &typed),
-        ContentFormat::Tlv => tlv::encode(base, &typed),
-    }
+    Ok(typed)
 }
 
 /// Writes the paths of a composite read or observe (OMA-TS-LightweightM2M Core 1.1, 7.4.4).
 ///
 /// # Errors
-/// For every format but SenML-JSON and SenML-CBOR.
+/// For every format but SenML and SenML-ETCH.
 pub fn encode_paths(format: ContentFormat, paths: &[Path]) -> Result<Vec<u8>, CodecError> {
     match format {
-        ContentFormat::SenmlCbor => Ok(senml_cbor::encode_paths(paths)),
-        ContentFormat::SenmlJson => Ok(senml_json::encode_paths(paths)),
+        ContentFormat::SenmlCbor | ContentFormat::SenmlEtchCbor => {
+            Ok(senml_cbor::encode_paths(paths))
+        }
+        ContentFormat::SenmlJson | ContentFormat::SenmlEtchJson => {
+            Ok(senml_json::encode_paths(paths))
+        }
         other => Err(CodecError::UnsupportedFormat(other.code())),
     }
 }
@@ -238,17 +251,85 @@ pub fn encode_paths(format: ContentFormat, paths: &[Path]) -> Result<Vec<u8>, Co
 /// Reads the paths of a composite read or observe, in their order; values are passed over.
 ///
 /// # Errors
-/// For every format but SenML-JSON and SenML-CBOR, and for bytes that are not of the format.
+/// For every format but SenML and SenML-ETCH, and for bytes that are not of the format.
 pub fn decode_paths(format: u16, payload: &[u8]) -> Result<Vec<Path>, CodecError> {
     check_size(payload)?;
     match ContentFormat::from_code(format) {
-        Some(ContentFormat::SenmlCbor) => {
+        Some(ContentFormat::SenmlCbor | ContentFormat::SenmlEtchCbor) => {
             senml::paths(senml_cbor::NAME, senml_cbor::records(payload)?)
         }
-        Some(ContentFormat::SenmlJson) => {
+        Some(ContentFormat::SenmlJson | ContentFormat::SenmlEtchJson) => {
             senml::paths(senml_json::NAME, senml_json::records(payload)?)
         }
         _ => Err(CodecError::UnsupportedFormat(format)),
+    }
+}
+
+/// The body of a Write-Composite, as a device reads it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// What is written.
+    pub nodes: Vec<Node>,
+    /// The resource instances that go; only SenML-ETCH can say so.
+    pub removed: Vec<Path>,
+}
+
+/// Reads the body of a Write-Composite.
+///
+/// # Errors
+/// Those of [`decode`], and when anything but a resource instance is to be removed.
+pub fn decode_changes(
+    format: u16,
+    payload: &[u8],
+    models: ModelView<'_>,
+) -> Result<Changes, CodecError> {
+    let context = Context {
+        base: Path::ROOT,
+        root: "",
+        models,
+        strict: true,
+    };
+    check_size(payload)?;
+    let mut changes = match ContentFormat::from_code(format) {
+        Some(ContentFormat::SenmlEtchCbor) => {
+            senml::changes(senml_cbor::NAME, senml_cbor::records(payload)?, &context)?
+        }
+        Some(ContentFormat::SenmlEtchJson) => {
+            senml::changes(senml_json::NAME, senml_json::records(payload)?, &context)?
+        }
+        _ => Changes {
+            nodes: decode_in(format, payload, &context)?,
+            removed: Vec::new(),
+        },
+    };
+    changes.nodes.sort_by_key(|node| node.path);
+    Ok(changes)
+}
+
+/// Writes the body of a Write-Composite.
+///
+/// # Errors
+/// Those of [`encode`], and for removals in any format but SenML-ETCH.
+pub fn encode_changes(
+    format: ContentFormat,
+    changes: &Changes,
+    models: ModelView<'_>,
+) -> Result<Vec<u8>, CodecError> {
+    if changes.removed.is_empty() {
+        return encode(format, Path::ROOT, &changes.nodes, models);
+    }
+    let nodes = typed_nodes(Path::ROOT, &changes.nodes, models)?;
+    match format {
+        ContentFormat::SenmlEtchCbor => {
+            senml_cbor::encode_changes(Path::ROOT, &nodes, &changes.removed)
+        }
+        ContentFormat::SenmlEtchJson => {
+            senml_json::encode_changes(Path::ROOT, &nodes, &changes.removed)
+        }
+        other => Err(CodecError::NotEncodable(format!(
+            "{} cannot remove resource instances; senml_etch_json and senml_etch_cbor can",
+            other.name()
+        ))),
     }
 }
 
@@ -278,6 +359,7 @@ pub fn decode_create(
         decode(format, Path::object(object), payload, models)?
     };
     let mut instances = match ContentFormat::from_code(format) {
+        Some(ContentFormat::Lwm2mCbor) => lwm2m_cbor::instances(payload, object),
         Some(ContentFormat::Tlv) => tlv::instances(payload),
         _ => nodes
             .iter()
@@ -289,9 +371,19 @@ pub fn decode_create(
     Ok(CreateBody { instances, nodes })
 }
 
-/// Writes an object instance without values, for a Create that only names the id (TLV).
-pub(super) fn empty_instance(id: u16) -> Vec<u8> {
-    tlv::empty_instance(id)
+/// Writes an object instance without values, for a Create that only names the id.
+///
+/// # Errors
+/// For every format but TLV and LwM2M-CBOR: the others name values.
+pub fn encode_empty_instance(format: ContentFormat, instance: Path) -> Result<Vec<u8>, CodecError> {
+    match format {
+        ContentFormat::Lwm2mCbor => Ok(lwm2m_cbor::empty_instance(instance)),
+        ContentFormat::Tlv => Ok(tlv::empty_instance(instance)),
+        other => Err(CodecError::NotEncodable(format!(
+            "{} has no word for an instance without values; tlv and lwm2m_cbor have",
+            other.name()
+        ))),
+    }
 }
 
 /// Turns timestamps that count from now (below 2^28 s, RFC 8428 section 4.5.3) into moments.
@@ -402,6 +494,12 @@ fn not_finite(format: &'static str) -> CodecError {
     CodecError::NotEncodable(format!("{format} has no number for NaN and the infinities"))
 }
 
+#[cfg(test)]
+mod etch_tests;
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+mod range_tests;
 #[cfg(test)]
 mod round_trips;
 #[cfg(test)]

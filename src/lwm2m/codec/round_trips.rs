@@ -102,13 +102,14 @@ proptest! {
 
     #[test]
     fn reading_never_panics(
-        format in prop::sample::select(vec![0_u16, 42, 60, 110, 112, 1542, 1543, 11_542, 11_543, 11_544]),
+        format in prop::sample::select(vec![0_u16, 42, 60, 110, 112, 320, 322, 1542, 1543, 11_542, 11_543, 11_544]),
         base in prop::sample::select(vec!["/", "/3", "/3/0", "/3/0/9", "/3/0/7/1", "/3442/0/130"]),
         payload in prop::collection::vec(any::<u8>(), 0..64),
     ) {
         let _ = read(format, base, &payload);
         let _ = decode_paths(format, &payload);
         let _ = decode_create(format, 3, &payload, models());
+        let _ = decode_changes(format, &payload, models());
     }
 
     #[test]
@@ -118,7 +119,7 @@ proptest! {
         cut in any::<prop::sample::Index>(),
     ) {
         let nodes = read(110, "/3/0", DEVICE_SENML.as_bytes()).expect("valid");
-        for format in [ContentFormat::Json, ContentFormat::SenmlCbor, ContentFormat::SenmlJson, ContentFormat::Tlv] {
+        for format in [ContentFormat::Json, ContentFormat::Lwm2mCbor, ContentFormat::SenmlCbor, ContentFormat::SenmlJson, ContentFormat::Tlv] {
             let mut payload = written(format, "/3/0", &nodes);
             let len = payload.len();
             payload[at.index(len)] = byte;
@@ -133,7 +134,7 @@ proptest! {
         let view = ModelView::newest(&models);
         let opaque = matches!(node.value, Value::Opaque(_));
         for format in ContentFormat::ALL {
-            if format == ContentFormat::Lwm2mCbor || (format == ContentFormat::Opaque && !opaque) {
+            if format == ContentFormat::Opaque && !opaque {
                 continue;
             }
             let payload = encode(format, node.path, std::slice::from_ref(&node), view).expect("writable");
@@ -149,7 +150,7 @@ proptest! {
         nodes.sort_by_key(|node| node.path);
         nodes.dedup_by_key(|node| node.path);
         let base = Path::object(40_000);
-        for format in [ContentFormat::Json, ContentFormat::SenmlCbor, ContentFormat::SenmlJson, ContentFormat::Tlv] {
+        for format in [ContentFormat::Json, ContentFormat::Lwm2mCbor, ContentFormat::SenmlCbor, ContentFormat::SenmlJson, ContentFormat::Tlv] {
             let payload = encode(format, base, &nodes, view).expect("writable");
             prop_assert_eq!(decode(format.code(), base, &payload, view), Ok(nodes.clone()));
         }
@@ -174,7 +175,7 @@ proptest! {
         let view = ModelView::newest(&models);
         let path = Path::resource(40_000, 0, ValueType::Float as u16);
         let node = Node::new(path, Value::Float(number));
-        for format in [ContentFormat::Cbor, ContentFormat::SenmlCbor, ContentFormat::Text, ContentFormat::Tlv] {
+        for format in [ContentFormat::Cbor, ContentFormat::Lwm2mCbor, ContentFormat::SenmlCbor, ContentFormat::Text, ContentFormat::Tlv] {
             let Ok(payload) = encode(format, path, std::slice::from_ref(&node), view) else {
                 prop_assert!(!number.is_finite());
                 continue;
@@ -186,9 +187,9 @@ proptest! {
     }
 
     #[test]
-    fn paths_survive_both_formats(ids in prop::collection::vec(prop::collection::vec(0..=Path::MAX_ID, 0..=4), 0..20)) {
+    fn paths_survive_each_format_of_composites(ids in prop::collection::vec(prop::collection::vec(0..=Path::MAX_ID, 0..=4), 0..20)) {
         let paths: Vec<Path> = ids.iter().map(|ids| Path::from_ids(ids).expect("valid")).collect();
-        for format in [ContentFormat::SenmlCbor, ContentFormat::SenmlJson] {
+        for format in [ContentFormat::SenmlCbor, ContentFormat::SenmlEtchCbor, ContentFormat::SenmlEtchJson, ContentFormat::SenmlJson] {
             let payload = encode_paths(format, &paths).expect("SenML");
             prop_assert_eq!(decode_paths(format.code(), &payload), Ok(paths.clone()));
         }

@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 use crate::domain::{Node, Path, Timestamp, Value};
 
 use super::typed::{Number, Raw, shorten};
-use super::{CodecError, Context, MAX_NAME_BYTES, MAX_NODES, RELATIVE_BELOW_MILLIS};
+use super::{Changes, CodecError, Context, MAX_NAME_BYTES, MAX_NODES, RELATIVE_BELOW_MILLIS};
 
 /// One record, its values still raw.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,6 +23,22 @@ pub(super) struct Record {
     pub(super) name: Option<String>,
     pub(super) time: Option<f64>,
     pub(super) value: Option<Raw>,
+    /// A value field was there and null.
+    pub(super) is_null: bool,
+    /// There was a sum, which is the value integrated over time.
+    pub(super) has_sum: bool,
+}
+
+/// Refuses SenML of a later version (RFC 8428 section 4.4).
+pub(super) fn check_version(format: &'static str, version: Number) -> Result<(), CodecError> {
+    if version.as_f64() > SENML_VERSION {
+        let version = version.as_f64();
+        return Err(CodecError::malformed(
+            format,
+            format!("version {version} is not known, {SENML_VERSION} is"),
+        ));
+    }
+    Ok(())
 }
 
 /// Resolves records to nodes; those without a value say that there is none at present and are left
@@ -31,6 +47,39 @@ pub(super) fn resolve(
     format: &'static str,
     records: Vec<Record>,
     context: &Context<'_>,
+) -> Result<Vec<Node>, CodecError> {
+    resolve_each(format, records, context, |_| Ok(()))
+}
+
+/// Resolves the records of a Write-Composite in SenML-ETCH (RFC 8790 section 3.2): what to write,
+/// and which resource instances to remove. Those are the records without a value, be it null or not
+/// there at all.
+pub(super) fn changes(
+    format: &'static str,
+    records: Vec<Record>,
+    context: &Context<'_>,
+) -> Result<Changes, CodecError> {
+    let mut removed = Vec::new();
+    let nodes = resolve_each(format, records, context, |name| {
+        let path = parse(format, name)?;
+        if path.depth() != 4 {
+            return Err(CodecError::malformed(
+                format,
+                format!("{path} is no resource instance; only those can be removed"),
+            ));
+        }
+        removed.push(path);
+        Ok(())
+    })?;
+    Ok(Changes { nodes, removed })
+}
+
+/// Resolves records; those that have a name of their own and no value go to `valueless`.
+fn resolve_each(
+    format: &'static str,
+    records: Vec<Record>,
+    context: &Context<'_>,
+    mut valueless: impl FnMut(&str) -> Result<(), CodecError>,
 ) -> Result<Vec<Node>, CodecError> {
     let mut base_name = String::new();
     let mut base_time = 0.0;
@@ -45,7 +94,19 @@ pub(super) fn resolve(
         let raw = match (record.value, base_value) {
             (Some(Raw::Number(number)), Some(base)) => Raw::Number(sum(base, number)),
             (Some(raw), _) => raw,
-            (None, _) => continue,
+            (None, _) if record.has_sum => {
+                return Err(CodecError::malformed(
+                    format,
+                    "a sum alone is no value of a resource",
+                ));
+            }
+            (None, _) => {
+                if record.name.is_some() || record.is_null {
+                    let name = checked(format, record.name.unwrap_or_default())?;
+                    valueless(&joined(&base_name, &name))?;
+                }
+                continue;
+            }
         };
         let name = checked(format, record.name.unwrap_or_default())?;
         let path = locate(format, &base_name, &name, context)?;
@@ -80,7 +141,7 @@ pub(super) fn paths(format: &'static str, records: Vec<Record>) -> Result<Vec<Pa
             return Err(CodecError::malformed(format, "a record names no path"));
         }
         let name = checked(format, record.name.unwrap_or_default())?;
-        paths.push(parse(format, &format!("{base_name}{name}"))?);
+        paths.push(parse(format, &joined(&base_name, &name))?);
     }
     Ok(paths)
 }
@@ -105,7 +166,7 @@ fn locate(
     context: &Context<'_>,
 ) -> Result<Path, CodecError> {
     let base = context.base;
-    let full = format!("{base_name}{name}");
+    let full = joined(base_name, name);
     let text = match full.strip_prefix(context.root) {
         Some(inner) if !context.root.is_empty() && inner.starts_with('/') => inner,
         _ => &full,
@@ -143,6 +204,15 @@ fn locate(
         return Err(CodecError::Outside { path, base });
     }
     Ok(path)
+}
+
+/// The base name and the name in one. Between two slashes there is nothing: some clients end the
+/// one with a slash and begin the other with one too.
+fn joined(base_name: &str, name: &str) -> String {
+    match base_name.strip_suffix('/') {
+        Some(base) if name.starts_with('/') => format!("{base}{name}"),
+        _ => format!("{base_name}{name}"),
+    }
 }
 
 fn parse(format: &'static str, text: &str) -> Result<Path, CodecError> {
@@ -318,6 +388,9 @@ impl<'de, K: Deserialize<'de> + PartialEq, V: Deserialize<'de>> Deserialize<'de>
         deserializer.deserialize_map(Entries(PhantomData))
     }
 }
+
+/// The version of SenML that RFC 8428 defines.
+const SENML_VERSION: f64 = 10.0;
 
 /// RFC 8428 defines 16 fields; extensions may add some.
 const MAX_FIELDS: usize = 32;

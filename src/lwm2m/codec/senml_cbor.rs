@@ -19,10 +19,12 @@ mod label {
     pub(super) const BASE_VALUE: i64 = -5;
     pub(super) const BASE_TIME: i64 = -3;
     pub(super) const BASE_NAME: i64 = -2;
+    pub(super) const BASE_VERSION: i64 = -1;
     pub(super) const NAME: i64 = 0;
     pub(super) const VALUE: i64 = 2;
     pub(super) const STRING_VALUE: i64 = 3;
     pub(super) const BOOLEAN_VALUE: i64 = 4;
+    pub(super) const SUM: i64 = 5;
     pub(super) const TIME: i64 = 6;
     pub(super) const DATA_VALUE: i64 = 8;
     /// LwM2M's own, as text.
@@ -40,14 +42,19 @@ fn record(fields: Fields<Item, Item>) -> Result<Record, CodecError> {
     for (key, item) in fields.0 {
         let key = label_number(&key)?;
         if matches!(key, 2 | 3 | 4 | 8 | VLO) && matches!(item, Item::Null) {
+            record.is_null = true;
             continue;
         }
-        if !matches!(key, -5 | -3 | -2 | 0 | 2 | 3 | 4 | 6 | 8 | VLO) {
+        if !matches!(key, -5 | -3..=0 | 2..=6 | 8 | VLO) {
             continue;
         }
         let wrong =
             || CodecError::malformed(NAME, format!("the value of field {key} is not understood"));
-        let raw = cbor::raw(item).ok_or_else(wrong)?;
+        // A number is a number here, whatever its tag says of it.
+        let raw = match cbor::raw(item).ok_or_else(wrong)? {
+            Raw::Time(seconds) => Raw::Number(seconds),
+            raw => raw,
+        };
         let value = match (key, raw) {
             (label::BASE_NAME, Raw::Text(text)) => {
                 record.base_name = Some(text);
@@ -59,6 +66,14 @@ fn record(fields: Fields<Item, Item>) -> Result<Record, CodecError> {
             }
             (label::BASE_VALUE, Raw::Number(number)) => {
                 record.base_value = Some(number);
+                continue;
+            }
+            (label::BASE_VERSION, Raw::Number(version)) => {
+                senml::check_version(NAME, version)?;
+                continue;
+            }
+            (label::SUM, Raw::Number(_)) => {
+                record.has_sum = true;
                 continue;
             }
             (label::NAME, Raw::Text(text)) => {
@@ -91,7 +106,9 @@ fn label_number(key: &Item) -> Result<i64, CodecError> {
             "bn" => Ok(label::BASE_NAME),
             "bt" => Ok(label::BASE_TIME),
             "bv" => Ok(label::BASE_VALUE),
+            "bver" => Ok(label::BASE_VERSION),
             "n" => Ok(label::NAME),
+            "s" => Ok(label::SUM),
             "t" => Ok(label::TIME),
             "v" => Ok(label::VALUE),
             "vb" => Ok(label::BOOLEAN_VALUE),
@@ -114,10 +131,19 @@ fn label_number(key: &Item) -> Result<i64, CodecError> {
 
 /// Writes nodes that are sorted by path.
 pub(super) fn encode(base: Path, nodes: &[Node]) -> Result<Vec<u8>, CodecError> {
+    encode_changes(base, nodes, &[])
+}
+
+/// Writes nodes that are sorted by path, and then a null for each path that is to be removed.
+pub(super) fn encode_changes(
+    base: Path,
+    nodes: &[Node],
+    removed: &[Path],
+) -> Result<Vec<u8>, CodecError> {
     let names = Names::choose(base, nodes);
     let mut base_name = names.base_name();
     let mut writer = Writer::default();
-    writer.array(nodes.len());
+    writer.array(nodes.len().saturating_add(removed.len()));
     for node in nodes {
         let base_name = base_name.take();
         let name = names.name(&node.path);
@@ -146,6 +172,13 @@ pub(super) fn encode(base: Path, nodes: &[Node]) -> Result<Vec<u8>, CodecError> 
             }
         }
         write_value(&mut writer, &node.value)?;
+    }
+    for path in removed {
+        writer.map(2);
+        writer.integer(label::NAME);
+        writer.text(&path.to_string());
+        writer.integer(label::VALUE);
+        writer.null();
     }
     Ok(writer.0)
 }

@@ -43,6 +43,15 @@ fn record(fields: Fields<String, Json>) -> Result<Record, CodecError> {
                 record.base_value = Some(number(NAME, &label, &json)?);
                 continue;
             }
+            "bver" => {
+                senml::check_version(NAME, number(NAME, &label, &json)?)?;
+                continue;
+            }
+            "s" => {
+                number(NAME, &label, &json)?;
+                record.has_sum = true;
+                continue;
+            }
             "n" => {
                 record.name = Some(text(&label, json)?);
                 continue;
@@ -52,7 +61,10 @@ fn record(fields: Fields<String, Json>) -> Result<Record, CodecError> {
                 continue;
             }
             // Some clients write null for a value that they do not have.
-            "v" | "vs" | "vb" | "vd" | "vlo" if json.is_null() => continue,
+            "v" | "vs" | "vb" | "vd" | "vlo" if json.is_null() => {
+                record.is_null = true;
+                continue;
+            }
             "v" => Raw::Number(number(NAME, &label, &json)?),
             "vb" => Raw::Boolean(json.as_bool().ok_or_else(|| wrong(NAME, &label))?),
             "vd" => {
@@ -108,9 +120,18 @@ pub(super) fn wrong(format: &'static str, label: &str) -> CodecError {
 
 /// Writes nodes that are sorted by path.
 pub(super) fn encode(base: Path, nodes: &[Node]) -> Result<Vec<u8>, CodecError> {
+    encode_changes(base, nodes, &[])
+}
+
+/// Writes nodes that are sorted by path, and then a null for each path that is to be removed.
+pub(super) fn encode_changes(
+    base: Path,
+    nodes: &[Node],
+    removed: &[Path],
+) -> Result<Vec<u8>, CodecError> {
     let names = Names::choose(base, nodes);
     let mut base_name = names.base_name();
-    let mut records = Vec::with_capacity(nodes.len());
+    let mut records = Vec::with_capacity(nodes.len().saturating_add(removed.len()));
     for node in nodes {
         let mut record = Map::new();
         if let Some(name) = base_name.take() {
@@ -140,6 +161,8 @@ pub(super) fn encode(base: Path, nodes: &[Node]) -> Result<Vec<u8>, CodecError> 
         record.insert(label.to_owned(), value);
         records.push(Json::Object(record));
     }
+    let gone = |path: &Path| serde_json::json!({ "n": path.to_string(), "v": null });
+    records.extend(removed.iter().map(gone));
     Ok(Json::Array(records).to_string().into_bytes())
 }
 

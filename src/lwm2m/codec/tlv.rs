@@ -355,10 +355,10 @@ fn write_entry(out: &mut Vec<u8>, kind: Kind, path: Path, value: &[u8]) -> Resul
 }
 
 /// An object instance without resources.
-pub(super) fn empty_instance(id: u16) -> Vec<u8> {
+pub(super) fn empty_instance(instance: Path) -> Vec<u8> {
     let mut out = Vec::new();
     // An empty value always fits.
-    let _ = write_entry(&mut out, Kind::ObjectInstance, Path::instance(0, id), &[]);
+    let _ = write_entry(&mut out, Kind::ObjectInstance, instance, &[]);
     out
 }
 

@@ -293,8 +293,8 @@ fn e3_an_empty_object_has_no_values() {
         "a resource without instances"
     );
     assert_eq!(instances(&bytes("0005200102")), [5, 258]);
-    assert_eq!(empty_instance(5), [0x00, 5]);
-    assert_eq!(empty_instance(258), [0x20, 1, 2]);
+    assert_eq!(empty_instance(path("/3303/5")), [0x00, 5]);
+    assert_eq!(empty_instance(path("/3303/258")), [0x20, 1, 2]);
 }
 
 #[test]

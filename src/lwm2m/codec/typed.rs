@@ -20,6 +20,8 @@ pub(super) enum Raw {
     Link(ObjectLink),
     Number(Number),
     Text(String),
+    /// Seconds since 1970, said to be a time.
+    Time(Number),
 }
 
 impl Number {
@@ -34,8 +36,10 @@ impl Number {
     fn whole(self) -> Option<i128> {
         match self {
             Self::Integer(number) => Some(number),
+            // A JSON reader makes -2^63 of every integer that is a little too small.
             Self::Float(number) => {
-                (number.fract() == 0.0 && number.abs() < TWO_TO_64).then_some(number as i128)
+                let is_exact = -TWO_TO_63 < number && number < TWO_TO_64;
+                (number.fract() == 0.0 && is_exact).then_some(number as i128)
             }
         }
     }
@@ -60,7 +64,11 @@ impl Raw {
             });
         };
         let found = shortened_raw(&self);
-        let value = match (wanted, self) {
+        let number_or_not = match self {
+            Self::Time(seconds) => Self::Number(seconds),
+            other => other,
+        };
+        let value = match (wanted, number_or_not) {
             (ValueType::Boolean, Self::Boolean(on)) => Some(Value::Boolean(on)),
             (ValueType::Boolean, Self::Number(number)) => match number.whole() {
                 Some(0) => Some(Value::Boolean(false)),
@@ -111,6 +119,7 @@ impl Raw {
                 Err(_) => Value::UnsignedInteger(u64::try_from(number).ok()?),
             },
             Self::Text(text) => Value::String(text),
+            Self::Time(seconds) => Value::Time(i64::try_from(seconds.floor()?).ok()?),
         })
     }
 }
@@ -165,6 +174,8 @@ fn shortened_raw(raw: &Raw) -> String {
         Raw::Number(Number::Float(number)) => number.to_string(),
         Raw::Number(Number::Integer(number)) => number.to_string(),
         Raw::Text(text) => format!("the text {:?}", shorten(text)),
+        Raw::Time(Number::Float(seconds)) => format!("the time {seconds} s"),
+        Raw::Time(Number::Integer(seconds)) => format!("the time {seconds} s"),
     }
 }
 
@@ -175,6 +186,8 @@ pub(super) fn shorten(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
 
 const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
 

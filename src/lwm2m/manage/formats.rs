@@ -12,13 +12,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{ManageError, is_composite};
+use super::ManageError;
 use crate::coap::{Code, Request};
 use crate::domain::{
     ContentFormat, Lwm2mVersion, OperationKind, OperationRequest, Path, RefusedFormats, ValueType,
 };
 use crate::lwm2m::Device;
-use Step::{Announced, Anyway};
+use Step::{Announced, AnnouncedIn12, Anyway};
 
 /// The content formats of one request, by their numbers: what its answer is asked to have and what
 /// its body is in. Kept by whoever sent it, to learn from a refusal.
@@ -90,12 +90,12 @@ pub(super) fn for_answer(
     device: &Device<'_>,
 ) -> Option<ContentFormat> {
     if operation.format.is_some() {
-        return operation.format;
+        return operation.format.map(ContentFormat::of_answers);
     }
-    if is_composite(operation.kind) {
+    if super::is_composite(operation.kind) {
         // As the paths are, so that a device needs one format only.
         let order = match for_paths(operation, device) {
-            Ok(ContentFormat::SenmlJson) => JSON_ANSWERS,
+            Ok(ContentFormat::SenmlEtchJson | ContentFormat::SenmlJson) => JSON_ANSWERS,
             _ => CBOR_ANSWERS,
         };
         return choose(order, &device.refused.accept, device);
@@ -112,7 +112,7 @@ pub(super) fn for_answer(
     };
     let one_was_announced = order
         .iter()
-        .any(|step| matches!(step, Announced(format) if device.announces(*format)));
+        .any(|step| matches!(step, Announced(_)) && device.announces(step.format()));
     one_was_announced
         .then(|| choose(order, &device.refused.accept, device))
         .flatten()
@@ -123,7 +123,13 @@ pub(super) fn for_paths(
     operation: &OperationRequest,
     device: &Device<'_>,
 ) -> Result<ContentFormat, ManageError> {
-    named_or(operation, PATHS, device)
+    match operation.format {
+        // It has no form for paths alone; what is asked for is the answer.
+        Some(ContentFormat::Lwm2mCbor) => {
+            choose(PATHS, &device.refused.content, device).ok_or_else(|| everything_refused(device))
+        }
+        _ => named_or(operation, PATHS, device),
+    }
 }
 
 /// The format of a Write-Composite.
@@ -131,7 +137,12 @@ pub(super) fn for_composite_write(
     operation: &OperationRequest,
     device: &Device<'_>,
 ) -> Result<ContentFormat, ManageError> {
-    named_or(operation, COMPOSITES, device)
+    let order = if operation.removed.is_empty() {
+        COMPOSITES
+    } else {
+        REMOVALS
+    };
+    named_or(operation, order, device)
 }
 
 /// The format of one value.
@@ -180,9 +191,13 @@ fn named_or(
     operation
         .format
         .or_else(|| choose(order, &device.refused.content, device))
-        .ok_or_else(|| ManageError::EverythingRefused {
-            formats: shown(&device.refused.content),
-        })
+        .ok_or_else(|| everything_refused(device))
+}
+
+fn everything_refused(device: &Device<'_>) -> ManageError {
+    ManageError::EverythingRefused {
+        formats: shown(&device.refused.content),
+    }
 }
 
 /// The first step that can be taken.
@@ -192,6 +207,7 @@ fn choose(order: &[Step], refused: &BTreeSet<u16>, device: &Device<'_>) -> Optio
             let known = device.version >= Lwm2mVersion::V1_1 || exists(*format, device.version);
             known && device.announces(*format)
         }
+        AnnouncedIn12(format) => device.version >= Lwm2mVersion::V1_2 && device.announces(*format),
         Anyway(format) => exists(*format, device.version),
     };
     order
@@ -207,9 +223,11 @@ fn exists(format: ContentFormat, version: Lwm2mVersion) -> bool {
         ContentFormat::Json | ContentFormat::Opaque | ContentFormat::Text | ContentFormat::Tlv => {
             Lwm2mVersion::V1_0
         }
-        ContentFormat::Cbor | ContentFormat::SenmlCbor | ContentFormat::SenmlJson => {
-            Lwm2mVersion::V1_1
-        }
+        ContentFormat::Cbor
+        | ContentFormat::SenmlCbor
+        | ContentFormat::SenmlEtchCbor
+        | ContentFormat::SenmlEtchJson
+        | ContentFormat::SenmlJson => Lwm2mVersion::V1_1,
         ContentFormat::Lwm2mCbor => Lwm2mVersion::V1_2,
     };
     version >= since
@@ -239,6 +257,8 @@ fn shown(formats: &BTreeSet<u16>) -> String {
 enum Step {
     /// If the device announced it.
     Announced(ContentFormat),
+    /// If the device announced it and speaks LwM2M 1.2.
+    AnnouncedIn12(ContentFormat),
     /// If its version of LwM2M has it.
     Anyway(ContentFormat),
 }
@@ -246,20 +266,24 @@ enum Step {
 impl Step {
     fn format(self) -> ContentFormat {
         match self {
-            Announced(format) | Anyway(format) => format,
+            Announced(format) | AnnouncedIn12(format) | Anyway(format) => format,
         }
     }
 }
 
+/// The shortest first.
 const BULKY_ANSWERS: &[Step] = &[
+    AnnouncedIn12(ContentFormat::Lwm2mCbor),
     Announced(ContentFormat::SenmlCbor),
     Announced(ContentFormat::SenmlJson),
     Announced(ContentFormat::Tlv),
     Announced(ContentFormat::Json),
+    Announced(ContentFormat::Lwm2mCbor),
     Anyway(ContentFormat::SenmlCbor),
     Anyway(ContentFormat::SenmlJson),
     Anyway(ContentFormat::Tlv),
     Anyway(ContentFormat::Json),
+    Anyway(ContentFormat::Lwm2mCbor),
 ];
 
 const SINGLE_ANSWERS: &[Step] = &[
@@ -268,12 +292,14 @@ const SINGLE_ANSWERS: &[Step] = &[
     Announced(ContentFormat::Tlv),
     Announced(ContentFormat::Cbor),
     Announced(ContentFormat::Json),
+    Announced(ContentFormat::Lwm2mCbor),
     Anyway(ContentFormat::Text),
     Anyway(ContentFormat::Cbor),
     Anyway(ContentFormat::Tlv),
     Anyway(ContentFormat::SenmlCbor),
     Anyway(ContentFormat::SenmlJson),
     Anyway(ContentFormat::Json),
+    Anyway(ContentFormat::Lwm2mCbor),
 ];
 
 const OPAQUE_ANSWERS: &[Step] = &[
@@ -282,42 +308,69 @@ const OPAQUE_ANSWERS: &[Step] = &[
     Announced(ContentFormat::Tlv),
     Announced(ContentFormat::Cbor),
     Announced(ContentFormat::Json),
+    Announced(ContentFormat::Lwm2mCbor),
     Anyway(ContentFormat::Opaque),
     Anyway(ContentFormat::Cbor),
     Anyway(ContentFormat::Tlv),
     Anyway(ContentFormat::SenmlCbor),
     Anyway(ContentFormat::SenmlJson),
     Anyway(ContentFormat::Json),
+    Anyway(ContentFormat::Lwm2mCbor),
 ];
 
 /// To paths in SenML-CBOR.
 const CBOR_ANSWERS: &[Step] = &[
+    AnnouncedIn12(ContentFormat::Lwm2mCbor),
     Announced(ContentFormat::SenmlCbor),
     Announced(ContentFormat::SenmlJson),
+    Announced(ContentFormat::Lwm2mCbor),
     Anyway(ContentFormat::SenmlCbor),
     Anyway(ContentFormat::SenmlJson),
+    Anyway(ContentFormat::Lwm2mCbor),
 ];
 
 /// To paths in SenML-JSON.
 const JSON_ANSWERS: &[Step] = &[
+    AnnouncedIn12(ContentFormat::Lwm2mCbor),
     Announced(ContentFormat::SenmlJson),
     Announced(ContentFormat::SenmlCbor),
+    Announced(ContentFormat::Lwm2mCbor),
     Anyway(ContentFormat::SenmlJson),
     Anyway(ContentFormat::SenmlCbor),
+    Anyway(ContentFormat::Lwm2mCbor),
 ];
 
+/// SenML is older than SenML-ETCH and means the same here.
 const PATHS: &[Step] = &[
     Announced(ContentFormat::SenmlCbor),
     Announced(ContentFormat::SenmlJson),
+    Announced(ContentFormat::SenmlEtchCbor),
+    Announced(ContentFormat::SenmlEtchJson),
     Anyway(ContentFormat::SenmlCbor),
     Anyway(ContentFormat::SenmlJson),
+    Anyway(ContentFormat::SenmlEtchCbor),
+    Anyway(ContentFormat::SenmlEtchJson),
 ];
 
 const COMPOSITES: &[Step] = &[
     Announced(ContentFormat::SenmlCbor),
     Announced(ContentFormat::SenmlJson),
+    Announced(ContentFormat::SenmlEtchCbor),
+    Announced(ContentFormat::SenmlEtchJson),
+    Announced(ContentFormat::Lwm2mCbor),
     Anyway(ContentFormat::SenmlCbor),
     Anyway(ContentFormat::SenmlJson),
+    Anyway(ContentFormat::SenmlEtchCbor),
+    Anyway(ContentFormat::SenmlEtchJson),
+    Anyway(ContentFormat::Lwm2mCbor),
+];
+
+/// A null that removes exists in SenML-ETCH alone.
+const REMOVALS: &[Step] = &[
+    Announced(ContentFormat::SenmlEtchCbor),
+    Announced(ContentFormat::SenmlEtchJson),
+    Anyway(ContentFormat::SenmlEtchCbor),
+    Anyway(ContentFormat::SenmlEtchJson),
 ];
 
 /// CBOR spares the conversion of numbers; text is what every client reads.
@@ -327,12 +380,14 @@ const VALUES: &[Step] = &[
     Anyway(ContentFormat::Text),
     Announced(ContentFormat::Tlv),
     Announced(ContentFormat::SenmlJson),
+    Announced(ContentFormat::Lwm2mCbor),
     Announced(ContentFormat::Json),
     Anyway(ContentFormat::Tlv),
     Anyway(ContentFormat::Cbor),
     Anyway(ContentFormat::SenmlCbor),
     Anyway(ContentFormat::SenmlJson),
     Anyway(ContentFormat::Json),
+    Anyway(ContentFormat::Lwm2mCbor),
 ];
 
 /// The bytes as they are; every client reads that.
@@ -342,6 +397,7 @@ const OPAQUES: &[Step] = &[
     Announced(ContentFormat::SenmlCbor),
     Announced(ContentFormat::Tlv),
     Announced(ContentFormat::SenmlJson),
+    Announced(ContentFormat::Lwm2mCbor),
     Announced(ContentFormat::Json),
     Anyway(ContentFormat::Tlv),
     Anyway(ContentFormat::Cbor),
@@ -349,11 +405,13 @@ const OPAQUES: &[Step] = &[
     Anyway(ContentFormat::SenmlJson),
     Anyway(ContentFormat::Text),
     Anyway(ContentFormat::Json),
+    Anyway(ContentFormat::Lwm2mCbor),
 ];
 
 /// TLV is what nearly every client reads.
 const INSTANCES: &[Step] = &[
     Announced(ContentFormat::SenmlCbor),
+    Announced(ContentFormat::Lwm2mCbor),
     Announced(ContentFormat::Tlv),
     Announced(ContentFormat::SenmlJson),
     Announced(ContentFormat::Json),
@@ -361,10 +419,16 @@ const INSTANCES: &[Step] = &[
     Anyway(ContentFormat::SenmlCbor),
     Anyway(ContentFormat::SenmlJson),
     Anyway(ContentFormat::Json),
+    Anyway(ContentFormat::Lwm2mCbor),
 ];
 
 /// SenML and JSON name values; they have no word for an instance without any.
-const EMPTY_INSTANCES: &[Step] = &[Anyway(ContentFormat::Tlv)];
+const EMPTY_INSTANCES: &[Step] = &[
+    Announced(ContentFormat::Tlv),
+    Announced(ContentFormat::Lwm2mCbor),
+    Anyway(ContentFormat::Tlv),
+    Anyway(ContentFormat::Lwm2mCbor),
+];
 
 /// The names of every other format begin with the id of the instance.
 const NAMELESS_INSTANCES: &[Step] = &[Anyway(ContentFormat::Tlv)];

@@ -229,8 +229,8 @@ fn read(
     let Some(format) = formats::for_answer(operation, device) else {
         return Ok(request);
     };
-    if format == ContentFormat::Lwm2mCbor {
-        return Err(CodecError::UnsupportedFormat(format.code()).into());
+    if operation.format.is_some_and(ContentFormat::is_etch) {
+        return Err(ManageError::impossible(ETCH_ELSEWHERE));
     }
     if holds_one_value(Some(format)) && path.depth() < 3 {
         return Err(ManageError::impossible(format!(
@@ -265,6 +265,9 @@ fn fetch(
     Ok(request)
 }
 
+/// RFC 8790 defines it for FETCH and iPATCH.
+const ETCH_ELSEWHERE: &str = "SenML-ETCH is for the requests of composite operations only";
+
 fn write_attributes(
     operation: &OperationRequest,
     path: Path,
@@ -277,7 +280,7 @@ fn write_attributes(
     let mut request = request(Code::PUT, path, device);
     for (name, value) in &operation.attributes {
         let parameter = match value {
-            Some(value) => format!("{name}={value}"),
+            Some(value) => format!("{name}={}", attributes::sent(name, value)?),
             None => name.clone(),
         };
         request.options.add(number::URI_QUERY, parameter.as_bytes());

@@ -1,9 +1,11 @@
 //! Requests that carry values: Write, Write-Composite and Create.
 
-use super::{ManageError, depth, formats, request, set_body};
+use super::{ETCH_ELSEWHERE, ManageError, depth, formats, request, set_body};
 use crate::coap::{Code, Request};
-use crate::domain::{ContentFormat, Node, OperationKind, OperationRequest, Path, Value, ValueType};
-use crate::lwm2m::codec::{self, CodecError};
+use crate::domain::{
+    ContentFormat, Lwm2mVersion, Node, OperationKind, OperationRequest, Path, Value, ValueType,
+};
+use crate::lwm2m::codec::{self, Changes, CodecError};
 use crate::lwm2m::{Device, fit};
 
 /// A Write of `scope` by a request on `target`, which is the same or the instance around it.
@@ -26,6 +28,7 @@ pub(super) fn write(
         }
         _ => formats::for_instances(operation, device)?,
     };
+    not_etch(format)?;
     let mut request = request(code, target, device);
     set_body(
         &mut request,
@@ -41,11 +44,12 @@ pub(super) fn write_composite(
     device: &Device<'_>,
 ) -> Result<Request, ManageError> {
     let nodes = writable(&operation.values, &operation.paths, device)?;
-    if nodes.is_empty() {
+    let removed = removable(operation, &nodes, device)?;
+    if nodes.is_empty() && removed.is_empty() {
         return Err(ManageError::impossible("there is no value to write"));
     }
     let format = formats::for_composite_write(operation, device)?;
-    if !matches!(format, ContentFormat::SenmlCbor | ContentFormat::SenmlJson) {
+    if !format.is_composite() {
         return Err(CodecError::UnsupportedFormat(format.code()).into());
     }
     let mut request = request(Code::IPATCH, Path::ROOT, device);
@@ -53,7 +57,7 @@ pub(super) fn write_composite(
         &mut request,
         format,
         device,
-        codec::encode(format, Path::ROOT, &nodes, device.view())?,
+        codec::encode_changes(format, &Changes { nodes, removed }, device.view())?,
     );
     Ok(request)
 }
@@ -82,17 +86,13 @@ pub(super) fn create(
         let instance = instances.first().copied().unwrap_or(object);
         let payload = codec::encode(format, instance, &nodes, device.view())?;
         set_body(&mut request, format, device, payload);
-    } else if let (true, Some(id)) = (nodes.is_empty(), path.instance_id()) {
+    } else if nodes.is_empty() {
         let format = formats::for_empty_instance(operation, device)?;
-        if format != ContentFormat::Tlv {
-            return Err(ManageError::impossible(format!(
-                "{} has no word for an instance without values; tlv has",
-                format.name()
-            )));
-        }
-        set_body(&mut request, format, device, codec::empty_instance(id));
+        let payload = codec::encode_empty_instance(format, path)?;
+        set_body(&mut request, format, device, payload);
     } else {
         let format = formats::for_instances(operation, device)?;
+        not_etch(format)?;
         set_body(
             &mut request,
             format,
@@ -101,6 +101,49 @@ pub(super) fn create(
         );
     }
     Ok(request)
+}
+
+fn not_etch(format: ContentFormat) -> Result<(), ManageError> {
+    if format.is_etch() {
+        return Err(ManageError::impossible(ETCH_ELSEWHERE));
+    }
+    Ok(())
+}
+
+/// The resource instances to remove, sorted.
+fn removable(
+    operation: &OperationRequest,
+    written: &[Node],
+    device: &Device<'_>,
+) -> Result<Vec<Path>, ManageError> {
+    let mut removed = operation.removed.clone();
+    removed.sort_unstable();
+    removed.dedup();
+    if !removed.is_empty() && device.version < Lwm2mVersion::V1_2 {
+        return Err(ManageError::NotInVersion {
+            what: "the removal of resource instances by a Write-Composite",
+            version: device.version,
+        });
+    }
+    for path in &removed {
+        let single = device.view().at(path).is_some_and(|model| !model.multiple);
+        if path.depth() != 4 || single {
+            return Err(ManageError::impossible(format!(
+                "{path} is no resource instance; only those can be removed"
+            )));
+        }
+        if !operation.paths.iter().any(|scope| scope.contains(path)) {
+            return Err(ManageError::impossible(format!(
+                "{path} is not where something is to be removed"
+            )));
+        }
+        if written.iter().any(|node| node.path == *path) {
+            return Err(ManageError::impossible(format!(
+                "{path} is to be written and removed"
+            )));
+        }
+    }
+    Ok(removed)
 }
 
 /// The values as they are sent: within the scope, of the model's type, without timestamps, sorted.

@@ -241,7 +241,7 @@ pub fn discovery() -> Response {
     response
         .options
         .add_uint(number::CONTENT_FORMAT, LINK_FORMAT.into());
-    response.payload = b"</rd>;ct=40,</dp>;ct=\"110 112\"".to_vec();
+    response.payload = b"</rd>;ct=40,</dp>;ct=\"110 112 11544\"".to_vec();
     response
 }
 

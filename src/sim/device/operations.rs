@@ -82,7 +82,7 @@ impl Device {
         if paths.is_empty() || paths.len() > MAX_PATHS {
             return Err(refusal(Code::BAD_REQUEST, "no paths, or too many"));
         }
-        let format = accepted(request)?.unwrap_or(given);
+        let format = accepted(request)?.unwrap_or(given.of_answers());
         let mut response = self.read_composite(&paths, format, &VecDeque::new())?;
         match request.options.observe() {
             Some(0) => {
@@ -190,7 +190,8 @@ impl Device {
                 "the format holds one value only",
             ));
         }
-        let known = self.knows(format);
+        // What is for requests alone answers nothing.
+        let known = self.knows(format) && !format.is_etch();
         let payload = match codec::encode(format, base, nodes, self.objects.view()) {
             Ok(payload) if known => payload,
             _ => {
@@ -268,15 +269,21 @@ impl Device {
     }
 
     fn write_composite(&mut self, now: Now, request: &Request) -> Result<Response, Refusal> {
-        if !is_for_composites(self.content_format(request)?) {
+        let format = self.content_format(request)?;
+        if !format.is_composite() {
             return Err(refusal(
                 Code::UNSUPPORTED_CONTENT_FORMAT,
                 "no format for composites",
             ));
         }
-        let nodes = self.nodes(Path::ROOT, request)?;
-        let changed: Vec<Path> = nodes.iter().map(|node| node.path).collect();
-        self.objects.write_composite(nodes)?;
+        let changes = codec::decode_changes(format.code(), &request.payload, self.objects.view())
+            .map_err(unreadable)?;
+        if !changes.removed.is_empty() && !self.speaks(Lwm2mVersion::V1_2) {
+            return Err(refusal(Code::BAD_REQUEST, "nothing can be removed here"));
+        }
+        let written = changes.nodes.iter().map(|node| node.path);
+        let changed: Vec<Path> = written.chain(changes.removed.iter().copied()).collect();
+        self.objects.write_composite(changes)?;
         self.react(now, &changed);
         Ok(Response::new(Code::CHANGED))
     }
@@ -310,7 +317,7 @@ impl Device {
         self.objects.may_create(path)?;
         let format = match request.payload.is_empty() {
             true => ContentFormat::Tlv,
-            false => self.content_format(request)?,
+            false => self.plain_format(request)?,
         };
         let body =
             codec::decode_create(format.code(), object, &request.payload, self.objects.view())
@@ -390,9 +397,19 @@ impl Device {
     }
 
     fn nodes(&self, base: Path, request: &Request) -> Result<Vec<Node>, Refusal> {
-        let format = self.content_format(request)?;
+        let format = self.plain_format(request)?;
         codec::decode(format.code(), base, &request.payload, self.objects.view())
             .map_err(unreadable)
+    }
+
+    /// The format of a body that is no composite.
+    fn plain_format(&self, request: &Request) -> Result<ContentFormat, Refusal> {
+        let format = self.content_format(request)?;
+        if format.is_etch() {
+            let reason = "this format is for composites";
+            return Err(refusal(Code::UNSUPPORTED_CONTENT_FORMAT, reason));
+        }
+        Ok(format)
     }
 
     /// The server learns of new and gone instances by an Update.
@@ -428,7 +445,7 @@ fn accepted(request: &Request) -> Result<Option<ContentFormat>, Refusal> {
 }
 
 fn is_for_composites(format: ContentFormat) -> bool {
-    matches!(format, ContentFormat::SenmlCbor | ContentFormat::SenmlJson)
+    format.is_composite() && !format.is_etch()
 }
 
 fn format_of(response: &Response) -> ContentFormat {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::{Lwm2mVersion, Node, Path, Value};
 use crate::lwm2m::ResourceModel;
-use crate::lwm2m::codec::CreateBody;
+use crate::lwm2m::codec::{Changes, CreateBody};
 use crate::lwm2m::register::Refusal;
 
 use super::{Objects, bad, not_allowed, not_found, table};
@@ -77,14 +77,24 @@ impl Objects {
     ///
     /// # Errors
     /// 4.04, 4.05 or 4.00; nothing was changed then.
-    pub(in crate::sim) fn write_composite(&mut self, nodes: Vec<Node>) -> Result<(), Refusal> {
-        if nodes.is_empty() {
+    pub(in crate::sim) fn write_composite(&mut self, changes: Changes) -> Result<(), Refusal> {
+        let Changes { nodes, removed } = changes;
+        if nodes.is_empty() && removed.is_empty() {
             return Err(bad("nothing to write"));
         }
-        for node in &nodes {
-            self.writable(node.path)?;
+        for path in nodes.iter().map(|node| &node.path).chain(&removed) {
+            self.writable(*path)?;
+        }
+        if let Some(path) = removed
+            .iter()
+            .find(|path| nodes.iter().any(|node| node.path == **path))
+        {
+            return Err(bad(format!("{path} is written and removed")));
         }
         self.check(&nodes)?;
+        for path in removed {
+            self.remove(path);
+        }
         self.store(nodes);
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! What cannot be read is 400 or 422 with the field's name. Whether a device *lets* itself be read
 //! or written there is the device's business: its 4.05 is the answer then.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
@@ -39,6 +40,7 @@ pub struct OperationBody {
     #[schema(value_type = Option<serde_json::Value>)]
     pub value: Option<Json>,
     /// What a composite writes: an object of paths to values, or the values of `paths` in order.
+    /// null removes a resource instance (LwM2M 1.2).
     /// For a create of several instances: an object of their paths to the values of each.
     #[schema(value_type = Option<serde_json::Value>)]
     pub values: Option<Json>,
@@ -48,7 +50,8 @@ pub struct OperationBody {
     #[schema(value_type = Option<std::collections::HashMap<String, serde_json::Value>>)]
     pub attributes: Option<Map<String, Json>>,
     /// One of `text`, `opaque`, `cbor`, `tlv`, `json`, `senml_json`, `senml_cbor`, `lwm2m_cbor`;
-    /// chosen by the server when missing.
+    /// for composite kinds also `senml_etch_json` and `senml_etch_cbor`. Chosen by the server when
+    /// missing.
     pub format: Option<String>,
     /// For `cancel_observe` and `cancel_observe_composite`: nothing is sent, the device's next
     /// notification is answered with a Reset.
@@ -73,15 +76,15 @@ pub fn check(body: &OperationBody, models: &Models) -> Result<OperationRequest, 
         .parse()
         .map_err(|error: String| ApiError::invalid("kind", error))?;
     refuse_what_does_not_belong(kind, body)?;
-    let (paths, values) = match kind {
+    let (paths, values, removed) = match kind {
         OperationKind::WriteComposite => composite_values(body, models)?,
         _ => {
             let paths = check_paths(kind, body.path.as_deref(), body.paths.as_deref())?;
             let values = single_values(kind, &paths, body, models)?;
-            (paths, values)
+            (paths, values, Vec::new())
         }
     };
-    if values.len() > MAX_VALUES {
+    if values.len().saturating_add(removed.len()) > MAX_VALUES {
         let detail = format!("at most {MAX_VALUES} values at once");
         return Err(ApiError::invalid("values", detail));
     }
@@ -94,6 +97,7 @@ pub fn check(body: &OperationBody, models: &Models) -> Result<OperationRequest, 
         kind,
         paths,
         values,
+        removed,
     };
     if let Some(arguments) = &request.arguments {
         check_arguments(arguments)?;
@@ -314,11 +318,11 @@ fn several_instances(
     Ok(nodes)
 }
 
-/// The paths and values of a Write-Composite.
+/// The paths of a Write-Composite, what it writes and what it removes.
 fn composite_values(
     body: &OperationBody,
     models: &Models,
-) -> Result<(Vec<Path>, Vec<Node>), ApiError> {
+) -> Result<(Vec<Path>, Vec<Node>, Vec<Path>), ApiError> {
     let kind = OperationKind::WriteComposite;
     let (field, json) = match (&body.values, &body.value) {
         (Some(values), _) => ("values", values),
@@ -352,14 +356,21 @@ fn composite_values(
     let texts: Vec<String> = pairs.iter().map(|(path, _)| path.to_string()).collect();
     check_paths(kind, None, Some(&texts))?;
     let mut nodes = Vec::new();
+    let mut removed = Vec::new();
     for (path, value) in pairs {
-        let below = nodes_below(field, path, value, models)?;
-        if below.is_empty() {
+        let before = removed.len();
+        let value = without_nulls(field, path, value, &mut removed)?;
+        let below = match &value {
+            Some(value) => nodes_below(field, path, value, models)?,
+            None => Vec::new(),
+        };
+        if below.is_empty() && removed.len() == before {
             return Err(ApiError::invalid(field, format!("{path} has no value")));
         }
         nodes.extend(below);
     }
     nodes.sort_by_key(|node| node.path);
+    removed.sort_unstable();
     if let Some([first, _]) = nodes.windows(2).find_map(|pair| {
         <&[Node; 2]>::try_from(pair)
             .ok()
@@ -368,7 +379,44 @@ fn composite_values(
         let detail = format!("{} is there twice", first.path);
         return Err(ApiError::invalid(field, detail));
     }
-    Ok((nodes.iter().map(|node| node.path).collect(), nodes))
+    if let Some(both) = removed
+        .iter()
+        .find(|path| nodes.iter().any(|node| node.path == **path))
+    {
+        let detail = format!("{both} is there twice");
+        return Err(ApiError::invalid(field, detail));
+    }
+    let written = nodes.iter().map(|node| node.path);
+    let paths = written.chain(removed.iter().copied()).collect();
+    Ok((paths, nodes, removed))
+}
+
+/// Takes out the nulls of a Write-Composite: each stands for a resource instance that is to go.
+fn without_nulls<'a>(
+    field: &str,
+    path: Path,
+    json: &'a Json,
+    removed: &mut Vec<Path>,
+) -> Result<Option<Cow<'a, Json>>, ApiError> {
+    match (path.depth(), json) {
+        (4, Json::Null) => {
+            removed.push(path);
+            Ok(None)
+        }
+        (3, Json::Object(instances)) if instances.values().any(Json::is_null) => {
+            let mut kept = Map::new();
+            for (id, value) in instances {
+                if value.is_null() {
+                    removed.push(child(field, path, id)?);
+                } else {
+                    kept.insert(id.clone(), value.clone());
+                }
+            }
+            let is_empty = kept.is_empty();
+            Ok((!is_empty).then_some(Cow::Owned(Json::Object(kept))))
+        }
+        _ => Ok(Some(Cow::Borrowed(json))),
+    }
 }
 
 /// The values of a JSON document at a path of two to four levels.
@@ -505,13 +553,13 @@ fn format(
     if chosen_by_device && format != ContentFormat::Tlv {
         return refuse("only tlv leaves the instance's id to the device".to_owned());
     }
-    let for_composites = matches!(
-        format,
-        ContentFormat::Lwm2mCbor | ContentFormat::SenmlCbor | ContentFormat::SenmlJson
-    );
-    if is_composite(kind) && !for_composites {
-        let detail = "composite kinds take senml_json, senml_cbor or lwm2m_cbor";
+    if is_composite(kind) && !format.is_composite() {
+        let detail = "composite kinds take senml_json, senml_cbor, senml_etch_json, \
+                      senml_etch_cbor or lwm2m_cbor";
         return refuse(detail.to_owned());
+    }
+    if format.is_etch() && !is_composite(kind) {
+        return refuse(format!("{name} is for composite kinds only"));
     }
     let for_one_value = matches!(
         format,

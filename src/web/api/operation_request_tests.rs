@@ -230,12 +230,50 @@ fn a_composite_write_takes_an_object_or_two_lists() {
 }
 
 #[test]
+fn a_null_of_a_composite_removes_a_resource_instance() {
+    let request = checked(json!({
+        "kind": "write_composite",
+        "values": {
+            "/3442/0/1120": {"0": 5, "7": null},
+            "/3442/0/1110": {"1": null},
+            "/3442/0/1130/2": null,
+            "/1/0/1": 60,
+        }
+    }))
+    .expect("a composite");
+    let texts = |paths: &[Path]| paths.iter().map(Path::to_string).collect::<Vec<_>>();
+    assert_eq!(
+        texts(&request.removed),
+        ["/3442/0/1110/1", "/3442/0/1120/7", "/3442/0/1130/2"]
+    );
+    let written: Vec<Path> = request.values.iter().map(|node| node.path).collect();
+    assert_eq!(texts(&written), ["/1/0/1", "/3442/0/1120/0"]);
+    assert_eq!(request.paths.len(), 5);
+    for values in [
+        json!({"/1/0/1": null}),
+        json!({"/3442/0": {"120": null}}),
+        json!({"/3442/0/1120/1": null, "/3442/0/1120": {"1": 5}}),
+        json!({"/3442/0/1120": {"x": null}}),
+    ] {
+        let error = refused(json!({"kind": "write_composite", "values": values}));
+        assert!(error.starts_with("values: "), "{error}");
+    }
+    let other = refused(json!({"kind": "write", "path": "/3442/0/1120/1", "value": null}));
+    assert!(other.starts_with("value: "), "{other}");
+}
+
+#[test]
 fn formats_are_known_and_fit() {
     let read = |kind: &str, path: &str, format: &str| json!({"kind": kind, "path": path, "format": format});
     for format in ContentFormat::ALL {
-        checked(read("read", "/3/0/9", format.name()))
+        let kind = match format.is_etch() {
+            true => "read_composite",
+            false => "read",
+        };
+        checked(read(kind, "/3/0/9", format.name()))
             .unwrap_or_else(|error| panic!("{}: {error}", format.name()));
     }
+    assert!(refused(read("read", "/3/0/9", "senml_etch_json")).contains("composite kinds only"));
     assert!(refused(read("read", "/3/0/9", "xml")).starts_with("format: `xml`"));
     assert!(refused(read("read", "/3", "text")).starts_with("format: "));
     assert!(refused(read("read_composite", "/3", "tlv")).starts_with("format: "));

@@ -1,8 +1,10 @@
 //! A device in virtual time: the test is the server.
 
+mod etch;
 mod house_keeping;
 mod is_away_or_made_anew;
 mod keeps_its_registration;
+mod lwm2m_cbor;
 mod misbehaves;
 mod notifies;
 mod operates;
