@@ -33,10 +33,16 @@ async fn by_status_kind_and_device() {
     let nobody = browser.get("/operations?device=nobody").await;
     assert_eq!((nobody.status, rows(&nobody.text)), (StatusCode::OK, 0));
     assert!(nobody.text.contains("No device has this name"));
-    let none = browser.get("/operations?kind=discover&status=expired").await;
+    let none = browser
+        .get("/operations?kind=read_composite&status=expired")
+        .await;
     assert!(none.text.contains("No such operation"), "{}", none.text);
     for bad in ["/operations?kind=jump", "/operations?status=lost"] {
-        assert_eq!(browser.get(bad).await.status, StatusCode::BAD_REQUEST, "{bad}");
+        assert_eq!(
+            browser.get(bad).await.status,
+            StatusCode::BAD_REQUEST,
+            "{bad}"
+        );
     }
     let mut viewer = Browser::of("viewer", Fleet::new(password_hash())).await;
     assert!(!viewer.get("/operations").await.text.contains("data-repeat"));

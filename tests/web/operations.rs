@@ -186,7 +186,10 @@ async fn the_same_is_asked_again_as_a_new_operation() {
         assert_eq!(before.endpoint, after.endpoint);
     }
     let (_, old) = site.ask("GET", &location, &token, None).await;
-    assert_eq!((&old["status"], &old["waits_for"]), (&json!("CANCELLED"), &Json::Null));
+    assert_eq!(
+        (&old["status"], &old["waits_for"]),
+        (&json!("CANCELLED"), &Json::Null)
+    );
     assert!(again["waits_for"].is_string(), "{again}");
     let unknown = "/api/v1/operations/9999/repeat";
     assert_eq!(site.ask("POST", unknown, &token, None).await.0, 404);
