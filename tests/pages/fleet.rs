@@ -27,6 +27,8 @@ pub(crate) const ASLEEP: &str = "urn:imei:490154203237526";
 pub(crate) const GONE: &str = "urn:imei:490154203237534";
 /// A device whose texts are markup.
 pub(crate) const HOSTILE: &str = "<img src=x onerror=alert(1)>/?#";
+/// A device that an outside gateway tells of, once it is added.
+pub(crate) const GATEWAY: &str = "through-a-gateway";
 /// The password of everybody.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
@@ -86,6 +88,28 @@ impl Fleet {
         let mut state = self.lock();
         let id = state.rows.len() as i64 + 100;
         state.rows.push(row(id, name, 3, Some(false)));
+        state.rows.sort_by(|left, right| left.name.cmp(&right.name));
+    }
+
+    /// Adds a device that is registered with a gateway, and an operation that waits for it.
+    pub(crate) fn add_gateway_device(&self, text: &str) {
+        let mut state = self.lock();
+        let id = state.rows.len() as i64 + 200;
+        let mut row = row(id, text, 3, None);
+        row.gateway.registered_at = Some(ago(600));
+        let like = state.operations.first().cloned().expect("an operation");
+        state.operations.push(Operation {
+            id: OperationId(9_000),
+            endpoint_id: row.id,
+            endpoint: row.name.clone(),
+            status: OperationStatus::Queued,
+            attempts: 0,
+            result: None,
+            error: None,
+            finished_at: None,
+            ..like
+        });
+        state.rows.push(row);
         state.rows.sort_by(|left, right| left.name.cmp(&right.name));
     }
 

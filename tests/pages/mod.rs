@@ -5,6 +5,7 @@ mod every_page_renders;
 pub(crate) mod fleet;
 mod icons_are_in_the_sprite;
 mod models_are_uploaded_and_removed;
+mod operations_are_found_and_explained;
 mod roles_on_pages;
 mod the_list_of_devices_is_paged;
 mod warnings_are_on_the_device_page;

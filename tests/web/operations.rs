@@ -164,3 +164,33 @@ async fn every_kind_is_taken() {
     let body = json!({"kind": "read", "path": "/3"});
     assert_eq!(site.ask("POST", unknown, &token, Some(body)).await.0, 404);
 }
+
+#[actix_web::test]
+async fn the_same_is_asked_again_as_a_new_operation() {
+    let site = Site::start().await;
+    let token = site.token(Role::Operator).await;
+    let body = json!({"kind": "write", "path": "/3/0/14", "value": "+01", "format": "tlv"});
+    let (_, made) = site.ask("POST", &path(), &token, Some(body)).await;
+    let location = format!("/api/v1/operations/{}", made["id"]);
+    assert_eq!(site.ask("DELETE", &location, &token, None).await.0, 200);
+    let repeat = format!("{location}/repeat");
+    let (status, again) = site.ask("POST", &repeat, &token, None).await;
+    assert_eq!((status, &again["status"]), (201, &json!("QUEUED")));
+    assert_ne!(again["id"], made["id"]);
+    {
+        let tables = site.store.tables();
+        let [before, after] = &tables.operations[..] else {
+            panic!("two operations");
+        };
+        assert_eq!(before.request, after.request);
+        assert_eq!(before.endpoint, after.endpoint);
+    }
+    let (_, old) = site.ask("GET", &location, &token, None).await;
+    assert_eq!(
+        (&old["status"], &old["waits_for"]),
+        (&json!("CANCELLED"), &Json::Null)
+    );
+    assert!(again["waits_for"].is_string(), "{again}");
+    let unknown = "/api/v1/operations/9999/repeat";
+    assert_eq!(site.ask("POST", unknown, &token, None).await.0, 404);
+}
