@@ -290,6 +290,12 @@ async fn ask_about_many_at_once(dialog: &Dialog<'_>) {
 
 async fn mistakes_are_told_in_the_dialog(dialog: &Dialog<'_>) {
     dialog.open("[data-action=operate]:not([data-path])").await;
+    // Of an object that the device has not, the model tells the fields; the device refuses.
+    dialog.choose("create", "/3311").await;
+    let on = "#operate-fields [data-field=\"5850\"]";
+    dialog.0.element(&format!("{on} .form-switch")).await;
+    dialog.send("FAILED").await;
+    dialog.result("4.0").await;
     for (kind, path, told) in [
         ("read", "/3/x", "one to four numbers"),
         ("write_attributes", "/3/0/9", "at least one attribute"),
