@@ -1,3 +1,5 @@
+//! Files as the registry and vendors write them, and what is said of those that are wrong.
+
 use super::*;
 use crate::domain::ValueType;
 use crate::lwm2m::{Models, Operations};
