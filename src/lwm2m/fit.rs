@@ -1,5 +1,4 @@
-//! Whether values are such as their model allows, beside their type: ranges, and what an object
-//! instance must not lack.
+//! Whether values are such as their model allows, beside their type: ranges.
 //!
 //! The registry writes ranges for people (`0..100`, `0..255 bytes`, `16,32,48`, `ON;OFF`); only
 //! those that leave no doubt are held against a value. Whether a resource may be written at all is

@@ -75,10 +75,13 @@ pub fn register(data: &[u8]) {
         }
     }
     request.payload = parts.next().unwrap_or_default().to_vec();
-    request.options.add_uint(
-        number::CONTENT_FORMAT,
-        if method & 8 == 0 { 40 } else { 110 },
-    );
+    let format = match method & 24 {
+        0 => 40,
+        8 => 110,
+        16 => 112,
+        _ => 11_544,
+    };
+    request.options.add_uint(number::CONTENT_FORMAT, format);
     let device = Device {
         version: Lwm2mVersion::V1_2,
         root: "",

@@ -4,7 +4,7 @@
 //! An attempt is committed with its token and its message ids before it is sent; at most one is
 //! outstanding.
 
-use super::{Action, CommitStep, Env, Fetch, Formats, InFlight, Job, MessageIds, Session, Step};
+use super::{Action, CommitStep, Env, Fetch, InFlight, Job, MessageIds, Session, Step};
 use crate::coap::{ExchangeId, OutgoingRequest, Request, number};
 use crate::domain::{
     Observation, ObservationState, Operation, OperationKind, OperationRequest, OperationStatus,
@@ -224,13 +224,7 @@ impl Session {
         self.attempts = self.attempts.wrapping_add(1);
         let attempt = self.attempts;
         let peer = registration.peer;
-        let is_chosen =
-            matches!(&job, Job::Operation(operation) if operation.request.format.is_none());
-        let options = &outgoing.request.options;
-        let formats = Formats {
-            accept: options.accept().filter(|_| is_chosen),
-            content: options.content_format().filter(|_| is_chosen),
-        };
+        let formats = manage::used(&outgoing.request);
         self.in_flight = Some(InFlight {
             attempt,
             exchange: None,

@@ -33,6 +33,7 @@ use crate::domain::{
     NewOperation, Node, Now, Observation, Operation, OperationId, OperationStatus, Path, Peer,
     Profile, REGISTRATION_EVENTS, Registration, RegistrationId, Selection, Timestamp, Token, Value,
 };
+use crate::lwm2m::manage::UsedFormats;
 use crate::lwm2m::register::{RegisterRequest, UpdateRequest};
 use crate::lwm2m::{Device, Models};
 use crate::store::{Change, Commit, Ids, ObservationTemplate, StoredEndpoint};
@@ -271,20 +272,13 @@ struct InFlight {
     /// The window that the message layer knows of.
     window: Option<Window>,
     /// The content format that was asked for, and that of what was sent, where the choice was ours.
-    formats: Formats,
+    formats: UsedFormats,
     /// How long after the last message of a device in queue mode it was sent.
     sent_after: Option<Duration>,
     /// Sent before a restart: only its answer is awaited.
     resumed: bool,
     /// Something came back whose token was not that of the request.
     has_wrong_token: bool,
-}
-
-/// The content formats of a request.
-#[derive(Clone, Copy, Debug, Default)]
-struct Formats {
-    accept: Option<u16>,
-    content: Option<u16>,
 }
 
 #[derive(Debug)]

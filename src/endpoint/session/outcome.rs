@@ -2,13 +2,13 @@
 
 use super::attempt::starts_observation;
 use super::notify::too_large;
-use super::{Action, CommitStep, Env, Fetch, Formats, InFlight, Job, Session, Step};
+use super::{Action, CommitStep, Env, Fetch, InFlight, Job, Session, Step};
 use crate::coap::{Code, ExchangeFailure, ExchangeId, MessageIds, NotificationKey, Response};
 use crate::domain::{
     LiveKind, Observation, ObservationState, Operation, OperationFailure, OperationKind,
-    OperationStatus, Registration, Token,
+    OperationRequest, OperationStatus, Registration, Token,
 };
-use crate::lwm2m::manage;
+use crate::lwm2m::manage::{self, UsedFormats};
 use crate::store::{Change, Commit};
 
 impl Session {
@@ -41,7 +41,9 @@ impl Session {
             .map(Action::Acknowledge)
             .collect();
         match in_flight.job {
-            Job::Operation(mut operation) if self.refuses(in_flight.formats, response) => {
+            Job::Operation(mut operation)
+                if self.refuses(&operation.request, in_flight.formats, response.code) =>
+            {
                 // The next format is tried at once. There are few, so this ends soon.
                 operation.attempts = operation.attempts.saturating_sub(1);
                 self.requeue(env, *operation, &mut commit);
@@ -62,13 +64,8 @@ impl Session {
     }
 
     /// True when the device refused the format that we chose, and this is new: it is remembered.
-    fn refuses(&mut self, formats: Formats, response: &Response) -> bool {
-        let refused = &mut self.learned.refused;
-        let is_new = match (response.code, formats.accept, formats.content) {
-            (Code::NOT_ACCEPTABLE, Some(accept), _) => refused.refuse_accept(accept),
-            (Code::UNSUPPORTED_CONTENT_FORMAT, _, Some(content)) => refused.refuse_content(content),
-            _ => false,
-        };
+    fn refuses(&mut self, request: &OperationRequest, formats: UsedFormats, code: Code) -> bool {
+        let is_new = formats.learn(request, code, &mut self.learned.refused);
         self.learned_is_new |= is_new;
         is_new
     }
@@ -408,7 +405,7 @@ impl Session {
                 exchange: None,
                 job: Job::Operation(Box::new(operation)),
                 window: None,
-                formats: Formats::default(),
+                formats: UsedFormats::default(),
                 sent_after: None,
                 resumed: true,
                 has_wrong_token: false,
