@@ -8,8 +8,9 @@ use std::time::Duration;
 use flownexus::domain::{
     AnnouncedObject, EndpointId, EndpointName, EventId, GatewayState, Learned, Lwm2mVersion, Node,
     ObjectLink, Observation, ObservationId, ObservationState, Operation, OperationId,
-    OperationKind, OperationRequest, OperationResult, OperationStatus, Origin, Path, Peer,
-    Registration, RegistrationId, Rule, Selection, Severity, Timestamp, Token, Value, Warning,
+    OperationKind, OperationRequest, OperationResult, OperationStatus, Origin, Path, Peer, Profile,
+    Registration, RegistrationId, Rule, Selection, Severity, Timestamp, Token, Value, Wanted,
+    Warning,
 };
 use flownexus::store::{
     ApiToken, AuditEntry, EndpointRow, ObservationTemplate, Role, StoredEvent, StoredValue, User,
@@ -42,6 +43,7 @@ struct State {
     rows: Vec<EndpointRow>,
     values: Vec<StoredValue>,
     observations: Vec<Observation>,
+    wanted: Vec<Wanted>,
     operations: Vec<Operation>,
     events: Vec<(StoredEvent, Vec<Node>)>,
     templates: Vec<ObservationTemplate>,
@@ -138,6 +140,7 @@ fn row(id: i64, text: &str, seen_s: u64, queue_mode: Option<bool>) -> EndpointRo
         created_at: ago(86_400 * 12),
         last_seen_at: Some(ago(seen_s)),
         learned: Learned::default(),
+        profile: Profile::default(),
         registration: queue_mode.map(|queue_mode| registration(id, text, seen_s, queue_mode)),
         gateway: GatewayState::default(),
     }
@@ -292,12 +295,20 @@ fn fill(state: &mut State) {
             paths: vec![path("/3303")],
             kind: OperationKind::Observe,
             selection: Selection::default(),
+            attributes: Vec::new(),
+            format: None,
+            enabled: true,
+            revision: 0,
         },
         ObservationTemplate {
             id: 2,
             paths: vec![path("/3/0/9"), path("/4/0/2")],
             kind: OperationKind::ObserveComposite,
             selection: Selection::default(),
+            attributes: Vec::new(),
+            format: None,
+            enabled: true,
+            revision: 0,
         },
     ];
     state.tokens.push(ApiToken {
@@ -333,6 +344,7 @@ fn observation(id: i64, paths: &[&str], composite: bool, state: ObservationState
         last_message_id: None,
         last_hash: None,
         notified_at: (state == ObservationState::Active).then(|| ago(42)),
+        notifications: 12,
         staged: None,
         created_at: ago(3600),
     }
@@ -366,6 +378,7 @@ fn operation(id: i64, kind: OperationKind, on: &str, status: OperationStatus) ->
             },
             links: String::new(),
             location: None,
+            note: None,
         }),
         error: (status == OperationStatus::Failed)
             .then(|| "the device answered 4.05: not <b>now</b>".to_owned()),

@@ -180,6 +180,8 @@ pub(super) struct EndpointQuery {
     registered: Option<String>,
     /// A part of the name, upper and lower case alike.
     search: Option<String>,
+    /// A tag that they have.
+    tag: Option<String>,
     /// Rows of a page, at most `web.max_page_rows`.
     #[param(value_type = Option<u64>, minimum = 1, default = 100)]
     limit: Option<String>,
@@ -210,6 +212,7 @@ pub(super) async fn list_endpoints(
     let filter = EndpointFilter {
         registered: query::parse("registered", query.registered.as_deref())?,
         search: query.search.clone().filter(|search| !search.is_empty()),
+        tag: query.tag.clone().filter(|tag| !tag.is_empty()),
         limit: query::limit(&viewer, query.limit.as_deref())?,
         after: query::read_cursor::<String>(query.cursor.as_deref())?
             .map(|name| EndpointName::new(&name))

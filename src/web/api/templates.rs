@@ -113,6 +113,10 @@ pub(super) async fn create_template(
         paths,
         kind,
         selection: Selection::default(),
+        attributes: Vec::new(),
+        format: None,
+        enabled: true,
+        revision: 0,
     };
     let template = operator.add_template(template).await?;
     Ok(HttpResponse::Created().json(Template::from(template)))

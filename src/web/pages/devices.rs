@@ -60,6 +60,7 @@ pub(super) async fn page(
     let filter = EndpointFilter {
         registered: query.registered.parse().ok(),
         search: (!search.is_empty()).then(|| search.to_owned()),
+        tag: None,
         limit: LIMIT,
         after: EndpointName::new(&query.after).ok(),
     };

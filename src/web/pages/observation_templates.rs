@@ -94,6 +94,10 @@ fn read(form: &TemplateForm) -> Result<ObservationTemplate, String> {
         paths,
         kind,
         selection: Selection::default(),
+        attributes: Vec::new(),
+        format: None,
+        enabled: true,
+        revision: 0,
     })
 }
 
