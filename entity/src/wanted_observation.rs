@@ -29,6 +29,8 @@ pub struct Model {
     pub withdrawn: String,
     /// True once the attributes were asked for in this registration.
     pub attributes_asked: bool,
+    /// Why the device did not take them, in words.
+    pub attributes_error: Option<String>,
     /// The name of the content format asked for.
     pub format: Option<String>,
     /// `active`, `lost`, `missing`, `refused` or `requested`.

@@ -33,6 +33,7 @@ impl MigrationTrait for Migration {
                     .col(columns::text("attributes"))
                     .col(columns::text("withdrawn"))
                     .col(columns::flag("attributes_asked"))
+                    .col(columns::text_or_none("attributes_error"))
                     .col(columns::text_or_none("format"))
                     .col(columns::text("state"))
                     .col(columns::text_or_none("reason"))

@@ -102,6 +102,8 @@ pub struct Wanted {
     pub withdrawn: Vec<String>,
     /// True once the attributes were asked for in this registration.
     pub attributes_asked: bool,
+    /// Why the device did not take the attributes, in words.
+    pub attributes_error: Option<String>,
     /// The format that notifications should come in, or the server's choice.
     pub format: Option<ContentFormat>,
     /// Where it stands.

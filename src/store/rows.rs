@@ -236,14 +236,14 @@ pub(super) const OBSERVATIONS_REMOVED: Rows = Rows {
 pub(super) const WANTED: Rows = Rows {
     head: "INSERT INTO wanted_observation (id, endpoint_id, paths, composite, template_id, \
         template_revision, user_name, cancelled_by, attributes, withdrawn, attributes_asked, \
-        format, state, reason, since, retry_at, losses) VALUES ",
-    columns: 17,
+        attributes_error, format, state, reason, since, retry_at, losses) VALUES ",
+    columns: 18,
     tail: " ON CONFLICT (id) DO UPDATE SET paths = excluded.paths, \
         composite = excluded.composite, template_id = excluded.template_id, \
         template_revision = excluded.template_revision, user_name = excluded.user_name, \
         cancelled_by = excluded.cancelled_by, attributes = excluded.attributes, \
         withdrawn = excluded.withdrawn, attributes_asked = excluded.attributes_asked, \
-        format = excluded.format, state = excluded.state, reason = excluded.reason, \
+        attributes_error = excluded.attributes_error, format = excluded.format, state = excluded.state, reason = excluded.reason, \
         since = excluded.since, retry_at = excluded.retry_at, losses = excluded.losses",
 };
 

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use flownexus::domain::{
     EndpointId, EndpointName, EventId, GatewayReport, GatewayState, Learned, NewOperation, Node,
     Observation, Operation, OperationId, OperationKind, OperationResult, OperationStatus, Path,
-    Peer, Profile, Registration, RegistrationId, Rule, Timestamp, Value, ValueType, Wanted,
+    Peer, Profile, ProfileChange, Registration, RegistrationId, Rule, Timestamp, Value, ValueType,
+    Wanted,
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
@@ -595,6 +596,19 @@ impl Devices for FakeDevices {
 
     async fn awake(&self, endpoint: &EndpointName) -> Option<bool> {
         self.0.tables().endpoints.get(endpoint).map(|_| false)
+    }
+
+    async fn change_profile(
+        &self,
+        endpoint: &EndpointName,
+        change: ProfileChange,
+    ) -> Result<Profile, OperateError> {
+        let mut tables = self.0.tables();
+        let Some(row) = tables.endpoints.get_mut(endpoint) else {
+            return Err(OperateError::UnknownEndpoint(endpoint.clone()));
+        };
+        row.profile = change.applied_to(&row.profile);
+        Ok(row.profile.clone())
     }
 
     async fn reload_templates(&self) -> Result<(), OperateError> {

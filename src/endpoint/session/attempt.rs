@@ -280,7 +280,7 @@ impl Session {
     }
 }
 
-fn is_composite(kind: OperationKind) -> bool {
+pub(super) fn is_composite(kind: OperationKind) -> bool {
     matches!(
         kind,
         OperationKind::ObserveComposite | OperationKind::CancelObserveComposite

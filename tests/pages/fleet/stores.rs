@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flownexus::domain::{
     EndpointId, EndpointName, EventId, GatewayReport, NewOperation, Node, Observation, Operation,
-    OperationId, OperationKind, OperationResult, OperationStatus, Path, Timestamp, Value, Wanted,
+    OperationId, OperationKind, OperationResult, OperationStatus, Path, Profile, ProfileChange,
+    Timestamp, Value, Wanted,
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
@@ -447,6 +448,19 @@ impl Devices for Fleet {
 
     async fn awake(&self, _: &EndpointName) -> Option<bool> {
         Some(false)
+    }
+
+    async fn change_profile(
+        &self,
+        endpoint: &EndpointName,
+        change: ProfileChange,
+    ) -> Result<Profile, OperateError> {
+        let mut state = self.lock();
+        let Some(row) = state.rows.iter_mut().find(|row| row.name == *endpoint) else {
+            return Err(OperateError::UnknownEndpoint(endpoint.clone()));
+        };
+        row.profile = change.applied_to(&row.profile);
+        Ok(row.profile.clone())
     }
 
     async fn reload_templates(&self) -> Result<(), OperateError> {
