@@ -91,7 +91,7 @@ pub fn check(body: &OperationBody, models: &Models) -> Result<OperationRequest, 
     let request = OperationRequest {
         arguments: body.arguments.clone().filter(|text| !text.is_empty()),
         attributes: attributes(kind, &paths, body.attributes.as_ref())?,
-        format: format(kind, &paths, &values, body.format.as_deref())?,
+        format: check_format(kind, &paths, &values, body.format.as_deref())?,
         passive: body.passive,
         repeat: body.repeat,
         kind,
@@ -512,7 +512,11 @@ fn typed(
         .map_err(|error| ApiError::invalid(field, format!("{path}: {error}")))
 }
 
-fn format(
+/// Checks the name of a format: whether there is such a one, and whether it can carry this.
+///
+/// # Errors
+/// 422 naming `format`.
+pub(super) fn check_format(
     kind: OperationKind,
     paths: &[Path],
     values: &[Node],
