@@ -108,7 +108,7 @@ pub(super) async fn create_template(
     _query: Query<NoQuery>,
     body: Json<TemplateBody>,
 ) -> Result<HttpResponse, ApiError> {
-    let template = check(&body, operator.models())?;
+    let template = check(&body, &operator.models())?;
     let template = operator.add_template(template).await?;
     Ok(HttpResponse::Created().json(Template::from(template)))
 }
@@ -141,7 +141,7 @@ pub(super) async fn replace_template(
     body: Json<TemplateBody>,
 ) -> Result<Json<Template>, ApiError> {
     let id = query::row_id("observation template", &id)?;
-    let template = check(&body, operator.models())?;
+    let template = check(&body, &operator.models())?;
     let template = operator
         .replace_template(ObservationTemplate { id, ..template })
         .await?;
