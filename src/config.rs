@@ -35,6 +35,8 @@ pub struct Settings {
     pub rules: Rules,
     /// Object models that people upload.
     pub models: Models,
+    /// What becomes of lost observations.
+    pub observations: Observations,
     /// The actors.
     pub endpoint: Endpoint,
     /// The writer.
@@ -153,6 +155,17 @@ pub struct Models {
     pub max_resources_per_object: usize,
     pub max_uploaded: u64,
     pub reload_s: u64,
+}
+
+/// See `[observations]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct Observations {
+    pub silence_factor: f64,
+    pub silence_grace_s: u64,
+    pub retry_min_s: u64,
+    pub retry_max_s: u64,
 }
 
 /// See `[endpoint]` in `config/default.toml`.
@@ -324,6 +337,18 @@ impl Settings {
         }
         if self.endpoint.message_id_step == 0 || self.endpoint.message_id_step > 8192 {
             return invalid("endpoint.message_id_step", "must be from 1 to 8192");
+        }
+        if !(1.0..=1000.0).contains(&self.observations.silence_factor) {
+            return invalid("observations.silence_factor", "must be from 1 to 1000");
+        }
+        if self.observations.retry_min_s == 0 {
+            return invalid("observations.retry_min_s", "must be at least 1");
+        }
+        if self.observations.retry_min_s > self.observations.retry_max_s {
+            return invalid(
+                "observations.retry_min_s",
+                "must not be above observations.retry_max_s",
+            );
         }
         let positive = [
             ("coap.dedup_per_peer", self.coap.dedup_per_peer),

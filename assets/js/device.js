@@ -22,6 +22,8 @@ live([`endpoint:${endpoint}`], take, () => {
   chart.load();
 });
 let lastSeen = 0;
+// What happens here without a word of the device.
+const OURS = new Set(["operation", "expired", "observation", "profile", "event"]);
 setInterval(showHeadline, 1000);
 document.addEventListener("refreshed", showSeen);
 
@@ -43,6 +45,12 @@ function take(messages) {
       case "event":
         refresh(["events"]);
         break;
+      case "observation":
+        refresh(["objects", "observations"]);
+        break;
+      case "profile":
+        refresh(["profile", "headline", "observations"]);
+        break;
       case "log":
       case "firmware_update":
         break;
@@ -52,7 +60,7 @@ function take(messages) {
       default:
         refresh();
     }
-    if (message.kind !== "operation" && message.kind !== "expired") seen();
+    if (!OURS.has(message.kind)) seen();
   }
 }
 
@@ -131,6 +139,7 @@ document.addEventListener("click", (event) => {
 
 async function act(button) {
   const { action, path } = button.dataset;
+  const passive = button.dataset.passive ? { passive: true } : {};
   const row = button.closest("[data-resource]");
   switch (action) {
     case "chart":
@@ -148,10 +157,13 @@ async function act(button) {
     case "delete":
       if (!window.confirm(`Delete ${path} on the device?`)) return undefined;
       return operate(button, { kind: "delete", path });
+    case "profile":
+      return changeProfile(button);
+    case "observe_composite":
     case "cancel_observe_composite":
-      return operate(button, { kind: action, paths: path.split(" ") });
+      return operate(button, { kind: action, paths: path.split(" "), ...passive });
     default:
-      return operate(button, { kind: action, path });
+      return operate(button, { kind: action, path, ...passive });
   }
 }
 
@@ -160,6 +172,45 @@ function showChart(row) {
   const first = row.querySelector("[data-value]")?.dataset.value;
   const path = multiple === "true" ? first : resource;
   if (path) chart.show(path, `${name} (${path})`, units, type);
+}
+
+// Tags, and the times in which the device can be reached.
+async function changeProfile(button) {
+  const { tags, awakeS, edrxCycleS } = button.dataset;
+  const answer = await ask("What you say of it", endpoint, "Save", (fields) => {
+    const add = (label, value, hint) => {
+      const box = document.createElement("label");
+      box.className = "form-label d-block";
+      const input = document.createElement("input");
+      input.className = "form-control mt-1";
+      input.value = value;
+      input.autocomplete = "off";
+      const line = document.createElement("small");
+      line.className = "form-hint";
+      line.textContent = hint;
+      box.append(label, input, line);
+      fields.append(box);
+      return input;
+    };
+    const tagField = add("Tags", tags, "Separated by spaces; templates choose devices by them.");
+    const awakeField = add("Awake window in seconds", awakeS, "How long it listens after a message; empty: learnt.");
+    const cycleField = add("eDRX cycle in seconds", edrxCycleS, "Set it for a device that can be reached at any time, but slowly.");
+    const seconds = (field, name) => {
+      const text = field.value.trim();
+      if (text === "") return null;
+      if (!/^[0-9]+$/.test(text)) throw new Error(`${name} is a whole number of seconds.`);
+      return Number(text);
+    };
+    return () => ({
+      tags: tagField.value.split(/\s+/).filter(Boolean),
+      awake_s: seconds(awakeField, "The awake window"),
+      edrx_cycle_s: seconds(cycleField, "The eDRX cycle"),
+    });
+  });
+  if (answer === undefined) return;
+  await api("PATCH", base, answer);
+  toast("good", "Saved", "It counts at once.");
+  refresh(["profile", "headline", "observations"]);
 }
 
 async function forget() {

@@ -28,7 +28,8 @@ function take(messages) {
     if (message.kind === "registered" && (row || list.dataset.first === "true")) {
       refresh(["device-list"]);
     }
-    if (row) change(row, message);
+    if (message.kind === "profile" && row) refresh(["device-list"]);
+    else if (row) change(row, message);
   }
 }
 

@@ -26,6 +26,14 @@ pub struct Model {
     pub gateway_unregistered_at: Option<i64>,
     /// What came wrongly through a gateway and was forgiven, a JSON array.
     pub gateway_warnings: Option<String>,
+    /// What people call it beside its name, a JSON array of texts.
+    pub tags: String,
+    /// Its own awake window in seconds.
+    pub awake_s: Option<i64>,
+    /// The length of its eDRX cycle in seconds.
+    pub edrx_cycle_s: Option<i64>,
+    /// How often paths should be told of, a JSON array.
+    pub periods: String,
 }
 
 /// Rows of other tables that belong to a row.

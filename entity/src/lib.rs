@@ -21,3 +21,4 @@ pub mod server_state;
 pub mod session;
 pub mod stored_answer;
 pub mod user;
+pub mod wanted_observation;

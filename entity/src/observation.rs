@@ -33,6 +33,8 @@ pub struct Model {
     pub staged: Option<Vec<u8>>,
     /// Epoch milliseconds.
     pub created_at: i64,
+    /// How many notifications were stored.
+    pub notifications: i64,
 }
 
 /// Rows of other tables that belong to a row.

@@ -13,6 +13,16 @@ pub struct Model {
     pub paths: String,
     /// `read`, `observe` or `observe_composite`.
     pub kind: String,
+    /// Notification attributes, a JSON array of name and value.
+    pub attributes: String,
+    /// For which devices, JSON.
+    pub selection: String,
+    /// The name of the content format asked for.
+    pub format: Option<String>,
+    /// False while it counts for nobody.
+    pub enabled: bool,
+    /// Counted up with each change.
+    pub revision: i64,
 }
 
 /// Rows of other tables that belong to a row.

@@ -26,6 +26,9 @@ mod m20261123_000015_create_audit_log;
 mod m20261123_000016_create_server_state;
 mod m20261125_000010_endpoints_are_learnt_of;
 mod m20261125_000020_create_object_model;
+mod m20261125_000030_endpoints_have_a_profile;
+mod m20261125_000031_templates_choose_devices;
+mod m20261125_000032_create_wanted_observation;
 mod m20261125_000040_create_rule;
 mod m20261125_000041_create_rule_state;
 mod m20261125_000042_add_rule_to_event;
@@ -58,6 +61,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000016_create_server_state::Migration),
             Box::new(m20261125_000010_endpoints_are_learnt_of::Migration),
             Box::new(m20261125_000020_create_object_model::Migration),
+            Box::new(m20261125_000030_endpoints_have_a_profile::Migration),
+            Box::new(m20261125_000031_templates_choose_devices::Migration),
+            Box::new(m20261125_000032_create_wanted_observation::Migration),
             Box::new(m20261125_000040_create_rule::Migration),
             Box::new(m20261125_000041_create_rule_state::Migration),
             Box::new(m20261125_000042_add_rule_to_event::Migration),

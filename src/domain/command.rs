@@ -353,7 +353,7 @@ impl FromStr for OperationStatus {
 /// What the device answered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OperationResult {
-    /// The CoAP response code, for example `2.05`.
+    /// The CoAP response code, for example `2.05`; `0.00` when the device was not asked.
     pub code: String,
     /// The values that came with it.
     pub nodes: Vec<Node>,
@@ -361,6 +361,8 @@ pub struct OperationResult {
     pub links: String,
     /// Where a Create put the new instance, if the device said so.
     pub location: Option<String>,
+    /// What this server did without asking the device, in words.
+    pub note: Option<String>,
 }
 
 /// An operation with its state, as it is stored and shown.

@@ -20,8 +20,12 @@ pub enum LiveKind {
     FirmwareUpdate,
     /// A line of a device's log.
     Log,
+    /// What is wanted to be observed changed its state: `paths`, `state`, `reason`, `wanted`.
+    Observation,
     /// An operation changed its state.
     Operation,
+    /// People say something else of a device: `tags`, `awake_s`, `edrx_cycle_s`.
+    Profile,
     /// A device registered.
     Registered,
     /// A value arrived: `path`, `type`, `value` and `time`.

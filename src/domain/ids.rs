@@ -182,3 +182,7 @@ row_id! {
     /// The row of a rule; never used again.
     RuleId
 }
+row_id! {
+    /// The row of something that is wanted to be observed.
+    WantedId
+}

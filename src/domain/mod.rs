@@ -11,12 +11,14 @@ mod learned;
 mod path;
 mod pattern;
 mod peer;
+mod profile;
 mod record;
 mod refused;
 mod rule;
 mod selection;
 mod time;
 mod value;
+mod wanted;
 
 pub use command::{
     ContentFormat, NewOperation, Operation, OperationFailure, OperationKind, OperationRequest,
@@ -26,12 +28,13 @@ pub use event::{LiveEvent, LiveKind, Topic};
 pub use gateway::{GatewayReport, GatewayState, REGISTRATION_EVENTS, RegistrationEvent};
 pub use ids::{
     EndpointId, EndpointName, EventId, InvalidName, ObservationId, OperationId, RegistrationId,
-    RuleId, Token,
+    RuleId, Token, WantedId,
 };
 pub use learned::{Learned, LearntWindow, NextWake, WakeBasis};
 pub use path::{InvalidPath, Path};
 pub use pattern::PathPattern;
 pub use peer::{Peer, Transport};
+pub use profile::{ProfileChange, check_awake, check_edrx_cycle, check_tags};
 pub use record::{
     AnnouncedObject, Lwm2mVersion, Observation, ObservationState, Profile, Registration,
     StoredAnswer, Warning,
@@ -44,3 +47,4 @@ pub use rule::{
 pub use selection::{Selection, check_tag};
 pub use time::{Now, Timestamp};
 pub use value::{InvalidValue, Node, ObjectLink, Value, ValueType};
+pub use wanted::{Periods, TemplateVersion, Wanted, WantedState, same_paths};

@@ -173,6 +173,8 @@ pub struct Observation {
     pub last_hash: Option<i64>,
     /// When the newest notification came.
     pub notified_at: Option<Timestamp>,
+    /// How many notifications were stored.
+    pub notifications: u64,
     /// The first block of a notification whose rest is still to be fetched (RFC 7959 section 2.6).
     pub staged: Option<Vec<u8>>,
     /// When it was asked for.

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::messages::{Cancel, Deliver, Forget, NotTaken, Operate, Report};
+use super::messages::{
+    Cancel, ChangeProfile, Deliver, Forget, LookAtTemplates, NotTaken, Operate, Report,
+};
 use super::metrics::Metrics;
 use super::session::{Action, CommitStep, Env, Input, Refusal, RuleSet, Session, Step, Ticket};
 use super::settings::SessionSettings;
 use super::wire::{Routes, Wire};
-use crate::domain::{EndpointId, EndpointName, Now, Operation, OperationId, StoredAnswer};
+use crate::domain::{EndpointId, EndpointName, Now, Operation, OperationId, Profile, StoredAnswer};
 use crate::lwm2m::{ModelLibrary, Models};
 use crate::registry::OperateError;
 use crate::store::{
@@ -94,6 +96,7 @@ pub struct EndpointActor {
 struct Waiters {
     next: u64,
     accepted: HashMap<Ticket, Waiter>,
+    profiled: HashMap<Ticket, oneshot::Sender<Result<Profile, OperateError>>>,
     finished: HashMap<OperationId, Vec<oneshot::Sender<Operation>>>,
     reported: HashMap<Ticket, oneshot::Sender<Result<(), NotTaken>>>,
 }
@@ -263,6 +266,7 @@ impl EndpointActor {
                 self.sent(attempt, sent, ctx);
             }
             Action::Accepted(ticket, operation) => self.waiters.accepted(ticket, *operation),
+            Action::Profiled(ticket, profile) => self.waiters.profiled(ticket, *profile),
             Action::Refused(ticket, refusal) => self.waiters.refused(ticket, refusal),
             Action::Finished(operation) => self.waiters.finished(&operation),
             Action::Reported(ticket) => self.waiters.reported(ticket, Ok(())),
@@ -336,7 +340,7 @@ impl EndpointActor {
             }
             _ => {}
         }
-        if !session.is_needed() && self.commits == 0 && self.waiters.accepted.is_empty() {
+        if !session.is_needed() && self.commits == 0 && self.waiters.are_gone() {
             self.abandon();
             ctx.stop();
         }
@@ -488,6 +492,32 @@ impl Handler<Report> for EndpointActor {
     }
 }
 
+impl Handler<ChangeProfile> for EndpointActor {
+    type Result = ();
+
+    fn handle(&mut self, message: ChangeProfile, ctx: &mut Self::Context) {
+        self.links.metrics.taken();
+        if self.session.is_none() {
+            let _ = message.answer.send(Err(OperateError::Busy));
+            return;
+        }
+        let ticket = self.waiters.ticket();
+        self.waiters.profiled.insert(ticket, message.answer);
+        let change = message.change;
+        self.feed(Input::Profile { change, ticket }, ctx);
+    }
+}
+
+impl Handler<LookAtTemplates> for EndpointActor {
+    type Result = ();
+
+    fn handle(&mut self, message: LookAtTemplates, ctx: &mut Self::Context) {
+        self.links.metrics.taken();
+        let changed = message.changed;
+        self.feed(Input::Templates { changed }, ctx);
+    }
+}
+
 impl Handler<Forget> for EndpointActor {
     type Result = ();
 
@@ -523,6 +553,18 @@ impl Waiters {
         if let Some(answer) = self.reported.remove(&ticket) {
             // Whoever asked may have gone meanwhile.
             let _ = answer.send(outcome);
+        }
+    }
+
+    /// True when nobody waits for something to be stored.
+    fn are_gone(&self) -> bool {
+        self.accepted.is_empty() && self.profiled.is_empty()
+    }
+
+    fn profiled(&mut self, ticket: Ticket, profile: Profile) {
+        if let Some(waiter) = self.profiled.remove(&ticket) {
+            // Whoever asked may have gone meanwhile; the change stands.
+            let _ = waiter.send(Ok(profile));
         }
     }
 
@@ -567,6 +609,9 @@ impl Waiters {
             let _ = waiter
                 .accepted
                 .send(Err(OperateError::Store(error.clone())));
+        }
+        for (_, waiter) in self.profiled.drain() {
+            let _ = waiter.send(Err(OperateError::Store(error.clone())));
         }
     }
 }

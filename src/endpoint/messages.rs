@@ -1,13 +1,13 @@
 //! What the registry sends to an endpoint's actor.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use actix::Message;
 use tokio::sync::oneshot;
 
 use super::session::Input;
 use crate::coap::{NotificationKey, RequestKey};
-use crate::domain::{GatewayReport, NewOperation, Operation, OperationId};
+use crate::domain::{GatewayReport, NewOperation, Operation, OperationId, Profile, ProfileChange};
 use crate::registry::OperateError;
 
 /// Something arrived for the device.
@@ -89,6 +89,24 @@ pub struct Operate {
     pub accepted: oneshot::Sender<Result<Operation, OperateError>>,
     /// Told its final status, if somebody waits for that.
     pub finished: Option<oneshot::Sender<Operation>>,
+}
+
+/// Somebody says something else of the device.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ChangeProfile {
+    /// What is changed.
+    pub change: ProfileChange,
+    /// Told the whole profile once it is stored.
+    pub answer: oneshot::Sender<Result<Profile, OperateError>>,
+}
+
+/// The observation templates may have been changed since the device's actor last looked at them.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct LookAtTemplates {
+    /// Those that are new or not what they were.
+    pub changed: Arc<[i64]>,
 }
 
 /// Somebody takes an operation back.

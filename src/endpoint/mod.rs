@@ -17,7 +17,9 @@ mod settings;
 mod wire;
 
 pub use actor::{EndpointActor, Links, Start};
-pub use messages::{Cancel, Deliver, Forget, Guard, Lost, NotTaken, Operate, Report};
+pub use messages::{
+    Cancel, ChangeProfile, Deliver, Forget, Guard, LookAtTemplates, Lost, NotTaken, Operate, Report,
+};
 pub use metrics::Metrics;
 pub use session::{Input, RuleSet};
 pub use settings::SessionSettings;

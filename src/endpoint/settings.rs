@@ -36,6 +36,13 @@ pub struct SessionSettings {
     pub default_expiry: Option<Duration>,
     /// Observations of the device.
     pub max_observations: usize,
+    /// An observation counts as lost when nothing came for `pmax` times this…
+    pub silence_factor: f64,
+    /// …and this.
+    pub silence_grace: Duration,
+    /// A lost observation is asked for again after the first of these, then later and later up to
+    /// the second.
+    pub observe_retry: (Duration, Duration),
     /// Message ids are reserved in steps of this many.
     pub message_id_step: u16,
     /// "Last seen" is written at most this often for notifications.
@@ -67,6 +74,12 @@ impl SessionSettings {
             max_operations: settings.operations.max_per_endpoint,
             default_expiry: (default_expiry > 0).then(|| seconds(default_expiry)),
             max_observations: settings.operations.max_observations,
+            silence_factor: settings.observations.silence_factor,
+            silence_grace: seconds(settings.observations.silence_grace_s),
+            observe_retry: (
+                seconds(settings.observations.retry_min_s),
+                seconds(settings.observations.retry_max_s),
+            ),
             message_id_step: settings.endpoint.message_id_step,
             last_seen_interval: seconds(settings.endpoint.last_seen_interval_s),
             max_rule_states: settings.rules.max_states_per_endpoint,

@@ -446,8 +446,8 @@ impl State {
 /// Everything of a message but its number: whom it is about, whether the fleet gets it, and the
 /// JSON behind `{"seq":N,`.
 fn prepare(event: LiveEvent) -> (EndpointName, bool, String) {
-    // Device logs are only for those who look at that device.
-    let to_fleet = event.kind != LiveKind::Log;
+    // Device logs and single observations are only for those who look at that device.
+    let to_fleet = !matches!(event.kind, LiveKind::Log | LiveKind::Observation);
     let mut fields: BTreeMap<String, Json> = match event.body {
         Json::Object(body) => body.into_iter().collect(),
         _ => BTreeMap::new(),

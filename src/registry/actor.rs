@@ -13,17 +13,14 @@ use actix::dev::SendError;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::handle::OperateError;
 use super::state::State;
+use super::teller::Teller;
 use crate::coap::{Code, Event, ExchangeId, RequestKey, Response};
 use crate::config::{Settings, UnknownEndpoints};
-use crate::domain::{
-    EndpointId, EndpointName, NewOperation, Operation, OperationId, Peer, RegistrationId, Rule,
-    Token,
-};
+use crate::domain::{EndpointId, EndpointName, Peer, RegistrationId, Rule, Token};
 use crate::endpoint::{
-    Cancel, Deliver, EndpointActor, Forget, Input, Links, Listening, Lost, Metrics, Operate,
-    Routes, RuleSet, SessionSettings, Start, Wire,
+    Deliver, EndpointActor, Forget, Input, Links, Listening, Lost, Metrics, Routes, RuleSet,
+    SessionSettings, Start, Wire,
 };
 use crate::lwm2m::ModelLibrary;
 use crate::lwm2m::register::{Call, Limits, Refusal, RegisterRequest, classify, discovery};
@@ -55,6 +52,7 @@ pub struct Surroundings {
 pub struct RegistryActor {
     pub(super) tables: Rc<Tables>,
     pub(super) links: Rc<Links>,
+    pub(super) teller: Teller,
     limits: Limits,
     unknown_endpoints: UnknownEndpoints,
     max_endpoints: usize,
@@ -109,6 +107,7 @@ impl RegistryActor {
                 mailbox: settings.endpoint.mailbox,
                 metrics: around.metrics,
             }),
+            teller: Teller::default(),
             limits: Limits {
                 max_objects: settings.registration.max_objects,
                 max_links_bytes: settings.coap.max_body_bytes,
@@ -130,6 +129,9 @@ impl RegistryActor {
         name: EndpointName,
         start: Start,
     ) -> Rc<Addr<EndpointActor>> {
+        if !matches!(start, Start::New) {
+            self.teller.add(id);
+        }
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         let route = Route {
@@ -176,6 +178,24 @@ impl RegistryActor {
             }
             None => name.map(|name| self.start_actor(id, name.clone(), Start::Load)),
         }
+    }
+
+    /// The actor of an endpoint, if it runs.
+    pub(super) fn running(&self, id: EndpointId) -> Option<Rc<Addr<EndpointActor>>> {
+        let actors = self.tables.actors.borrow();
+        let address = &actors.get(&id)?.address;
+        address.connected().then(|| Rc::clone(address))
+    }
+
+    /// The endpoints whose actors run.
+    pub(super) fn all_running(&self) -> Vec<EndpointId> {
+        self.tables.actors.borrow().keys().copied().collect()
+    }
+
+    /// The actor of a device by its name, started if need be.
+    pub(super) fn actor_of(&mut self, name: &EndpointName) -> Option<Rc<Addr<EndpointActor>>> {
+        let id = self.tables.state.borrow().id(name)?;
+        self.actor(id, Some(name))
     }
 
     pub(super) fn deliver(
@@ -449,7 +469,11 @@ impl Actor for RegistryActor {
         if let Some(fleet) = self.fleet.take() {
             self.restore(fleet);
         }
-        ctx.run_interval(LOST_INTERVAL, |actor, _| actor.let_go_of_the_lost());
+        ctx.run_interval(LOST_INTERVAL, |actor, ctx| {
+            actor.let_go_of_the_lost();
+            actor.tell_some(ctx);
+        });
+        self.tell_some(ctx);
     }
 }
 
@@ -464,74 +488,6 @@ impl StreamHandler<Vec<Event>> for RegistryActor {
     fn finished(&mut self, ctx: &mut Self::Context) {
         // The socket is closed: the server shuts down.
         ctx.stop();
-    }
-}
-
-/// An operation from above.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(super) struct OperateOn {
-    pub(super) endpoint: EndpointName,
-    pub(super) operation: NewOperation,
-    pub(super) accepted: oneshot::Sender<Result<Operation, OperateError>>,
-    pub(super) finished: Option<oneshot::Sender<Operation>>,
-}
-
-impl Handler<OperateOn> for RegistryActor {
-    type Result = ();
-
-    fn handle(&mut self, message: OperateOn, _: &mut Self::Context) {
-        let id = self.tables.state.borrow().id(&message.endpoint);
-        let Some(address) = id.and_then(|id| self.actor(id, Some(&message.endpoint))) else {
-            let _ = message
-                .accepted
-                .send(Err(OperateError::UnknownEndpoint(message.endpoint)));
-            return;
-        };
-        self.links.metrics.put();
-        let operate = Operate {
-            operation: message.operation,
-            accepted: message.accepted,
-            finished: message.finished,
-        };
-        if let Err(SendError::Full(lost) | SendError::Closed(lost)) = address.try_send(operate) {
-            self.links.metrics.taken();
-            self.links.metrics.refused.inc();
-            let _ = lost.accepted.send(Err(OperateError::Busy));
-        }
-    }
-}
-
-/// An operation is taken back.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(super) struct CancelOn {
-    pub(super) endpoint: EndpointName,
-    pub(super) id: OperationId,
-    pub(super) answer: oneshot::Sender<Result<Operation, OperateError>>,
-}
-
-impl Handler<CancelOn> for RegistryActor {
-    type Result = ();
-
-    fn handle(&mut self, message: CancelOn, _: &mut Self::Context) {
-        let id = self.tables.state.borrow().id(&message.endpoint);
-        let Some(address) = id.and_then(|id| self.actor(id, Some(&message.endpoint))) else {
-            let _ = message
-                .answer
-                .send(Err(OperateError::UnknownEndpoint(message.endpoint)));
-            return;
-        };
-        self.links.metrics.put();
-        let cancel = Cancel {
-            id: message.id,
-            answer: message.answer,
-        };
-        if let Err(SendError::Full(lost) | SendError::Closed(lost)) = address.try_send(cancel) {
-            self.links.metrics.taken();
-            self.links.metrics.refused.inc();
-            let _ = lost.answer.send(Err(OperateError::Busy));
-        }
     }
 }
 

@@ -7,9 +7,13 @@ use actix::{Addr, Handler, Message};
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use super::actor::{CancelOn, ForgetOne, IsAwake, OperateOn, PATIENCE, RegistryActor, ReportOn};
-use super::reload::{Rules, Templates};
-use crate::domain::{EndpointName, GatewayReport, NewOperation, Operation, OperationId};
+use super::actor::{ForgetOne, IsAwake, PATIENCE, RegistryActor, ReportOn};
+use super::asks::{CancelOn, OperateOn, ProfileOf};
+use super::reload::Rules;
+use super::teller::Templates;
+use crate::domain::{
+    EndpointName, GatewayReport, NewOperation, Operation, OperationId, Profile, ProfileChange,
+};
 use crate::endpoint::NotTaken;
 use crate::store::{EndpointReader, OperationReader, RuleStore, StoreError, TemplateStore};
 
@@ -44,7 +48,16 @@ pub trait Devices: Send + Sync {
     /// Whether the device listens now; nothing when it is not registered.
     async fn awake(&self, endpoint: &EndpointName) -> Option<bool>;
 
-    /// Reads the observation templates again after they were changed.
+    /// Changes what people say of a device, registered or not. It is on disk and counts when this
+    /// returns the whole profile.
+    async fn change_profile(
+        &self,
+        endpoint: &EndpointName,
+        change: ProfileChange,
+    ) -> Result<Profile, OperateError>;
+
+    /// Reads the observation templates again after they were changed, and lets every device's actor
+    /// know.
     async fn reload_templates(&self) -> Result<(), OperateError>;
 
     /// Reads the rules again after they were changed; they are in force when this returns.
@@ -91,6 +104,8 @@ pub struct Handle {
     endpoints: Arc<dyn EndpointReader>,
     templates: Arc<dyn TemplateStore>,
     rules: Arc<dyn RuleStore>,
+    /// Held while templates or rules are read and handed over, so that what was read later wins.
+    reloading: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Handle {
@@ -108,6 +123,7 @@ impl Handle {
             endpoints,
             templates,
             rules,
+            reloading: Arc::default(),
         }
     }
 
@@ -124,9 +140,9 @@ impl Handle {
             .map_err(|_| OperateError::Busy)
     }
 
-    async fn answer(
-        receiver: oneshot::Receiver<Result<Operation, OperateError>>,
-    ) -> Result<Operation, OperateError> {
+    async fn answer<T>(
+        receiver: oneshot::Receiver<Result<T, OperateError>>,
+    ) -> Result<T, OperateError> {
         match tokio::time::timeout(PATIENCE, receiver).await {
             Ok(Ok(answer)) => answer,
             // The actor has died, or the store is far behind.
@@ -238,11 +254,29 @@ impl Devices for Handle {
         self.tell(IsAwake(endpoint.clone())).await.ok().flatten()
     }
 
+    async fn change_profile(
+        &self,
+        endpoint: &EndpointName,
+        change: ProfileChange,
+    ) -> Result<Profile, OperateError> {
+        let (answer, is_answered) = oneshot::channel();
+        self.tell(ProfileOf {
+            endpoint: endpoint.clone(),
+            change,
+            answer,
+        })
+        .await?;
+        Self::answer(is_answered).await
+    }
+
     async fn reload_templates(&self) -> Result<(), OperateError> {
+        let _one_at_a_time = self.reloading.lock().await;
         let templates = self.templates.list().await?;
         self.tell(Templates(templates)).await
     }
+
     async fn reload_rules(&self) -> Result<(), OperateError> {
+        let _one_at_a_time = self.reloading.lock().await;
         let rules = self.rules.list().await?;
         self.tell(Rules(rules)).await
     }

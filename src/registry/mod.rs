@@ -6,10 +6,12 @@
 //! business of the actors.
 
 mod actor;
+mod asks;
 mod handle;
 mod reload;
 mod restore;
 mod state;
+mod teller;
 #[cfg(test)]
 mod tests;
 

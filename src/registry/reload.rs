@@ -1,4 +1,4 @@
-//! What all actors share and what is replaced as a whole when somebody changes it.
+//! The rules, which all actors share and which are replaced as a whole when somebody changes them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,20 +8,6 @@ use actix::prelude::*;
 use super::actor::RegistryActor;
 use crate::domain::{EndpointId, Rule};
 use crate::endpoint::Input;
-use crate::store::ObservationTemplate;
-
-/// The observation templates changed.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(super) struct Templates(pub(super) Vec<ObservationTemplate>);
-
-impl Handler<Templates> for RegistryActor {
-    type Result = ();
-
-    fn handle(&mut self, Templates(templates): Templates, _: &mut Self::Context) {
-        self.links.templates.replace(Arc::new(templates));
-    }
-}
 
 /// The rules changed.
 #[derive(Debug, Message)]

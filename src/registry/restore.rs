@@ -47,11 +47,17 @@ impl RegistryActor {
             if let Some((_, stored)) = stored.get_mut(&known.id) {
                 stored.profile = known.profile;
                 stored.learned = known.learned;
+                stored.periods = known.periods;
             }
         }
         for observation in fleet.observations {
             if let Some((_, stored)) = stored.get_mut(&observation.endpoint_id) {
                 stored.observations.push(observation);
+            }
+        }
+        for wanted in fleet.wanted {
+            if let Some((_, stored)) = stored.get_mut(&wanted.endpoint_id) {
+                stored.wanted.push(wanted);
             }
         }
         for operation in fleet.operations {

@@ -356,4 +356,77 @@ async fn what_finds_a_mailbox_full_is_answered_when_it_is_sent_again() {
     assert_eq!(house.metrics.waiting(), 0);
 }
 
+#[actix_rt::test]
+async fn every_actor_hears_of_new_templates_a_few_at_a_time() {
+    use crate::domain::{OperationKind, Path, Selection};
+    use crate::store::ObservationTemplate;
+    // More than are told at once.
+    const DEVICES: usize = 230;
+    let mut house = House::new(|_| {}).await;
+    for number in 0..DEVICES {
+        let query = format!("ep=thing-{number}&lwm2m=1.1&lt=300");
+        house.send(Code::POST, "/rd", &query, b"</3303/0>").await;
+        assert_eq!(house.answer().await.code, Code::CREATED);
+    }
+    let template = ObservationTemplate {
+        id: 1,
+        paths: vec![Path::resource(3303, 0, 5700)],
+        kind: OperationKind::Observe,
+        selection: Selection::default(),
+        attributes: Vec::new(),
+        format: None,
+        enabled: true,
+        revision: 0,
+    };
+    let told = house
+        .registry
+        .send(super::teller::Templates(vec![template]));
+    told.await.expect("a registry");
+    let mut tokens = std::collections::HashSet::new();
+    while tokens.len() < DEVICES {
+        let request = house.answer().await;
+        assert_eq!(request.options.observe(), Some(0), "{request:?}");
+        tokens.insert(request.token);
+    }
+    assert_eq!(house.metrics.waiting(), 0);
+}
+
+#[actix_rt::test]
+async fn a_profile_of_a_device_that_is_not_registered_is_stored_and_its_actor_ends() {
+    use crate::domain::{EndpointName, Profile, ProfileChange};
+    let mut house = House::new(|_| {}).await;
+    let location = house.register().await;
+    house.send(Code::DELETE, &location, "", b"").await;
+    assert_eq!(house.answer().await.code, Code::DELETED);
+    let name = EndpointName::new("thing").expect("a name");
+    let (answer, is_answered) = tokio::sync::oneshot::channel();
+    let change = ProfileChange {
+        tags: Some(vec!["lab".to_owned()]),
+        ..ProfileChange::default()
+    };
+    let asked = house.registry.send(super::asks::ProfileOf {
+        endpoint: name.clone(),
+        change,
+        answer,
+    });
+    asked.await.expect("a registry");
+    let profile = is_answered.await.expect("an answer").expect("a profile");
+    assert_eq!(profile.tags, ["lab"]);
+    let fleet = house.store.load(Duration::ZERO).await.expect("the fleet");
+    let profiles: Vec<Profile> = fleet.endpoints.into_iter().map(|one| one.profile).collect();
+    assert_eq!(profiles, [profile]);
+    while house.metrics.actors.get() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let (answer, is_answered) = tokio::sync::oneshot::channel();
+    let nobody = EndpointName::new("nobody").expect("a name");
+    let asked = house.registry.send(super::asks::ProfileOf {
+        endpoint: nobody,
+        change: ProfileChange::default(),
+        answer,
+    });
+    asked.await.expect("a registry");
+    assert!(is_answered.await.expect("an answer").is_err());
+}
+
 const DEADLINE: Duration = Duration::from_secs(20);

@@ -13,8 +13,8 @@ use sea_orm::{DatabaseTransaction, Value as Bind};
 
 use super::failure::Failure;
 use super::records::{
-    answer_row, gateway_columns, observation_row, operation_row, peer_columns, registration_row,
-    text, to_json,
+    answer_row, gateway_columns, observation_row, operation_row, peer_columns, profile_row,
+    registration_row, text, to_json, wanted_row,
 };
 use super::rows::{self, Statements};
 use super::rule::state_row;
@@ -23,8 +23,8 @@ use super::values::Columns;
 use super::{Change, Ids, StoreError};
 use crate::domain::{
     EndpointId, EndpointName, EventId, GatewayState, Learned, Node, Observation, ObservationId,
-    Operation, OperationId, Path, PathPattern, Peer, Registration, RegistrationId, RuleId,
-    RuleState, Severity, StoredAnswer, Timestamp, Token,
+    Operation, OperationId, Path, PathPattern, Peer, Periods, Profile, Registration,
+    RegistrationId, RuleId, RuleState, Severity, StoredAnswer, Timestamp, Token, Wanted, WantedId,
 };
 
 /// Changes that are not written yet.
@@ -39,8 +39,12 @@ pub(super) struct Batch<'a> {
     marks: HashMap<EndpointId, u16>,
     seen: HashMap<EndpointId, Timestamp>,
     learned: HashMap<EndpointId, &'a Learned>,
+    profiles: HashMap<EndpointId, &'a Profile>,
+    periods: HashMap<EndpointId, &'a [Periods]>,
     observations: HashMap<ObservationId, &'a Observation>,
     unobserved: HashMap<(EndpointId, Token), ()>,
+    wanted: HashMap<WantedId, &'a Wanted>,
+    unwanted: HashMap<WantedId, ()>,
     operations: HashMap<OperationId, &'a Operation>,
     /// Rows of `resource`.
     resources: Vec<Bind>,
@@ -112,11 +116,15 @@ impl Touched {
             Change::Event { .. }
             | Change::Learned { .. }
             | Change::Gateway { .. }
+            | Change::Periods { .. }
+            | Change::Profile { .. }
             | Change::RememberAnswer(_)
+            | Change::RemoveWanted { .. }
             | Change::Resources { .. }
             | Change::RuleEvent(_)
             | Change::SaveOperation(_)
             | Change::SaveRuleState(_)
+            | Change::SaveWanted(_)
             | Change::Seen { .. } => return None,
         };
         let touched = Self {
@@ -183,6 +191,18 @@ impl<'a> Batch<'a> {
             } => {
                 self.learned.insert(*endpoint_id, learned);
             }
+            Change::Profile {
+                endpoint_id,
+                profile,
+            } => {
+                self.profiles.insert(*endpoint_id, profile);
+            }
+            Change::Periods {
+                endpoint_id,
+                periods,
+            } => {
+                self.periods.insert(*endpoint_id, periods);
+            }
             Change::Moved { endpoint_id, peer } => {
                 self.moved.insert(*endpoint_id, *peer);
             }
@@ -233,6 +253,14 @@ impl<'a> Batch<'a> {
             }
             Change::RemoveObservation { endpoint_id, token } => {
                 self.unobserved.insert((*endpoint_id, *token), ());
+            }
+            Change::SaveWanted(wanted) => {
+                self.unwanted.remove(&wanted.id);
+                self.wanted.insert(wanted.id, wanted);
+            }
+            Change::RemoveWanted { id, .. } => {
+                self.wanted.remove(id);
+                self.unwanted.insert(*id, ());
             }
             Change::SaveOperation(operation) => {
                 self.operations.insert(operation.id, operation);
@@ -301,6 +329,14 @@ impl<'a> Batch<'a> {
         for (endpoint, is) in self.learned {
             learned.extend([endpoint.0.into(), to_json(is)?.into()]);
         }
+        let mut profiles = Vec::new();
+        for (endpoint, profile) in self.profiles {
+            profile_row(endpoint, profile, &mut profiles)?;
+        }
+        let mut periods = Vec::new();
+        for (endpoint, is) in self.periods {
+            periods.extend([endpoint.0.into(), to_json(is)?.into()]);
+        }
         let mut observations = Vec::new();
         for observation in self.observations.into_values() {
             observation_row(observation, &mut observations)?;
@@ -309,6 +345,11 @@ impl<'a> Batch<'a> {
             .unobserved
             .into_keys()
             .flat_map(|(endpoint, token)| [endpoint.0.into(), token.as_bytes().to_vec().into()]);
+        let mut wanted = Vec::new();
+        for is in self.wanted.into_values() {
+            wanted_row(is, &mut wanted)?;
+        }
+        let unwanted = self.unwanted.into_keys().map(|id| id.0.into());
         let mut operations = Vec::new();
         for operation in self.operations.into_values() {
             operation_row(operation, &mut operations)?;
@@ -342,8 +383,12 @@ impl<'a> Batch<'a> {
             (&rows::MESSAGE_ID_MARKS, marks.collect()),
             (&rows::SEEN, seen.collect()),
             (&rows::LEARNED, learned),
+            (&rows::PROFILES, profiles),
+            (&rows::PERIODS, periods),
             (&rows::OBSERVATIONS, observations),
             (&rows::OBSERVATIONS_REMOVED, unobserved.collect()),
+            (&rows::WANTED, wanted),
+            (&rows::WANTED_REMOVED, unwanted.collect()),
             (&rows::OPERATIONS, operations),
             (&rows::RESOURCES, self.resources),
             (&rows::LATEST, latest.collect()),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::domain::{
     EndpointId, EndpointName, EventId, GatewayState, Learned, LiveEvent, Node, Observation,
-    Operation, Peer, Profile, Registration, RegistrationId, RuleEvent, RuleState, StoredAnswer,
-    Timestamp, Token,
+    Operation, Peer, Periods, Profile, Registration, RegistrationId, RuleEvent, RuleState,
+    StoredAnswer, Timestamp, Token, Wanted, WantedId,
 };
 
 /// One write. All changes of one [`Commit`] are in one transaction: all of them happen or none.
@@ -51,6 +51,20 @@ pub enum Change {
         endpoint_id: EndpointId,
         /// What is known now.
         learned: Box<Learned>,
+    },
+    /// What people say of the device, in the place of what they said.
+    Profile {
+        /// Which device.
+        endpoint_id: EndpointId,
+        /// What they say now.
+        profile: Box<Profile>,
+    },
+    /// How often paths of the device should be told of, in the place of what was known.
+    Periods {
+        /// Which device.
+        endpoint_id: EndpointId,
+        /// What is known now.
+        periods: Vec<Periods>,
     },
     /// The registration follows the device to another address (NAT).
     Moved {
@@ -107,6 +121,16 @@ pub enum Change {
         /// Its token.
         token: Token,
     },
+    /// Stores something that is wanted to be observed, new or changed; `id` comes from
+    /// [`Ids`](super::Ids).
+    SaveWanted(Box<Wanted>),
+    /// It is not wanted any more.
+    RemoveWanted {
+        /// Which device.
+        endpoint_id: EndpointId,
+        /// Its row.
+        id: WantedId,
+    },
     /// Stores an operation, new or changed; `id` comes from [`Ids`](super::Ids).
     SaveOperation(Box<Operation>),
     /// Remembers the answer to a confirmable request.
@@ -140,6 +164,8 @@ pub struct KnownEndpoint {
     pub profile: Profile,
     /// What was learnt of it.
     pub learned: Learned,
+    /// How often its paths should be told of.
+    pub periods: Vec<Periods>,
 }
 
 /// What one device needs to go on after a restart.
@@ -157,6 +183,10 @@ pub struct StoredEndpoint {
     pub operations: Vec<Operation>,
     /// Where the rules stand with it.
     pub rule_states: Vec<RuleState>,
+    /// What is wanted to be observed, oldest first.
+    pub wanted: Vec<Wanted>,
+    /// How often its paths should be told of.
+    pub periods: Vec<Periods>,
 }
 
 /// Everything that is needed to go on after a restart as if there had been none.
@@ -170,6 +200,8 @@ pub struct StoredFleet {
     pub operations: Vec<Operation>,
     /// Where the rules stand with each device.
     pub rule_states: Vec<RuleState>,
+    /// What is wanted to be observed, oldest first.
+    pub wanted: Vec<Wanted>,
     /// Answers whose copies can still be asked for.
     pub answers: Vec<StoredAnswer>,
     /// Every endpoint ever seen, registered or not.

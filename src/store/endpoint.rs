@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use flownexus_entity::{endpoint, registration};
-use sea_orm::sea_query::{Expr, ExprTrait as _, LikeExpr};
+use sea_orm::sea_query::{Expr, ExprTrait as _, Func, LikeExpr};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _,
     QueryFilter as _, QueryOrder as _, QuerySelect as _,
@@ -10,7 +10,7 @@ use sea_orm::{
 
 use super::open::statement;
 use super::{EndpointFilter, EndpointReader, EndpointRow, Store, StoreError, fleet, records};
-use crate::domain::{EndpointId, EndpointName, Observation};
+use crate::domain::{EndpointId, EndpointName, Observation, Wanted};
 
 /// So many rows of a device are removed in one transaction: other commits come in between.
 const CHUNK: u64 = 5_000;
@@ -30,6 +30,14 @@ impl EndpointReader for Store {
             let part = like_pattern(&records::text(&search.to_lowercase()));
             query =
                 query.filter(endpoint::Column::SearchName.like(LikeExpr::new(part).escape('\\')));
+        }
+        if let Some(tag) = &filter.tag {
+            // As it stands in the array; a tag has no characters that JSON escapes. Texts that do
+            // not have it stay as they are when it is taken out, upper and lower case being two.
+            let entry = records::to_json(&records::text(tag))?;
+            let tags = || Expr::col((endpoint::Entity, endpoint::Column::Tags));
+            let without = Func::cust("REPLACE").args([tags(), Expr::val(entry), Expr::val("")]);
+            query = query.filter(Expr::from(without).ne(tags()));
         }
         if let Some(after) = &filter.after {
             query = query.filter(endpoint::Column::Name.gt(after.as_str()));
@@ -58,6 +66,11 @@ impl EndpointReader for Store {
             .await
     }
 
+    async fn wanted(&self, id: EndpointId) -> Result<Vec<Wanted>, StoreError> {
+        self.read(move |database| async move { fleet::wanted(&database, id).await })
+            .await
+    }
+
     async fn count(&self) -> Result<(u64, u64), StoreError> {
         self.read(|database| async move {
             let all = endpoint::Entity::find().count(&database).await?;
@@ -75,6 +88,7 @@ impl EndpointReader for Store {
         // First what a restart would bring back to life.
         for table in [
             "observation",
+            "wanted_observation",
             "registration",
             "endpoint_operation",
             "rule_state",
@@ -150,6 +164,7 @@ fn row(
     let name = records::name(&endpoint.name)?;
     let gateway = records::gateway(&endpoint)?;
     Ok(EndpointRow {
+        profile: records::profile(&endpoint)?,
         id: EndpointId(endpoint.id),
         created_at: records::time(endpoint.created_at),
         last_seen_at: endpoint.last_seen_at.map(records::time),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flownexus_entity::{
     endpoint, endpoint_operation, observation, registration, server_state, stored_answer,
+    wanted_observation,
 };
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, DatabaseConnection, DatabaseTransaction,
@@ -17,7 +18,7 @@ use super::records::{self, corrupt};
 use super::sequence::save;
 use super::{FleetLoader, KnownEndpoint, Store, StoreError, StoredEndpoint, StoredFleet, rule};
 use crate::domain::{
-    EndpointId, EndpointName, GatewayState, Observation, OperationStatus, Profile, Timestamp,
+    EndpointId, EndpointName, GatewayState, Observation, OperationStatus, Timestamp, Wanted,
 };
 
 /// The key in `server_state` of the last sign of life.
@@ -129,6 +130,14 @@ async fn load(
     {
         observations.push(records::observation(row)?);
     }
+    let mut wanted = Vec::new();
+    for row in wanted_observation::Entity::find()
+        .order_by_asc(wanted_observation::Column::Id)
+        .all(database)
+        .await?
+    {
+        wanted.push(records::wanted(row)?);
+    }
     let mut operations = Vec::new();
     for row in pending_operations().all(database).await? {
         let name = name("operation", row.endpoint_id)?;
@@ -148,6 +157,7 @@ async fn load(
         observations,
         operations,
         rule_states,
+        wanted,
         answers,
         endpoints,
         downtime,
@@ -165,6 +175,7 @@ async fn load_endpoint(
         name,
         profile,
         learned,
+        periods,
         ..
     } = known(row)?;
     let registration = registration::Entity::find_by_id(id.0)
@@ -173,6 +184,7 @@ async fn load_endpoint(
         .map(|row| records::registration(row, name.clone()))
         .transpose()?;
     let observations = observations(database, id).await?;
+    let wanted = wanted(database, id).await?;
     let operations = pending_operations()
         .filter(endpoint_operation::Column::EndpointId.eq(id.0))
         .all(database)
@@ -187,6 +199,8 @@ async fn load_endpoint(
         observations,
         operations,
         rule_states: rule::states(database, Some(id)).await?,
+        wanted,
+        periods,
     })
 }
 
@@ -194,8 +208,9 @@ fn known(row: endpoint::Model) -> Result<KnownEndpoint, StoreError> {
     Ok(KnownEndpoint {
         id: EndpointId(row.id),
         name: records::name(&row.name)?,
-        profile: Profile::default(),
+        profile: records::profile(&row)?,
         learned: records::learned(row.learned.as_deref()),
+        periods: records::from_json("endpoint", &row.periods)?,
     })
 }
 
@@ -211,6 +226,21 @@ pub(super) async fn observations(
         .await?
         .into_iter()
         .map(records::observation)
+        .collect()
+}
+
+/// What is wanted to be observed on a device, oldest first.
+pub(super) async fn wanted(
+    database: &DatabaseConnection,
+    id: EndpointId,
+) -> Result<Vec<Wanted>, StoreError> {
+    wanted_observation::Entity::find()
+        .filter(wanted_observation::Column::EndpointId.eq(id.0))
+        .order_by_asc(wanted_observation::Column::Id)
+        .all(database)
+        .await?
+        .into_iter()
+        .map(records::wanted)
         .collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::domain::{EndpointId, EventId, ObservationId, OperationId};
+use crate::domain::{EndpointId, EventId, ObservationId, OperationId, WantedId};
 
 /// Hands out row ids: each one once, also over restarts and after rows were deleted.
 ///
@@ -14,6 +14,7 @@ pub struct Ids {
     pub(super) operation: Counter,
     pub(super) event: Counter,
     pub(super) resource: Counter,
+    pub(super) wanted: Counter,
 }
 
 impl Ids {
@@ -37,14 +38,20 @@ impl Ids {
         EventId(self.event.next())
     }
 
+    /// The row of something that is wanted to be observed.
+    pub fn wanted(&self) -> WantedId {
+        WantedId(self.wanted.next())
+    }
+
     /// Every counter, to store and restore their marks.
-    pub(super) fn counters(&self) -> [&Counter; 5] {
+    pub(super) fn counters(&self) -> [&Counter; 6] {
         [
             &self.endpoint,
             &self.observation,
             &self.operation,
             &self.event,
             &self.resource,
+            &self.wanted,
         ]
     }
 }
@@ -58,6 +65,7 @@ impl Default for Ids {
             operation: Counter::new("endpoint_operation", 10_000),
             event: Counter::new("event", 10_000),
             resource: Counter::new("resource", 100_000),
+            wanted: Counter::new("wanted_observation", 10_000),
         }
     }
 }

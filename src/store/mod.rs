@@ -42,9 +42,9 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    EndpointId, EndpointName, EventId, GatewayState, Learned, NextWake, Node, Observation,
-    Operation, OperationId, OperationKind, OperationStatus, Path, Registration, Rule, RuleId,
-    RuleSpec, Selection, Severity, Timestamp, Value, ValueType,
+    ContentFormat, EndpointId, EndpointName, EventId, GatewayState, Learned, NextWake, Node,
+    Observation, Operation, OperationId, OperationKind, OperationStatus, Path, Profile,
+    Registration, Rule, RuleId, RuleSpec, Selection, Severity, Timestamp, Value, ValueType, Wanted,
 };
 
 pub use change::{Change, Commit, KnownEndpoint, StoredEndpoint, StoredFleet};
@@ -152,6 +152,8 @@ pub struct EndpointRow {
     pub last_seen_at: Option<Timestamp>,
     /// What was learnt of it.
     pub learned: Learned,
+    /// What people say of it.
+    pub profile: Profile,
     /// Its registration, while it has one.
     pub registration: Option<Registration>,
     /// What outside gateways told of it.
@@ -192,6 +194,8 @@ pub struct EndpointFilter {
     pub registered: Option<bool>,
     /// A part of the name, upper and lower case alike.
     pub search: Option<String>,
+    /// A tag that they have.
+    pub tag: Option<String>,
     /// At most so many.
     pub limit: u64,
     /// Only names after this one (the last of the page before).
@@ -207,6 +211,8 @@ pub trait EndpointReader: Send + Sync {
     async fn find(&self, name: &EndpointName) -> Result<Option<EndpointRow>, StoreError>;
     /// Its observations.
     async fn observations(&self, id: EndpointId) -> Result<Vec<Observation>, StoreError>;
+    /// What is wanted to be observed on it.
+    async fn wanted(&self, id: EndpointId) -> Result<Vec<Wanted>, StoreError>;
     /// How many endpoints there are, and how many are registered.
     async fn count(&self) -> Result<(u64, u64), StoreError>;
     /// Forgets an endpoint and all its data. The caller ends its actor first.
@@ -342,6 +348,14 @@ pub struct ObservationTemplate {
     pub kind: OperationKind,
     /// For which devices.
     pub selection: Selection,
+    /// Notification attributes that are set before the observation is made, by name.
+    pub attributes: Vec<(String, String)>,
+    /// The format that is asked for, or the server's choice.
+    pub format: Option<ContentFormat>,
+    /// False while it counts for nobody.
+    pub enabled: bool,
+    /// Counted up with each change, by the store.
+    pub revision: i64,
 }
 
 /// Reads and changes observation templates.
@@ -351,6 +365,12 @@ pub trait TemplateStore: Send + Sync {
     async fn list(&self) -> Result<Vec<ObservationTemplate>, StoreError>;
     /// Stores a new one and returns it with its id.
     async fn add(&self, template: ObservationTemplate) -> Result<ObservationTemplate, StoreError>;
+    /// Puts another in the place of the one with its id, counts the revision up and returns it;
+    /// nothing when there is none of this id.
+    async fn update(
+        &self,
+        template: ObservationTemplate,
+    ) -> Result<Option<ObservationTemplate>, StoreError>;
     /// Removes one; false when there is none of this id.
     async fn remove(&self, id: i64) -> Result<bool, StoreError>;
 }

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::str::FromStr;
 use std::time::Duration;
 
-use flownexus_entity::{endpoint, endpoint_operation, observation, registration, stored_answer};
+use flownexus_entity::{
+    endpoint, endpoint_operation, observation, registration, stored_answer, wanted_observation,
+};
 use sea_orm::Value as Bind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,9 +15,10 @@ use serde_json::{Value as Json, json};
 use super::StoreError;
 use super::values::{node_from_json, node_to_json};
 use crate::domain::{
-    EndpointId, EndpointName, GatewayState, Learned, Node, Observation, ObservationId,
-    ObservationState, Operation, OperationId, OperationRequest, OperationResult, Path, Peer,
-    Registration, RegistrationId, StoredAnswer, Timestamp, Token, Transport,
+    ContentFormat, EndpointId, EndpointName, GatewayState, Learned, Node, Observation,
+    ObservationId, ObservationState, Operation, OperationId, OperationRequest, OperationResult,
+    Path, Peer, Profile, Registration, RegistrationId, StoredAnswer, TemplateVersion, Timestamp,
+    Token, Transport, Wanted, WantedId,
 };
 
 /// A text as both databases can hold it: PostgreSQL has no NUL in texts, so it becomes U+FFFD, and
@@ -198,6 +201,9 @@ pub(super) fn observation_row(
         millis(observation.notified_at).into(),
         observation.staged.clone().into(),
         observation.created_at.as_millis().into(),
+        i64::try_from(observation.notifications)
+            .unwrap_or(i64::MAX)
+            .into(),
     ]);
     Ok(())
 }
@@ -226,8 +232,102 @@ pub(super) fn observation(row: observation::Model) -> Result<Observation, StoreE
             .transpose()?,
         last_hash: row.last_hash,
         notified_at: row.notified_at.map(time),
+        notifications: u64::try_from(row.notifications).unwrap_or(0),
         staged: row.staged,
         created_at: time(row.created_at),
+    })
+}
+
+/// The columns of `wanted_observation`, in the order of the table.
+pub(super) fn wanted_row(wanted: &Wanted, row: &mut Vec<Bind>) -> Result<(), StoreError> {
+    let named = |name: &Option<String>| name.as_deref().map(|name| text(name).into_owned());
+    row.extend([
+        wanted.id.0.into(),
+        wanted.endpoint_id.0.into(),
+        to_json(&wanted.paths)?.into(),
+        wanted.composite.into(),
+        wanted.template.map(|template| template.id).into(),
+        wanted.template.map(|template| template.revision).into(),
+        named(&wanted.user).into(),
+        named(&wanted.cancelled_by).into(),
+        to_json(&wanted.attributes)?.into(),
+        to_json(&wanted.withdrawn)?.into(),
+        wanted.attributes_asked.into(),
+        named(&wanted.attributes_error).into(),
+        wanted.format.map(|format| format.name().to_owned()).into(),
+        wanted.state.name().into(),
+        named(&wanted.reason).into(),
+        wanted.since.as_millis().into(),
+        millis(wanted.retry_at).into(),
+        i64::from(wanted.losses).into(),
+    ]);
+    Ok(())
+}
+
+pub(super) fn wanted(row: wanted_observation::Model) -> Result<Wanted, StoreError> {
+    const WHAT: &str = "wanted observation";
+    let template = row.template_id.zip(row.template_revision);
+    Ok(Wanted {
+        id: WantedId(row.id),
+        endpoint_id: EndpointId(row.endpoint_id),
+        paths: from_json(WHAT, &row.paths)?,
+        composite: row.composite,
+        template: template.map(|(id, revision)| TemplateVersion { id, revision }),
+        user: row.user_name,
+        cancelled_by: row.cancelled_by,
+        attributes: from_json(WHAT, &row.attributes)?,
+        withdrawn: from_json(WHAT, &row.withdrawn)?,
+        attributes_asked: row.attributes_asked,
+        attributes_error: row.attributes_error,
+        format: format(WHAT, row.format.as_deref())?,
+        state: parse(WHAT, &row.state)?,
+        reason: row.reason,
+        since: time(row.since),
+        retry_at: row.retry_at.map(time),
+        losses: narrow(WHAT, row.losses)?,
+    })
+}
+
+/// A content format by its name.
+pub(super) fn format(
+    what: &'static str,
+    name: Option<&str>,
+) -> Result<Option<ContentFormat>, StoreError> {
+    name.map(|name| {
+        ContentFormat::ALL
+            .into_iter()
+            .find(|format| format.name() == name)
+            .ok_or_else(|| corrupt(what, format!("`{name}` is no format")))
+    })
+    .transpose()
+}
+
+/// A device, tags, awake window, eDRX cycle.
+pub(super) fn profile_row(
+    endpoint: EndpointId,
+    profile: &Profile,
+    row: &mut Vec<Bind>,
+) -> Result<(), StoreError> {
+    let seconds =
+        |time: Option<Duration>| time.map(|time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
+    row.extend([
+        endpoint.0.into(),
+        to_json(&profile.tags)?.into(),
+        seconds(profile.awake).into(),
+        seconds(profile.edrx_cycle).into(),
+    ]);
+    Ok(())
+}
+
+pub(super) fn profile(row: &endpoint::Model) -> Result<Profile, StoreError> {
+    let seconds = |time: Option<i64>| {
+        time.and_then(|seconds| u64::try_from(seconds).ok())
+            .map(Duration::from_secs)
+    };
+    Ok(Profile {
+        tags: from_json("endpoint", &row.tags)?,
+        awake: seconds(row.awake_s),
+        edrx_cycle: seconds(row.edrx_cycle_s),
     })
 }
 
@@ -365,6 +465,7 @@ fn result_to_json(result: &OperationResult) -> Json {
         "nodes": nodes_to_json(&result.nodes),
         "links": result.links,
         "location": result.location,
+        "note": result.note,
     })
 }
 
@@ -374,6 +475,8 @@ fn result_from_json(json: &Json) -> Result<OperationResult, String> {
         nodes: nodes_from_json(json.get("nodes"))?,
         links: field(json, "links")?,
         location: field(json, "location")?,
+        // Rows of earlier versions have none.
+        note: field(json, "note")?,
     })
 }
 

@@ -195,16 +195,33 @@ pub(super) const LEARNED: Rows = Rows {
         WHERE endpoint.id = fresh.endpoint_id",
 };
 
+/// endpoint, tags, awake window, eDRX cycle.
+pub(super) const PROFILES: Rows = Rows {
+    head: "WITH fresh (endpoint_id, tags, awake_s, edrx_cycle_s) AS (VALUES ",
+    columns: 4,
+    tail: ") UPDATE endpoint SET tags = fresh.tags, awake_s = fresh.awake_s, \
+        edrx_cycle_s = fresh.edrx_cycle_s FROM fresh WHERE endpoint.id = fresh.endpoint_id",
+};
+
+/// endpoint, periods.
+pub(super) const PERIODS: Rows = Rows {
+    head: "WITH fresh (endpoint_id, periods) AS (VALUES ",
+    columns: 2,
+    tail: ") UPDATE endpoint SET periods = fresh.periods FROM fresh \
+        WHERE endpoint.id = fresh.endpoint_id",
+};
+
 /// The columns of the table.
 pub(super) const OBSERVATIONS: Rows = Rows {
     head: "INSERT INTO observation (id, endpoint_id, token, paths, composite, format, state, \
-        last_sequence, last_message_id, last_hash, notified_at, staged, created_at) VALUES ",
-    columns: 13,
+        last_sequence, last_message_id, last_hash, notified_at, staged, created_at, \
+        notifications) VALUES ",
+    columns: 14,
     tail: " ON CONFLICT (id) DO UPDATE SET token = excluded.token, paths = excluded.paths, \
         composite = excluded.composite, format = excluded.format, state = excluded.state, \
         last_sequence = excluded.last_sequence, last_message_id = excluded.last_message_id, \
         last_hash = excluded.last_hash, notified_at = excluded.notified_at, \
-        staged = excluded.staged",
+        staged = excluded.staged, notifications = excluded.notifications",
 };
 
 /// endpoint, token.
@@ -213,6 +230,28 @@ pub(super) const OBSERVATIONS_REMOVED: Rows = Rows {
     columns: 2,
     tail: ") DELETE FROM observation WHERE (endpoint_id, token) IN (\
         SELECT endpoint_id, token FROM gone)",
+};
+
+/// The columns of the table.
+pub(super) const WANTED: Rows = Rows {
+    head: "INSERT INTO wanted_observation (id, endpoint_id, paths, composite, template_id, \
+        template_revision, user_name, cancelled_by, attributes, withdrawn, attributes_asked, \
+        attributes_error, format, state, reason, since, retry_at, losses) VALUES ",
+    columns: 18,
+    tail: " ON CONFLICT (id) DO UPDATE SET paths = excluded.paths, \
+        composite = excluded.composite, template_id = excluded.template_id, \
+        template_revision = excluded.template_revision, user_name = excluded.user_name, \
+        cancelled_by = excluded.cancelled_by, attributes = excluded.attributes, \
+        withdrawn = excluded.withdrawn, attributes_asked = excluded.attributes_asked, \
+        attributes_error = excluded.attributes_error, format = excluded.format, state = excluded.state, reason = excluded.reason, \
+        since = excluded.since, retry_at = excluded.retry_at, losses = excluded.losses",
+};
+
+/// row.
+pub(super) const WANTED_REMOVED: Rows = Rows {
+    head: "DELETE FROM wanted_observation WHERE id IN (VALUES ",
+    columns: 1,
+    tail: ")",
 };
 
 /// The columns of the table.

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Value as Bind};
 
-use super::StoreError;
 use super::failure::Failure;
 use super::open::statement;
 use super::records::corrupt;
@@ -75,7 +74,7 @@ async fn latest(
             let path: String = row.try_get_by_index(0)?;
             let path = path
                 .parse()
-                .map_err(|error| StoreError::from(corrupt("latest value", error)))?;
+                .map_err(|error| corrupt("latest value", error))?;
             Ok((path, row.try_get_by_index(1)?))
         })
         .collect()

@@ -2,12 +2,11 @@
 
 use async_trait::async_trait;
 use flownexus_entity::observation_template;
-use sea_orm::{ActiveValue::Set, EntityTrait as _, QueryOrder as _};
+use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, EntityTrait as _, QueryOrder as _};
 
-use super::records::{corrupt, from_json, to_json};
+use super::records::{corrupt, format, from_json, to_json};
 use super::sequence::next_id;
 use super::{ObservationTemplate, Store, StoreError, TemplateStore};
-use crate::domain::Selection;
 
 const WHAT: &str = "observation template";
 
@@ -20,32 +19,54 @@ impl TemplateStore for Store {
                 .all(&database)
                 .await?
                 .into_iter()
-                .map(|row| {
-                    Ok(ObservationTemplate {
-                        id: row.id,
-                        paths: from_json(WHAT, &row.paths)?,
-                        kind: row.kind.parse().map_err(|why: String| corrupt(WHAT, why))?,
-                        selection: Selection::default(),
-                    })
-                })
+                .map(template)
                 .collect()
         })
         .await
     }
 
     async fn add(&self, template: ObservationTemplate) -> Result<ObservationTemplate, StoreError> {
-        let paths = to_json(&template.paths)?;
+        let mut row = row(&template)?;
         self.write(move |transaction| {
             Box::pin(async move {
                 let id = next_id(transaction, "observation_template").await?;
-                observation_template::Entity::insert(observation_template::ActiveModel {
-                    id: Set(id),
-                    paths: Set(paths),
-                    kind: Set(template.kind.name().to_owned()),
+                row.id = Set(id);
+                row.revision = Set(0);
+                observation_template::Entity::insert(row)
+                    .exec_without_returning(transaction)
+                    .await?;
+                Ok(ObservationTemplate {
+                    id,
+                    revision: 0,
+                    ..template
                 })
-                .exec_without_returning(transaction)
-                .await?;
-                Ok(ObservationTemplate { id, ..template })
+            })
+        })
+        .await
+    }
+
+    async fn update(
+        &self,
+        template: ObservationTemplate,
+    ) -> Result<Option<ObservationTemplate>, StoreError> {
+        let mut row = row(&template)?;
+        let id = template.id;
+        self.write(move |transaction| {
+            Box::pin(async move {
+                let Some(before) = observation_template::Entity::find_by_id(id)
+                    .one(transaction)
+                    .await?
+                else {
+                    return Ok(None);
+                };
+                let revision = before.revision.saturating_add(1);
+                row.id = Set(id);
+                row.revision = Set(revision);
+                row.update(transaction).await?;
+                Ok(Some(ObservationTemplate {
+                    revision,
+                    ..template
+                }))
             })
         })
         .await
@@ -62,4 +83,30 @@ impl TemplateStore for Store {
         })
         .await
     }
+}
+
+fn template(row: observation_template::Model) -> Result<ObservationTemplate, StoreError> {
+    Ok(ObservationTemplate {
+        id: row.id,
+        paths: from_json(WHAT, &row.paths)?,
+        kind: row.kind.parse().map_err(|why: String| corrupt(WHAT, why))?,
+        selection: from_json(WHAT, &row.selection)?,
+        attributes: from_json(WHAT, &row.attributes)?,
+        format: format(WHAT, row.format.as_deref())?,
+        enabled: row.enabled,
+        revision: row.revision,
+    })
+}
+
+/// The columns but for the row's id and its revision.
+fn row(template: &ObservationTemplate) -> Result<observation_template::ActiveModel, StoreError> {
+    Ok(observation_template::ActiveModel {
+        paths: Set(to_json(&template.paths)?),
+        kind: Set(template.kind.name().to_owned()),
+        selection: Set(to_json(&template.selection)?),
+        attributes: Set(to_json(&template.attributes)?),
+        format: Set(template.format.map(|format| format.name().to_owned())),
+        enabled: Set(template.enabled),
+        ..Default::default()
+    })
 }

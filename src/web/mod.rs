@@ -14,6 +14,7 @@ pub mod error;
 mod fallback;
 pub mod metrics;
 pub mod models;
+mod observed;
 pub mod openapi;
 pub mod pages;
 pub mod router;

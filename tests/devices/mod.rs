@@ -3,6 +3,7 @@
 mod devices_register_update_and_leave;
 mod malformed_datagrams_harm_nobody;
 mod models_change_while_devices_are_registered;
+mod observations_are_wanted_state;
 mod operations_reach_devices;
 mod people_watch_and_forget_devices;
 mod rules_make_events;

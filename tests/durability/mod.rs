@@ -5,4 +5,5 @@ mod blockwise_notifications_survive_the_server;
 mod operations_survive_the_server;
 mod rules_survive_the_server;
 mod the_promises_hold_on_postgresql;
+mod wanted_observations_survive_the_server;
 mod what_is_acknowledged_is_on_disk;

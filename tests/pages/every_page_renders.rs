@@ -7,12 +7,13 @@ use flownexus::web::pages::render;
 use super::dashboard::{Browser, password_hash};
 use super::fleet::{ASLEEP, Fleet, GONE, HOSTILE, RICH};
 
-const FOR_ALL: [&str; 20] = [
+const FOR_ALL: [&str; 21] = [
     "/",
     "/devices",
     "/devices?search=urn&registered=true",
     "/devices?search=nothing-has-this-name",
     "/devices?after=urn",
+    "/devices?tag=lab",
     "/events",
     "/events?before=100",
     "/events/rules",

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use flownexus::domain::{
-    AnnouncedObject, EndpointId, EndpointName, EventId, GatewayState, Learned, Lwm2mVersion, Node,
-    ObjectLink, Observation, ObservationId, ObservationState, Operation, OperationId,
-    OperationKind, OperationRequest, OperationResult, OperationStatus, Origin, Path, Peer,
-    Registration, RegistrationId, Rule, Selection, Severity, Timestamp, Token, Value, Warning,
+    AnnouncedObject, ContentFormat, EndpointId, EndpointName, EventId, GatewayState, Learned,
+    Lwm2mVersion, Node, ObjectLink, Observation, ObservationId, ObservationState, Operation,
+    OperationId, OperationKind, OperationRequest, OperationResult, OperationStatus, Origin, Path,
+    Peer, Profile, Registration, RegistrationId, Rule, Selection, Severity, TemplateVersion,
+    Timestamp, Token, Value, Wanted, WantedId, WantedState, Warning,
 };
 use flownexus::store::{
     ApiToken, AuditEntry, EndpointRow, ObservationTemplate, Role, StoredEvent, StoredValue, User,
@@ -42,6 +43,7 @@ struct State {
     rows: Vec<EndpointRow>,
     values: Vec<StoredValue>,
     observations: Vec<Observation>,
+    wanted: Vec<Wanted>,
     operations: Vec<Operation>,
     events: Vec<(StoredEvent, Vec<Node>)>,
     templates: Vec<ObservationTemplate>,
@@ -138,6 +140,11 @@ fn row(id: i64, text: &str, seen_s: u64, queue_mode: Option<bool>) -> EndpointRo
         created_at: ago(86_400 * 12),
         last_seen_at: Some(ago(seen_s)),
         learned: Learned::default(),
+        profile: Profile {
+            tags: vec!["lab".to_owned(), "rack-3".to_owned()],
+            awake: (id == 1).then(|| Duration::from_secs(20)),
+            edrx_cycle: None,
+        },
         registration: queue_mode.map(|queue_mode| registration(id, text, seen_s, queue_mode)),
         gateway: GatewayState::default(),
     }
@@ -243,6 +250,24 @@ fn fill(state: &mut State) {
             ObservationState::Active,
         ),
     ];
+    let states = [
+        (WantedState::Active, "/3303/0/5700", None),
+        (WantedState::Requested, "/4/0", None),
+        (
+            WantedState::Lost,
+            "/3/0/9",
+            Some("no notification for 2 × pmax, which is 60 s <b>"),
+        ),
+        (
+            WantedState::Refused,
+            "/3/0/13",
+            Some("the device answered 4.05: <b>no"),
+        ),
+        (WantedState::Missing, "/5/0/3", None),
+    ];
+    for (id, (wanted_state, at, reason)) in (1..).zip(states) {
+        state.wanted.push(wanted(id, at, wanted_state, reason));
+    }
     let statuses = [
         (OperationKind::Read, "/3/0", OperationStatus::Confirmed),
         (OperationKind::Write, "/3/0/14", OperationStatus::Failed),
@@ -292,12 +317,23 @@ fn fill(state: &mut State) {
             paths: vec![path("/3303")],
             kind: OperationKind::Observe,
             selection: Selection::default(),
+            attributes: Vec::new(),
+            format: None,
+            enabled: true,
+            revision: 0,
         },
         ObservationTemplate {
             id: 2,
             paths: vec![path("/3/0/9"), path("/4/0/2")],
             kind: OperationKind::ObserveComposite,
-            selection: Selection::default(),
+            selection: Selection {
+                names: vec!["urn:*".to_owned()],
+                tags: vec!["lab".to_owned()],
+            },
+            attributes: vec![("pmax".to_owned(), "300".to_owned())],
+            format: Some(ContentFormat::SenmlCbor),
+            enabled: false,
+            revision: 0,
         },
     ];
     state.tokens.push(ApiToken {
@@ -333,8 +369,31 @@ fn observation(id: i64, paths: &[&str], composite: bool, state: ObservationState
         last_message_id: None,
         last_hash: None,
         notified_at: (state == ObservationState::Active).then(|| ago(42)),
+        notifications: 12,
         staged: None,
         created_at: ago(3600),
+    }
+}
+
+fn wanted(id: i64, at: &str, state: WantedState, reason: Option<&str>) -> Wanted {
+    Wanted {
+        id: WantedId(id),
+        endpoint_id: EndpointId(1),
+        paths: vec![path(at)],
+        composite: false,
+        template: Some(TemplateVersion { id, revision: 0 }),
+        user: (id == 2).then(|| "<b>eve".to_owned()),
+        cancelled_by: (id == 5).then(|| "<b>ada".to_owned()),
+        attributes: vec![("pmax".to_owned(), "60".to_owned())],
+        withdrawn: Vec::new(),
+        attributes_asked: true,
+        attributes_error: (id == 1).then(|| "the device answered 4.00: <b>".to_owned()),
+        format: None,
+        state,
+        reason: reason.map(str::to_owned),
+        since: ago(180),
+        retry_at: (state == WantedState::Lost).then(|| ago(0).plus(Duration::from_secs(600))),
+        losses: 1,
     }
 }
 
@@ -366,6 +425,7 @@ fn operation(id: i64, kind: OperationKind, on: &str, status: OperationStatus) ->
             },
             links: String::new(),
             location: None,
+            note: None,
         }),
         error: (status == OperationStatus::Failed)
             .then(|| "the device answered 4.05: not <b>now</b>".to_owned()),

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use flownexus::domain::{EndpointId, Observation, Peer, Registration, RegistrationId, Token};
+use flownexus::domain::{
+    EndpointId, Observation, Peer, Profile, Registration, RegistrationId, Token, Wanted, WantedId,
+};
 use flownexus::store::{
     Change, EndpointReader as _, FleetLoader as _, FleetWriter as _, ResourceReader as _, Store,
 };
@@ -10,7 +12,7 @@ use futures_util::future::join_all;
 use proptest::prelude::*;
 use rstest::rstest;
 
-use super::samples::{at, commit, name, observation, registration, temperature, values};
+use super::samples::{at, commit, name, observation, registration, temperature, values, wanted};
 use crate::support::database::{Engine, TestDatabase};
 
 const DEVICES: i64 = 3;
@@ -23,7 +25,7 @@ struct Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = (1..=DEVICES, 0..10_u8, 0..4_u8).prop_map(|(device, kind, number)| Step {
+    let step = (1..=DEVICES, 0..14_u8, 0..4_u8).prop_map(|(device, kind, number)| Step {
         device,
         kind,
         number,
@@ -76,8 +78,23 @@ fn change(store: &Store, base: &Observation, index: usize, step: Step) -> Change
                 token: Token::from([number as u8; 8]),
             }
         }
+        9 | 10 => Change::SaveWanted(Box::new(Wanted {
+            id: WantedId(step.device * 4 + i64::from(step.number)),
+            losses: index as u32,
+            ..wanted(store, endpoint_id)
+        })),
+        11 => Change::RemoveWanted {
+            endpoint_id,
+            id: WantedId(step.device * 4 + i64::from(step.number)),
+        },
+        12 => Change::Profile {
+            endpoint_id,
+            profile: Box::new(Profile {
+                tags: vec![format!("tag-{index}")],
+                ..Profile::default()
+            }),
+        },
         _ => {
-            let _ = store;
             let mut node = temperature(index as f64);
             node.time = Some(at(i64::from(step.number)));
             values(endpoint_id, vec![node], at(50))
@@ -92,6 +109,8 @@ async fn state(store: &Store) -> Vec<String> {
         state.push(format!("{:?}", stored.registration));
         state.push(format!("{:?}", stored.observations));
         state.push(format!("{:?}", stored.learned));
+        state.push(format!("{:?}", stored.wanted));
+        state.push(format!("{:?}", stored.profile));
         let row = store
             .find(&name(&format!("device-{device}")))
             .await

@@ -1,4 +1,4 @@
-use flownexus::domain::RegistrationId;
+use flownexus::domain::{Profile, RegistrationId};
 use flownexus::store::{
     Change, EndpointFilter, EndpointReader, EndpointRow, FleetLoader as _, FleetWriter as _,
     ResourceReader as _, Store, StoredEndpoint,
@@ -7,7 +7,7 @@ use rstest::rstest;
 
 use super::samples::{
     at, commit, device, every_value, name, observation, operation, registration, temperature,
-    values,
+    values, wanted,
 };
 use crate::support::database::{Engine, TestDatabase};
 
@@ -97,7 +97,7 @@ async fn by_a_part_of_the_name_and_by_registration(
             registered,
             search: Some(text.into()),
             limit: 10,
-            after: None,
+            ..EndpointFilter::default()
         };
         names(&store, filter).await.0
     };
@@ -129,6 +129,60 @@ async fn by_a_part_of_the_name_and_by_registration(
 
 #[rstest]
 #[tokio::test]
+async fn by_a_tag(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let Some(database) = TestDatabase::new(engine) else {
+        return;
+    };
+    let store = database.open().await;
+    for (device_name, tags) in [
+        ("a", &["lab", "cold"][..]),
+        ("b", &["LAB"]),
+        ("c", &["lab_2"]),
+        ("d", &["labX2", "実験室"]),
+        ("e", &[]),
+    ] {
+        let id = device(&store, device_name).await;
+        let profile = Profile {
+            tags: tags.iter().map(ToString::to_string).collect(),
+            ..Profile::default()
+        };
+        store
+            .commit(commit([Change::Profile {
+                endpoint_id: id,
+                profile: Box::new(profile),
+            }]))
+            .await
+            .expect("committed");
+    }
+    let tagged = async |tag: &str| {
+        let filter = EndpointFilter {
+            tag: Some(tag.into()),
+            limit: 10,
+            ..EndpointFilter::default()
+        };
+        names(&store, filter).await.0
+    };
+    assert_eq!(tagged("lab").await, ["a"]);
+    assert_eq!(tagged("cold").await, ["a"]);
+    assert_eq!(tagged("LAB").await, ["b"]);
+    assert_eq!(tagged("lab_2").await, ["c"], "an underscore is one");
+    assert_eq!(tagged("実験室").await, ["d"]);
+    for none in ["la", "%", "\"", "[]", "'; --\0", "\\"] {
+        assert_eq!(tagged(none).await, [""; 0], "{none}");
+    }
+    // The profile stays when the device registers anew.
+    let row = store.find(&name("a")).await.expect("read").expect("there");
+    let again = registration(row.id, "a", "rd-again");
+    store
+        .commit(commit([Change::Register(Box::new(again))]))
+        .await
+        .expect("registered");
+    assert_eq!(tagged("lab").await, ["a"]);
+    store.close().await;
+}
+
+#[rstest]
+#[tokio::test]
 async fn with_all_their_data_and_nothing_else(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
@@ -145,6 +199,7 @@ async fn with_all_their_data_and_nothing_else(
         store
             .commit(commit([
                 Change::SaveObservation(Box::new(observation(&store, id, 1))),
+                Change::SaveWanted(Box::new(wanted(&store, id))),
                 Change::SaveOperation(Box::new(operation(&store, id, device))),
                 values(id, many, at(0)),
                 Change::Event {
@@ -174,6 +229,7 @@ async fn with_all_their_data_and_nothing_else(
         "endpoint",
         "registration",
         "observation",
+        "wanted_observation",
         "endpoint_operation",
         "event",
     ] {

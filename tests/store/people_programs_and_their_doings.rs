@@ -1,4 +1,4 @@
-use flownexus::domain::{OperationKind, Path, Selection, Timestamp};
+use flownexus::domain::{ContentFormat, OperationKind, Path, Selection, Timestamp};
 use flownexus::store::{
     ApiToken, AuditEntry, AuditStore, ObservationTemplate, Role, SessionStore, Store, StoreError,
     TemplateStore, TokenStore, User, UserStore, WebSession,
@@ -318,8 +318,52 @@ async fn templates(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
         paths: vec![Path::object(3), Path::resource(3303, 0, 5700)],
         kind: OperationKind::ObserveComposite,
         selection: Selection::default(),
+        attributes: Vec::new(),
+        format: None,
+        enabled: true,
+        revision: 0,
     };
     let added = TemplateStore::add(&store, template).await.expect("added");
+    let edited = ObservationTemplate {
+        paths: vec![Path::resource(3303, 0, 5700)],
+        kind: OperationKind::Observe,
+        selection: Selection {
+            names: vec!["urn:imei:35*".into()],
+            tags: vec!["lab".into()],
+        },
+        attributes: vec![("pmin".into(), "5".into()), ("gt".into(), "21.5".into())],
+        format: Some(ContentFormat::SenmlCbor),
+        enabled: false,
+        ..added.clone()
+    };
+    let replaced = TemplateStore::update(&store, edited.clone())
+        .await
+        .expect("replaced")
+        .expect("there");
+    assert_eq!(replaced.revision, added.revision + 1, "a change is counted");
+    let again = TemplateStore::update(&store, edited.clone())
+        .await
+        .expect("replaced")
+        .expect("there");
+    assert_eq!(
+        again,
+        ObservationTemplate {
+            revision: added.revision + 2,
+            ..edited.clone()
+        }
+    );
+    let listed = TemplateStore::list(&store).await.expect("read");
+    assert_eq!(listed.last(), Some(&again));
+    let unknown = ObservationTemplate {
+        id: added.id + 1,
+        ..edited
+    };
+    assert_eq!(
+        TemplateStore::update(&store, unknown)
+            .await
+            .expect("answered"),
+        None
+    );
     assert!(
         TemplateStore::remove(&store, added.id)
             .await

@@ -1,18 +1,18 @@
 use std::time::Duration;
 
 use flownexus::domain::{
-    EndpointId, Node, OperationId, OperationStatus, Path, Profile, StoredAnswer, Timestamp, Value,
-    ValueType,
+    EndpointId, Node, OperationId, OperationStatus, Path, StoredAnswer, Timestamp, Value, ValueType,
 };
 use flownexus::store::{
-    Change, EndpointReader as _, EventReader, FleetLoader as _, FleetWriter as _, KnownEndpoint,
+    Change, EndpointReader, EventReader, FleetLoader as _, FleetWriter as _, KnownEndpoint,
     OperationFilter, OperationReader, ResourceReader as _, StoredEndpoint,
 };
 use rstest::rstest;
 
 use super::samples::{
-    answer, at, commit, device, every_value, learned, name, observation, operation, stored,
-    unusual_observation, unusual_operation, unusual_registration, values,
+    answer, at, commit, device, every_value, learned, name, observation, operation, periods,
+    profile, stored, unusual_observation, unusual_operation, unusual_registration, unusual_wanted,
+    values, wanted,
 };
 use crate::support::database::{Engine, TestDatabase};
 
@@ -46,6 +46,21 @@ async fn what_a_restart_needs(#[values(Engine::Sqlite, Engine::Postgres)] engine
             .cloned()
             .map(|it| Change::SaveObservation(Box::new(it))),
     );
+    let all_wanted = [wanted(&store, id), unusual_wanted(&store, id)];
+    changes.extend(
+        all_wanted
+            .iter()
+            .cloned()
+            .map(|it| Change::SaveWanted(Box::new(it))),
+    );
+    changes.push(Change::Profile {
+        endpoint_id: id,
+        profile: Box::new(profile()),
+    });
+    changes.push(Change::Periods {
+        endpoint_id: id,
+        periods: periods(),
+    });
     changes.push(Change::Learned {
         endpoint_id: id,
         learned: Box::new(learned()),
@@ -69,18 +84,23 @@ async fn what_a_restart_needs(#[values(Engine::Sqlite, Engine::Postgres)] engine
     assert_eq!(fleet.registrations, std::slice::from_ref(&registration));
     assert_eq!(fleet.observations, observations);
     assert_eq!(fleet.operations, std::slice::from_ref(&queued));
+    assert_eq!(fleet.wanted, all_wanted);
     assert_eq!(fleet.answers, answers);
     let known = KnownEndpoint {
         id,
         name: registration.endpoint.clone(),
-        profile: Profile::default(),
+        profile: profile(),
         learned: learned(),
+        periods: periods(),
     };
     assert_eq!(fleet.endpoints, [known]);
     assert_eq!(fleet.downtime, Duration::ZERO, "there was no heartbeat yet");
     let one = store.load_endpoint(id).await.expect("loaded");
     let expected = StoredEndpoint {
+        profile: profile(),
         learned: learned(),
+        wanted: all_wanted.to_vec(),
+        periods: periods(),
         ..stored(
             Some(registration.clone()),
             observations.to_vec(),
@@ -89,6 +109,12 @@ async fn what_a_restart_needs(#[values(Engine::Sqlite, Engine::Postgres)] engine
     };
     assert_eq!(one, expected);
     assert_eq!(store.observations(id).await.expect("read"), observations);
+    assert_eq!(store.wanted(id).await.expect("read"), all_wanted);
+    let row = EndpointReader::find(&store, &registration.endpoint)
+        .await
+        .expect("read")
+        .expect("there");
+    assert_eq!(row.profile, profile());
 
     assert_eq!(
         OperationReader::find(&store, done.id).await.expect("read"),

@@ -7,8 +7,9 @@ use std::time::Duration;
 use flownexus::domain::{
     AnnouncedObject, ContentFormat, EndpointId, EndpointName, Learned, LiveEvent, LiveKind,
     Lwm2mVersion, Node, ObjectLink, Observation, ObservationState, Operation, OperationKind,
-    OperationRequest, OperationResult, OperationStatus, Origin, Path, Peer, Registration,
-    RegistrationId, StoredAnswer, Timestamp, Token, Transport, Value, Warning,
+    OperationRequest, OperationResult, OperationStatus, Origin, Path, Peer, Periods, Profile,
+    Registration, RegistrationId, StoredAnswer, TemplateVersion, Timestamp, Token, Transport,
+    Value, Wanted, WantedState, Warning,
 };
 use flownexus::store::{Change, Commit, FleetWriter as _, Store, StoredEndpoint};
 
@@ -110,6 +111,7 @@ pub(super) fn observation(store: &Store, endpoint_id: EndpointId, token: u8) -> 
         last_message_id: None,
         last_hash: None,
         notified_at: None,
+        notifications: 0,
         staged: None,
         created_at: at(0),
     }
@@ -126,6 +128,7 @@ pub(super) fn unusual_observation(store: &Store, endpoint_id: EndpointId) -> Obs
         last_message_id: Some(u16::MAX),
         last_hash: Some(i64::MIN),
         notified_at: Some(Timestamp::MIN),
+        notifications: i64::MAX as u64,
         staged: Some(vec![0, 255]),
         ..observation(store, endpoint_id, 0)
     }
@@ -228,6 +231,7 @@ pub(super) fn unusual_operation(
             nodes: every_value(),
             links: "</3/0/1>;pmin=5".into(),
             location: Some("/1/2".into()),
+            note: Some("nothing was sent".into()),
         }),
         error: Some("NOT_FOUND \u{7f}".into()),
         token: Some(Token::from([1, 2, 3, 4, 5, 6, 7, 255])),
@@ -238,7 +242,6 @@ pub(super) fn unusual_operation(
     }
 }
 
-/// An answer that can still be asked for.
 /// What a restart needs of a device of which nothing else is known.
 pub(super) fn stored(
     registration: Option<Registration>,
@@ -263,6 +266,77 @@ pub(super) fn learned() -> Learned {
     learned
 }
 
+/// Tags in every script, and times.
+pub(super) fn profile() -> Profile {
+    Profile {
+        tags: ["lab", "zürich:3.b-_", "実験室"]
+            .map(str::to_owned)
+            .to_vec(),
+        awake: Some(Duration::from_secs(20)),
+        edrx_cycle: Some(Duration::from_secs(10_486)),
+    }
+}
+
+pub(super) fn periods() -> Vec<Periods> {
+    vec![
+        Periods {
+            path: Path::object(3303),
+            pmin: None,
+            pmax: Some(u64::MAX),
+        },
+        Periods {
+            path: Path::resource_instance(1, 2, 3, 4),
+            pmin: Some(0),
+            pmax: None,
+        },
+    ]
+}
+
+/// Something that a template wants.
+pub(super) fn wanted(store: &Store, endpoint_id: EndpointId) -> Wanted {
+    Wanted {
+        id: store.ids().wanted(),
+        endpoint_id,
+        paths: vec![Path::resource(3303, 0, 5700)],
+        composite: false,
+        template: Some(TemplateVersion { id: 1, revision: 0 }),
+        user: None,
+        cancelled_by: None,
+        attributes: Vec::new(),
+        withdrawn: Vec::new(),
+        attributes_asked: false,
+        attributes_error: None,
+        format: None,
+        state: WantedState::Missing,
+        reason: None,
+        since: at(0),
+        retry_at: None,
+        losses: 0,
+    }
+}
+
+pub(super) fn unusual_wanted(store: &Store, endpoint_id: EndpointId) -> Wanted {
+    Wanted {
+        paths: vec![Path::object(3), Path::resource_instance(1, 2, 3, 4)],
+        composite: true,
+        template: None,
+        user: Some("ada \0".replace('\0', "\u{fffd}")),
+        cancelled_by: Some("token:ci".into()),
+        attributes: vec![("pmin".into(), "5".into()), ("gt".into(), "-1e-3".into())],
+        withdrawn: vec!["pmax".into()],
+        attributes_asked: true,
+        attributes_error: Some("the device answered 4.05".into()),
+        format: Some(ContentFormat::SenmlCbor),
+        state: WantedState::Lost,
+        reason: Some("no notification for 2 × pmax".into()),
+        since: Timestamp::MAX,
+        retry_at: Some(Timestamp::MIN),
+        losses: u32::MAX,
+        ..wanted(store, endpoint_id)
+    }
+}
+
+/// An answer that can still be asked for.
 pub(super) fn answer(port: u16, message_id: u16, hash: i64) -> StoredAnswer {
     StoredAnswer {
         peer: Peer::udp(SocketAddr::from(([127, 0, 0, 1], port))),

@@ -2,9 +2,10 @@ use flownexus_migration::Migrator;
 use rstest::rstest;
 use sea_orm_migration::MigratorTrait as _;
 
-use super::samples::{at, commit, device, temperature, values};
+use super::samples::{at, commit, device, observation, temperature, values};
 use crate::support::database::{Engine, TestDatabase};
-use flownexus::store::FleetWriter as _;
+use flownexus::domain::{ObservationState, Path, WantedState};
+use flownexus::store::{Change, EndpointReader as _, FleetWriter as _};
 
 #[rstest]
 #[tokio::test]
@@ -27,6 +28,48 @@ async fn with_data_in_it(#[values(Engine::Sqlite, Engine::Postgres)] engine: Eng
 
     let store = database.open().await;
     device(&store, "sensor").await;
+    store.close().await;
+}
+
+/// Before what is wanted was kept, nobody knew who had asked for an observation.
+#[rstest]
+#[tokio::test]
+async fn observations_of_an_older_version_stay_wanted(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    use sea_orm_migration::SchemaManager;
+    let Some(database) = TestDatabase::new(engine) else {
+        return;
+    };
+    let store = database.open().await;
+    let id = device(&store, "sensor").await;
+    let of_template = observation(&store, id, 1);
+    let mut of_somebody = observation(&store, id, 2);
+    of_somebody.paths = vec![Path::object(3), Path::object(4)];
+    of_somebody.composite = true;
+    of_somebody.state = ObservationState::Active;
+    let saved = [&of_template, &of_somebody]
+        .map(|observation| Change::SaveObservation(Box::new(observation.clone())));
+    store.commit(commit(saved)).await.expect("committed");
+    store.close().await;
+
+    let connection = database.connection().await;
+    let schema = SchemaManager::new(&connection);
+    while schema.has_table("wanted_observation").await.expect("asked") {
+        Migrator::down(&connection, Some(1)).await.expect("down");
+    }
+    connection.close().await.expect("an orderly end");
+
+    let store = database.open().await;
+    assert_eq!(
+        store.observations(id).await.expect("read"),
+        [of_template, of_somebody.clone()]
+    );
+    let wanted = store.wanted(id).await.expect("read");
+    assert_eq!(wanted.len(), 1, "{wanted:?}");
+    assert!(wanted[0].is(true, &of_somebody.paths) && wanted[0].is_wanted());
+    assert_eq!(wanted[0].state, WantedState::Active);
+    assert!(store.ids().wanted() > wanted[0].id, "no number comes twice");
     store.close().await;
 }
 

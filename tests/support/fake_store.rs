@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use flownexus::domain::{
     EndpointId, EndpointName, EventId, GatewayReport, GatewayState, Learned, NewOperation, Node,
     Observation, Operation, OperationId, OperationKind, OperationResult, OperationStatus, Path,
-    Peer, Registration, RegistrationId, Rule, Timestamp, Value, ValueType,
+    Peer, Profile, ProfileChange, Registration, RegistrationId, Rule, Timestamp, Value, ValueType,
+    Wanted,
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
@@ -28,6 +29,8 @@ pub(crate) struct Tables {
     pub(crate) operations: Vec<Operation>,
     pub(crate) templates: Vec<ObservationTemplate>,
     pub(crate) rules: Vec<Rule>,
+    pub(crate) observations: Vec<Observation>,
+    pub(crate) wanted: Vec<Wanted>,
     pub(crate) users: Vec<User>,
     pub(crate) sessions: Vec<WebSession>,
     pub(crate) tokens: Vec<ApiToken>,
@@ -120,6 +123,7 @@ impl FakeStore {
             name: endpoint.clone(),
             created_at: start,
             last_seen_at: Some(start),
+            profile: Profile::default(),
             learned: Learned::default(),
             registration: Some(registration),
             gateway: GatewayState::default(),
@@ -144,6 +148,10 @@ impl EndpointReader for FakeStore {
                 filter
                     .registered
                     .is_none_or(|wanted| wanted == row.registration.is_some())
+                    && filter
+                        .tag
+                        .as_ref()
+                        .is_none_or(|tag| row.profile.tags.contains(tag))
                     && filter.after.as_ref().is_none_or(|after| row.name > *after)
                     && search
                         .as_ref()
@@ -160,8 +168,21 @@ impl EndpointReader for FakeStore {
         Ok(self.tables().endpoints.get(name).cloned())
     }
 
-    async fn observations(&self, _: EndpointId) -> Result<Vec<Observation>, StoreError> {
-        Ok(Vec::new())
+    async fn observations(&self, id: EndpointId) -> Result<Vec<Observation>, StoreError> {
+        let tables = self.tables();
+        let of_device = |observation: &&Observation| observation.endpoint_id == id;
+        Ok(tables
+            .observations
+            .iter()
+            .filter(of_device)
+            .cloned()
+            .collect())
+    }
+
+    async fn wanted(&self, id: EndpointId) -> Result<Vec<Wanted>, StoreError> {
+        let tables = self.tables();
+        let of_device = |wanted: &&Wanted| wanted.endpoint_id == id;
+        Ok(tables.wanted.iter().filter(of_device).cloned().collect())
     }
 
     async fn count(&self) -> Result<(u64, u64), StoreError> {
@@ -323,6 +344,20 @@ impl TemplateStore for FakeStore {
         template.id = tables.next_id();
         tables.templates.push(template.clone());
         Ok(template)
+    }
+
+    async fn update(
+        &self,
+        mut template: ObservationTemplate,
+    ) -> Result<Option<ObservationTemplate>, StoreError> {
+        let mut tables = self.tables();
+        let mut templates = tables.templates.iter_mut();
+        let Some(known) = templates.find(|known| known.id == template.id) else {
+            return Ok(None);
+        };
+        template.revision = known.revision + 1;
+        *known = template.clone();
+        Ok(Some(template))
     }
 
     async fn remove(&self, id: i64) -> Result<bool, StoreError> {
@@ -510,6 +545,7 @@ impl Devices for FakeDevices {
             )],
             links: String::new(),
             location: None,
+            note: None,
         });
         let operation = Operation {
             id: OperationId(tables.next_id()),
@@ -560,6 +596,19 @@ impl Devices for FakeDevices {
 
     async fn awake(&self, endpoint: &EndpointName) -> Option<bool> {
         self.0.tables().endpoints.get(endpoint).map(|_| false)
+    }
+
+    async fn change_profile(
+        &self,
+        endpoint: &EndpointName,
+        change: ProfileChange,
+    ) -> Result<Profile, OperateError> {
+        let mut tables = self.0.tables();
+        let Some(row) = tables.endpoints.get_mut(endpoint) else {
+            return Err(OperateError::UnknownEndpoint(endpoint.clone()));
+        };
+        row.profile = change.applied_to(&row.profile);
+        Ok(row.profile.clone())
     }
 
     async fn reload_templates(&self) -> Result<(), OperateError> {

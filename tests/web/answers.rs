@@ -16,7 +16,8 @@ async fn an_endpoint_has_the_fields_of_the_interface() {
         "lwm2m_version": "1.1", "binding": "U", "lifetime_s": 300, "queue_mode": false,
         "awake": true, "registered_at": "2023-11-14T22:13:20.000Z",
         "last_seen_at": "2023-11-14T22:13:20.000Z", "expires_at": "2023-11-14T22:18:20.000Z",
-        "next_wake_at": null, "next_wake_basis": null
+        "next_wake_at": null, "next_wake_basis": null,
+        "tags": [], "awake_s": null, "edrx_cycle_s": null
     });
     assert_eq!(list, json!({"items": [wanted], "next": null}));
     let path = format!("/api/v1/endpoints/{DEVICE}");

@@ -10,3 +10,4 @@ mod openapi_document;
 mod operations;
 mod roles;
 mod rules;
+mod templates_and_profiles;

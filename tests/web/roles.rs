@@ -23,6 +23,12 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Json>)> {
         ("GET", "/api/v1/endpoints".into(), Viewer, None),
         ("GET", device.clone(), Viewer, None),
         ("DELETE", "/api/v1/endpoints/nobody".into(), Operator, None),
+        (
+            "PATCH",
+            device.clone(),
+            Operator,
+            Some(json!({"awake_s": 0})),
+        ),
         ("GET", format!("{device}/operations"), Viewer, None),
         (
             "POST",
@@ -52,6 +58,12 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Json>)> {
         (
             "POST",
             "/api/v1/observation-templates".into(),
+            Operator,
+            Some(json!({"path": "/"})),
+        ),
+        (
+            "PUT",
+            "/api/v1/observation-templates/0".into(),
             Operator,
             Some(json!({"path": "/"})),
         ),

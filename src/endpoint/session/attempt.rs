@@ -78,6 +78,7 @@ impl Session {
                 last_message_id: None,
                 last_hash: None,
                 notified_at: None,
+                notifications: 0,
                 staged: None,
                 created_at: env.now.wall,
             };
@@ -273,7 +274,7 @@ impl Session {
     }
 }
 
-fn is_composite(kind: OperationKind) -> bool {
+pub(super) fn is_composite(kind: OperationKind) -> bool {
     matches!(
         kind,
         OperationKind::ObserveComposite | OperationKind::CancelObserveComposite

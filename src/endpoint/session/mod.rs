@@ -7,19 +7,25 @@
 
 mod attempt;
 mod awake;
+mod ended;
 mod gateway;
 mod judge;
+mod lost;
 mod notify;
 mod operate;
 mod outcome;
+mod passive;
+mod profile;
 mod queue;
 mod register;
 mod rules;
 mod templates;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -31,7 +37,8 @@ use crate::coap::{
 use crate::domain::{
     EndpointId, EndpointName, GatewayReport, GatewayState, Learned, LiveEvent, LiveKind,
     NewOperation, Node, Now, Observation, Operation, OperationId, OperationStatus, Path, Peer,
-    Profile, REGISTRATION_EVENTS, Registration, RegistrationId, Selection, Timestamp, Token, Value,
+    Profile, ProfileChange, REGISTRATION_EVENTS, Registration, RegistrationId, Selection,
+    Timestamp, Token, Value,
 };
 use crate::lwm2m::manage::UsedFormats;
 use crate::lwm2m::register::{RegisterRequest, UpdateRequest};
@@ -40,6 +47,7 @@ use crate::store::{Change, Commit, Ids, ObservationTemplate, StoredEndpoint};
 
 use self::judge::Judge;
 use self::queue::Queue;
+use self::wanted::Wishes;
 use super::settings::SessionSettings;
 
 pub use self::rules::RuleSet;
@@ -149,6 +157,18 @@ pub enum Input {
         /// Who waits.
         ticket: Ticket,
     },
+    /// Somebody says something else of the device.
+    Profile {
+        /// What is changed.
+        change: ProfileChange,
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// The templates may have been changed since this session last looked at them.
+    Templates {
+        /// Those that are new or not what they were.
+        changed: Arc<[i64]>,
+    },
     /// Somebody takes an operation back.
     Cancel {
         /// Which.
@@ -243,6 +263,8 @@ pub enum Action {
     Reported(Ticket),
     /// The report of a gateway could not be stored.
     NotReported(Ticket),
+    /// The profile is stored.
+    Profiled(Ticket, Box<Profile>),
     /// The operation reached its final status.
     Finished(Box<Operation>),
     /// Feed [`Input::Pump`].
@@ -330,6 +352,8 @@ pub struct Session {
     judge: Judge,
     /// Which rules were looked at.
     rules_version: u64,
+    /// What is wanted to be observed.
+    wishes: Wishes,
 }
 
 impl Session {
@@ -371,6 +395,7 @@ impl Session {
             gateway: None,
             judge: Judge::new(env.now, endpoint_id, stored.rule_states),
             rules_version: 0,
+            wishes: Wishes::new(stored.wanted, stored.periods, env.now.wall),
         };
         let mut steps = Vec::new();
         for operation in stored.operations {
@@ -455,11 +480,16 @@ impl Session {
             Input::Operate { operation, ticket } => {
                 self.operate(env, *operation, ticket, &mut steps)
             }
+            Input::Profile { change, ticket } => {
+                self.change_profile(env, &change, ticket, &mut steps)
+            }
+            Input::Templates { changed } => self.templates_changed(env, &changed, &mut steps),
             Input::Cancel { id, ticket } => self.cancel(env, id, ticket, &mut steps),
             Input::Report { report, ticket } => self.report(env, *report, ticket, &mut steps),
             Input::Pump => self.pump(env, &mut steps),
             Input::Tick => self.tick(env, &mut steps),
         }
+        self.settle_wanted(env, &mut steps);
         self.move_window(env, &mut steps);
         if announces || self.has_new_rules(env) {
             self.look_at_rules(env, &mut steps);
@@ -474,8 +504,10 @@ impl Session {
     pub fn next_deadline(&self, now: Now) -> Option<Instant> {
         let expiry = self.queue.next_expiry();
         let operation = expiry.map(|at| now.instant + at.since(now.wall));
-        [self.expires, operation, self.retry_at, self.judge.due()]
+        let others = [self.retry_at, self.judge.due(), self.wishes.due];
+        [self.expires, operation]
             .into_iter()
+            .chain(others)
             .flatten()
             .min()
     }
@@ -618,6 +650,7 @@ impl Session {
         self.expire_operations(env, steps);
         self.try_the_silent(env, steps);
         self.judge_time(env, steps);
+        self.look_at_wanted(env, steps);
     }
 }
 

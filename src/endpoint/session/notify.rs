@@ -65,6 +65,7 @@ impl Session {
         observation.last_message_id = Some(key.message_id);
         observation.last_hash = Some(key.hash);
         observation.state = ObservationState::Active;
+        observation.notifications = observation.notifications.saturating_add(1);
         if newer {
             observation.last_sequence = response.options.observe();
             observation.notified_at = Some(env.now.wall);
@@ -75,9 +76,10 @@ impl Session {
         if !response.code.is_success() {
             // The device ends the observation, for example because the instance is gone.
             let why = format!("the device answered {}", response.code);
-            self.observation_lost(env, &observation, &why, &mut commit);
             self.drop_observation(Some(observation.token), &mut commit, &mut then);
+            self.observation_lost(env, &observation, why, &mut commit);
         } else if let Some(block) = more {
+            self.is_back(env, &observation, &mut commit);
             let mut observation = observation;
             observation.staged = Some(response.payload.clone());
             self.fetches
@@ -94,6 +96,7 @@ impl Session {
                 *stored = observation;
             }
         } else {
+            self.is_back(env, &observation, &mut commit);
             commit
                 .changes
                 .push(Change::SaveObservation(Box::new(observation.clone())));

@@ -15,6 +15,10 @@ impl Session {
         ticket: Ticket,
         steps: &mut Vec<Step>,
     ) {
+        if new.request.passive {
+            self.cancel_passively(env, new, ticket, steps);
+            return;
+        }
         let limit = env.settings.max_operations;
         if self.queue.len() >= limit {
             steps.push(Step::Do(Action::Refused(
@@ -106,7 +110,7 @@ impl Session {
 
     /// Gives an operation its final status and writes it.
     pub(super) fn conclude(
-        &self,
+        &mut self,
         env: &Env<'_>,
         mut operation: Operation,
         status: OperationStatus,
@@ -123,6 +127,7 @@ impl Session {
         commit
             .changes
             .push(Change::SaveOperation(Box::new(operation.clone())));
+        self.note_end(env, &operation, commit);
         operation
     }
 }

@@ -5,8 +5,8 @@ use super::notify::too_large;
 use super::{Action, CommitStep, Env, Fetch, InFlight, Job, Session, Step};
 use crate::coap::{Code, ExchangeFailure, ExchangeId, MessageIds, NotificationKey, Response};
 use crate::domain::{
-    LiveKind, Observation, ObservationState, Operation, OperationFailure, OperationKind,
-    OperationRequest, OperationStatus, Registration, Token,
+    ObservationState, Operation, OperationFailure, OperationKind, OperationRequest,
+    OperationStatus, Registration, Token,
 };
 use crate::lwm2m::manage::{self, UsedFormats};
 use crate::store::{Change, Commit};
@@ -505,22 +505,6 @@ impl Session {
                 .changes
                 .push(Change::SaveObservation(Box::new(observation.clone())));
         }
-    }
-
-    /// Tells the page about an observation that ended on the device's side.
-    pub(super) fn observation_lost(
-        &self,
-        env: &Env<'_>,
-        observation: &Observation,
-        why: &str,
-        commit: &mut Commit,
-    ) {
-        let paths: Vec<String> = observation.paths.iter().map(ToString::to_string).collect();
-        commit.publish.push(self.live(
-            LiveKind::Event,
-            env.now.wall,
-            serde_json::json!({ "type": "observation_lost", "paths": paths, "reason": why }),
-        ));
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::templates::Reading;
 use super::{
     Action, CommitStep, Env, MessageIds, REGISTERED, Session, Step, UNREGISTERED, UPDATED,
 };
@@ -91,13 +92,17 @@ impl Session {
         self.heard(env);
         self.note_learned(&mut commit);
         self.seen_written = Some(env.now.instant);
-        self.apply_templates(env, &[], &mut commit);
+        self.renew_wanted(env, &mut commit);
+        self.read_by_templates(env, Reading::Registered, &mut commit);
+        let mut needless = Vec::new();
+        self.reconcile(env, &mut commit, &mut needless);
 
         let mut then = vec![
             Action::Registered(location, peer),
             Action::Respond(key.clone(), answer),
         ];
         then.extend(finished);
+        then.extend(needless);
         then.push(Action::Pump);
         steps.push(Step::Commit(Box::new(CommitStep {
             commit,
@@ -188,16 +193,18 @@ impl Session {
         self.heard(env);
         self.note_learned(&mut commit);
         self.seen_written = Some(env.now.instant);
+        let mut then = vec![
+            Action::Registered(location.clone(), peer),
+            Action::Respond(key.clone(), updated()),
+        ];
         if let Some(before) = announced_before {
-            self.apply_templates(env, &before, &mut commit);
+            self.read_by_templates(env, Reading::Announced(&before), &mut commit);
+            self.reconcile(env, &mut commit, &mut then);
         }
+        then.push(Action::Pump);
         steps.push(Step::Commit(Box::new(CommitStep {
             commit,
-            then: vec![
-                Action::Registered(location.clone(), peer),
-                Action::Respond(key.clone(), updated()),
-                Action::Pump,
-            ],
+            then,
             otherwise: vec![Action::Respond(key, unavailable())],
         })));
     }
@@ -252,6 +259,7 @@ impl Session {
             steps.push(Step::Do(Action::Unwatch(observation.token)));
         }
         self.fetches.clear();
+        self.rest_wanted(env, &mut commit);
         self.expires = None;
         commit.changes.push(Change::EndRegistration {
             endpoint_id: self.endpoint_id,

@@ -22,6 +22,7 @@ pub fn interpret(
         nodes: Vec::new(),
         links: String::new(),
         location: None,
+        note: None,
     };
     if !code.is_response() {
         return Err(ManageError::Unexpected(format!(

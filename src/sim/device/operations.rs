@@ -82,7 +82,7 @@ impl Device {
         if paths.is_empty() || paths.len() > MAX_PATHS {
             return Err(refusal(Code::BAD_REQUEST, "no paths, or too many"));
         }
-        let format = accepted(request)?.unwrap_or(given.of_answers());
+        let format = accepted(request)?.unwrap_or_else(|| given.of_answers());
         let mut response = self.read_composite(&paths, format, &VecDeque::new())?;
         match request.options.observe() {
             Some(0) => {

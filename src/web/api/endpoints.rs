@@ -7,11 +7,12 @@ use actix_web::{HttpResponse, delete, get};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::{ContentFormat, EndpointName, Observation, ObservationState, Timestamp};
+use crate::domain::{ContentFormat, EndpointName, Timestamp};
 use crate::store::{EndpointFilter, EndpointRow};
 use crate::web::ApiError;
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
+use crate::web::observed::{Observed, wanted_and_actual};
 
 use super::query::{self, NoQuery, Page};
 
@@ -22,7 +23,8 @@ use super::query::{self, NoQuery, Page};
     "secure": false, "lwm2m_version": "1.1", "binding": "U", "lifetime_s": 300,
     "queue_mode": false, "awake": true, "registered_at": "2026-11-23T12:00:00.000Z",
     "last_seen_at": "2026-11-23T12:04:00.000Z", "expires_at": "2026-11-23T12:09:00.000Z",
-    "next_wake_at": null, "next_wake_basis": null
+    "next_wake_at": null, "next_wake_basis": null, "tags": ["lab"], "awake_s": null,
+    "edrx_cycle_s": null
 }))]
 pub(super) struct Endpoint {
     /// The name that it registers with.
@@ -69,10 +71,18 @@ pub(super) struct Endpoint {
     /// its registration until then; `overdue` when it was expected before and did not come.
     #[schema(required)]
     next_wake_basis: Option<&'static str>,
+    /// What people call it beside its name.
+    tags: Vec<String>,
+    /// How many seconds it listens after a message of its own, where that was set for it.
+    #[schema(required)]
+    awake_s: Option<u64>,
+    /// The length of its eDRX cycle in seconds, where that was set.
+    #[schema(required)]
+    edrx_cycle_s: Option<u64>,
 }
 
 impl Endpoint {
-    async fn of(viewer: &Viewer, row: &EndpointRow) -> Self {
+    pub(super) async fn of(viewer: &Viewer, row: &EndpointRow) -> Self {
         let registration = row.registration.as_ref();
         let awake = viewer.awake(row).await;
         let next_wake = row.next_wake(Timestamp::system()).filter(|_| !awake);
@@ -95,6 +105,9 @@ impl Endpoint {
             expires_at: registration.map(|found| found.expires_at.to_string()),
             next_wake_at: next_wake.map(|wake| wake.at.to_string()),
             next_wake_basis: next_wake.map(|wake| wake.basis.name()),
+            tags: row.profile.tags.clone(),
+            awake_s: row.profile.awake.map(|time| time.as_secs()),
+            edrx_cycle_s: row.profile.edrx_cycle.map(|time| time.as_secs()),
         }
     }
 }
@@ -119,8 +132,8 @@ pub(super) struct EndpointDetail {
     attributes: BTreeMap<String, String>,
     /// What it does wrong and was forgiven.
     warnings: Vec<Forgiven>,
-    /// What is observed.
-    observations: Vec<Observed>,
+    /// What is wanted to be observed, against what is.
+    observations: Vec<ObservedView>,
 }
 
 /// Something that a device does wrong.
@@ -132,41 +145,80 @@ pub(super) struct Forgiven {
     message: String,
 }
 
-/// An observation.
+/// Something that is wanted to be observed, that is observed, or both.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Observed {
-    /// What is observed.
+#[schema(example = json!({
+    "paths": ["/3303/0/5700"], "kind": "observe", "wanted": true, "state": "lost",
+    "reason": "no notification for 2 × pmax, which is 60 s", "template_id": 2,
+    "requested_by": null, "attributes": {"pmax": "60"}, "attributes_error": null,
+    "format": "senml_cbor", "since": "2026-11-23T12:00:00.000Z",
+    "retry_at": "2026-11-23T12:00:10.000Z", "last_notified_at": "2026-11-23T11:57:30.000Z",
+    "notifications": 41
+}))]
+pub(super) struct ObservedView {
+    /// Where.
     paths: Vec<String>,
-    /// Whether it is one for all paths together.
-    composite: bool,
-    /// `requested` or `active`.
+    /// `observe` or `observe_composite`.
+    kind: &'static str,
+    /// Whether a template or somebody wants it.
+    wanted: bool,
+    /// `active`; `requested`: asked for, not confirmed yet; `lost`: ended by the device or silent for
+    /// too long, it is asked for again; `refused`: not asked for again before the device registers
+    /// anew; `missing`: not asked for.
     state: &'static str,
+    /// Why it stands there, in words.
+    #[schema(required)]
+    reason: Option<String>,
+    /// The template that wants it.
+    #[schema(required)]
+    template_id: Option<i64>,
+    /// Who asked for it by an operation: a login or `token:NAME`.
+    #[schema(required)]
+    requested_by: Option<String>,
+    /// The notification attributes that the template sets.
+    #[schema(value_type = std::collections::HashMap<String, String>)]
+    attributes: BTreeMap<String, String>,
+    /// Why the device did not take the attributes.
+    #[schema(required)]
+    attributes_error: Option<String>,
     /// The name of the content format, where it has one.
     #[schema(required)]
     format: Option<&'static str>,
-    /// When it was asked for.
+    /// Since when it stands there.
     #[schema(format = DateTime)]
-    created_at: String,
+    since: String,
+    /// When it is asked for again, while it is lost.
+    #[schema(required, format = DateTime)]
+    retry_at: Option<String>,
     /// When the newest notification came.
     #[schema(required, format = DateTime)]
-    notified_at: Option<String>,
+    last_notified_at: Option<String>,
+    /// How many notifications came.
+    notifications: u64,
 }
 
-impl Observed {
-    fn of(observation: &Observation) -> Self {
+impl From<Observed> for ObservedView {
+    fn from(observed: Observed) -> Self {
+        let moment = |time: Option<Timestamp>| time.map(|time| time.to_string());
         Self {
-            paths: observation.paths.iter().map(ToString::to_string).collect(),
-            composite: observation.composite,
-            state: match observation.state {
-                ObservationState::Requested => "requested",
-                ObservationState::Active => "active",
+            paths: observed.paths.iter().map(ToString::to_string).collect(),
+            kind: if observed.composite {
+                "observe_composite"
+            } else {
+                "observe"
             },
-            format: observation
-                .format
-                .and_then(ContentFormat::from_code)
-                .map(ContentFormat::name),
-            created_at: observation.created_at.to_string(),
-            notified_at: observation.notified_at.map(|time| time.to_string()),
+            wanted: observed.wanted,
+            state: observed.state.name(),
+            reason: observed.reason,
+            template_id: observed.template_id,
+            requested_by: observed.requested_by,
+            attributes: observed.attributes.into_iter().collect(),
+            attributes_error: observed.attributes_error,
+            format: observed.format.map(ContentFormat::name),
+            since: observed.since.to_string(),
+            retry_at: moment(observed.retry_at),
+            last_notified_at: moment(observed.last_notified_at),
+            notifications: observed.notifications,
         }
     }
 }
@@ -180,6 +232,8 @@ pub(super) struct EndpointQuery {
     registered: Option<String>,
     /// A part of the name, upper and lower case alike.
     search: Option<String>,
+    /// A tag that they have.
+    tag: Option<String>,
     /// Rows of a page, at most `web.max_page_rows`.
     #[param(value_type = Option<u64>, minimum = 1, default = 100)]
     limit: Option<String>,
@@ -210,6 +264,7 @@ pub(super) async fn list_endpoints(
     let filter = EndpointFilter {
         registered: query::parse("registered", query.registered.as_deref())?,
         search: query.search.clone().filter(|search| !search.is_empty()),
+        tag: query.tag.clone().filter(|tag| !tag.is_empty()),
         limit: query::limit(&viewer, query.limit.as_deref())?,
         after: query::read_cursor::<String>(query.cursor.as_deref())?
             .map(|name| EndpointName::new(&name))
@@ -251,6 +306,7 @@ pub(super) async fn show_endpoint(
 ) -> Result<Json<EndpointDetail>, ApiError> {
     let row = viewer.endpoint(&query::endpoint_name(&name)?).await?;
     let observations = viewer.observations(row.id).await?;
+    let wanted = viewer.wanted(row.id).await?;
     let registration = row.registration.as_ref();
     let detail = EndpointDetail {
         endpoint: Endpoint::of(&viewer, &row).await,
@@ -270,7 +326,10 @@ pub(super) async fn show_endpoint(
                 message: warning.message.clone(),
             })
             .collect(),
-        observations: observations.iter().map(Observed::of).collect(),
+        observations: wanted_and_actual(&wanted, &observations)
+            .into_iter()
+            .map(ObservedView::from)
+            .collect(),
     };
     Ok(Json(detail))
 }

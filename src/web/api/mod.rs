@@ -11,10 +11,12 @@ mod models;
 mod operation_parameters;
 mod operation_request;
 mod operations;
+mod profile;
 mod query;
 mod resources;
 mod rules;
 mod session;
+mod template_request;
 mod templates;
 mod tokens;
 mod users;
@@ -30,6 +32,7 @@ use super::{error, fallback, metrics, openapi, ws};
 pub use filter::DeviceFilter;
 pub use operation_request::{OperationBody, check as check_operation};
 pub use rules::{ConditionBody, RuleBody, check as check_rule};
+pub use template_request::{Filter, TemplateBody, check as check_template};
 
 /// Every route of the API, of health and metrics, and the answers for what is none.
 pub(super) fn configure(cfg: &mut web::ServiceConfig, settings: &Settings) {
@@ -54,6 +57,7 @@ pub(super) fn routes(cfg: &mut ServiceConfig<'_>) {
                 .service(endpoints::list_endpoints)
                 .service(endpoints::show_endpoint)
                 .service(endpoints::delete_endpoint)
+                .service(profile::change_endpoint)
                 .service(operations::create_operation)
                 .service(operations::list_operations)
                 .service(operations::show_operation)
@@ -71,6 +75,7 @@ pub(super) fn routes(cfg: &mut ServiceConfig<'_>) {
                 .service(rules::delete_rule)
                 .service(templates::list_templates)
                 .service(templates::create_template)
+                .service(templates::replace_template)
                 .service(templates::delete_template)
                 .service(models::list_models)
                 .service(models::create_models)

@@ -76,12 +76,20 @@ pub fn check(body: &OperationBody, models: &Models) -> Result<OperationRequest, 
         .parse()
         .map_err(|error: String| ApiError::invalid("kind", error))?;
     refuse_what_does_not_belong(kind, body)?;
-    let (paths, values, removed) = match kind {
+    let Content {
+        paths,
+        values,
+        removed,
+    } = match kind {
         OperationKind::WriteComposite => composite_values(body, models)?,
         _ => {
             let paths = check_paths(kind, body.path.as_deref(), body.paths.as_deref())?;
             let values = single_values(kind, &paths, body, models)?;
-            (paths, values, Vec::new())
+            Content {
+                paths,
+                values,
+                removed: Vec::new(),
+            }
         }
     };
     if values.len().saturating_add(removed.len()) > MAX_VALUES {
@@ -91,7 +99,7 @@ pub fn check(body: &OperationBody, models: &Models) -> Result<OperationRequest, 
     let request = OperationRequest {
         arguments: body.arguments.clone().filter(|text| !text.is_empty()),
         attributes: attributes(kind, &paths, body.attributes.as_ref())?,
-        format: format(kind, &paths, &values, body.format.as_deref())?,
+        format: check_format(kind, &paths, &values, body.format.as_deref())?,
         passive: body.passive,
         repeat: body.repeat,
         kind,
@@ -318,11 +326,16 @@ fn several_instances(
     Ok(nodes)
 }
 
-/// The paths of a Write-Composite, what it writes and what it removes.
-fn composite_values(
-    body: &OperationBody,
-    models: &Models,
-) -> Result<(Vec<Path>, Vec<Node>, Vec<Path>), ApiError> {
+/// What an operation is about.
+struct Content {
+    paths: Vec<Path>,
+    /// What it writes.
+    values: Vec<Node>,
+    /// What a Write-Composite removes.
+    removed: Vec<Path>,
+}
+
+fn composite_values(body: &OperationBody, models: &Models) -> Result<Content, ApiError> {
     let kind = OperationKind::WriteComposite;
     let (field, json) = match (&body.values, &body.value) {
         (Some(values), _) => ("values", values),
@@ -388,7 +401,11 @@ fn composite_values(
     }
     let written = nodes.iter().map(|node| node.path);
     let paths = written.chain(removed.iter().copied()).collect();
-    Ok((paths, nodes, removed))
+    Ok(Content {
+        paths,
+        values: nodes,
+        removed,
+    })
 }
 
 /// Takes out the nulls of a Write-Composite: each stands for a resource instance that is to go.
@@ -512,7 +529,11 @@ fn typed(
         .map_err(|error| ApiError::invalid(field, format!("{path}: {error}")))
 }
 
-fn format(
+/// Checks the name of a format: whether there is such a one, and whether it can carry this.
+///
+/// # Errors
+/// 422 naming `format`.
+pub(super) fn check_format(
     kind: OperationKind,
     paths: &[Path],
     values: &[Node],

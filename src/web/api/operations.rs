@@ -79,7 +79,7 @@ pub(super) struct OperationView {
 /// What a device answered.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ResultView {
-    /// The CoAP response code, for example `2.05`.
+    /// The CoAP response code, for example `2.05`; `0.00` when the device was not asked.
     code: String,
     /// The values that came with it.
     nodes: Vec<NodeView>,
@@ -89,6 +89,9 @@ pub(super) struct ResultView {
     /// Where a Create put the new instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     location: Option<String>,
+    /// What the server did without asking the device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 /// A value at a path.
@@ -124,6 +127,7 @@ impl From<&OperationResult> for ResultView {
             nodes: result.nodes.iter().map(NodeView::from).collect(),
             links: result.links.clone(),
             location: result.location.clone(),
+            note: result.note.clone(),
         }
     }
 }

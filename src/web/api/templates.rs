@@ -1,22 +1,26 @@
-//! `/api/v1/observation-templates`: what is observed on each registration.
+//! `/api/v1/observation-templates`: what is wanted of devices.
 
 use actix_web::web::{Json, Path, Query};
-use actix_web::{HttpResponse, delete, get, post};
-use serde::{Deserialize, Serialize};
+use actix_web::{HttpResponse, delete, get, post, put};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::domain::{OperationKind, Selection};
 use crate::store::ObservationTemplate;
 use crate::web::ApiError;
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
 
-use super::operation_request::check_paths;
 use super::query::{self, NoQuery, Page};
+use super::template_request::{Filter, TemplateBody, check};
 
-/// What is observed, or read once, on each registration.
+/// What is observed, or read once, on the devices that it is for.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"id": 1, "kind": "observe", "paths": ["/3303/0/5700"]}))]
+#[schema(example = json!({
+    "id": 1, "kind": "observe", "paths": ["/3303/0/5700"],
+    "attributes": {"pmin": "10", "pmax": "300"}, "filter": {"names": [], "tags": ["lab"]},
+    "format": null, "enabled": true
+}))]
 pub(super) struct Template {
     /// Its number.
     id: i64,
@@ -24,6 +28,16 @@ pub(super) struct Template {
     kind: &'static str,
     /// Where; several for a composite.
     paths: Vec<String>,
+    /// Notification attributes that are written before the observation is made.
+    #[schema(value_type = std::collections::HashMap<String, String>)]
+    attributes: Map<String, Value>,
+    /// For which devices.
+    filter: Filter,
+    /// The format of notifications; null when the server chooses.
+    #[schema(required)]
+    format: Option<&'static str>,
+    /// Whether it counts.
+    enabled: bool,
 }
 
 impl From<ObservationTemplate> for Template {
@@ -32,21 +46,19 @@ impl From<ObservationTemplate> for Template {
             id: template.id,
             kind: template.kind.name(),
             paths: template.paths.iter().map(ToString::to_string).collect(),
+            attributes: template
+                .attributes
+                .into_iter()
+                .map(|(name, value)| (name, Value::String(value)))
+                .collect(),
+            filter: Filter {
+                names: template.selection.names,
+                tags: template.selection.tags,
+            },
+            format: template.format.map(crate::domain::ContentFormat::name),
+            enabled: template.enabled,
         }
     }
-}
-
-/// A new template.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"kind": "observe", "path": "/3303/0/5700"}))]
-pub(super) struct NewTemplate {
-    /// `observe` (when missing), `observe_composite` or `read`.
-    kind: Option<String>,
-    /// Where.
-    path: Option<String>,
-    /// Where, for composites.
-    paths: Option<Vec<String>>,
 }
 
 /// List observation templates
@@ -73,13 +85,14 @@ pub(super) async fn list_templates(
 
 /// Add an observation template
 ///
-/// It counts from the next registrations on.
+/// Every registered device that it is for is asked at once, as far as it announced such objects;
+/// devices that sleep when they wake.
 #[utoipa::path(
     post,
     path = "/observation-templates",
     impl_for = create_template,
     tag = "templates",
-    request_body = NewTemplate,
+    request_body = TemplateBody,
     responses(
         (status = 201, description = "It is stored", body = Template),
         (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
@@ -93,34 +106,51 @@ pub(super) async fn list_templates(
 pub(super) async fn create_template(
     operator: Operator,
     _query: Query<NoQuery>,
-    body: Json<NewTemplate>,
+    body: Json<TemplateBody>,
 ) -> Result<HttpResponse, ApiError> {
-    let kind = match body.kind.as_deref() {
-        None if body.paths.as_ref().is_some_and(|paths| paths.len() > 1) => {
-            OperationKind::ObserveComposite
-        }
-        None | Some("observe") => OperationKind::Observe,
-        Some("observe_composite") => OperationKind::ObserveComposite,
-        Some("read") => OperationKind::Read,
-        Some(_) => {
-            let detail = "a template is `observe`, `observe_composite` or `read`";
-            return Err(ApiError::invalid("kind", detail));
-        }
-    };
-    let paths = check_paths(kind, body.path.as_deref(), body.paths.as_deref())?;
-    let template = ObservationTemplate {
-        id: 0,
-        paths,
-        kind,
-        selection: Selection::default(),
-    };
+    let template = check(&body, &operator.models())?;
     let template = operator.add_template(template).await?;
     Ok(HttpResponse::Created().json(Template::from(template)))
 }
 
+/// Replace an observation template
+///
+/// What it no longer wants is ended on every device, what it wants now is asked for, and attributes
+/// that changed are written; what somebody cancelled or a device refused is asked for again.
+#[utoipa::path(
+    put,
+    path = "/observation-templates/{id}",
+    impl_for = replace_template,
+    tag = "templates",
+    params(("id" = i64, Path, description = "The template's number")),
+    request_body = TemplateBody,
+    responses(
+        (status = 200, description = "It is stored", body = Template),
+        (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No template has this number", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A field makes no sense", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[put("/observation-templates/{id}")]
+pub(super) async fn replace_template(
+    operator: Operator,
+    id: Path<String>,
+    _query: Query<NoQuery>,
+    body: Json<TemplateBody>,
+) -> Result<Json<Template>, ApiError> {
+    let id = query::row_id("observation template", &id)?;
+    let template = check(&body, &operator.models())?;
+    let template = operator
+        .replace_template(ObservationTemplate { id, ..template })
+        .await?;
+    Ok(Json(Template::from(template)))
+}
+
 /// Remove an observation template
 ///
-/// Observations that run go on until the device registers again.
+/// What only this template wants is ended on every device.
 #[utoipa::path(
     delete,
     path = "/observation-templates/{id}",

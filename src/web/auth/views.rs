@@ -15,7 +15,7 @@ use actix_web::web::Data;
 use crate::config::Settings;
 use crate::domain::{
     EndpointId, EndpointName, EventId, NewOperation, Node, Observation, Operation, OperationId,
-    OperationStatus, Path, Timestamp,
+    OperationStatus, Path, Profile, ProfileChange, Timestamp, Wanted,
 };
 use crate::live::Hub;
 use crate::lwm2m::Models;
@@ -151,6 +151,14 @@ impl Viewer {
     /// When the store fails.
     pub async fn observations(&self, id: EndpointId) -> Result<Vec<Observation>, ApiError> {
         Ok(self.stores().endpoints.observations(id).await?)
+    }
+
+    /// What is wanted to be observed on an endpoint.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn wanted(&self, id: EndpointId) -> Result<Vec<Wanted>, ApiError> {
+        Ok(self.stores().endpoints.wanted(id).await?)
     }
 
     /// How many endpoints there are, and how many are registered.
@@ -372,7 +380,31 @@ impl Operator {
         Ok(())
     }
 
-    /// Stores an observation template; it counts from the next registrations on.
+    /// Changes what is said of an endpoint; it counts at once.
+    ///
+    /// # Errors
+    /// 404 without such an endpoint, 503 when the server is busy.
+    pub async fn change_profile(
+        &self,
+        endpoint: &EndpointName,
+        change: ProfileChange,
+    ) -> Result<Profile, ApiError> {
+        let profile = self.state.devices.change_profile(endpoint, change).await?;
+        let seconds = |time: Option<Duration>| {
+            time.map_or_else(|| "none".to_owned(), |time| format!("{} s", time.as_secs()))
+        };
+        let detail = format!(
+            "tags {}, awake window {}, eDRX cycle {}",
+            profile.tags.join(" "),
+            seconds(profile.awake),
+            seconds(profile.edrx_cycle)
+        );
+        self.audit("endpoint.update", endpoint.as_str(), &detail)
+            .await;
+        Ok(profile)
+    }
+
+    /// Stores an observation template; every device that it is for is asked.
     ///
     /// # Errors
     /// 409 when there is one like it.
@@ -388,8 +420,27 @@ impl Operator {
         Ok(template)
     }
 
-    /// Removes an observation template; observations that run go on until the device registers
-    /// again.
+    /// Puts another observation template in the place of the one with its number.
+    ///
+    /// # Errors
+    /// 404 without such a template.
+    pub async fn replace_template(
+        &self,
+        template: ObservationTemplate,
+    ) -> Result<ObservationTemplate, ApiError> {
+        let id = template.id;
+        let Some(template) = self.stores().templates.update(template).await? else {
+            return Err(ApiError::not_found(format!(
+                "there is no observation template {id}"
+            )));
+        };
+        self.audit("template.update", &id.to_string(), &describe(&template))
+            .await;
+        self.state.devices.reload_templates().await?;
+        Ok(template)
+    }
+
+    /// Removes an observation template; what only it wants is ended on every device.
     ///
     /// # Errors
     /// 404 without such a template.
@@ -407,7 +458,18 @@ impl Operator {
 
 fn describe(template: &ObservationTemplate) -> String {
     let paths: Vec<String> = template.paths.iter().map(Path::to_string).collect();
-    format!("{} {}", template.kind, paths.join(" "))
+    let mut text = format!("{} {}", template.kind, paths.join(" "));
+    for (name, value) in &template.attributes {
+        text.push_str(&format!(" {name}={value}"));
+    }
+    if let Some(format) = template.format {
+        text.push_str(&format!(" as {}", format.name()));
+    }
+    text.push_str(&format!(" for {}", template.selection));
+    if !template.enabled {
+        text.push_str(", disabled");
+    }
+    text
 }
 
 impl Admin {

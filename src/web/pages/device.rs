@@ -11,13 +11,12 @@ use super::device_view::{ChartItem, ObjectView, chart_items, object_views};
 use super::devices::{DeviceLine, state};
 use super::events::EventLine;
 use super::operations::OperationLine;
-use crate::domain::{
-    ContentFormat, EndpointName, Observation, ObservationState, Path, Timestamp, Warning,
-};
+use crate::domain::{ContentFormat, EndpointName, Path, Timestamp, WantedState, Warning};
 use crate::store::EndpointRow;
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
 use crate::web::models::of_device;
+use crate::web::observed::{Observed, wanted_and_actual};
 use crate::web::waiting::waits;
 
 /// Lines in the lists of the latest operations and events.
@@ -40,7 +39,11 @@ pub(super) async fn page(viewer: Viewer, name: UrlPath<String>) -> Result<HttpRe
     let waiting = viewer.count_waiting(row.id).await?;
     let events = viewer.events(id, None, LATEST, None).await?;
     let awake_s = viewer.settings().queue_mode.awake_s;
-    let mut word = state(&row, Timestamp::system(), Duration::from_secs(awake_s));
+    let awake = row
+        .profile
+        .awake
+        .unwrap_or_else(|| Duration::from_secs(awake_s));
+    let mut word = state(&row, Timestamp::system(), awake);
     if word == "awake" || word == "asleep" {
         // Its actor knows better than the clock.
         word = if viewer.awake(&row).await {
@@ -59,9 +62,15 @@ pub(super) async fn page(viewer: Viewer, name: UrlPath<String>) -> Result<HttpRe
     let charts: Vec<ChartItem> = chart_items(&latest, view);
     let warnings: &[Warning] =
         registration.map_or(&row.gateway.warnings, |registration| &registration.warnings);
-    let observed: Vec<ObservationLine> = observations.iter().map(ObservationLine::new).collect();
+    let wanted = viewer.wanted(row.id).await?;
+    let observed: Vec<ObservationLine> = wanted_and_actual(&wanted, &observations)
+        .iter()
+        .map(ObservationLine::new)
+        .collect();
     page.insert("device", &DeviceFacts::new(&row, word));
-    page.insert("awake_s", &awake_s);
+    let own_awake_s = row.profile.awake.map(|time| time.as_secs());
+    page.insert("awake_s", &own_awake_s.unwrap_or(awake_s));
+    page.insert("default_awake_s", &awake_s);
     page.insert("waiting", &waiting);
     page.insert("next_wake_at", &next_wake.map(|wake| wake.at));
     page.insert("next_wake_basis", &next_wake.map(|wake| wake.basis.name()));
@@ -156,30 +165,62 @@ impl DeviceFacts {
     }
 }
 
+/// Something that is wanted to be observed, against what is.
 #[derive(Debug, Serialize)]
 struct ObservationLine {
     paths: String,
+    wanted: bool,
     state: &'static str,
+    reason: Option<String>,
+    /// Who wants it, in words.
+    by: String,
+    attributes: String,
+    attributes_error: Option<String>,
+    since: Timestamp,
+    retry_at: Option<Timestamp>,
     notified_at: Option<Timestamp>,
-    /// The operation that ends it.
+    notifications: u64,
+    /// True when there is something to end.
+    can_end: bool,
+    /// The operations that make and end it.
+    observe: &'static str,
     cancel: &'static str,
 }
 
 impl ObservationLine {
-    fn new(observation: &Observation) -> Self {
-        let paths: Vec<String> = observation.paths.iter().map(Path::to_string).collect();
+    fn new(observed: &Observed) -> Self {
+        let paths: Vec<String> = observed.paths.iter().map(Path::to_string).collect();
+        let template = observed.template_id.map(|id| format!("template {id}"));
+        let by: Vec<String> = template
+            .into_iter()
+            .chain(observed.requested_by.clone())
+            .collect();
+        let attributes: Vec<String> = observed
+            .attributes
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let is_observed = matches!(observed.state, WantedState::Active | WantedState::Requested);
+        let (observe, cancel) = if observed.composite {
+            ("observe_composite", "cancel_observe_composite")
+        } else {
+            ("observe", "cancel_observe")
+        };
         Self {
             paths: paths.join(" "),
-            state: match observation.state {
-                ObservationState::Active => "active",
-                ObservationState::Requested => "requested",
-            },
-            notified_at: observation.notified_at,
-            cancel: if observation.composite {
-                "cancel_observe_composite"
-            } else {
-                "cancel_observe"
-            },
+            wanted: observed.wanted,
+            state: observed.state.name(),
+            reason: observed.reason.clone(),
+            by: by.join(" and "),
+            attributes: attributes.join(" "),
+            attributes_error: observed.attributes_error.clone(),
+            since: observed.since,
+            retry_at: observed.retry_at,
+            notified_at: observed.last_notified_at,
+            notifications: observed.notifications,
+            can_end: observed.wanted || is_observed,
+            observe,
+            cancel,
         }
     }
 }

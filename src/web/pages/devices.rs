@@ -25,6 +25,8 @@ pub(super) struct DevicesQuery {
     #[serde(default)]
     search: String,
     #[serde(default)]
+    tag: String,
+    #[serde(default)]
     registered: String,
     #[serde(default)]
     after: String,
@@ -37,6 +39,7 @@ impl DevicesQuery {
         let after = after.map_or("", EndpointName::as_str);
         let parameters = [
             ("search", self.search.as_str()),
+            ("tag", self.tag.as_str()),
             ("registered", self.registered.as_str()),
             ("after", after),
         ];
@@ -57,9 +60,11 @@ pub(super) async fn page(
 ) -> Result<HttpResponse, ApiError> {
     let mut page = Page::new(&viewer, "/devices");
     let search = query.search.trim();
+    let tag = query.tag.trim();
     let filter = EndpointFilter {
         registered: query.registered.parse().ok(),
         search: (!search.is_empty()).then(|| search.to_owned()),
+        tag: (!tag.is_empty()).then(|| tag.to_owned()),
         limit: LIMIT,
         after: EndpointName::new(&query.after).ok(),
     };
@@ -69,7 +74,12 @@ pub(super) async fn page(
     let now = Timestamp::system();
     let mut lines = Vec::with_capacity(rows.len());
     for row in &rows {
-        let mut line = DeviceLine::new(row, state(row, now, Duration::from_secs(awake_s)));
+        let awake = row
+            .profile
+            .awake
+            .unwrap_or_else(|| Duration::from_secs(awake_s));
+        let mut line = DeviceLine::new(row, state(row, now, awake));
+        line.awake_s = line.awake_s.or(Some(awake_s));
         for stored in viewer.latest(row.id).await? {
             if stored.path == TEMPERATURE {
                 line.temperature = words::value(&stored.value);
@@ -88,6 +98,7 @@ pub(super) async fn page(
     page.insert("registered", &registered);
     page.insert("awake_s", &awake_s);
     page.insert("search", search);
+    page.insert("tag", tag);
     page.insert("which", &query.registered);
     page.insert("limit", &LIMIT);
     page.insert("first", &filter.after.is_none());
@@ -130,6 +141,11 @@ pub(super) struct DeviceLine {
     lwm2m_version: String,
     lifetime_s: Option<u64>,
     last_seen_at: Option<Timestamp>,
+    tags: Vec<String>,
+    /// Its own awake window; on the list, the one that counts.
+    awake_s: Option<u64>,
+    /// Its eDRX cycle.
+    edrx_cycle_s: Option<u64>,
     /// The value of [`TEMPERATURE`], as text.
     temperature: String,
     /// The value of [`HUMIDITY`], as text.
@@ -158,6 +174,9 @@ impl DeviceLine {
             last_seen_at: row
                 .last_seen_at
                 .or_else(|| registration.map(|registration| registration.updated_at)),
+            tags: row.profile.tags.clone(),
+            awake_s: row.profile.awake.map(|time| time.as_secs()),
+            edrx_cycle_s: row.profile.edrx_cycle.map(|time| time.as_secs()),
             temperature: "–".to_owned(),
             humidity: "–".to_owned(),
         }

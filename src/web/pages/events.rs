@@ -112,7 +112,10 @@ impl EventLine {
         Self {
             id: event.id.0,
             endpoint: event.endpoint.to_string(),
-            title: object.map_or_else(|| event.event_type.clone(), |object| object.name.clone()),
+            title: match event.event_type.as_str() {
+                "observation_lost" => "Observation lost".to_owned(),
+                other => object.map_or_else(|| other.to_owned(), |object| object.name.clone()),
+            },
             time: event.time,
             rule: event.rule.clone(),
             rule_id: None,

@@ -63,6 +63,14 @@ pub fn configure(cfg: &mut ServiceConfig) {
             .route("/templates", web::get().to(observation_templates::page))
             .route("/templates", web::post().to(observation_templates::add))
             .route(
+                "/templates/{id}",
+                web::post().to(observation_templates::replace),
+            )
+            .route(
+                "/templates/{id}/toggle",
+                web::post().to(observation_templates::toggle),
+            )
+            .route(
                 "/templates/{id}/remove",
                 web::post().to(observation_templates::remove),
             )

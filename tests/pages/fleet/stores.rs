@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flownexus::domain::{
     EndpointId, EndpointName, EventId, GatewayReport, NewOperation, Node, Observation, Operation,
-    OperationId, OperationKind, OperationResult, OperationStatus, Path, Timestamp, Value,
+    OperationId, OperationKind, OperationResult, OperationStatus, Path, Profile, ProfileChange,
+    Timestamp, Value, Wanted,
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
@@ -28,6 +29,12 @@ impl EndpointReader for Fleet {
             .filter(|row| {
                 let search = filter.search.as_deref().unwrap_or("").to_lowercase();
                 row.name.as_str().to_lowercase().contains(&search)
+            })
+            .filter(|row| {
+                filter
+                    .tag
+                    .as_ref()
+                    .is_none_or(|tag| row.profile.tags.contains(tag))
             })
             .filter(|row| filter.after.as_ref().is_none_or(|after| row.name > *after))
             .cloned()
@@ -55,6 +62,12 @@ impl EndpointReader for Fleet {
             .filter(of_device)
             .cloned()
             .collect())
+    }
+
+    async fn wanted(&self, id: EndpointId) -> Result<Vec<Wanted>, StoreError> {
+        let state = self.lock();
+        let of_device = |wanted: &&Wanted| wanted.endpoint_id == id;
+        Ok(state.wanted.iter().filter(of_device).cloned().collect())
     }
 
     async fn count(&self) -> Result<(u64, u64), StoreError> {
@@ -203,6 +216,20 @@ impl TemplateStore for Fleet {
         let id = state.templates.len() as i64 + 1;
         state.templates.push(ObservationTemplate { id, ..template });
         Ok(state.templates.last().cloned().expect("just added"))
+    }
+
+    async fn update(
+        &self,
+        mut template: ObservationTemplate,
+    ) -> Result<Option<ObservationTemplate>, StoreError> {
+        let mut state = self.lock();
+        let mut templates = state.templates.iter_mut();
+        let Some(known) = templates.find(|known| known.id == template.id) else {
+            return Ok(None);
+        };
+        template.revision = known.revision + 1;
+        *known = template.clone();
+        Ok(Some(template))
     }
 
     async fn remove(&self, id: i64) -> Result<bool, StoreError> {
@@ -383,6 +410,7 @@ impl Devices for Fleet {
                 nodes,
                 links: String::new(),
                 location: None,
+                note: None,
             }),
             error: failed.then(|| "the device answered 4.05: read-only".to_owned()),
             token: None,
@@ -420,6 +448,19 @@ impl Devices for Fleet {
 
     async fn awake(&self, _: &EndpointName) -> Option<bool> {
         Some(false)
+    }
+
+    async fn change_profile(
+        &self,
+        endpoint: &EndpointName,
+        change: ProfileChange,
+    ) -> Result<Profile, OperateError> {
+        let mut state = self.lock();
+        let Some(row) = state.rows.iter_mut().find(|row| row.name == *endpoint) else {
+            return Err(OperateError::UnknownEndpoint(endpoint.clone()));
+        };
+        row.profile = change.applied_to(&row.profile);
+        Ok(row.profile.clone())
     }
 
     async fn reload_templates(&self) -> Result<(), OperateError> {

@@ -13,8 +13,8 @@ use crate::coap::{
 use crate::config::Settings;
 use crate::domain::{
     EndpointId, EndpointName, Learned, NewOperation, Now, Observation, Operation, OperationKind,
-    OperationRequest, OperationStatus, Origin, Path, Peer, Registration, RegistrationId, Timestamp,
-    Token,
+    OperationRequest, OperationStatus, Origin, Path, Peer, Profile, Registration, RegistrationId,
+    Timestamp, Token, Wanted,
 };
 use crate::endpoint::{RuleSet, SessionSettings};
 use crate::lwm2m::Models;
@@ -108,9 +108,27 @@ impl Bench {
         let mut observations: Vec<Observation> = Vec::new();
         for change in self.changes() {
             match change {
-                Change::Register(registration) | Change::UpdateRegistration(registration) => {
+                Change::Register(registration) => {
+                    stored.registration = Some(Registration::clone(registration));
+                    observations.clear();
+                }
+                Change::UpdateRegistration(registration) => {
                     stored.registration = Some(Registration::clone(registration));
                 }
+                Change::EndRegistration { .. } => {
+                    stored.registration = None;
+                    observations.clear();
+                }
+                Change::RemoveObservation { token, .. } => {
+                    observations.retain(|known| known.token != *token);
+                }
+                Change::SaveWanted(wanted) => {
+                    stored.wanted.retain(|known| known.id != wanted.id);
+                    stored.wanted.push(Wanted::clone(wanted));
+                }
+                Change::RemoveWanted { id, .. } => stored.wanted.retain(|known| known.id != *id),
+                Change::Profile { profile, .. } => stored.profile = Profile::clone(profile),
+                Change::Periods { periods, .. } => stored.periods.clone_from(periods),
                 Change::ReserveMessageIds { mark, .. } => {
                     if let Some(registration) = &mut stored.registration {
                         registration.message_id_mark = *mark;
@@ -129,6 +147,8 @@ impl Bench {
             }
         }
         operations.retain(|operation| !operation.status.is_final());
+        operations.sort_by_key(|operation| operation.id);
+        stored.wanted.sort_by_key(|wanted| wanted.id);
         StoredEndpoint {
             operations,
             observations,
@@ -224,6 +244,21 @@ impl Bench {
     pub(super) fn update(&mut self, query: &str) -> Input {
         let location = self.location();
         let (key, call) = self.request(Code::POST, &format!("/rd/{location}"), query, b"");
+        let Call::Update { location, update } = call else {
+            panic!("{call:?} is no Update")
+        };
+        Input::Update {
+            key,
+            location,
+            update: Box::new(update),
+        }
+    }
+
+    /// An Update that announces these links.
+    pub(super) fn update_links(&mut self, links: &str) -> Input {
+        let location = self.location();
+        let path = format!("/rd/{location}");
+        let (key, call) = self.request(Code::POST, &path, "", links.as_bytes());
         let Call::Update { location, update } = call else {
             panic!("{call:?} is no Update")
         };

@@ -2,7 +2,9 @@
 
 mod a_gateway_reports;
 mod bench;
+mod lost_observations_come_back;
 mod notifications_are_stored_before_they_are_acknowledged;
+mod observations_end_both_ways;
 mod operations_wait_and_end;
 mod refused_formats_are_remembered;
 mod registrations_come_and_go;
@@ -10,5 +12,8 @@ mod restarts_go_on;
 mod rules_make_events;
 mod sends_are_read_by_the_models_of_the_device;
 mod sleeping_devices_are_left_alone;
+mod templates_are_wanted_state;
 mod wakes_in_every_pattern;
+mod wanted_and_actual_meet;
 mod what_devices_do_wrong_is_remembered;
+mod wishes;

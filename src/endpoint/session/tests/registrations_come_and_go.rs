@@ -119,6 +119,10 @@ fn template(kind: OperationKind, paths: &[&str]) -> ObservationTemplate {
         paths: paths.iter().map(|text| path(text)).collect(),
         kind,
         selection: Selection::default(),
+        attributes: Vec::new(),
+        format: None,
+        enabled: true,
+        revision: 0,
     }
 }
 
