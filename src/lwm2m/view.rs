@@ -68,6 +68,14 @@ impl<'a> ModelView<'a> {
         self.models.object(object, self.version(object))
     }
 
+    /// The model of an object, if it is that of the very version that the device means: only such a
+    /// model can say what the device must have.
+    pub fn exact_object(&self, object: u16) -> Option<&'a ObjectModel> {
+        let version = self.version(object)?;
+        self.object(object)
+            .filter(|model| model.is_version(version))
+    }
+
     /// The model of a resource: that of the version that the device means, or else that of the
     /// newest version that has it.
     pub fn resource(&self, object: u16, resource: u16) -> Option<&'a ResourceModel> {
@@ -148,8 +156,10 @@ mod tests {
             let objects = announced(&[("/1", None), ("/3", Some(version)), ("/3/0", None)]);
             let view = ModelView::announced(&models, Lwm2mVersion::V1_1, &objects);
             assert_eq!(name(view, 1), wanted);
+            assert!(view.exact_object(3).is_some());
         }
         assert_eq!(name(ModelView::newest(&models), 1), "2.0 1");
+        assert!(ModelView::newest(&models).exact_object(3).is_none());
     }
 
     #[test]
@@ -161,6 +171,7 @@ mod tests {
         assert_eq!(name(view(Lwm2mVersion::V1_2), 1), "1.2 1");
         // Object 3 of LwM2M 1.1 is 1.1, which is not known: the newest 1.x stands in for it.
         assert_eq!(name(view(Lwm2mVersion::V1_1), 1), "1.2 1");
+        assert!(view(Lwm2mVersion::V1_1).exact_object(3).is_none());
         let nothing = ModelView::announced(&models, Lwm2mVersion::V1_0, &[]);
         assert_eq!(name(nothing, 1), "1.0 1");
     }
