@@ -5,6 +5,7 @@
 mod attributes;
 mod blockwise;
 mod composites;
+mod formats;
 mod harness;
 mod misbehaviour;
 mod portfolio;

@@ -125,9 +125,8 @@ pub(super) fn for_paths(
 ) -> Result<ContentFormat, ManageError> {
     match operation.format {
         // It has no form for paths alone; what is asked for is the answer.
-        Some(ContentFormat::Lwm2mCbor) => {
-            choose(PATHS, &device.refused.content, device).ok_or_else(|| everything_refused(device))
-        }
+        Some(ContentFormat::Lwm2mCbor) => choose(PATHS, &device.refused.content, device)
+            .ok_or_else(|| everything_refused(PATHS, device)),
         _ => named_or(operation, PATHS, device),
     }
 }
@@ -191,12 +190,16 @@ fn named_or(
     operation
         .format
         .or_else(|| choose(order, &device.refused.content, device))
-        .ok_or_else(|| everything_refused(device))
+        .ok_or_else(|| everything_refused(order, device))
 }
 
-fn everything_refused(device: &Device<'_>) -> ManageError {
+fn everything_refused(order: &[Step], device: &Device<'_>) -> ManageError {
+    let tried = order.iter().map(|step| number(step.format(), device));
+    let refused: BTreeSet<u16> = tried
+        .filter(|format| device.refused.content.contains(format))
+        .collect();
     ManageError::EverythingRefused {
-        formats: shown(&device.refused.content),
+        formats: shown(&refused),
     }
 }
 
