@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::words;
 use crate::domain::{Observation, Path, REGISTRATION_EVENTS, Registration, Timestamp, Value};
-use crate::lwm2m::{ModelView, ObjectModel, ResourceModel, compare_versions};
+use crate::lwm2m::{ModelView, ObjectModel, ResourceModel};
 use crate::store::StoredValue;
 
 /// Objects that are about the connection; their tables are closed at first.
@@ -172,9 +172,7 @@ pub(super) fn object_views(
 /// The version of the model that an object is shown by, where it is another than the device means.
 fn shown_by(object: u16, models: ModelView<'_>) -> Option<String> {
     let (model, version) = models.object(object).zip(models.version(object))?;
-    compare_versions(&model.version, version)
-        .is_ne()
-        .then(|| model.version.clone())
+    (!model.is_version(version)).then(|| model.version.clone())
 }
 
 /// What of a device can be drawn: the first value of a sensor is the best, then the first other.
