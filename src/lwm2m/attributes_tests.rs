@@ -1,8 +1,8 @@
 //! Which attributes there are, where, since when, and which contradict each other.
 
-use super::super::Models;
 use super::*;
 use crate::domain::RefusedFormats;
+use crate::lwm2m::Models;
 
 const V1_0: Lwm2mVersion = Lwm2mVersion::V1_0;
 const V1_1: Lwm2mVersion = Lwm2mVersion::V1_1;

@@ -171,11 +171,8 @@ pub(super) fn object_views(
 
 /// The version of the model that an object is shown by, where it is another than the device means.
 fn shown_by(object: u16, models: ModelView<'_>) -> Option<String> {
-    let (model, _) = models.object(object).zip(models.version(object))?;
-    match models.exact_object(object) {
-        Some(_) => None,
-        None => Some(model.version.clone()),
-    }
+    let (model, version) = models.object(object).zip(models.version(object))?;
+    (!model.is_version(version)).then(|| model.version.clone())
 }
 
 /// What of a device can be drawn: the first value of a sensor is the best, then the first other.
