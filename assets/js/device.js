@@ -4,6 +4,7 @@ import { api } from "./api.js";
 import { HistoryChart } from "./chart.js";
 import { live } from "./live.js";
 import { openOperate, operationChanged } from "./operate.js";
+import { openProfile } from "./profile.js";
 import { refresh, showAll } from "./refresh.js";
 import { makeTime, setTime } from "./time.js";
 import { toast } from "./toast.js";
@@ -158,7 +159,7 @@ async function act(button) {
       if (!window.confirm(`Delete ${path} on the device?`)) return undefined;
       return operate(button, { kind: "delete", path });
     case "profile":
-      return changeProfile(button);
+      return openProfile(button.dataset);
     case "observe_composite":
     case "cancel_observe_composite":
       return operate(button, { kind: action, paths: path.split(" "), ...passive });
@@ -172,45 +173,6 @@ function showChart(row) {
   const first = row.querySelector("[data-value]")?.dataset.value;
   const path = multiple === "true" ? first : resource;
   if (path) chart.show(path, `${name} (${path})`, units, type);
-}
-
-// Tags, and the times in which the device can be reached.
-async function changeProfile(button) {
-  const { tags, awakeS, edrxCycleS } = button.dataset;
-  const answer = await ask("What you say of it", endpoint, "Save", (fields) => {
-    const add = (label, value, hint) => {
-      const box = document.createElement("label");
-      box.className = "form-label d-block";
-      const input = document.createElement("input");
-      input.className = "form-control mt-1";
-      input.value = value;
-      input.autocomplete = "off";
-      const line = document.createElement("small");
-      line.className = "form-hint";
-      line.textContent = hint;
-      box.append(label, input, line);
-      fields.append(box);
-      return input;
-    };
-    const tagField = add("Tags", tags, "Separated by spaces; templates choose devices by them.");
-    const awakeField = add("Awake window in seconds", awakeS, "How long it listens after a message; empty: learnt.");
-    const cycleField = add("eDRX cycle in seconds", edrxCycleS, "Set it for a device that can be reached at any time, but slowly.");
-    const seconds = (field, name) => {
-      const text = field.value.trim();
-      if (text === "") return null;
-      if (!/^[0-9]+$/.test(text)) throw new Error(`${name} is a whole number of seconds.`);
-      return Number(text);
-    };
-    return () => ({
-      tags: tagField.value.split(/\s+/).filter(Boolean),
-      awake_s: seconds(awakeField, "The awake window"),
-      edrx_cycle_s: seconds(cycleField, "The eDRX cycle"),
-    });
-  });
-  if (answer === undefined) return;
-  await api("PATCH", base, answer);
-  toast("good", "Saved", "It counts at once.");
-  refresh(["profile", "headline", "observations"]);
 }
 
 async function forget() {

@@ -40,11 +40,16 @@ impl Session {
             self.reconcile(env, &mut commit, &mut then);
             then.push(Action::Pump);
         }
+        let is_retagged = self.profile.tags != before.tags;
         steps.push(Step::Commit(Box::new(CommitStep {
             commit,
             then,
             otherwise: Vec::new(),
         })));
+        if is_retagged {
+            // Rules choose devices by their tags too.
+            self.look_at_rules(env, steps);
+        }
     }
 
     /// The templates are others.
