@@ -1,4 +1,5 @@
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use flownexus::store::{
     Commit, FleetLoader as _, FleetWriter as _, ResourceReader as _, Store, StoreError, UserStore,
@@ -11,24 +12,44 @@ use crate::support::database::{Engine, TestDatabase};
 
 /// A publisher that keeps the writer waiting until it is let go.
 #[derive(Clone, Default)]
-struct Brake(Arc<(Mutex<bool>, Condvar)>);
+struct Brake(Arc<(Mutex<Lever>, Condvar)>);
+
+#[derive(Default)]
+struct Lever {
+    is_pulled: bool,
+    writer_stands: bool,
+}
 
 impl Brake {
     fn wait(&self) {
-        let pulled = self.0.0.lock().expect("the brake");
-        drop(
-            self.0
-                .1
-                .wait_while(pulled, |pulled| *pulled)
-                .expect("the brake"),
-        );
+        let (lever, moved) = &*self.0;
+        let mut lever = lever.lock().expect("the brake");
+        lever.writer_stands = lever.is_pulled;
+        moved.notify_all();
+        let released = moved.wait_while(lever, |lever| lever.is_pulled);
+        released.expect("the brake").writer_stands = false;
     }
 
-    fn set(&self, pulled: bool) {
-        *self.0.0.lock().expect("the brake") = pulled;
-        self.0.1.notify_all();
+    fn set(&self, is_pulled: bool) {
+        let (lever, moved) = &*self.0;
+        lever.lock().expect("the brake").is_pulled = is_pulled;
+        moved.notify_all();
+    }
+
+    /// Returns when the writer has come to the brake.
+    async fn holds(&self) {
+        let brake = self.clone();
+        let holds = tokio::task::spawn_blocking(move || {
+            let (lever, moved) = &*brake.0;
+            let lever = lever.lock().expect("the brake");
+            let waited = moved.wait_timeout_while(lever, DEADLINE, |lever| !lever.writer_stands);
+            waited.expect("the brake").0.writer_stands
+        });
+        assert!(holds.await.expect("a thread"), "the writer does not come");
     }
 }
+
+const DEADLINE: Duration = Duration::from_secs(30);
 
 async fn braked_store(database: &TestDatabase) -> (Store, Brake) {
     let brake = Brake::default();
@@ -58,7 +79,7 @@ async fn commits_beyond_the_limit_are_refused_at_once(
     };
     let mut waiting = vec![store.commit(told)];
     let value = |number| commit([values(id, vec![temperature(number)], at(0))]);
-    // The writer takes one out of the queue sooner or later, and stands still.
+    brake.holds().await;
     let refused = loop {
         let future = store.commit(value(1.0));
         match futures_util::future::select(future, std::future::ready(())).await {
