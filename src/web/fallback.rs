@@ -63,7 +63,7 @@ mod tests {
     fn a_known_path_with_another_method_is_405_and_names_the_methods() {
         let error = refusal("/api/v1/endpoints/urn:imei:1");
         assert_eq!(error.status(), StatusCode::METHOD_NOT_ALLOWED);
-        assert_eq!(error.detail(), "this path allows GET, DELETE");
+        assert_eq!(error.detail(), "this path allows GET, PATCH, DELETE");
         assert_eq!(refusal("/api/v1/nothing").status(), StatusCode::NOT_FOUND);
     }
 }
