@@ -146,6 +146,50 @@ async fn values_arrive_and_buttons_are_answered() {
 }
 
 #[tokio::test]
+async fn tags_are_changed_in_a_dialog_and_observations_are_dropped() {
+    let test = "tags_are_changed_in_a_dialog_and_observations_are_dropped";
+    let Some(browser) = Browser::start(test).await else {
+        return;
+    };
+    let pages = Pages::serve();
+    browser.log_in(&pages.address, "operator", PASSWORD).await;
+    browser.open(&pages.device(RICH)).await;
+    browser.script(LISTEN).await;
+    browser.element("#connection[data-connection=live]").await;
+    browser.press("#profile [data-action=profile]").await;
+    let field = browser.element("#profile-tags").await;
+    let present = field.prop("value").await.expect("a value");
+    assert_eq!(present.as_deref(), Some("lab rack-3"));
+    browser
+        .script("document.getElementById('profile-tags').value = 'a,b'")
+        .await;
+    browser.press("#profile-dialog [type=submit]").await;
+    browser
+        .text("#profile-dialog [role=alert]", |text| text.contains("a,b"))
+        .await;
+    browser
+        .script("document.getElementById('profile-tags').value = ' attic  cold '")
+        .await;
+    browser.press("#profile-dialog [type=submit]").await;
+    browser
+        .text("#profile", |text| {
+            text.contains("attic") && text.contains("cold")
+        })
+        .await;
+
+    browser
+        .press("[data-observation=\"/3303/0/5700\"] [data-passive]")
+        .await;
+    browser
+        .text("#operations", |text| text.contains("cancel observe"))
+        .await;
+    let complaints = browser.script("return window.complaints").await;
+    assert_eq!(complaints, json!([]));
+    browser.close().await;
+    pages.stop().await;
+}
+
+#[tokio::test]
 async fn the_list_of_devices_changes_in_place() {
     let Some(browser) = Browser::start("the_list_of_devices_changes_in_place").await else {
         return;
