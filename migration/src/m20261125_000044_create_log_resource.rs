@@ -41,5 +41,5 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// LogData and LogDataIncremental.
+/// `LogData` and `LogDataIncremental`.
 const LOGS: [&str; 2] = ["/20/*/4014", "/20/*/4016"];
