@@ -31,7 +31,8 @@ use crate::net::UdpTransport;
 use crate::registry::{Handle, RegistryActor, Surroundings};
 use crate::sim::{Fleet, FleetSettings};
 use crate::store::{
-    EndpointReader, FleetLoader as _, RuleStore, SessionStore, Store, TemplateStore,
+    EndpointReader, FleetLoader as _, LogResourceStore, RuleStore, SessionStore, Store,
+    TemplateStore,
 };
 use crate::web::models::Catalogue;
 use crate::web::{self, AppParts, AppState};
@@ -150,6 +151,7 @@ async fn start_devices(
     let fleet = store.load(grace).await?;
     let templates = TemplateStore::list(store).await?;
     let rules = RuleStore::list(store).await?;
+    let log_resources = LogResourceStore::list(store).await?;
     if !fleet.registrations.is_empty() {
         tracing::info!(
             registrations = fleet.registrations.len(),
@@ -189,6 +191,7 @@ async fn start_devices(
             models,
             templates,
             rules,
+            log_resources,
             fleet,
             metrics: actor_metrics,
         };
@@ -218,7 +221,14 @@ async fn start_devices(
         begun.elapsed().as_millis()
     );
     let store = Arc::new(store.clone());
-    let handle = Handle::new(registry, store.clone(), store.clone(), store.clone(), store);
+    let handle = Handle::new(
+        registry,
+        store.clone(),
+        store.clone(),
+        store.clone(),
+        store.clone(),
+        store,
+    );
     Ok(Devices {
         arbiter,
         handle,

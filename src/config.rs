@@ -37,6 +37,8 @@ pub struct Settings {
     pub models: Models,
     /// What becomes of lost observations.
     pub observations: Observations,
+    /// Devices' logs.
+    pub logs: Logs,
     /// The actors.
     pub endpoint: Endpoint,
     /// The writer.
@@ -166,6 +168,17 @@ pub struct Observations {
     pub silence_grace_s: u64,
     pub retry_min_s: u64,
     pub retry_max_s: u64,
+}
+
+/// See `[logs]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct Logs {
+    pub max_line_bytes: usize,
+    pub max_lines_per_message: usize,
+    pub keep_days: u64,
+    pub max_rows_per_endpoint: u64,
 }
 
 /// See `[endpoint]` in `config/default.toml`.
@@ -366,6 +379,11 @@ impl Settings {
             (
                 "operations.max_attempts",
                 self.operations.max_attempts as usize,
+            ),
+            ("logs.max_line_bytes", self.logs.max_line_bytes),
+            (
+                "logs.max_lines_per_message",
+                self.logs.max_lines_per_message,
             ),
             ("store.batch_commits", self.store.batch_commits),
             ("store.queue_length", self.store.queue_length),

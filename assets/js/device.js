@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { HistoryChart } from "./chart.js";
 import { live } from "./live.js";
+import { DeviceLog } from "./log.js";
 import { openOperate, operationChanged } from "./operate.js";
 import { openProfile } from "./profile.js";
 import { refresh, showAll } from "./refresh.js";
@@ -17,10 +18,12 @@ const page = document.getElementById("device");
 const endpoint = page.dataset.endpoint;
 const base = `/endpoints/${encodeURIComponent(endpoint)}`;
 const chart = new HistoryChart(endpoint);
+const log = new DeviceLog(endpoint);
 
 live([`endpoint:${endpoint}`], take, () => {
   refresh();
   chart.load();
+  if (!log.held()) log.load();
 });
 let lastSeen = 0;
 // What happens here without a word of the device.
@@ -31,6 +34,8 @@ document.addEventListener("refreshed", showSeen);
 // ---- what arrives ----
 
 function take(messages) {
+  const lines = messages.filter((message) => message.kind === "log");
+  if (lines.length > 0) log.take(lines);
   for (const message of messages) {
     switch (message.kind) {
       case "resource":

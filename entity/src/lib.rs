@@ -4,11 +4,13 @@
 
 pub mod api_token;
 pub mod audit_log;
+pub mod device_log;
 pub mod endpoint;
 pub mod endpoint_operation;
 pub mod event;
 pub mod event_resource;
 pub mod latest_resource;
+pub mod log_resource;
 pub mod object_model;
 pub mod observation;
 pub mod observation_template;

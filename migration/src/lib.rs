@@ -32,6 +32,8 @@ mod m20261125_000032_create_wanted_observation;
 mod m20261125_000040_create_rule;
 mod m20261125_000041_create_rule_state;
 mod m20261125_000042_add_rule_to_event;
+mod m20261125_000043_create_device_log;
+mod m20261125_000044_create_log_resource;
 mod m20261125_000050_know_endpoints_through_gateways;
 mod m20261125_000051_find_operations_by_kind;
 
@@ -67,6 +69,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000040_create_rule::Migration),
             Box::new(m20261125_000041_create_rule_state::Migration),
             Box::new(m20261125_000042_add_rule_to_event::Migration),
+            Box::new(m20261125_000043_create_device_log::Migration),
+            Box::new(m20261125_000044_create_log_resource::Migration),
             Box::new(m20261125_000050_know_endpoints_through_gateways::Migration),
             Box::new(m20261125_000051_find_operations_by_kind::Migration),
         ]

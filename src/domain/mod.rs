@@ -8,6 +8,7 @@ mod event;
 mod gateway;
 mod ids;
 mod learned;
+mod log;
 mod path;
 mod pattern;
 mod peer;
@@ -31,6 +32,7 @@ pub use ids::{
     RuleId, Token, WantedId,
 };
 pub use learned::{Learned, LearntWindow, NextWake, WakeBasis};
+pub use log::{LogLevel, LogLine, LogResource, StoredLogLine};
 pub use path::{InvalidPath, Path};
 pub use pattern::PathPattern;
 pub use peer::{Peer, Transport};

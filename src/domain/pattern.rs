@@ -42,6 +42,11 @@ impl PathPattern {
             .all(|(wanted, id)| *wanted == ANY || wanted == id)
     }
 
+    /// How many levels it has, 1 to 4.
+    pub fn depth(&self) -> usize {
+        self.levels().len()
+    }
+
     /// The path, when no level is `*`.
     pub fn path(&self) -> Option<Path> {
         Path::from_ids(self.levels())

@@ -16,7 +16,9 @@ use super::metrics::Metrics;
 use super::session::{Action, CommitStep, Env, Input, Refusal, RuleSet, Session, Step, Ticket};
 use super::settings::SessionSettings;
 use super::wire::{Routes, Wire};
-use crate::domain::{EndpointId, EndpointName, Now, Operation, OperationId, Profile, StoredAnswer};
+use crate::domain::{
+    EndpointId, EndpointName, LogResource, Now, Operation, OperationId, Profile, StoredAnswer,
+};
 use crate::lwm2m::{ModelLibrary, Models};
 use crate::registry::OperateError;
 use crate::store::{
@@ -37,6 +39,8 @@ pub struct Links {
     pub templates: RefCell<Arc<Vec<ObservationTemplate>>>,
     /// What makes events of values; replaced as a whole when it changes.
     pub rules: RefCell<Arc<RuleSet>>,
+    /// Which values are logs; replaced as a whole when it changes.
+    pub log_resources: RefCell<Arc<Vec<LogResource>>>,
     /// Limits and times.
     pub settings: SessionSettings,
     /// Messages an actor's mailbox holds.
@@ -52,6 +56,7 @@ impl Links {
         models: &'a Models,
         templates: &'a [ObservationTemplate],
         rules: &'a RuleSet,
+        log_resources: &'a [LogResource],
     ) -> Env<'a> {
         Env {
             now: Now::system(),
@@ -59,6 +64,7 @@ impl Links {
             models,
             templates,
             rules,
+            log_resources,
             ids: self.writer.ids(),
             random,
         }
@@ -137,8 +143,9 @@ impl EndpointActor {
         let links = Rc::clone(&self.links);
         let templates = Arc::clone(&links.templates.borrow());
         let rules = Arc::clone(&links.rules.borrow());
+        let log_resources = Arc::clone(&links.log_resources.borrow());
         let models = links.models.current();
-        let env = links.env(&models, &templates, &rules);
+        let env = links.env(&models, &templates, &rules, &log_resources);
         let Some(session) = &mut self.session else {
             return;
         };
@@ -361,8 +368,9 @@ impl EndpointActor {
         let links = Rc::clone(&self.links);
         let templates = Arc::clone(&links.templates.borrow());
         let rules = Arc::clone(&links.rules.borrow());
+        let log_resources = Arc::clone(&links.log_resources.borrow());
         let models = links.models.current();
-        let env = links.env(&models, &templates, &rules);
+        let env = links.env(&models, &templates, &rules, &log_resources);
         let (session, steps) = Session::restore(&env, self.id, self.name.clone(), stored);
         self.session = Some(session);
         self.carry_out(steps, ctx);

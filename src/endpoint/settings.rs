@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Settings;
+use crate::lwm2m::device_log::LogLimits;
 
 /// What a session may do and for how long.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +50,8 @@ pub struct SessionSettings {
     pub last_seen_interval: Duration,
     /// Paths of the device that rules may watch.
     pub max_rule_states: usize,
+    /// What is kept of one value that is a log.
+    pub log_limits: LogLimits,
 }
 
 impl SessionSettings {
@@ -83,6 +86,10 @@ impl SessionSettings {
             message_id_step: settings.endpoint.message_id_step,
             last_seen_interval: seconds(settings.endpoint.last_seen_interval_s),
             max_rule_states: settings.rules.max_states_per_endpoint,
+            log_limits: LogLimits {
+                max_line_bytes: settings.logs.max_line_bytes,
+                max_lines: settings.logs.max_lines_per_message,
+            },
         }
     }
 }

@@ -25,6 +25,7 @@
 pub mod attributes;
 pub mod codec;
 pub mod ddf;
+pub mod device_log;
 mod fit;
 #[doc(hidden)]
 pub mod fuzzing;

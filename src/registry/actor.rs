@@ -17,7 +17,7 @@ use super::state::State;
 use super::teller::Teller;
 use crate::coap::{Code, Event, ExchangeId, RequestKey, Response};
 use crate::config::{Settings, UnknownEndpoints};
-use crate::domain::{EndpointId, EndpointName, Peer, RegistrationId, Rule, Token};
+use crate::domain::{EndpointId, EndpointName, LogResource, Peer, RegistrationId, Rule, Token};
 use crate::endpoint::{
     Deliver, EndpointActor, Forget, Input, Links, Listening, Lost, Metrics, Routes, RuleSet,
     SessionSettings, Start, Wire,
@@ -42,6 +42,8 @@ pub struct Surroundings {
     pub templates: Vec<ObservationTemplate>,
     /// What makes events of values.
     pub rules: Vec<Rule>,
+    /// Which values are logs.
+    pub log_resources: Vec<LogResource>,
     /// Everything that was in force when the server stopped.
     pub fleet: StoredFleet,
     /// Counted.
@@ -103,6 +105,7 @@ impl RegistryActor {
                 models: around.models,
                 templates: RefCell::new(Arc::new(around.templates)),
                 rules: RefCell::new(Arc::new(RuleSet::new(around.rules))),
+                log_resources: RefCell::new(Arc::new(around.log_resources)),
                 settings: SessionSettings::new(settings),
                 mailbox: settings.endpoint.mailbox,
                 metrics: around.metrics,

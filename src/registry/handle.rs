@@ -9,13 +9,15 @@ use tokio::sync::oneshot;
 
 use super::actor::{ForgetOne, IsAwake, PATIENCE, RegistryActor, ReportOn};
 use super::asks::{CancelOn, OperateOn, ProfileOf};
-use super::reload::Rules;
+use super::reload::{LogResources, Rules};
 use super::teller::Templates;
 use crate::domain::{
     EndpointName, GatewayReport, NewOperation, Operation, OperationId, Profile, ProfileChange,
 };
 use crate::endpoint::NotTaken;
-use crate::store::{EndpointReader, OperationReader, RuleStore, StoreError, TemplateStore};
+use crate::store::{
+    EndpointReader, LogResourceStore, OperationReader, RuleStore, StoreError, TemplateStore,
+};
 
 /// Operates devices. Every call ends in bounded time.
 #[async_trait]
@@ -62,6 +64,9 @@ pub trait Devices: Send + Sync {
 
     /// Reads the rules again after they were changed; they are in force when this returns.
     async fn reload_rules(&self) -> Result<(), OperateError>;
+
+    /// Reads which values are logs again after that was changed.
+    async fn reload_log_resources(&self) -> Result<(), OperateError>;
 }
 
 /// Why an operation was not taken.
@@ -104,8 +109,9 @@ pub struct Handle {
     endpoints: Arc<dyn EndpointReader>,
     templates: Arc<dyn TemplateStore>,
     rules: Arc<dyn RuleStore>,
-    /// Held while templates or rules are read and handed over, so that what was read later wins.
+    /// Held while templates, rules or log resources are read and handed over, so that what was read later wins.
     reloading: Arc<tokio::sync::Mutex<()>>,
+    log_resources: Arc<dyn LogResourceStore>,
 }
 
 impl Handle {
@@ -116,6 +122,7 @@ impl Handle {
         endpoints: Arc<dyn EndpointReader>,
         templates: Arc<dyn TemplateStore>,
         rules: Arc<dyn RuleStore>,
+        log_resources: Arc<dyn LogResourceStore>,
     ) -> Self {
         Self {
             registry,
@@ -124,6 +131,7 @@ impl Handle {
             templates,
             rules,
             reloading: Arc::default(),
+            log_resources,
         }
     }
 
@@ -279,6 +287,12 @@ impl Devices for Handle {
         let _one_at_a_time = self.reloading.lock().await;
         let rules = self.rules.list().await?;
         self.tell(Rules(rules)).await
+    }
+
+    async fn reload_log_resources(&self) -> Result<(), OperateError> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let resources = self.log_resources.list().await?;
+        self.tell(LogResources(resources)).await
     }
 }
 

@@ -6,8 +6,21 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::actor::RegistryActor;
-use crate::domain::{EndpointId, Rule};
+use crate::domain::{EndpointId, LogResource, Rule};
 use crate::endpoint::Input;
+
+/// Which values are logs changed.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct LogResources(pub(super) Vec<LogResource>);
+
+impl Handler<LogResources> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, LogResources(resources): LogResources, _: &mut Self::Context) {
+        self.links.log_resources.replace(Arc::new(resources));
+    }
+}
 
 /// The rules changed.
 #[derive(Debug, Message)]

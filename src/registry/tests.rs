@@ -141,6 +141,7 @@ impl House {
             models: ModelLibrary::from(Models::builtin()),
             templates: Vec::new(),
             rules: Vec::new(),
+            log_resources: Vec::new(),
             fleet: store.load(Duration::ZERO).await.expect("an empty fleet"),
             metrics: metrics.clone(),
         };

@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 
 use sea_orm::{DatabaseTransaction, Value as Bind};
 
+use super::device_log::line_row;
 use super::failure::Failure;
 use super::records::{
     answer_row, gateway_columns, observation_row, operation_row, peer_columns, profile_row,
@@ -60,6 +61,8 @@ pub(super) struct Batch<'a> {
     found: Vec<Found<'a>>,
     /// … and whose devices' next values must wait until then.
     found_on: HashSet<EndpointId>,
+    /// Rows of `device_log`.
+    logs: Vec<Bind>,
     rule_states: HashMap<(EndpointId, RuleId, PathPattern), &'a RuleState>,
     answers: HashMap<(Peer, u16, i64), &'a StoredAnswer>,
 }
@@ -120,6 +123,7 @@ impl Touched {
             | Change::Profile { .. }
             | Change::RememberAnswer(_)
             | Change::RemoveWanted { .. }
+            | Change::Log { .. }
             | Change::Resources { .. }
             | Change::RuleEvent(_)
             | Change::SaveOperation(_)
@@ -228,6 +232,18 @@ impl<'a> Batch<'a> {
                 nodes,
                 at,
             } => self.add_event(*id, *endpoint_id, event_type, nodes, *at, ids)?,
+            Change::Log {
+                endpoint_id,
+                path,
+                lines,
+                time,
+                at,
+            } => {
+                for line in lines {
+                    let id = ids.log.next();
+                    line_row(id, *endpoint_id, *path, line, [*time, *at], &mut self.logs);
+                }
+            }
             Change::RuleEvent(event) => {
                 self.events.extend([
                     event.id.0.into(),
@@ -394,6 +410,7 @@ impl<'a> Batch<'a> {
             (&rows::LATEST, latest.collect()),
             (&rows::EVENTS, self.events),
             (&rows::RULE_STATES, rule_states),
+            (&rows::LOGS, self.logs),
             (&rows::ANSWERS, answers),
         ] {
             statements.run(transaction, rows, values).await?;

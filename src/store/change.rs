@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::domain::{
-    EndpointId, EndpointName, EventId, GatewayState, Learned, LiveEvent, Node, Observation,
-    Operation, Peer, Periods, Profile, Registration, RegistrationId, RuleEvent, RuleState,
-    StoredAnswer, Timestamp, Token, Wanted, WantedId,
+    EndpointId, EndpointName, EventId, GatewayState, Learned, LiveEvent, LogLine, Node,
+    Observation, Operation, Path, Peer, Periods, Profile, Registration, RegistrationId, RuleEvent,
+    RuleState, StoredAnswer, Timestamp, Token, Wanted, WantedId,
 };
 
 /// One write. All changes of one [`Commit`] are in one transaction: all of them happen or none.
@@ -104,6 +104,19 @@ pub enum Change {
         /// The values.
         nodes: Vec<Node>,
         /// When it happened.
+        at: Timestamp,
+    },
+    /// Lines of the device's log.
+    Log {
+        /// From which device.
+        endpoint_id: EndpointId,
+        /// The resource that they came in.
+        path: Path,
+        /// The lines, oldest first.
+        lines: Vec<LogLine>,
+        /// The device's time where it sent one, else that of the arrival.
+        time: Timestamp,
+        /// When they arrived.
         at: Timestamp,
     },
     /// A rule made an event of values that are written already: in the change in front of this one,

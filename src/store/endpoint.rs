@@ -96,7 +96,7 @@ impl EndpointReader for Store {
             self.remove_rows(id, table).await?;
         }
         // Events before values: their rows point at values.
-        for table in ["event", "latest_resource", "resource"] {
+        for table in ["event", "latest_resource", "resource", "device_log"] {
             self.remove_rows(id, table).await?;
         }
         self.write_patiently(move |transaction| {
@@ -178,7 +178,7 @@ fn row(
 }
 
 /// A pattern for texts that contain this one, letter for letter.
-fn like_pattern(part: &str) -> String {
+pub(super) fn like_pattern(part: &str) -> String {
     let mut pattern = String::with_capacity(part.len() + 2);
     pattern.push('%');
     for character in part.chars() {

@@ -15,6 +15,7 @@ pub struct Ids {
     pub(super) event: Counter,
     pub(super) resource: Counter,
     pub(super) wanted: Counter,
+    pub(super) log: Counter,
 }
 
 impl Ids {
@@ -44,7 +45,7 @@ impl Ids {
     }
 
     /// Every counter, to store and restore their marks.
-    pub(super) fn counters(&self) -> [&Counter; 6] {
+    pub(super) fn counters(&self) -> [&Counter; 7] {
         [
             &self.endpoint,
             &self.observation,
@@ -52,6 +53,7 @@ impl Ids {
             &self.event,
             &self.resource,
             &self.wanted,
+            &self.log,
         ]
     }
 }
@@ -66,6 +68,7 @@ impl Default for Ids {
             event: Counter::new("event", 10_000),
             resource: Counter::new("resource", 100_000),
             wanted: Counter::new("wanted_observation", 10_000),
+            log: Counter::new("device_log", 100_000),
         }
     }
 }

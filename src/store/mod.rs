@@ -11,6 +11,7 @@ mod batch;
 mod change;
 mod checkpoint;
 mod connect;
+mod device_log;
 mod downsample;
 mod endpoint;
 mod event;
@@ -18,10 +19,12 @@ mod failure;
 mod fleet;
 mod ids;
 mod lock;
+mod log_resource;
 mod metrics;
 mod model;
 mod open;
 mod operation;
+mod prune;
 mod records;
 mod resource;
 mod rows;
@@ -42,9 +45,10 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    ContentFormat, EndpointId, EndpointName, EventId, GatewayState, Learned, NextWake, Node,
-    Observation, Operation, OperationId, OperationKind, OperationStatus, Path, Profile,
-    Registration, Rule, RuleId, RuleSpec, Selection, Severity, Timestamp, Value, ValueType, Wanted,
+    ContentFormat, EndpointId, EndpointName, EventId, GatewayState, Learned, LogLevel, LogResource,
+    NextWake, Node, Observation, Operation, OperationId, OperationKind, OperationStatus, Path,
+    Profile, Registration, Rule, RuleId, RuleSpec, Selection, Severity, StoredLogLine, Timestamp,
+    Value, ValueType, Wanted,
 };
 
 pub use change::{Change, Commit, KnownEndpoint, StoredEndpoint, StoredFleet};
@@ -371,6 +375,45 @@ pub trait TemplateStore: Send + Sync {
         &self,
         template: ObservationTemplate,
     ) -> Result<Option<ObservationTemplate>, StoreError>;
+    /// Removes one; false when there is none of this id.
+    async fn remove(&self, id: i64) -> Result<bool, StoreError>;
+}
+
+/// Which lines of a device's log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogFilter {
+    /// A part of the line, upper and lower case alike.
+    pub search: Option<String>,
+    /// Lines that are at least as important.
+    pub level: Option<LogLevel>,
+    /// Not before this time.
+    pub from: Option<Timestamp>,
+    /// Before this time.
+    pub to: Option<Timestamp>,
+    /// At most so many.
+    pub limit: u64,
+    /// Only lines with a smaller id (the last of the page before).
+    pub before: Option<i64>,
+}
+
+/// Reads devices' logs.
+#[async_trait]
+pub trait LogReader: Send + Sync {
+    /// Lines of one device, newest first.
+    async fn list(
+        &self,
+        endpoint: EndpointId,
+        filter: &LogFilter,
+    ) -> Result<Vec<StoredLogLine>, StoreError>;
+}
+
+/// Reads and changes which values are logs.
+#[async_trait]
+pub trait LogResourceStore: Send + Sync {
+    /// All of them, by id.
+    async fn list(&self) -> Result<Vec<LogResource>, StoreError>;
+    /// Stores a new one and returns it with its id.
+    async fn add(&self, resource: LogResource) -> Result<LogResource, StoreError>;
     /// Removes one; false when there is none of this id.
     async fn remove(&self, id: i64) -> Result<bool, StoreError>;
 }

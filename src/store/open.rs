@@ -102,6 +102,7 @@ impl Store {
             publish,
             metrics: metrics.clone(),
             settings: settings.store.clone(),
+            logs: settings.logs.clone(),
             beside,
         };
         thread::Builder::new()
@@ -303,6 +304,7 @@ struct Start {
     publish: Publisher,
     metrics: Metrics,
     settings: crate::config::Store,
+    logs: crate::config::Logs,
     beside: bool,
 }
 
@@ -363,6 +365,7 @@ async fn prepare(start: Start) -> Result<Writer, StoreError> {
         start.publish,
         start.metrics,
         start.settings,
+        start.logs,
         start.beside,
     ))
 }

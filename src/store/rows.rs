@@ -312,6 +312,14 @@ pub(super) const RULE_STATES: Rows = Rows {
 };
 
 /// The columns of the table.
+pub(super) const LOGS: Rows = Rows {
+    head: "INSERT INTO device_log (id, endpoint_id, path, level, text, search_text, \"time\", \
+        received_at) VALUES ",
+    columns: 8,
+    tail: "",
+};
+
+/// The columns of the table.
 pub(super) const ANSWERS: Rows = Rows {
     head: "INSERT INTO stored_answer (transport, address, message_id, hash, answer, expires_at) \
         VALUES ",

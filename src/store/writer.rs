@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
 };
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -21,6 +21,7 @@ use super::checkpoint::Checkpointer;
 use super::failure::Failure;
 use super::ids::Counter;
 use super::open::Publisher;
+use super::prune::Pruner;
 use super::rows::{self, Statements};
 use super::{Change, Commit, Ids, Metrics, StoreError};
 use crate::config;
@@ -32,14 +33,11 @@ const BATCH_VALUES: usize = 20_000;
 /// After this long without work the writer tidies up.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Answers that nobody can ask for again are removed when idle, but not more often than this…
+/// What nobody needs any more is removed when idle, but not more often than this…
 const PRUNE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// … and even without idle time when they have waited for this long.
 const PRUNE_OVERDUE: Duration = Duration::from_secs(600);
-
-/// So many answers are removed at a time.
-const PRUNE_ROWS: u64 = 5_000;
 
 /// The beginning of the keys in `server_state` that hold the marks of row ids.
 pub(super) const MARK_PREFIX: &str = "next_id.";
@@ -83,7 +81,7 @@ pub(super) struct Writer {
     metrics: Metrics,
     settings: config::Store,
     statements: Statements,
-    pruned_at: Instant,
+    pruner: Pruner,
     /// True when a server owns the database: then this one leaves its marks, its log and its old
     /// answers alone.
     beside: bool,
@@ -103,6 +101,7 @@ impl Writer {
         publish: Publisher,
         metrics: Metrics,
         settings: config::Store,
+        logs: config::Logs,
         beside: bool,
     ) -> Self {
         Self {
@@ -116,7 +115,7 @@ impl Writer {
             metrics,
             settings,
             statements: Statements::default(),
-            pruned_at: Instant::now(),
+            pruner: Pruner::new(logs),
             beside,
         }
     }
@@ -130,7 +129,7 @@ impl Writer {
                     Ok(Some(job)) => job,
                     Ok(None) => break,
                     Err(_) => {
-                        self.prune(PRUNE_INTERVAL).await;
+                        self.prune(PRUNE_INTERVAL, true).await;
                         continue;
                     }
                 },
@@ -147,7 +146,7 @@ impl Writer {
             if let Some(checkpointer) = &self.checkpointer {
                 checkpointer.check();
             }
-            self.prune(PRUNE_OVERDUE).await;
+            self.prune(PRUNE_OVERDUE, false).await;
         }
         self.finish().await;
     }
@@ -242,6 +241,7 @@ impl Writer {
                 transaction.commit().await?;
                 self.stored(&marks);
                 self.metrics.values.inc_by(values);
+                self.pruner.written(commits);
                 Ok(())
             }
             Err(failure) => {
@@ -375,22 +375,14 @@ impl Writer {
         }
     }
 
-    /// Removes some of the answers that nobody can ask for again.
-    async fn prune(&mut self, interval: Duration) {
-        if self.beside || self.pruned_at.elapsed() < interval {
+    /// Removes some of what nobody needs any more.
+    async fn prune(&mut self, interval: Duration, idle: bool) {
+        if self.beside || !self.pruner.is_due(interval, idle) {
             return;
         }
         let gate = Arc::clone(&self.gate);
         let _writing = gate.lock().await;
-        match prune_answers(&self.database, Timestamp::system(), PRUNE_ROWS).await {
-            // There may be more: again when idle.
-            Ok(removed) if removed >= PRUNE_ROWS => {}
-            Ok(_) => self.pruned_at = Instant::now(),
-            Err(error) => {
-                self.pruned_at = Instant::now();
-                tracing::warn!(%error, "Could not remove old answers: {error}");
-            }
-        }
+        self.pruner.run(&self.database, Timestamp::system()).await;
     }
 
     /// The orderly end: marks without gaps, an empty log, closed connections.
@@ -433,6 +425,7 @@ type Marks = Vec<(usize, i64)>;
 fn values(commit: &Commit) -> usize {
     let values = commit.changes.iter().map(|change| match change {
         Change::Event { nodes, .. } | Change::Resources { nodes, .. } => nodes.len(),
+        Change::Log { lines, .. } => lines.len(),
         _ => 0,
     });
     values.sum()
@@ -453,28 +446,4 @@ async fn roll_back(transaction: DatabaseTransaction) {
     if let Err(error) = transaction.rollback().await {
         tracing::debug!(%error, "Could not roll back: {error}");
     }
-}
-
-/// Removes at most `rows` answers that have expired, and says how many.
-async fn prune_answers(
-    database: &DatabaseConnection,
-    now: Timestamp,
-    rows: u64,
-) -> Result<u64, DbErr> {
-    let backend = database.get_database_backend();
-    let now_here = if backend == DbBackend::Postgres {
-        "$1"
-    } else {
-        "?"
-    };
-    let statement = Statement::from_sql_and_values(
-        backend,
-        format!(
-            "DELETE FROM stored_answer WHERE (transport, address, message_id, hash) IN (\
-            SELECT transport, address, message_id, hash FROM stored_answer \
-            WHERE expires_at <= {now_here} LIMIT {rows})"
-        ),
-        [now.as_millis().into()],
-    );
-    Ok(database.execute_raw(statement).await?.rows_affected())
 }

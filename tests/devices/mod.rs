@@ -1,6 +1,7 @@
 //! What devices and the server say to each other, over real UDP.
 
 mod devices_register_update_and_leave;
+mod logs_become_lines;
 mod malformed_datagrams_harm_nobody;
 mod models_change_while_devices_are_registered;
 mod observations_are_wanted_state;

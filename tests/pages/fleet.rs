@@ -9,14 +9,15 @@ use flownexus::domain::{
     AnnouncedObject, ContentFormat, EndpointId, EndpointName, EventId, GatewayState, Learned,
     Lwm2mVersion, Node, ObjectLink, Observation, ObservationId, ObservationState, Operation,
     OperationId, OperationKind, OperationRequest, OperationResult, OperationStatus, Origin, Path,
-    Peer, Profile, Registration, RegistrationId, Rule, Selection, Severity, TemplateVersion,
-    Timestamp, Token, Value, Wanted, WantedId, WantedState, Warning,
+    Peer, Profile, Registration, RegistrationId, Rule, Selection, Severity, StoredLogLine,
+    TemplateVersion, Timestamp, Token, Value, Wanted, WantedId, WantedState, Warning,
 };
 use flownexus::store::{
     ApiToken, AuditEntry, EndpointRow, ObservationTemplate, Role, StoredEvent, StoredValue, User,
     WebSession,
 };
 
+mod logs;
 mod rules;
 mod stores;
 
@@ -48,6 +49,7 @@ struct State {
     events: Vec<(StoredEvent, Vec<Node>)>,
     templates: Vec<ObservationTemplate>,
     rules: Vec<Rule>,
+    logs: Vec<StoredLogLine>,
     users: Vec<User>,
     sessions: BTreeMap<Vec<u8>, WebSession>,
     tokens: Vec<ApiToken>,
@@ -311,6 +313,7 @@ fn fill(state: &mut State) {
     };
     state.events.push((event, nodes));
     state.rules = rules::samples();
+    state.logs = logs::samples();
     state.templates = vec![
         ObservationTemplate {
             id: 1,

@@ -10,6 +10,7 @@ mod downtime_is_forgiven;
 mod endpoints_are_known_through_gateways;
 mod history_keeps_its_extremes;
 mod live_messages_follow_the_commit;
+mod logs_are_found_and_removed;
 mod one_process_at_a_time;
 mod people_programs_and_their_doings;
 mod records_survive_the_round_trip;

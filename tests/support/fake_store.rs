@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flownexus::domain::{
-    EndpointId, EndpointName, EventId, GatewayReport, GatewayState, Learned, NewOperation, Node,
-    Observation, Operation, OperationId, OperationKind, OperationResult, OperationStatus, Path,
-    Peer, Profile, ProfileChange, Registration, RegistrationId, Rule, Timestamp, Value, ValueType,
-    Wanted,
+    EndpointId, EndpointName, EventId, GatewayReport, GatewayState, Learned, LogResource,
+    NewOperation, Node, Observation, Operation, OperationId, OperationKind, OperationResult,
+    OperationStatus, Path, Peer, Profile, ProfileChange, Registration, RegistrationId, Rule,
+    StoredLogLine, Timestamp, Value, ValueType, Wanted,
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
@@ -31,6 +31,8 @@ pub(crate) struct Tables {
     pub(crate) rules: Vec<Rule>,
     pub(crate) observations: Vec<Observation>,
     pub(crate) wanted: Vec<Wanted>,
+    pub(crate) logs: Vec<StoredLogLine>,
+    pub(crate) log_resources: Vec<LogResource>,
     pub(crate) users: Vec<User>,
     pub(crate) sessions: Vec<WebSession>,
     pub(crate) tokens: Vec<ApiToken>,
@@ -615,6 +617,10 @@ impl Devices for FakeDevices {
         Ok(())
     }
     async fn reload_rules(&self) -> Result<(), OperateError> {
+        Ok(())
+    }
+
+    async fn reload_log_resources(&self) -> Result<(), OperateError> {
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ mod answers;
 mod cross_site;
 mod live_socket;
 mod login;
+mod logs;
 mod metrics_and_health;
 mod object_models;
 mod openapi_document;

@@ -10,6 +10,7 @@ mod awake;
 mod ended;
 mod gateway;
 mod judge;
+mod logs;
 mod lost;
 mod notify;
 mod operate;
@@ -36,9 +37,9 @@ use crate::coap::{
 };
 use crate::domain::{
     EndpointId, EndpointName, GatewayReport, GatewayState, Learned, LiveEvent, LiveKind,
-    NewOperation, Node, Now, Observation, Operation, OperationId, OperationStatus, Path, Peer,
-    Profile, ProfileChange, REGISTRATION_EVENTS, Registration, RegistrationId, Selection,
-    Timestamp, Token, Value,
+    LogResource, NewOperation, Node, Now, Observation, Operation, OperationId, OperationStatus,
+    Path, Peer, Profile, ProfileChange, REGISTRATION_EVENTS, Registration, RegistrationId,
+    Selection, Timestamp, Token, Value,
 };
 use crate::lwm2m::manage::UsedFormats;
 use crate::lwm2m::register::{RegisterRequest, UpdateRequest};
@@ -46,6 +47,7 @@ use crate::lwm2m::{Device, Models};
 use crate::store::{Change, Commit, Ids, ObservationTemplate, StoredEndpoint};
 
 use self::judge::Judge;
+use self::logs::LogMemory;
 use self::queue::Queue;
 use self::wanted::Wishes;
 use super::settings::SessionSettings;
@@ -64,6 +66,8 @@ pub struct Env<'a> {
     pub templates: &'a [ObservationTemplate],
     /// What makes events of values.
     pub rules: &'a RuleSet,
+    /// Which values are logs.
+    pub log_resources: &'a [LogResource],
     /// Row ids.
     pub ids: &'a Ids,
     /// 16 random bytes.
@@ -354,6 +358,7 @@ pub struct Session {
     rules_version: u64,
     /// What is wanted to be observed.
     wishes: Wishes,
+    logs: LogMemory,
 }
 
 impl Session {
@@ -396,6 +401,7 @@ impl Session {
             judge: Judge::new(env.now, endpoint_id, stored.rule_states),
             rules_version: 0,
             wishes: Wishes::new(stored.wanted, stored.periods, env.now.wall),
+            logs: LogMemory::default(),
         };
         let mut steps = Vec::new();
         for operation in stored.operations {

@@ -191,6 +191,7 @@ impl Session {
         nodes: Vec<Node>,
         commit: &mut Commit,
     ) -> Vec<Node> {
+        let nodes = self.take_logs(env, nodes, commit);
         self.warn_about_types(env, &nodes, commit);
         self.warn_about_instances(&nodes, commit);
         commit
@@ -208,8 +209,12 @@ impl Session {
         stale: bool,
         commit: &mut Commit,
     ) -> Vec<Node> {
-        let nodes = self.arriving(env, nodes, commit);
+        let is_log = |node: &&Node| self.is_log(env, &node.path);
+        let logs: Vec<Node> = nodes.iter().filter(is_log).cloned().collect();
+        let mut nodes = self.arriving(env, nodes, commit);
         self.keep(env, &nodes, stale, commit);
+        // Whoever asked for a log gets it as it came.
+        nodes.extend(logs);
         nodes
     }
 
@@ -291,6 +296,10 @@ impl Session {
         stale: bool,
         commit: &mut Commit,
     ) {
+        if nodes.is_empty() {
+            // All of them were lines of its log.
+            return;
+        }
         let id = env.ids.event();
         let values: Vec<_> = nodes.iter().map(Node::to_json).collect();
         commit.publish.push(self.live(

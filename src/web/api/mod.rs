@@ -7,6 +7,8 @@ mod events;
 mod filter;
 mod health;
 mod leshan;
+mod log_resources;
+mod logs;
 mod models;
 mod operation_parameters;
 mod operation_request;
@@ -66,6 +68,10 @@ pub(super) fn routes(cfg: &mut ServiceConfig<'_>) {
                 .service(resources::list_resources)
                 .service(resources::show_history)
                 .service(resources::list_data)
+                .service(logs::list_logs)
+                .service(log_resources::list_log_resources)
+                .service(log_resources::create_log_resource)
+                .service(log_resources::delete_log_resource)
                 .service(events::list_events)
                 .service(events::show_event)
                 .service(rules::list_rules)

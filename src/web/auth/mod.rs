@@ -8,6 +8,7 @@ pub mod access;
 pub mod csrf;
 mod limits;
 pub mod login;
+mod logs;
 mod model_views;
 pub mod password;
 pub mod proxies;

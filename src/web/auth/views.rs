@@ -22,8 +22,9 @@ use crate::lwm2m::Models;
 use crate::registry::Devices;
 use crate::store::{
     ApiToken, AuditEntry, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
-    ObservationTemplate, OperationFilter, OperationReader, ResourceReader, ResourceType, Role,
-    RuleStore, SessionStore, StoredEvent, StoredValue, TemplateStore, TokenStore, User, UserStore,
+    LogReader, LogResourceStore, ObservationTemplate, OperationFilter, OperationReader,
+    ResourceReader, ResourceType, Role, RuleStore, SessionStore, StoredEvent, StoredValue,
+    TemplateStore, TokenStore, User, UserStore,
 };
 use crate::web::{ApiError, AppState};
 
@@ -36,6 +37,8 @@ pub struct Stores {
     pub(in crate::web::auth) audit: Arc<dyn AuditStore>,
     pub(in crate::web::auth) endpoints: Arc<dyn EndpointReader>,
     pub(in crate::web::auth) events: Arc<dyn EventReader>,
+    pub(in crate::web::auth) log_resources: Arc<dyn LogResourceStore>,
+    pub(in crate::web::auth) logs: Arc<dyn LogReader>,
     pub(in crate::web::auth) operations: Arc<dyn OperationReader>,
     pub(in crate::web::auth) resources: Arc<dyn ResourceReader>,
     pub(in crate::web::auth) rules: Arc<dyn RuleStore>,
@@ -52,6 +55,8 @@ impl Stores {
         S: AuditStore
             + EndpointReader
             + EventReader
+            + LogReader
+            + LogResourceStore
             + OperationReader
             + ResourceReader
             + RuleStore
@@ -65,6 +70,8 @@ impl Stores {
             audit: store.clone(),
             endpoints: store.clone(),
             events: store.clone(),
+            log_resources: store.clone(),
+            logs: store.clone(),
             operations: store.clone(),
             resources: store.clone(),
             rules: store.clone(),

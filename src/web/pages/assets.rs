@@ -233,6 +233,8 @@ mod tests {
             "app.js",
             "device.js",
             "icons.svg",
+            "log.js",
+            "rules.js",
             "logo.svg",
             "tabler.min.css",
             "theme.js",

@@ -7,6 +7,7 @@ use actix_web::web::Path as UrlPath;
 use serde::Serialize;
 
 use super::chrome::Page;
+use super::device_log;
 use super::device_view::{ChartItem, ObjectView, chart_items, object_views};
 use super::devices::{DeviceLine, state};
 use super::events::EventLine;
@@ -84,6 +85,7 @@ pub(super) async fn page(viewer: Viewer, name: UrlPath<String>) -> Result<HttpRe
     page.insert("operations", &OperationLine::all(&operations, &waits));
     page.insert("formats", &formats);
     page.insert("expiry_s", &viewer.settings().operations.default_expiry_s);
+    device_log::insert(&mut page, &viewer, &row).await?;
     page.insert("events", &EventLine::all(&events, &models));
     page.render("pages/device.html")
 }

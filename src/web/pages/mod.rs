@@ -11,6 +11,7 @@ mod admin;
 pub mod assets;
 mod chrome;
 mod device;
+mod device_log;
 mod device_view;
 mod devices;
 mod errors;

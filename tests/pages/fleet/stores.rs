@@ -469,4 +469,8 @@ impl Devices for Fleet {
     async fn reload_rules(&self) -> Result<(), OperateError> {
         Ok(())
     }
+
+    async fn reload_log_resources(&self) -> Result<(), OperateError> {
+        Ok(())
+    }
 }

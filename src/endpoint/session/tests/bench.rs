@@ -12,9 +12,9 @@ use crate::coap::{
 };
 use crate::config::Settings;
 use crate::domain::{
-    EndpointId, EndpointName, Learned, NewOperation, Now, Observation, Operation, OperationKind,
-    OperationRequest, OperationStatus, Origin, Path, Peer, Profile, Registration, RegistrationId,
-    Timestamp, Token, Wanted,
+    EndpointId, EndpointName, Learned, LogResource, NewOperation, Now, Observation, Operation,
+    OperationKind, OperationRequest, OperationStatus, Origin, Path, Peer, Profile, Registration,
+    RegistrationId, Timestamp, Token, Wanted,
 };
 use crate::endpoint::{RuleSet, SessionSettings};
 use crate::lwm2m::Models;
@@ -27,6 +27,7 @@ pub(super) struct Bench {
     pub(super) session: Session,
     pub(super) templates: Vec<ObservationTemplate>,
     pub(super) rules: RuleSet,
+    pub(super) log_resources: Vec<LogResource>,
     /// What the session did, in order.
     pub(super) done: Vec<Done>,
     pub(super) peer: Peer,
@@ -61,6 +62,7 @@ impl Bench {
                     models: &Models::builtin(),
                     templates: &[],
                     rules: &RuleSet::default(),
+                    log_resources: &[],
                     ids: &Ids::default(),
                     random,
                 },
@@ -71,6 +73,7 @@ impl Bench {
             .0,
             templates: Vec::new(),
             rules: RuleSet::default(),
+            log_resources: Vec::new(),
             done: Vec::new(),
             peer: Peer::udp(([127, 0, 0, 1], 40_000).into()),
             models: Models::builtin(),
@@ -172,6 +175,7 @@ impl Bench {
             models: &self.models,
             templates: &self.templates,
             rules: &self.rules,
+            log_resources: &self.log_resources,
             ids: &self.ids,
             random,
         };

@@ -2,6 +2,7 @@
 
 mod a_gateway_reports;
 mod bench;
+mod logs_become_lines;
 mod lost_observations_come_back;
 mod notifications_are_stored_before_they_are_acknowledged;
 mod observations_end_both_ways;

@@ -1,0 +1,115 @@
+//! Lines of devices' logs.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::ids::EndpointName;
+use super::path::Path;
+use super::pattern::PathPattern;
+use super::selection::Selection;
+use super::time::Timestamp;
+
+/// How important a line is, the most important first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Something failed.
+    Error,
+    /// Something is odd.
+    Warning,
+    /// Something happened.
+    Info,
+    /// For those who look for a mistake.
+    Debug,
+}
+
+/// A line of a device's log, as it was read out of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// Where the line says so.
+    pub level: Option<LogLevel>,
+    /// The line, without its level.
+    pub text: String,
+}
+
+/// Values whose texts are lines of a log, and for which devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogResource {
+    /// Its row; 0 before it is stored.
+    pub id: i64,
+    /// Which values.
+    pub path: PathPattern,
+    /// For which devices.
+    pub selection: Selection,
+}
+
+/// A stored line of a device's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredLogLine {
+    /// Its row; grows with the order of arrival.
+    pub id: i64,
+    /// The device.
+    pub endpoint: EndpointName,
+    /// The resource that it came from.
+    pub path: Path,
+    /// Where the line says so.
+    pub level: Option<LogLevel>,
+    /// The line, without its level.
+    pub text: String,
+    /// The device's time where it sent one, else that of the arrival.
+    pub time: Timestamp,
+    /// When it arrived.
+    pub received_at: Timestamp,
+}
+
+impl LogLevel {
+    /// All of them, the most important first.
+    pub const ALL: [Self; 4] = [Self::Error, Self::Warning, Self::Info, Self::Debug];
+
+    /// The name in the API, which is that of Zephyr: `err`, `wrn`, `inf`, `dbg`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "err",
+            Self::Warning => "wrn",
+            Self::Info => "inf",
+            Self::Debug => "dbg",
+        }
+    }
+
+    /// The level that devices call so, in any of the usual ways: `E`, `err`, `ERROR`.
+    pub fn from_word(word: &str) -> Option<Self> {
+        let is = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(word));
+        if is(&[
+            "e", "err", "error", "fatal", "crit", "critical", "emerg", "alert", "panic",
+        ]) {
+            Some(Self::Error)
+        } else if is(&["w", "wrn", "warn", "warning"]) {
+            Some(Self::Warning)
+        } else if is(&["i", "inf", "info", "notice"]) {
+            Some(Self::Info)
+        } else if is(&["d", "dbg", "debug", "v", "verbose", "trace"]) {
+            Some(Self::Debug)
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for LogLevel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|level| level.name() == text)
+            .ok_or_else(|| {
+                let shown: String = text.chars().take(32).collect();
+                format!("`{shown}` is no level (err, wrn, inf and dbg are)")
+            })
+    }
+}
