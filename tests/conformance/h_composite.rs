@@ -224,8 +224,8 @@ async fn h03_an_observe_composite_may_be_of_any_levels_and_its_notifications_of_
         let endpoint = shown(&api, &device).await;
         let observation = &endpoint["observations"][0];
         assert_eq!(
-            (&observation["composite"], &observation["state"]),
-            (&json!(true), &json!("active")),
+            (&observation["kind"], &observation["state"]),
+            (&json!("observe_composite"), &json!("active")),
             "{id}"
         );
     }

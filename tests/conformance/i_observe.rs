@@ -50,6 +50,8 @@ async fn observed(api: &Api, device: &ScriptedDevice) -> Json {
     Json::Array(
         observations
             .iter()
+            // What is lost is wanted still, but not observed.
+            .filter(|one| one["state"] == "active")
             .map(|one| one["paths"].clone())
             .collect(),
     )

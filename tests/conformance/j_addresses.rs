@@ -61,6 +61,13 @@ async fn j01_without_credentials_another_host_is_nobody_and_another_port_the_sam
     device.register_now(3600, LINKS);
     let endpoint = shown(&api, &device).await;
     assert_eq!(endpoint["address"], device.address().to_string());
+    // What somebody observes is asked for again, there.
+    let again = Asked::get("/1/0/1")
+        .observe(0)
+        .accept(TEXT)
+        .expect(&mut device);
+    assert_ne!(again.token, token);
+    device.answer_observe(&again, 1, TEXT, b"63");
     let send = device.data_push(SENML_JSON, br#"[{"n":"/1/0/1","v":64}]"#);
     assert_eq!(device.ask(&send).code, Code::CHANGED);
 }
