@@ -213,6 +213,81 @@ async fn the_list_of_devices_changes_in_place() {
 }
 
 #[tokio::test]
+async fn a_log_is_followed_searched_and_held_still() {
+    let Some(browser) = Browser::start("a_log_is_followed_searched_and_held_still").await else {
+        return;
+    };
+    let pages = Pages::serve();
+    browser.log_in(&pages.address, "viewer", PASSWORD).await;
+    browser.open(&pages.device(RICH)).await;
+    browser.script(LISTEN).await;
+    browser.element("#connection[data-connection=live]").await;
+    let first = "#log-lines li:first-child .log-text";
+    browser.text(first, |text| text == "modem: no answer").await;
+    let tell = |level: Option<&str>, text: &str| {
+        let body = json!({"path": "/20/0/4014", "level": level, "text": text});
+        pages.publish(RICH, LiveKind::Log, body);
+    };
+    tell(Some("wrn"), "live <img src=x>");
+    browser.text(first, |text| text == "live <img src=x>").await;
+
+    // Looked through at the server, and what comes is held against it too.
+    let search = "const field = document.getElementById('log-search'); \
+        field.value = 'BATTERY'; field.dispatchEvent(new Event('input'));";
+    browser.script(search).await;
+    browser
+        .text(first, |text| text == "battery <b>low</b>")
+        .await;
+    tell(None, "something else");
+    tell(Some("inf"), "battery full");
+    browser.text(first, |text| text == "battery full").await;
+
+    // Held still, and then caught up from what is stored.
+    browser.press("#log-pause").await;
+    tell(Some("err"), "battery gone");
+    browser
+        .text("#log-pause", |text| text == "Go on (1 new)")
+        .await;
+    browser.text(first, |text| text == "battery full").await;
+    browser.press("#log-pause").await;
+    browser
+        .text(first, |text| text == "battery <b>low</b>")
+        .await;
+    let complaints = browser.script("return window.complaints").await;
+    assert_eq!(complaints, json!([]));
+    browser.close().await;
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn the_form_of_a_rule_shows_what_belongs_to_its_condition() {
+    let Some(browser) =
+        Browser::start("the_form_of_a_rule_shows_what_belongs_to_its_condition").await
+    else {
+        return;
+    };
+    let pages = Pages::serve();
+    browser.log_in(&pages.address, "operator", PASSWORD).await;
+    browser
+        .open(&format!("{}/events/rules/3", pages.address))
+        .await;
+    let shown = "return [...document.querySelectorAll('[data-kind]')] \
+        .filter((group) => !group.hidden).map((group) => group.dataset.kind)";
+    browser.element("[data-kind=threshold][hidden]").await;
+    assert_eq!(browser.script(shown).await, json!(["absence"]));
+    let choose = "const kind = document.getElementById('kind'); \
+        kind.value = 'change'; kind.dispatchEvent(new Event('change'));";
+    browser.script(choose).await;
+    assert_eq!(browser.script(shown).await, json!(["change"]));
+    browser.press("#rule-form [type=submit]").await;
+    browser
+        .text("[data-rule=\"3\"]", |text| text.contains("any change"))
+        .await;
+    browser.close().await;
+    pages.stop().await;
+}
+
+#[tokio::test]
 async fn pages_ask_nobody_else_and_fit_on_a_phone() {
     let Some(browser) = Browser::start("pages_ask_nobody_else_and_fit_on_a_phone").await else {
         return;
@@ -232,6 +307,8 @@ async fn pages_ask_nobody_else_and_fit_on_a_phone() {
         "/devices",
         "/events",
         "/events/7",
+        "/events/6",
+        "/events/rules",
         "/operations",
         "/templates",
         "/users",
