@@ -143,7 +143,7 @@ impl Store {
     }
 }
 
-/// Registered here, or with a gateway; see [`GatewayState::registered_since`].
+/// Registered here, or with a gateway; see [`crate::domain::GatewayState::registered_since`].
 fn is_registered() -> Condition {
     let registered_at = endpoint::Column::GatewayRegisteredAt;
     let unregistered_at = endpoint::Column::GatewayUnregisteredAt;

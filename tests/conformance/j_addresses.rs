@@ -7,7 +7,8 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::bench::{Asked, LINKS, Transport, confirmed, latest, operate, server, shown};
-use crate::support::device::{SENML_JSON, TEXT};
+use crate::support::device::{SENML_JSON, ScriptedDevice, TEXT};
+use crate::support::server::Server;
 use flownexus::coap::Code;
 
 /// Without credentials an address proves little: the port may change, as behind a NAT that forgot the
@@ -70,4 +71,55 @@ async fn j01_without_credentials_another_host_is_nobody_and_another_port_the_sam
     device.answer_observe(&again, 1, TEXT, b"63");
     let send = device.data_push(SENML_JSON, br#"[{"n":"/1/0/1","v":64}]"#);
     assert_eq!(device.ask(&send).code, Code::CHANGED);
+}
+
+/// `registration.follow_addresses` trusts whoever knows the location or a token of a device.
+#[rstest]
+#[case::udp(Transport::Udp)]
+#[tokio::test]
+async fn j01_by_a_setting_a_device_is_followed_to_another_host(#[case] over: Transport) {
+    let server = Server::setup()
+        .setting("registration.follow_addresses", true)
+        .start()
+        .await;
+    let api = server.api();
+    let mut device = over.registered(&server, "j01-followed");
+    let body = json!({"kind": "observe", "path": "/1/0/1", "format": "text"});
+    let mut token = None;
+    let ended = operate(&api, &mut device, body, |device| {
+        let observe = Asked::get("/1/0/1").observe(0).accept(TEXT).expect(device);
+        device.answer_observe(&observe, 1, TEXT, b"60");
+        token = Some(observe.token);
+    })
+    .await;
+    confirmed(&ended, "2.05");
+
+    let mut host = 3;
+    let mut move_on = |device: &mut ScriptedDevice| {
+        host += 1;
+        device.move_to_host(IpAddr::V4(Ipv4Addr::new(127, 0, 0, host)));
+    };
+    move_on(&mut device);
+    device.notify(token.expect("a token"), 2, TEXT, b"61");
+    assert_eq!(latest(&api, &device, "/1/0/1").await[0][2], 61);
+    let address = shown(&api, &device).await["address"].clone();
+    assert_eq!(address, device.address().to_string());
+
+    move_on(&mut device);
+    let update = device.update();
+    assert_eq!(device.ask(&update).code, Code::CHANGED);
+    let address = shown(&api, &device).await["address"].clone();
+    assert_eq!(address, device.address().to_string());
+    let body = json!({"kind": "read", "path": "/1/0/1", "format": "text"});
+    let ended = operate(&api, &mut device, body, |device| {
+        let read = Asked::get("/1/0/1").accept(TEXT).expect(device);
+        device.answer_content(&read, TEXT, b"62");
+    })
+    .await;
+    confirmed(&ended, "2.05");
+
+    // A Send names nobody: without an Update before it, it is still a stranger's.
+    move_on(&mut device);
+    let send = device.data_push(SENML_JSON, br#"[{"n":"/1/0/1","v":63}]"#);
+    assert_eq!(device.ask(&send).code, Code::BAD_REQUEST);
 }
