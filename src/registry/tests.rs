@@ -111,6 +111,8 @@ struct House {
     store: Store,
     registry: Addr<RegistryActor>,
     next_message_id: u16,
+    /// From which port of the device's host datagrams come.
+    port: u16,
     _data: tempfile::TempDir,
 }
 
@@ -161,6 +163,7 @@ impl House {
             store,
             registry,
             next_message_id: 100,
+            port: 5000,
             _data: data,
         }
     }
@@ -185,7 +188,7 @@ impl House {
     }
 
     async fn deliver(&self, message: &Message) {
-        let peer = Peer::udp(([127, 0, 0, 1], 5000).into());
+        let peer = Peer::udp(([127, 0, 0, 1], self.port).into());
         let datagram = message.encode();
         self.cable
             .call(|layer, now| layer.handle_datagram(now, peer, &datagram));
@@ -362,10 +365,12 @@ async fn every_actor_hears_of_new_templates_a_few_at_a_time() {
     use crate::domain::{OperationKind, Path, Selection};
     use crate::store::ObservationTemplate;
     // More than are told at once.
-    const DEVICES: usize = 230;
+    const DEVICES: u16 = 230;
     let mut house = House::new(|_| {}).await;
     for number in 0..DEVICES {
         let query = format!("ep=thing-{number}&lwm2m=1.1&lt=300");
+        // Message ids belong to an address, so each device has one of its own.
+        house.port = 5000 + number;
         house.send(Code::POST, "/rd", &query, b"</3303/0>").await;
         assert_eq!(house.answer().await.code, Code::CREATED);
     }
@@ -384,7 +389,7 @@ async fn every_actor_hears_of_new_templates_a_few_at_a_time() {
         .send(super::teller::Templates(vec![template]));
     told.await.expect("a registry");
     let mut tokens = std::collections::HashSet::new();
-    while tokens.len() < DEVICES {
+    while tokens.len() < usize::from(DEVICES) {
         let request = house.answer().await;
         assert_eq!(request.options.observe(), Some(0), "{request:?}");
         tokens.insert(request.token);
