@@ -1,13 +1,16 @@
 //! What people want of one device, on its way to the device's actor.
 
-use actix::dev::SendError;
+use actix::dev::{MessageResponse, SendError, ToEnvelope};
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::actor::RegistryActor;
 use super::handle::OperateError;
 use crate::domain::{EndpointName, NewOperation, Operation, OperationId, Profile, ProfileChange};
-use crate::endpoint::{Cancel, ChangeProfile, Operate};
+use crate::endpoint::{Cancel, ChangeProfile, EndpointActor, Operate};
+
+/// How the one who asks is answered.
+type Answer<T> = oneshot::Sender<Result<T, OperateError>>;
 
 /// An operation from above.
 #[derive(Debug, Message)]
@@ -15,32 +18,8 @@ use crate::endpoint::{Cancel, ChangeProfile, Operate};
 pub(super) struct OperateOn {
     pub(super) endpoint: EndpointName,
     pub(super) operation: NewOperation,
-    pub(super) accepted: oneshot::Sender<Result<Operation, OperateError>>,
+    pub(super) accepted: Answer<Operation>,
     pub(super) finished: Option<oneshot::Sender<Operation>>,
-}
-
-impl Handler<OperateOn> for RegistryActor {
-    type Result = ();
-
-    fn handle(&mut self, message: OperateOn, _: &mut Self::Context) {
-        let Some(address) = self.actor_of(&message.endpoint) else {
-            let _ = message
-                .accepted
-                .send(Err(OperateError::UnknownEndpoint(message.endpoint)));
-            return;
-        };
-        self.links.metrics.put();
-        let operate = Operate {
-            operation: message.operation,
-            accepted: message.accepted,
-            finished: message.finished,
-        };
-        if let Err(SendError::Full(lost) | SendError::Closed(lost)) = address.try_send(operate) {
-            self.links.metrics.taken();
-            self.links.metrics.refused.inc();
-            let _ = lost.accepted.send(Err(OperateError::Busy));
-        }
-    }
 }
 
 /// An operation is taken back.
@@ -49,30 +28,7 @@ impl Handler<OperateOn> for RegistryActor {
 pub(super) struct CancelOn {
     pub(super) endpoint: EndpointName,
     pub(super) id: OperationId,
-    pub(super) answer: oneshot::Sender<Result<Operation, OperateError>>,
-}
-
-impl Handler<CancelOn> for RegistryActor {
-    type Result = ();
-
-    fn handle(&mut self, message: CancelOn, _: &mut Self::Context) {
-        let Some(address) = self.actor_of(&message.endpoint) else {
-            let _ = message
-                .answer
-                .send(Err(OperateError::UnknownEndpoint(message.endpoint)));
-            return;
-        };
-        self.links.metrics.put();
-        let cancel = Cancel {
-            id: message.id,
-            answer: message.answer,
-        };
-        if let Err(SendError::Full(lost) | SendError::Closed(lost)) = address.try_send(cancel) {
-            self.links.metrics.taken();
-            self.links.metrics.refused.inc();
-            let _ = lost.answer.send(Err(OperateError::Busy));
-        }
-    }
+    pub(super) answer: Answer<Operation>,
 }
 
 /// People say something else of a device.
@@ -81,28 +37,65 @@ impl Handler<CancelOn> for RegistryActor {
 pub(super) struct ProfileOf {
     pub(super) endpoint: EndpointName,
     pub(super) change: ProfileChange,
-    pub(super) answer: oneshot::Sender<Result<Profile, OperateError>>,
+    pub(super) answer: Answer<Profile>,
+}
+
+impl RegistryActor {
+    /// Puts a message into the mailbox of a device's actor. Whoever asked is told at once when there
+    /// is no such device, or no room.
+    fn ask<M, T>(&mut self, endpoint: EndpointName, message: M, answer: fn(M) -> Answer<T>)
+    where
+        M: Message + Send + 'static,
+        M::Result: MessageResponse<EndpointActor, M> + Send,
+        EndpointActor: Handler<M>,
+        Context<EndpointActor>: ToEnvelope<EndpointActor, M>,
+    {
+        let Some(address) = self.actor_of(&endpoint) else {
+            let _ = answer(message).send(Err(OperateError::UnknownEndpoint(endpoint)));
+            return;
+        };
+        self.links.metrics.put();
+        if let Err(SendError::Full(lost) | SendError::Closed(lost)) = address.try_send(message) {
+            self.links.metrics.taken();
+            self.links.metrics.refused.inc();
+            let _ = answer(lost).send(Err(OperateError::Busy));
+        }
+    }
+}
+
+impl Handler<OperateOn> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, message: OperateOn, _: &mut Self::Context) {
+        let operate = Operate {
+            operation: message.operation,
+            accepted: message.accepted,
+            finished: message.finished,
+        };
+        self.ask(message.endpoint, operate, |lost| lost.accepted);
+    }
+}
+
+impl Handler<CancelOn> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, message: CancelOn, _: &mut Self::Context) {
+        let cancel = Cancel {
+            id: message.id,
+            answer: message.answer,
+        };
+        self.ask(message.endpoint, cancel, |lost| lost.answer);
+    }
 }
 
 impl Handler<ProfileOf> for RegistryActor {
     type Result = ();
 
     fn handle(&mut self, message: ProfileOf, _: &mut Self::Context) {
-        let Some(address) = self.actor_of(&message.endpoint) else {
-            let _ = message
-                .answer
-                .send(Err(OperateError::UnknownEndpoint(message.endpoint)));
-            return;
-        };
-        self.links.metrics.put();
         let change = ChangeProfile {
             change: message.change,
             answer: message.answer,
         };
-        if let Err(SendError::Full(lost) | SendError::Closed(lost)) = address.try_send(change) {
-            self.links.metrics.taken();
-            self.links.metrics.refused.inc();
-            let _ = lost.answer.send(Err(OperateError::Busy));
-        }
+        self.ask(message.endpoint, change, |lost| lost.answer);
     }
 }

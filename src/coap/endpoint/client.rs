@@ -187,13 +187,10 @@ impl Endpoint {
             return Err(RequestError::Invalid);
         }
         self.check_free(peer, outgoing.token)?;
-        if let Some(ids) = outgoing.message_ids {
-            if ids.remaining() == 0 {
-                return Err(RequestError::NoMessageId);
-            }
-            if self.uses_message_id(peer, ids.next) {
-                return Err(RequestError::MessageIdInUse);
-            }
+        // Ids that are in use are passed over when the message goes out: behind one address and
+        // port there can be several devices, each with leases of its own.
+        if outgoing.message_ids.is_some_and(|ids| ids.remaining() == 0) {
+            return Err(RequestError::NoMessageId);
         }
         let transfer = Transfer::new(request, self.config.exponent(), outgoing.start_block2)
             .ok_or(RequestError::Invalid)?;

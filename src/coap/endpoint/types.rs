@@ -168,9 +168,6 @@ pub enum RequestError {
     /// options beyond what a datagram holds, or a begun body that is no whole number of blocks.
     #[error("the message cannot be encoded")]
     Invalid,
-    /// Another exchange with the peer uses the message id.
-    #[error("the message id is in use")]
-    MessageIdInUse,
     /// The lease of message ids is empty.
     #[error("no message id is left")]
     NoMessageId,

@@ -1,6 +1,5 @@
 //! Requests of ours: sent again, matched, and ended in every way.
 
-use rstest::rstest;
 
 use super::*;
 
@@ -446,20 +445,36 @@ fn a_lease_that_is_never_extended_ends_the_exchange() {
     ));
 }
 
-#[rstest]
-#[case::an_empty_lease(MessageIds { next: 5, end: 5 }, RequestError::NoMessageId)]
-#[case::an_id_in_use(MessageIds { next: 1, end: 5 }, RequestError::MessageIdInUse)]
-fn a_lease_that_cannot_be_used_is_refused(#[case] ids: MessageIds, #[case] error: RequestError) {
+#[test]
+fn an_empty_lease_is_refused() {
     let mut solo = Solo::new();
     let mut request = outgoing(get("/3/0"));
-    request.message_ids = Some(MessageIds { next: 1, end: 2 });
-    solo.ask(request.clone());
-    request.token = token(b"other");
-    request.message_ids = Some(ids);
+    request.message_ids = Some(MessageIds { next: 5, end: 5 });
     assert_eq!(
         solo.endpoint.request(solo.now, device(), request),
-        Err(error)
+        Err(RequestError::NoMessageId)
     );
+}
+
+#[test]
+fn an_id_that_another_device_behind_the_same_address_and_port_uses_is_passed_over() {
+    let mut solo = Solo::new();
+    let mut request = outgoing(get("/3/0"));
+    request.message_ids = Some(MessageIds { next: 1, end: 9 });
+    solo.ask(request.clone());
+    assert_eq!(solo.sent_one().message_id, 1);
+    request.token = token(b"other");
+    let second = solo.ask(request.clone());
+    assert_eq!(solo.sent_one().message_id, 2);
+    // A lease of which nothing is free asks for more.
+    request.token = token(b"third");
+    request.message_ids = Some(MessageIds { next: 1, end: 3 });
+    let third = solo.ask(request);
+    assert_ne!(second, third);
+    assert_eq!(solo.event(), Event::MessageIdsExhausted { exchange: third });
+    solo.endpoint
+        .extend_message_ids(solo.now, third, MessageIds { next: 3, end: 6 });
+    assert_eq!(solo.sent_one().message_id, 3);
 }
 
 #[test]

@@ -34,7 +34,7 @@ use super::{error, fallback, metrics, openapi, ws};
 pub use filter::DeviceFilter;
 pub use operation_request::{OperationBody, check as check_operation};
 pub use rules::{ConditionBody, RuleBody, check as check_rule};
-pub use template_request::{Filter, TemplateBody, check as check_template};
+pub use template_request::{TemplateBody, check as check_template};
 
 /// Every route of the API, of health and metrics, and the answers for what is none.
 pub(super) fn configure(cfg: &mut web::ServiceConfig, settings: &Settings) {

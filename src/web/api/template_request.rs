@@ -3,7 +3,7 @@
 //! What a device's version or its objects do not allow is left out for that device; here is refused
 //! what no device could be asked for.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 use utoipa::ToSchema;
 
@@ -13,18 +13,8 @@ use crate::lwm2m::{Device, Models};
 use crate::store::ObservationTemplate;
 use crate::web::ApiError;
 
+use super::filter::DeviceFilter;
 use super::operation_request::{check_format, check_paths};
-
-/// For which devices a template is; without anything, for all.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-#[schema(example = json!({"names": ["urn:imei:35*"], "tags": ["lab"]}))]
-pub struct Filter {
-    /// Patterns of names, of which one must fit: `*` stands for any text, `?` for one character.
-    pub names: Vec<String>,
-    /// Tags, all of which a device must have.
-    pub tags: Vec<String>,
-}
 
 /// A template as it is made or replaced.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
@@ -46,7 +36,7 @@ pub struct TemplateBody {
     #[schema(value_type = Option<std::collections::HashMap<String, serde_json::Value>>)]
     pub attributes: Option<Map<String, Json>>,
     /// For which devices.
-    pub filter: Option<Filter>,
+    pub filter: Option<DeviceFilter>,
     /// The format of notifications; chosen by the server when missing.
     pub format: Option<String>,
     /// Whether it counts; true when missing.

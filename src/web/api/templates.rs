@@ -11,8 +11,9 @@ use crate::web::ApiError;
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
 
+use super::filter::DeviceFilter;
 use super::query::{self, NoQuery, Page};
-use super::template_request::{Filter, TemplateBody, check};
+use super::template_request::{TemplateBody, check};
 
 /// What is observed, or read once, on the devices that it is for.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,7 +33,7 @@ pub(super) struct Template {
     #[schema(value_type = std::collections::HashMap<String, String>)]
     attributes: Map<String, Value>,
     /// For which devices.
-    filter: Filter,
+    filter: DeviceFilter,
     /// The format of notifications; null when the server chooses.
     #[schema(required)]
     format: Option<&'static str>,
@@ -51,7 +52,7 @@ impl From<ObservationTemplate> for Template {
                 .into_iter()
                 .map(|(name, value)| (name, Value::String(value)))
                 .collect(),
-            filter: Filter {
+            filter: DeviceFilter {
                 names: template.selection.names,
                 tags: template.selection.tags,
             },

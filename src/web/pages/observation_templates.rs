@@ -12,7 +12,7 @@ use crate::domain::{ContentFormat, OperationKind, Path};
 use crate::lwm2m::Models;
 use crate::store::ObservationTemplate;
 use crate::web::ApiError;
-use crate::web::api::{Filter, TemplateBody, check_template};
+use crate::web::api::{DeviceFilter, TemplateBody, check_template};
 use crate::web::auth::{Operator, Viewer};
 
 /// The form for a new template and for one that is changed.
@@ -197,7 +197,7 @@ impl TemplateForm {
             path: None,
             paths: Some(paths),
             attributes: Some(attributes),
-            filter: Some(Filter {
+            filter: Some(DeviceFilter {
                 names: words(&self.names),
                 tags: words(&self.tags),
             }),
