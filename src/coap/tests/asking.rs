@@ -1,6 +1,5 @@
 //! Requests of ours: sent again, matched, and ended in every way.
 
-
 use super::*;
 
 #[test]
