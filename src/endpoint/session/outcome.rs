@@ -300,7 +300,13 @@ impl Session {
             return;
         }
         let operation = self.queued_again(env, operation, commit);
-        if reason == OperationFailure::Reregistered {
+        // Nothing goes to a silent device, so nobody overtakes what it did not acknowledge; one that is
+        // there and does not answer this must not keep the others waiting.
+        let keeps_its_turn = matches!(
+            reason,
+            OperationFailure::NotAcknowledged | OperationFailure::Reregistered
+        );
+        if keeps_its_turn {
             self.queue.put_back(operation);
         } else {
             self.queue.hold(operation);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::{Action, Input};
+use super::super::{Action, Input, Job};
 use super::bench::{Bench, content};
 use crate::coap::ExchangeFailure;
 use crate::domain::{OperationId, OperationKind, OperationStatus};
@@ -52,7 +52,8 @@ struct Play {
     /// What was awaited from before a restart.
     awaiting: bool,
     asked: Vec<(OperationId, OperationKind)>,
-    transmissions: usize,
+    /// True once an operation was acknowledged and not answered: it lets the others pass.
+    some_may_pass: bool,
 }
 
 impl Play {
@@ -68,7 +69,7 @@ impl Play {
             outstanding: false,
             awaiting: false,
             asked: Vec::new(),
-            transmissions: 0,
+            some_may_pass: false,
         };
         play.look();
         play
@@ -106,8 +107,20 @@ impl Play {
                 assert!(!self.outstanding, "one exchange at a time");
                 assert!(is_awake, "nothing is sent to a device that sleeps");
                 self.outstanding = true;
-                self.transmissions += 1;
+                self.check_the_order();
             }
+        }
+    }
+
+    /// Of those that wait, none was asked for before the one that is on its way.
+    fn check_the_order(&self) {
+        let session = &self.bench.session;
+        if let Some(in_flight) = &session.in_flight
+            && let Job::Operation(sent) = &in_flight.job
+            && !self.some_may_pass
+        {
+            let overtaken = session.queue.iter().find(|waiting| waiting.id < sent.id);
+            assert!(overtaken.is_none(), "{overtaken:?} was asked for earlier");
         }
     }
 
@@ -135,6 +148,7 @@ impl Play {
                 } else {
                     failure
                 };
+                self.some_may_pass |= failure == ExchangeFailure::NotAnswered;
                 self.bench.fail(failure);
             }
             Turn::Answer | Turn::Stay(_) => {}
