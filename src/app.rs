@@ -23,12 +23,13 @@ use crate::coap::{
     Response, Window,
 };
 use crate::config::Settings;
-use crate::domain::{Peer, Timestamp, Token};
+use crate::domain::{EndpointName, Identity, Peer, Reach, Timestamp, Token, Unreachable};
 use crate::endpoint::{self, Wire};
 use crate::live::Hub;
 use crate::lwm2m::ModelLibrary;
-use crate::net::UdpTransport;
+use crate::net::CoapTransport;
 use crate::registry::{Handle, RegistryActor, Surroundings};
+use crate::security::Keyring;
 use crate::sim::{Fleet, FleetSettings};
 use crate::store::{
     EndpointReader, FleetLoader as _, LogResourceStore, RuleStore, SessionStore, Store,
@@ -54,7 +55,9 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     load_models(&models).await;
 
     let stopping = Arc::new(AtomicBool::new(false));
-    let devices = start_devices(&settings, &store, models.library(), &mut metrics).await?;
+    let keyring = Keyring::default();
+    let devices =
+        start_devices(&settings, &store, models.library(), &keyring, &mut metrics).await?;
     let heartbeat = actix_rt::spawn(heartbeat(
         store.clone(),
         Duration::from_secs(settings.store.heartbeat_s.max(1)),
@@ -144,6 +147,7 @@ async fn start_devices(
     settings: &Arc<Settings>,
     store: &Store,
     models: &ModelLibrary,
+    keyring: &Keyring,
     metrics: &mut Registry,
 ) -> anyhow::Result<Devices> {
     let begun = std::time::Instant::now();
@@ -174,8 +178,9 @@ async fn start_devices(
     let (stop, is_stopped) = oneshot::channel::<oneshot::Sender<()>>();
     let (writer, loader) = (Arc::new(store.clone()), Arc::new(store.clone()));
     let (settings, models) = (Arc::clone(settings), models.clone());
+    let keyring = keyring.clone();
     arbiter.spawn_fn(move || {
-        let transport = match UdpTransport::bind(&settings.coap, counters, seed()) {
+        let transport = match CoapTransport::bind(&settings.coap, counters, seed()) {
             Ok(transport) => transport,
             Err(error) => {
                 let _ = started.send(Err(error));
@@ -183,12 +188,13 @@ async fn start_devices(
             }
         };
         let (events, has_events) = mpsc::channel(EVENT_BATCHES);
-        let wire: Rc<dyn Wire> = Rc::new(UdpWire(transport.clone()));
+        let wire: Rc<dyn Wire> = Rc::new(NetWire(transport.clone()));
         let around = Surroundings {
             wire,
             writer,
             loader,
             models,
+            keyring,
             templates,
             rules,
             log_resources,
@@ -322,9 +328,9 @@ fn seed() -> u64 {
 }
 
 /// The socket as the actors see it.
-struct UdpWire(UdpTransport);
+struct NetWire(CoapTransport);
 
-impl Wire for UdpWire {
+impl Wire for NetWire {
     fn request(&self, peer: Peer, request: OutgoingRequest) -> Result<ExchangeId, RequestError> {
         self.0.request(peer, request)
     }
@@ -372,6 +378,22 @@ impl Wire for UdpWire {
 
     fn ignore(&self, key: &NotificationKey) {
         self.0.ignore(key);
+    }
+
+    fn identity(&self, peer: Peer) -> Option<Arc<Identity>> {
+        self.0.identity(peer)
+    }
+
+    fn reach(&self, peer: Peer) -> Reach {
+        self.0.reach(peer)
+    }
+
+    fn connect(&self, peer: Peer, endpoint: &EndpointName) -> Result<(), Unreachable> {
+        self.0.connect(peer, endpoint)
+    }
+
+    fn proven(&self, peer: Peer) {
+        self.0.proven(peer);
     }
 
     fn restore_answer(

@@ -12,6 +12,7 @@
 //! | [`net`] | sockets |
 //! | [`registry`] | who is out there: supervises the actors |
 //! | [`endpoint`] | one device: a pure session inside an actor |
+//! | [`security`] | credentials in force, secrets at rest, certificates |
 //! | [`store`] | the database: one writer, many readers |
 //! | [`live`] | fan-out of what was committed |
 //! | [`web`] | pages, REST, the live socket |
@@ -40,6 +41,7 @@ pub mod live;
 pub mod lwm2m;
 pub mod net;
 pub mod registry;
+pub mod security;
 pub mod sim;
 pub mod store;
 pub mod web;

@@ -12,7 +12,7 @@ pub struct Model {
     /// What follows `/rd/` in Update and Deregister.
     #[sea_orm(unique)]
     pub location: String,
-    /// `udp` or `dtls`.
+    /// `udp`, or `dtls:` and the session in hex.
     pub transport: String,
     /// Address and port.
     pub address: String,

@@ -6,7 +6,7 @@ use sea_orm::entity::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "stored_answer")]
 pub struct Model {
-    /// `udp` or `dtls`.
+    /// `udp`, or `dtls:` and the session in hex.
     #[sea_orm(primary_key, auto_increment = false)]
     pub transport: String,
     /// Who asked: address and port.

@@ -163,6 +163,10 @@ macro_rules! row_id {
 }
 
 row_id! {
+    /// The row of a device's credential; never used again.
+    CredentialId
+}
+row_id! {
     /// The row of an endpoint in the database; given once to each name and never reused.
     EndpointId
 }

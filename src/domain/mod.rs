@@ -6,6 +6,7 @@
 mod command;
 mod event;
 mod gateway;
+mod identity;
 mod ids;
 mod learned;
 mod log;
@@ -27,15 +28,16 @@ pub use command::{
 };
 pub use event::{LiveEvent, LiveKind, Topic};
 pub use gateway::{GatewayReport, GatewayState, REGISTRATION_EVENTS, RegistrationEvent};
+pub use identity::{CredentialKind, Identity, Reach, Unreachable};
 pub use ids::{
-    EndpointId, EndpointName, EventId, InvalidName, ObservationId, OperationId, RegistrationId,
-    RuleId, Token, WantedId,
+    CredentialId, EndpointId, EndpointName, EventId, InvalidName, ObservationId, OperationId,
+    RegistrationId, RuleId, Token, WantedId,
 };
 pub use learned::{Learned, LearntWindow, NextWake, WakeBasis};
 pub use log::{LogLevel, LogLine, LogResource, StoredLogLine};
 pub use path::{InvalidPath, Path};
 pub use pattern::PathPattern;
-pub use peer::{Peer, Transport};
+pub use peer::{Peer, SessionId, Transport, unmapped};
 pub use profile::{ProfileChange, check_awake, check_edrx_cycle, check_tags};
 pub use record::{
     AnnouncedObject, Lwm2mVersion, Observation, ObservationState, Profile, Registration,

@@ -1,6 +1,8 @@
 //! Where a message comes from and goes to.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
@@ -15,40 +17,95 @@ pub enum Transport {
     Dtls,
 }
 
-/// One peer as the message layer sees it: a transport and an address.
+/// Names a DTLS session (RFC 6347): random, so that no two sessions, before or after a restart, have
+/// the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SessionId(pub u64);
+
+/// One peer as the message layer sees it.
+///
+/// On plain UDP a peer is its address. On DTLS a peer is its session, wherever that is at the
+/// moment: what was asked in one session is never answered in another (RFC 7252 section 9.1), and a
+/// session that moves stays the same peer. So two DTLS peers are equal when their sessions are, and
+/// the address only says where this one was last seen.
 ///
 /// IPv4-mapped IPv6 addresses are folded to IPv4, so that a peer has one name on a dual-stack
 /// socket.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy)]
 pub struct Peer {
     /// How it is reached.
     pub transport: Transport,
     /// Its address and port.
     pub address: SocketAddr,
+    /// Its session, on DTLS.
+    pub session: Option<SessionId>,
 }
 
 impl Peer {
-    /// A peer at this address.
-    pub fn new(transport: Transport, address: SocketAddr) -> Self {
-        let ip = match address.ip() {
-            IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4),
-            v4 @ IpAddr::V4(_) => v4,
-        };
-        let address = match (ip, address) {
-            (IpAddr::V6(_), SocketAddr::V6(v6)) => SocketAddr::V6(v6),
-            (ip, address) => SocketAddr::new(ip, address.port()),
-        };
-        Self { transport, address }
-    }
-
     /// A peer on plain UDP.
     pub fn udp(address: SocketAddr) -> Self {
-        Self::new(Transport::Udp, address)
+        Self {
+            transport: Transport::Udp,
+            address: unmapped(address),
+            session: None,
+        }
+    }
+
+    /// A peer in a DTLS session.
+    pub fn dtls(address: SocketAddr, session: SessionId) -> Self {
+        Self {
+            transport: Transport::Dtls,
+            address: unmapped(address),
+            session: Some(session),
+        }
     }
 
     /// True on a transport that proves who the peer is.
     pub fn is_secure(&self) -> bool {
         self.transport == Transport::Dtls
+    }
+
+    /// What makes it this peer and no other.
+    fn key(&self) -> (Option<SessionId>, Option<SocketAddr>) {
+        (self.session, self.session.is_none().then_some(self.address))
+    }
+}
+
+/// The address with IPv4-mapped IPv6 folded to IPv4.
+pub fn unmapped(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => SocketAddr::new(IpAddr::V4(v4), v6.port()),
+            None => address,
+        },
+        SocketAddr::V4(_) => address,
+    }
+}
+
+impl PartialEq for Peer {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Peer {}
+
+impl Hash for Peer {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+impl PartialOrd for Peer {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Peer {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
     }
 }
 

@@ -21,6 +21,7 @@ use crate::domain::{
 };
 use crate::lwm2m::{ModelLibrary, Models};
 use crate::registry::OperateError;
+use crate::security::Keyring;
 use crate::store::{
     Change, FleetLoader, FleetWriter, ObservationTemplate, StoreError, StoredEndpoint,
 };
@@ -35,6 +36,8 @@ pub struct Links {
     pub loader: Arc<dyn FleetLoader>,
     /// Object models; others may take their place at any time.
     pub models: ModelLibrary,
+    /// Which credentials are valid.
+    pub keyring: Keyring,
     /// What is observed on registration; replaced as a whole when it changes.
     pub templates: RefCell<Arc<Vec<ObservationTemplate>>>,
     /// What makes events of values; replaced as a whole when it changes.

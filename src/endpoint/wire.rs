@@ -1,13 +1,14 @@
 //! What an actor may do with the network and with the registry's routes. Both live on the arbiter
 //! of the actor, so these are plain calls.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::coap::{
     ExchangeId, MessageIds, NotificationKey, OutgoingRequest, RequestError, RequestKey, Response,
     Window,
 };
-use crate::domain::{Peer, RegistrationId, Token};
+use crate::domain::{EndpointName, Identity, Peer, Reach, RegistrationId, Token, Unreachable};
 
 /// The message layer together with its socket. See [`crate::coap::Endpoint`] for what each call
 /// means.
@@ -32,6 +33,17 @@ pub trait Wire {
     fn acknowledge(&self, key: &NotificationKey);
     fn reject(&self, key: &NotificationKey);
     fn ignore(&self, key: &NotificationKey);
+    /// Who the peer has proven to be; nothing on plain UDP, and nothing once its session is over or
+    /// its credential is gone.
+    fn identity(&self, peer: Peer) -> Option<Arc<Identity>>;
+    /// Whether a request can go out to the peer as things are.
+    fn reach(&self, peer: Peer) -> Reach;
+    /// Begins a DTLS session of ours with a device whose own is over, under its name and the same
+    /// peer: what is sent meanwhile waits. Fails when no credential for it can be used.
+    fn connect(&self, peer: Peer, endpoint: &EndpointName) -> Result<(), Unreachable>;
+    /// The peer has shown something random that only the owner of its address was sent (a location,
+    /// a token): no limit on what is sent there, for an hour (RFC 9175 section 2.4).
+    fn proven(&self, peer: Peer);
     fn restore_answer(
         &self,
         peer: Peer,

@@ -1,6 +1,8 @@
 //! Sockets, and nothing else: datagrams go in and out of the message layer here. What they mean is
 //! decided above.
 
+mod transport;
 mod udp;
 
-pub use udp::{BindError, UdpTransport};
+pub use transport::CoapTransport;
+pub use udp::BindError;

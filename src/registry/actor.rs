@@ -24,6 +24,7 @@ use crate::endpoint::{
 };
 use crate::lwm2m::ModelLibrary;
 use crate::lwm2m::register::{Call, Limits, Refusal, RegisterRequest, classify, discovery};
+use crate::security::Keyring;
 use crate::store::{FleetLoader, FleetWriter, ObservationTemplate, StoredFleet};
 
 pub(super) use gateway::ReportOn;
@@ -38,6 +39,8 @@ pub struct Surroundings {
     pub loader: Arc<dyn FleetLoader>,
     /// Object models; others may take their place at any time.
     pub models: ModelLibrary,
+    /// Which credentials are valid.
+    pub keyring: Keyring,
     /// What is observed on registration.
     pub templates: Vec<ObservationTemplate>,
     /// What makes events of values.
@@ -103,6 +106,7 @@ impl RegistryActor {
                 writer: around.writer,
                 loader: around.loader,
                 models: around.models,
+                keyring: around.keyring,
                 templates: RefCell::new(Arc::new(around.templates)),
                 rules: RefCell::new(Arc::new(RuleSet::new(around.rules))),
                 log_resources: RefCell::new(Arc::new(around.log_resources)),

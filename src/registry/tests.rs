@@ -15,9 +15,10 @@ use crate::coap::{
     NotificationKey, Options, OutgoingRequest, RequestError, RequestKey, Response, Window, number,
 };
 use crate::config::{Settings, UnknownEndpoints};
-use crate::domain::{Peer, Token};
+use crate::domain::{EndpointName, Identity, Peer, Reach, Token, Unreachable};
 use crate::endpoint::{Metrics, Wire};
 use crate::lwm2m::{ModelLibrary, Models};
+use crate::security::Keyring;
 use crate::store::{FleetLoader as _, Store};
 
 /// A message layer whose datagrams go to the test.
@@ -91,6 +92,20 @@ impl Wire for Cable {
         self.call(|layer, _| layer.ignore(key));
     }
 
+    fn identity(&self, _: Peer) -> Option<Arc<Identity>> {
+        None
+    }
+
+    fn reach(&self, _: Peer) -> Reach {
+        Reach::Open
+    }
+
+    fn connect(&self, _: Peer, _: &EndpointName) -> Result<(), Unreachable> {
+        Err(Unreachable::SwitchedOff)
+    }
+
+    fn proven(&self, _: Peer) {}
+
     fn restore_answer(
         &self,
         peer: Peer,
@@ -140,6 +155,7 @@ impl House {
             wire: cable.clone(),
             writer: Arc::new(store.clone()),
             loader: Arc::new(store.clone()),
+            keyring: Keyring::default(),
             models: ModelLibrary::from(Models::builtin()),
             templates: Vec::new(),
             rules: Vec::new(),

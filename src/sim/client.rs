@@ -16,7 +16,7 @@ use crate::coap::{self, Event, ExchangeId, NotificationKey, OutgoingRequest, Req
 use crate::config::{self, Settings};
 use crate::domain::{EndpointName, Now, Peer, Token};
 use crate::lwm2m::Models;
-use crate::net::UdpTransport;
+use crate::net::CoapTransport;
 
 use super::counters::Counters;
 use super::device::{Device, Happening, Input, Output};
@@ -75,7 +75,7 @@ impl SimClient {
         let (server, own) = addresses(settings.server);
         let seed = getrandom::u64().map_err(SimError::Random)?;
         let transport =
-            UdpTransport::bind_to(own, &settings.coap, coap::Counters::default(), seed)?;
+            CoapTransport::bind_to(own, &settings.coap, coap::Counters::default(), seed)?;
         let (commands, has_commands) = mpsc::channel(COMMANDS);
         let (state, is_state) = watch::channel(State::Off);
         let handle = SimHandle {
@@ -122,7 +122,7 @@ struct Client {
     peer: Peer,
     relay: Option<Relay>,
     response_timeout: Duration,
-    transport: UdpTransport,
+    transport: CoapTransport,
     counters: Arc<Counters>,
     state: watch::Sender<State>,
     /// Our numbers of the exchanges under way.

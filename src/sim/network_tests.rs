@@ -19,11 +19,11 @@ use crate::domain::{
 };
 use crate::lwm2m::register::{self, Call, Limits};
 use crate::lwm2m::{self, Models, manage, report};
-use crate::net::UdpTransport;
+use crate::net::CoapTransport;
 
 /// A server by hand.
 struct Server {
-    transport: UdpTransport,
+    transport: CoapTransport,
     events: mpsc::Receiver<Vec<Event>>,
     waiting: Vec<Event>,
     models: std::sync::Arc<Models>,
@@ -34,7 +34,7 @@ impl Server {
     fn start(address: &str) -> Self {
         let address: SocketAddr = address.parse().expect("an address");
         let settings = Settings::defaults().coap;
-        let transport = UdpTransport::bind_to(address, &settings, coap::Counters::default(), 7)
+        let transport = CoapTransport::bind_to(address, &settings, coap::Counters::default(), 7)
             .expect("a socket");
         let (sender, events) = mpsc::channel(64);
         spawn_local(transport.clone().run(sender));

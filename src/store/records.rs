@@ -17,8 +17,8 @@ use super::values::{node_from_json, node_to_json};
 use crate::domain::{
     ContentFormat, EndpointId, EndpointName, GatewayState, Learned, Node, Observation,
     ObservationId, ObservationState, Operation, OperationId, OperationRequest, OperationResult,
-    Path, Peer, Profile, Registration, RegistrationId, StoredAnswer, TemplateVersion, Timestamp,
-    Token, Transport, Wanted, WantedId,
+    Path, Peer, Profile, Registration, RegistrationId, SessionId, StoredAnswer, TemplateVersion,
+    Timestamp, Token, Wanted, WantedId,
 };
 
 /// A text as both databases can hold it: PostgreSQL has no NUL in texts, so it becomes U+FFFD, and
@@ -75,21 +75,27 @@ pub(super) fn name(name: &str) -> Result<EndpointName, StoreError> {
 
 /// The columns `transport` and `address`.
 pub(super) fn peer_columns(peer: Peer) -> [String; 2] {
-    let transport = match peer.transport {
-        Transport::Udp => "udp",
-        Transport::Dtls => "dtls",
+    let transport = match peer.session {
+        None => "udp".to_owned(),
+        Some(SessionId(session)) => format!("{DTLS}{session:016x}"),
     };
-    [transport.to_owned(), peer.address.to_string()]
+    [transport, peer.address.to_string()]
 }
 
 fn peer(what: &'static str, transport: &str, address: &str) -> Result<Peer, StoreError> {
-    let transport = match transport {
-        "udp" => Transport::Udp,
-        "dtls" => Transport::Dtls,
-        other => return Err(corrupt(what, format!("`{other}` is no transport"))),
-    };
-    Ok(Peer::new(transport, parse(what, address)?))
+    let address = parse(what, address)?;
+    if transport == "udp" {
+        return Ok(Peer::udp(address));
+    }
+    let session = transport
+        .strip_prefix(DTLS)
+        .and_then(|session| u64::from_str_radix(session, 16).ok())
+        .ok_or_else(|| corrupt(what, format!("`{transport}` is no transport")))?;
+    Ok(Peer::dtls(address, SessionId(session)))
 }
+
+/// What stands before the session in the column `transport`.
+const DTLS: &str = "dtls:";
 
 /// The columns of `endpoint` about a gateway, in the order of the table.
 pub(super) fn gateway_columns(state: &GatewayState) -> Result<[Bind; 3], StoreError> {

@@ -14,7 +14,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("coap", &["domain", "config"]),
     ("lwm2m", &["domain", "coap", "config"]),
-    ("net", &["coap", "config"]),
+    ("security", &["domain", "config"]),
+    ("net", &["domain", "coap", "security", "config"]),
     ("store", &["domain", "config"]),
     ("live", &["domain", "config"]),
     (
@@ -23,6 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domain",
             "coap",
             "lwm2m",
+            "security",
             "store",
             "live",
             "config",
@@ -35,6 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domain",
             "coap",
             "lwm2m",
+            "security",
             "store",
             "live",
             "config",
@@ -47,6 +50,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "domain",
             "lwm2m",
+            "security",
             "store",
             "live",
             "config",
@@ -69,7 +73,7 @@ const CRATE_HOMES: &[(&str, &[&str])] = &[
     ("actix_web_actors", &["web/ws.rs"]),
     ("flownexus_entity", &["store"]),
     ("flownexus_migration", &["store", "app", "cli"]),
-    ("openssl", &["net/dtls", "web/tls"]),
+    ("openssl", &["net/dtls", "security", "web/tls"]),
     ("sea_orm", &["store"]),
     ("sea_orm_migration", &["store", "app", "cli"]),
 ];

@@ -8,7 +8,7 @@ use flownexus::domain::{
     AnnouncedObject, ContentFormat, EndpointId, EndpointName, Learned, LiveEvent, LiveKind,
     Lwm2mVersion, Node, ObjectLink, Observation, ObservationState, Operation, OperationKind,
     OperationRequest, OperationResult, OperationStatus, Origin, Path, Peer, Periods, Profile,
-    Registration, RegistrationId, StoredAnswer, TemplateVersion, Timestamp, Token, Transport,
+    Registration, RegistrationId, SessionId, StoredAnswer, TemplateVersion, Timestamp, Token,
     Value, Wanted, WantedState, Warning,
 };
 use flownexus::store::{Change, Commit, FleetWriter as _, Store, StoredEndpoint};
@@ -60,9 +60,9 @@ pub(super) fn registration(id: EndpointId, endpoint: &str, location: &str) -> Re
 /// A registration in which everything is unusual.
 pub(super) fn unusual_registration(id: EndpointId) -> Registration {
     Registration {
-        peer: Peer::new(
-            Transport::Dtls,
+        peer: Peer::dtls(
             "[2001:db8::1]:61234".parse().expect("an address"),
+            SessionId(0x0123_4567_89ab_cdef),
         ),
         lwm2m_version: Lwm2mVersion::V1_2,
         binding: "UQ".into(),

@@ -1,0 +1,76 @@
+//! Who a peer has proven to be.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CredentialId, EndpointName};
+
+/// How a device proves who it is (OMA-TS-LightweightM2M Transport 5.2.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialKind {
+    /// A pre-shared key (RFC 4279).
+    Psk,
+    /// A raw public key (RFC 7250).
+    Rpk,
+    /// An X.509 certificate.
+    X509,
+}
+
+impl CredentialKind {
+    /// The word for it in the database and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Psk => "psk",
+            Self::Rpk => "rpk",
+            Self::X509 => "x509",
+        }
+    }
+}
+
+impl fmt::Display for CredentialKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a finished DTLS handshake has proven.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The endpoint that the peer may speak for, and no other.
+    pub endpoint: EndpointName,
+    /// The kind of proof.
+    pub kind: CredentialKind,
+    /// The stored credential that was used; none for a certificate that is trusted because our CA
+    /// signed it.
+    pub credential: Option<CredentialId>,
+    /// What names the proof to people: the PSK identity, the SHA-256 of the raw public key in hex,
+    /// or the serial number of the certificate in hex.
+    pub label: String,
+}
+
+/// Whether a peer can be sent something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// There is a session, or none is needed.
+    Open,
+    /// A session of ours is being made.
+    Connecting,
+    /// Its session is over; one of ours can be tried.
+    Closed,
+}
+
+/// Why a session of ours cannot be begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreachable {
+    /// CoAP over DTLS is switched off.
+    #[error("CoAP over DTLS is switched off (coaps.enabled)")]
+    SwitchedOff,
+    /// Nothing that both sides could prove themselves with.
+    #[error("there is no session with the device and no credential to begin one with")]
+    NoCredential,
+    /// As many handshakes as may be are under way.
+    #[error("too many handshakes are under way (coaps.max_handshakes)")]
+    TooManyHandshakes,
+}

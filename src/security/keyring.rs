@@ -1,0 +1,393 @@
+//! The credentials that are valid now, in memory, for every thread: a handshake cannot wait for a
+//! database.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use crate::domain::{CredentialId, CredentialKind, EndpointName, Identity};
+
+/// A credential of a device.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// Its row.
+    pub id: CredentialId,
+    /// Whom it lets speak.
+    pub endpoint: EndpointName,
+    /// What proves it.
+    pub proof: Proof,
+}
+
+/// What a credential is checked by.
+#[derive(Clone)]
+pub enum Proof {
+    /// A pre-shared key under an identity, which names one device only.
+    Psk {
+        /// The PSK identity (RFC 4279 section 5.1).
+        identity: String,
+        /// The key.
+        key: PskKey,
+    },
+    /// A raw public key.
+    Rpk {
+        /// The `SubjectPublicKeyInfo`, DER (RFC 7250).
+        public_key: Vec<u8>,
+    },
+    /// One certificate, whoever signed it.
+    X509 {
+        /// SHA-256 of the DER.
+        fingerprint: [u8; 32],
+        /// Its serial number, in hex.
+        serial: String,
+    },
+}
+
+/// A pre-shared key; wiped when it is dropped, never shown.
+pub type PskKey = Zeroizing<Vec<u8>>;
+
+impl std::fmt::Debug for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Psk { identity, .. } => write!(f, "Psk({identity})"),
+            Self::Rpk { public_key } => write!(f, "Rpk({} bytes)", public_key.len()),
+            Self::X509 { serial, .. } => write!(f, "X509({serial})"),
+        }
+    }
+}
+
+/// The credentials in force. Cheap to clone; every clone sees the same.
+#[derive(Clone)]
+pub struct Keyring {
+    keys: Arc<RwLock<Keys>>,
+    /// Told whenever something was taken away.
+    removals: Arc<watch::Sender<u64>>,
+}
+
+#[derive(Default)]
+struct Keys {
+    all: HashMap<CredentialId, Credential>,
+    psk: HashMap<String, CredentialId>,
+    rpk: HashMap<Vec<u8>, CredentialId>,
+    x509: HashMap<[u8; 32], CredentialId>,
+    /// How many credentials an endpoint has, and how many of them are certificates.
+    endpoints: HashMap<EndpointName, Held>,
+    /// Serial numbers, in hex, of certificates that are not trusted any more.
+    revoked: HashSet<String>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Held {
+    all: usize,
+    certificates: usize,
+}
+
+impl Default for Keyring {
+    fn default() -> Self {
+        Self {
+            keys: Arc::default(),
+            removals: Arc::new(watch::channel(0).0),
+        }
+    }
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keyring").finish_non_exhaustive()
+    }
+}
+
+impl Keyring {
+    /// Takes the place of everything before.
+    pub fn replace(&self, credentials: Vec<Credential>, revoked: impl IntoIterator<Item = String>) {
+        let mut keys = Keys::default();
+        for credential in credentials {
+            keys.add(credential);
+        }
+        keys.revoked = revoked.into_iter().collect();
+        *self.write() = keys;
+        self.tell();
+    }
+
+    /// A credential is valid from now on.
+    pub fn add(&self, credential: Credential) {
+        self.write().add(credential);
+    }
+
+    /// A credential is not valid any more; sessions that it opened end.
+    pub fn remove(&self, id: CredentialId) {
+        self.write().remove(id);
+        self.tell();
+    }
+
+    /// A certificate with this serial number (hex) is not trusted any more.
+    pub fn revoke(&self, serial: String) {
+        self.write().revoked.insert(serial);
+        self.tell();
+    }
+
+    /// The key of a PSK identity, and whom it lets speak.
+    pub fn psk(&self, identity: &str) -> Option<(Identity, PskKey)> {
+        let keys = self.read();
+        let credential = keys.all.get(keys.psk.get(identity)?)?;
+        let Proof::Psk { key, .. } = &credential.proof else {
+            return None;
+        };
+        Some((credential.identity(), key.clone()))
+    }
+
+    /// Some pre-shared key of an endpoint, for a session that we begin ourselves.
+    pub fn psk_of(&self, endpoint: &EndpointName) -> Option<(String, PskKey)> {
+        let keys = self.read();
+        if !keys.endpoints.contains_key(endpoint) {
+            return None;
+        }
+        let newest = keys
+            .all
+            .values()
+            .filter(|credential| credential.endpoint == *endpoint)
+            .filter(|credential| matches!(credential.proof, Proof::Psk { .. }))
+            .max_by_key(|credential| credential.id)?;
+        match &newest.proof {
+            Proof::Psk { identity, key } => Some((identity.clone(), key.clone())),
+            Proof::Rpk { .. } | Proof::X509 { .. } => None,
+        }
+    }
+
+    /// Whom a raw public key (`SubjectPublicKeyInfo`, DER) lets speak.
+    pub fn rpk(&self, public_key: &[u8]) -> Option<Identity> {
+        let keys = self.read();
+        Some(keys.all.get(keys.rpk.get(public_key)?)?.identity())
+    }
+
+    /// Whom a stored certificate (SHA-256 of its DER) lets speak.
+    pub fn x509(&self, fingerprint: &[u8; 32]) -> Option<Identity> {
+        let keys = self.read();
+        Some(keys.all.get(keys.x509.get(fingerprint)?)?.identity())
+    }
+
+    /// True when no certificate with this serial number (hex) is trusted.
+    pub fn is_revoked(&self, serial: &str) -> bool {
+        self.read().revoked.contains(serial)
+    }
+
+    /// True when the endpoint has a credential of any kind: it is refused on plain CoAP.
+    pub fn holds(&self, endpoint: &EndpointName) -> bool {
+        self.read().endpoints.contains_key(endpoint)
+    }
+
+    /// True when the endpoint has stored certificates: then no other certificate speaks for it,
+    /// whoever signed it.
+    pub fn pins_certificates(&self, endpoint: &EndpointName) -> bool {
+        self.read()
+            .endpoints
+            .get(endpoint)
+            .is_some_and(|held| held.certificates > 0)
+    }
+
+    /// False once the credential that proved the identity is gone, or its certificate was revoked.
+    pub fn is_current(&self, identity: &Identity) -> bool {
+        let keys = self.read();
+        if identity.kind == CredentialKind::X509 && keys.revoked.contains(&identity.label) {
+            return false;
+        }
+        match identity.credential {
+            Some(id) => keys
+                .all
+                .get(&id)
+                .is_some_and(|credential| credential.endpoint == identity.endpoint),
+            None => keys
+                .endpoints
+                .get(&identity.endpoint)
+                .is_none_or(|held| held.certificates == 0),
+        }
+    }
+
+    /// Changes whenever a credential was taken away.
+    pub fn removals(&self) -> watch::Receiver<u64> {
+        self.removals.subscribe()
+    }
+
+    fn tell(&self) {
+        self.removals
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    // A panic while the lock is held cannot leave the tables half changed in a way that matters: the
+    // next reload replaces them.
+    fn read(&self) -> RwLockReadGuard<'_, Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Keys> {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Credential {
+    /// What a handshake with it proves.
+    pub fn identity(&self) -> Identity {
+        let (kind, label) = match &self.proof {
+            Proof::Psk { identity, .. } => (CredentialKind::Psk, identity.clone()),
+            Proof::Rpk { public_key } => {
+                use sha2::Digest as _;
+                let hash = sha2::Sha256::digest(public_key);
+                (CredentialKind::Rpk, hex::encode(hash))
+            }
+            Proof::X509 { serial, .. } => (CredentialKind::X509, serial.clone()),
+        };
+        Identity {
+            endpoint: self.endpoint.clone(),
+            kind,
+            credential: Some(self.id),
+            label,
+        }
+    }
+}
+
+impl Keys {
+    fn add(&mut self, credential: Credential) {
+        self.remove(credential.id);
+        let id = credential.id;
+        let held = self
+            .endpoints
+            .entry(credential.endpoint.clone())
+            .or_default();
+        held.all = held.all.saturating_add(1);
+        match &credential.proof {
+            Proof::Psk { identity, .. } => {
+                self.psk.insert(identity.clone(), id);
+            }
+            Proof::Rpk { public_key } => {
+                self.rpk.insert(public_key.clone(), id);
+            }
+            Proof::X509 { fingerprint, .. } => {
+                held.certificates = held.certificates.saturating_add(1);
+                self.x509.insert(*fingerprint, id);
+            }
+        }
+        self.all.insert(id, credential);
+    }
+
+    fn remove(&mut self, id: CredentialId) {
+        let Some(credential) = self.all.remove(&id) else {
+            return;
+        };
+        let is_certificate = match &credential.proof {
+            Proof::Psk { identity, .. } => {
+                self.psk.remove(identity);
+                false
+            }
+            Proof::Rpk { public_key } => {
+                self.rpk.remove(public_key);
+                false
+            }
+            Proof::X509 { fingerprint, .. } => {
+                self.x509.remove(fingerprint);
+                true
+            }
+        };
+        if let Some(held) = self.endpoints.get_mut(&credential.endpoint) {
+            held.all = held.all.saturating_sub(1);
+            held.certificates = held
+                .certificates
+                .saturating_sub(usize::from(is_certificate));
+            if held.all == 0 {
+                self.endpoints.remove(&credential.endpoint);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> EndpointName {
+        EndpointName::new(text).expect("a name")
+    }
+
+    fn psk(id: i64, endpoint: &str, identity: &str) -> Credential {
+        Credential {
+            id: CredentialId(id),
+            endpoint: name(endpoint),
+            proof: Proof::Psk {
+                identity: identity.to_owned(),
+                key: Zeroizing::new(vec![7; 16]),
+            },
+        }
+    }
+
+    fn certificate(id: i64, endpoint: &str, fill: u8) -> Credential {
+        Credential {
+            id: CredentialId(id),
+            endpoint: name(endpoint),
+            proof: Proof::X509 {
+                fingerprint: [fill; 32],
+                serial: format!("{fill:02x}"),
+            },
+        }
+    }
+
+    #[test]
+    fn keys_can_be_rotated_without_a_gap() {
+        let ring = Keyring::default();
+        ring.add(psk(1, "thing", "old"));
+        let (before, _) = ring.psk("old").expect("the first key");
+        ring.add(psk(2, "thing", "new"));
+        assert!(ring.is_current(&before));
+        assert_eq!(ring.psk_of(&name("thing")).expect("a key").0, "new");
+        ring.remove(CredentialId(1));
+        assert!(!ring.is_current(&before));
+        assert!(ring.psk("old").is_none());
+        assert!(ring.holds(&name("thing")));
+        ring.remove(CredentialId(2));
+        assert!(!ring.holds(&name("thing")));
+    }
+
+    #[test]
+    fn a_removal_is_told_and_an_addition_is_not() {
+        let ring = Keyring::default();
+        let mut told = ring.removals();
+        told.mark_unchanged();
+        ring.add(psk(1, "thing", "one"));
+        assert!(!told.has_changed().expect("the ring lives"));
+        ring.remove(CredentialId(1));
+        assert!(told.has_changed().expect("the ring lives"));
+    }
+
+    #[test]
+    fn a_stored_certificate_excludes_others_of_the_endpoint() {
+        let ring = Keyring::default();
+        let by_our_ca = Identity {
+            endpoint: name("thing"),
+            kind: CredentialKind::X509,
+            credential: None,
+            label: "99".to_owned(),
+        };
+        assert!(ring.is_current(&by_our_ca));
+        ring.add(psk(1, "thing", "also a key"));
+        assert!(ring.is_current(&by_our_ca));
+        ring.add(certificate(2, "thing", 5));
+        assert!(!ring.is_current(&by_our_ca));
+        assert!(ring.pins_certificates(&name("thing")));
+        assert_eq!(ring.x509(&[5; 32]).expect("stored").label, "05");
+    }
+
+    #[test]
+    fn a_revoked_serial_number_ends_every_trust() {
+        let ring = Keyring::default();
+        ring.add(certificate(2, "thing", 5));
+        let identity = ring.x509(&[5; 32]).expect("stored");
+        ring.revoke("05".to_owned());
+        assert!(ring.is_revoked("05"));
+        assert!(!ring.is_current(&identity));
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let text = format!("{:?}", psk(1, "thing", "one"));
+        assert!(!text.contains("7, 7"), "{text}");
+    }
+}

@@ -1,0 +1,8 @@
+//! Secrets and proofs: which credentials there are, and which device each one speaks for.
+//!
+//! This room does no networking and knows no database. What is kept at rest is sealed here; who
+//! keeps it is decided above.
+
+mod keyring;
+
+pub use keyring::{Credential, Keyring, Proof, PskKey};
