@@ -103,7 +103,15 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let server = actix_rt::spawn(server);
 
     announce(&devices, &addresses, admin_password.as_deref());
-    let demo = (demo > 0).then(|| start_demo(devices.address, demo));
+    let demo = match devices.address.filter(|_| demo > 0) {
+        Some(address) => Some(start_demo(address, demo)),
+        None => {
+            if demo > 0 {
+                tracing::warn!("The devices of the demo speak plain CoAP, which is switched off");
+            }
+            None
+        }
+    };
 
     wait_for_the_end().await?;
     tracing::info!("Shutting down");
@@ -125,7 +133,10 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
 struct Devices {
     arbiter: Arbiter,
     handle: Handle,
-    address: SocketAddr,
+    /// Where plain CoAP is served.
+    address: Option<SocketAddr>,
+    /// Where CoAP over DTLS is served.
+    secure_address: Option<SocketAddr>,
     stop: oneshot::Sender<oneshot::Sender<()>>,
 }
 
@@ -180,7 +191,8 @@ async fn start_devices(
     let (settings, models) = (Arc::clone(settings), models.clone());
     let keyring = keyring.clone();
     arbiter.spawn_fn(move || {
-        let transport = match CoapTransport::bind(&settings.coap, counters, seed()) {
+        let dtls = None;
+        let transport = match CoapTransport::serve(&settings, counters, seed(), dtls) {
             Ok(transport) => transport,
             Err(error) => {
                 let _ = started.send(Err(error));
@@ -208,7 +220,7 @@ async fn start_devices(
             }));
             actor
         });
-        let address = transport.address();
+        let addresses = (transport.address(), transport.secure_address());
         let reading = transport.clone();
         actix_rt::spawn(reading.run(events));
         actix_rt::spawn(async move {
@@ -219,9 +231,9 @@ async fn start_devices(
                 let _ = done.send(());
             }
         });
-        let _ = started.send(Ok((registry, address)));
+        let _ = started.send(Ok((registry, addresses)));
     });
-    let (registry, address) = has_started.await.context("the devices arbiter died")??;
+    let (registry, (address, secure_address)) = has_started.await.context("the devices arbiter died")??;
     tracing::debug!(
         "Devices are served after {} ms",
         begun.elapsed().as_millis()
@@ -239,6 +251,7 @@ async fn start_devices(
         arbiter,
         handle,
         address,
+        secure_address,
         stop,
     })
 }
@@ -248,7 +261,12 @@ fn announce(devices: &Devices, web: &[SocketAddr], admin_password: Option<&str>)
     for address in web {
         println!("dashboard: http://{address}");
     }
-    println!("coap: {}", devices.address);
+    if let Some(address) = devices.address {
+        println!("coap: {address}");
+    }
+    if let Some(address) = devices.secure_address {
+        println!("coaps: {address}");
+    }
     if let Some(password) = admin_password {
         println!("admin password: {password}");
         println!("(log in as `admin`; the password is shown this once)");

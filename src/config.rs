@@ -21,8 +21,8 @@ pub struct Settings {
     pub database: Database,
     /// The message layer and its socket.
     pub coap: Coap,
-    /// CoAP over DTLS; not served yet.
-    pub coaps: Listen,
+    /// CoAP over DTLS.
+    pub coaps: Coaps,
     /// Firmware images over HTTPS; not served yet.
     pub firmware: Listen,
     /// Who may register, and for how long.
@@ -65,6 +65,7 @@ pub struct Database {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each key is described in config/default.toml")]
 pub struct Coap {
+    pub enabled: bool,
     pub listen: SocketAddr,
     pub ack_timeout_ms: u64,
     pub ack_random_factor: f64,
@@ -79,6 +80,27 @@ pub struct Coap {
     pub dedup_total: usize,
     pub max_exchanges: usize,
     pub max_pending_requests: usize,
+    pub socket_buffer_bytes: usize,
+}
+
+/// See `[coaps]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct Coaps {
+    pub enabled: bool,
+    pub listen: SocketAddr,
+    pub cipher_suites: Vec<String>,
+    pub mtu_bytes: u32,
+    pub handshake_threads: usize,
+    pub max_handshakes: usize,
+    pub handshake_timeout_s: u64,
+    pub retransmit_ms: u64,
+    pub queue_length: usize,
+    pub max_sessions: usize,
+    pub max_sessions_per_endpoint: usize,
+    pub idle_s: u64,
+    pub resumption_s: u64,
     pub socket_buffer_bytes: usize,
 }
 
@@ -286,7 +308,8 @@ impl Settings {
             .separator("__")
             .try_parsing(true)
             .list_separator(",")
-            .with_list_parse_key("web.trusted_proxies");
+            .with_list_parse_key("web.trusted_proxies")
+            .with_list_parse_key("coaps.cipher_suites");
         let settings: Self = builder.add_source(environment).build()?.try_deserialize()?;
         settings.check()?;
         Ok(settings)
@@ -333,6 +356,9 @@ impl Settings {
                 "must be 16, 32, 64, 128, 256, 512 or 1024",
             );
         }
+        if !self.coap.enabled && !self.coaps.enabled {
+            return invalid("coap.enabled", "either this or coaps.enabled must be true");
+        }
         if self.coap.ack_timeout_ms == 0 {
             return invalid("coap.ack_timeout_ms", "must be at least 1");
         }
@@ -341,6 +367,15 @@ impl Settings {
         }
         if self.coap.max_retransmit > 10 {
             return invalid("coap.max_retransmit", "must be at most 10");
+        }
+        if !(256..=16_384).contains(&self.coaps.mtu_bytes) {
+            return invalid("coaps.mtu_bytes", "must be from 256 to 16384");
+        }
+        if self.coaps.cipher_suites.is_empty() {
+            return invalid("coaps.cipher_suites", "must name at least one");
+        }
+        if !(50..=60_000).contains(&self.coaps.retransmit_ms) {
+            return invalid("coaps.retransmit_ms", "must be from 50 to 60000");
         }
         if self.registration.min_lifetime_s > self.registration.max_lifetime_s {
             return invalid(
@@ -367,6 +402,14 @@ impl Settings {
             ("coap.dedup_per_peer", self.coap.dedup_per_peer),
             ("coap.max_exchanges", self.coap.max_exchanges),
             ("coap.max_pending_requests", self.coap.max_pending_requests),
+            ("coaps.handshake_threads", self.coaps.handshake_threads),
+            ("coaps.max_handshakes", self.coaps.max_handshakes),
+            ("coaps.queue_length", self.coaps.queue_length),
+            ("coaps.max_sessions", self.coaps.max_sessions),
+            (
+                "coaps.max_sessions_per_endpoint",
+                self.coaps.max_sessions_per_endpoint,
+            ),
             ("endpoint.mailbox", self.endpoint.mailbox),
             ("endpoint.max_value_bytes", self.endpoint.max_value_bytes),
             ("endpoint.registry_mailbox", self.endpoint.registry_mailbox),

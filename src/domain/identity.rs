@@ -38,8 +38,10 @@ impl fmt::Display for CredentialKind {
 /// What a finished DTLS handshake has proven.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// The endpoint that the peer may speak for, and no other.
+    /// The endpoint that the peer may speak for; who names nobody in its Register means this one.
     pub endpoint: EndpointName,
+    /// Further names of the same certificate.
+    pub others: Vec<EndpointName>,
     /// The kind of proof.
     pub kind: CredentialKind,
     /// The stored credential that was used; none for a certificate that is trusted because our CA
@@ -48,6 +50,13 @@ pub struct Identity {
     /// What names the proof to people: the PSK identity, the SHA-256 of the raw public key in hex,
     /// or the serial number of the certificate in hex.
     pub label: String,
+}
+
+impl Identity {
+    /// True when the peer may speak for this endpoint.
+    pub fn speaks_for(&self, endpoint: &EndpointName) -> bool {
+        self.endpoint == *endpoint || self.others.contains(endpoint)
+    }
 }
 
 /// Whether a peer can be sent something.

@@ -1,8 +1,9 @@
 //! Sockets, and nothing else: datagrams go in and out of the message layer here. What they mean is
 //! decided above.
 
+pub mod dtls;
 mod transport;
 mod udp;
 
-pub use transport::CoapTransport;
+pub use transport::{CoapTransport, ServeError};
 pub use udp::BindError;

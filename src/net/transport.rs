@@ -14,16 +14,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::coap::{
     Counters, Endpoint, EndpointConfig, Event, ExchangeId, MessageIds, NotificationKey,
     OutgoingRequest, Peer, RequestError, RequestKey, Response, Token, Transmit, Window,
 };
-use crate::config::Coap;
+use crate::config::{Coap, Settings};
 use crate::domain::{EndpointName, Identity, Reach, Unreachable};
 
+use super::dtls::{self, Happening, Outcome, Secure};
 use super::udp::{BindError, PlainSocket};
+use crate::security::ServerCertificates;
 
 /// A bound socket with its message layer. Cheap to clone.
 #[derive(Clone)]
@@ -32,7 +34,10 @@ pub struct CoapTransport {
 }
 
 struct Inner {
-    plain: PlainSocket,
+    plain: Option<PlainSocket>,
+    secure: Option<Secure>,
+    /// What the DTLS threads tell, and what tells of removed credentials; taken by the task.
+    from_dtls: RefCell<Option<FromDtls>>,
     endpoint: RefCell<Endpoint>,
     unsent: RefCell<VecDeque<Transmit>>,
     max_unsent: usize,
@@ -42,16 +47,34 @@ struct Inner {
 }
 
 impl CoapTransport {
-    /// Binds the socket; must be called on the arbiter that will use it. `seed` makes timers
-    /// unpredictable.
+    /// Binds the sockets that the settings ask for; must be called on the arbiter that will use
+    /// them. `seed` makes timers unpredictable. Without `dtls` nothing is served on `coaps.listen`.
     ///
     /// # Errors
-    /// The address is in use or not ours.
-    pub fn bind(settings: &Coap, counters: Counters, seed: u64) -> Result<Self, BindError> {
-        Self::bind_to(settings.listen, settings, counters, seed)
+    /// An address is in use or not ours; DTLS cannot be set up.
+    pub fn serve(
+        settings: &Settings,
+        counters: Counters,
+        seed: u64,
+        dtls: Option<dtls::Parts>,
+    ) -> Result<Self, ServeError> {
+        let coap = &settings.coap;
+        let plain = coap
+            .enabled
+            .then(|| PlainSocket::bind(coap.listen, coap.socket_buffer_bytes))
+            .transpose()?;
+        let mut secure = None;
+        let mut from_dtls = None;
+        if let Some(parts) = dtls {
+            let removals = parts.keyring.removals();
+            let (started, outcomes) = Secure::start(&settings.coaps, parts)?;
+            secure = Some(started);
+            from_dtls = Some(FromDtls { outcomes, removals });
+        }
+        Ok(Self::new(coap, counters, seed, plain, secure, from_dtls))
     }
 
-    /// Like [`CoapTransport::bind`], at another address than that of the settings.
+    /// A socket for plain CoAP at another address than that of the settings, and no DTLS.
     ///
     /// # Errors
     /// The address is in use or not ours.
@@ -62,9 +85,22 @@ impl CoapTransport {
         seed: u64,
     ) -> Result<Self, BindError> {
         let plain = PlainSocket::bind(address, settings.socket_buffer_bytes)?;
-        Ok(Self {
+        Ok(Self::new(settings, counters, seed, Some(plain), None, None))
+    }
+
+    fn new(
+        settings: &Coap,
+        counters: Counters,
+        seed: u64,
+        plain: Option<PlainSocket>,
+        secure: Option<Secure>,
+        from_dtls: Option<FromDtls>,
+    ) -> Self {
+        Self {
             inner: Rc::new(Inner {
                 plain,
+                secure,
+                from_dtls: RefCell::new(from_dtls),
                 endpoint: RefCell::new(Endpoint::new(
                     EndpointConfig::from(settings),
                     counters,
@@ -75,12 +111,17 @@ impl CoapTransport {
                 wake: Notify::new(),
                 stop: Notify::new(),
             }),
-        })
+        }
     }
 
-    /// Where the socket listens.
-    pub fn address(&self) -> SocketAddr {
-        self.inner.plain.address()
+    /// Where plain CoAP is served.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.inner.plain.as_ref().map(PlainSocket::address)
+    }
+
+    /// Where CoAP over DTLS is served.
+    pub fn secure_address(&self) -> Option<SocketAddr> {
+        self.inner.secure.as_ref().map(Secure::address)
     }
 
     /// Ends [`CoapTransport::run`].
@@ -92,6 +133,8 @@ impl CoapTransport {
     /// the events any more. While the events are not taken, nothing is read: the kernel's buffer
     /// fills and then datagrams are lost, as on any busy network.
     pub async fn run(self, events: mpsc::Sender<Vec<Event>>) {
+        let mut from_dtls = self.inner.from_dtls.take();
+        let mut idle = tokio::time::interval(IDLE_INTERVAL);
         loop {
             let batch = self.take_events();
             if !batch.is_empty() && events.send(batch).await.is_err() {
@@ -99,48 +142,81 @@ impl CoapTransport {
             }
             self.flush();
             let timeout = self.inner.endpoint.borrow().next_timeout();
-            let blocked = !self.inner.unsent.borrow().is_empty();
-            let interest = if blocked {
-                Interest::READABLE | Interest::WRITABLE
-            } else {
-                Interest::READABLE
-            };
-            tokio::select! {
+            let is_blocked = !self.inner.unsent.borrow().is_empty();
+            let secure = self.inner.secure.as_ref();
+            let failed = tokio::select! {
                 () = self.inner.stop.notified() => return,
-                () = self.inner.wake.notified() => {}
-                () = sleep_until(timeout) => self.inner.endpoint.borrow_mut().handle_timeout(Instant::now()),
-                ready = self.inner.plain.ready(interest) => {
-                    if let Err(error) = ready {
-                        tracing::error!("The CoAP socket on {} failed: {error}", self.inner.plain.address());
-                        return;
-                    }
-                    BUFFER.with_borrow_mut(|buffer| self.read(buffer));
+                () = self.inner.wake.notified() => Ok(()),
+                () = sleep_until(timeout) => {
+                    self.inner.endpoint.borrow_mut().handle_timeout(Instant::now());
+                    Ok(())
                 }
+                ready = ready(self.inner.plain.as_ref(), is_blocked) => ready.map(|()| self.read_plain()),
+                ready = secure_ready(secure) => ready.map(|()| self.read_secure()),
+                told = told_by_dtls(&mut from_dtls) => {
+                    self.with_secure(|secure, now, take| match told {
+                        Some(outcome) => secure.outcome(now, outcome, take),
+                        None => secure.end_without_credential(take),
+                    });
+                    Ok(())
+                }
+                _ = idle.tick() => {
+                    self.with_secure(|secure, now, take| secure.end_idle(now, take));
+                    Ok(())
+                }
+            };
+            if let Err(error) = failed {
+                tracing::error!("A CoAP socket failed: {error}");
+                return;
             }
         }
     }
 
-    fn read(&self, buffer: &mut [u8]) {
-        let mut endpoint = self.inner.endpoint.borrow_mut();
+    fn read_plain(&self) {
+        let Some(plain) = &self.inner.plain else {
+            return;
+        };
         let now = Instant::now();
-        for _ in 0..MAX_BATCH {
-            match self.inner.plain.receive(buffer) {
-                Ok((length, address)) => {
-                    if let Some(datagram) = buffer.get(..length) {
-                        endpoint.handle_datagram(now, Peer::udp(address), datagram);
+        let mut endpoint = self.inner.endpoint.borrow_mut();
+        BUFFER.with_borrow_mut(|buffer| {
+            for _ in 0..MAX_BATCH {
+                match plain.receive(buffer) {
+                    Ok((length, address)) => {
+                        if let Some(datagram) = buffer.get(..length) {
+                            endpoint.handle_datagram(now, Peer::udp(address), datagram);
+                        }
                     }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // An ICMP error for an earlier datagram of ours: the timers see to that.
-                Err(error) => {
-                    tracing::trace!("Receiving on {}: {error}", self.inner.plain.address())
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    // An ICMP error for an earlier datagram of ours: the timers see to that.
+                    Err(error) => tracing::trace!("Receiving on {}: {error}", plain.address()),
                 }
             }
-        }
-        let timeout = endpoint.next_timeout();
-        if timeout.is_some_and(|timeout| timeout <= now) {
-            endpoint.handle_timeout(now);
-        }
+        });
+        handle_what_is_due(&mut endpoint, now);
+    }
+
+    fn read_secure(&self) {
+        self.with_secure(|secure, now, take| {
+            BUFFER.with_borrow_mut(|buffer| {
+                secure.read(now, MAX_BATCH, buffer, &mut |_, _, _| true, take);
+            });
+        });
+        handle_what_is_due(&mut self.inner.endpoint.borrow_mut(), Instant::now());
+    }
+
+    /// A call into DTLS; what it brings goes to the message layer.
+    fn with_secure(&self, call: impl FnOnce(&Secure, Instant, &mut dyn FnMut(Happening<'_>))) {
+        let Some(secure) = &self.inner.secure else {
+            return;
+        };
+        let now = Instant::now();
+        call(secure, now, &mut |happening| {
+            let mut endpoint = self.inner.endpoint.borrow_mut();
+            match happening {
+                Happening::Message(peer, message) => endpoint.handle_datagram(now, peer, message),
+                Happening::Over(peer) => endpoint.disconnect(now, peer),
+            }
+        });
     }
 
     fn take_events(&self) -> Vec<Event> {
@@ -164,11 +240,16 @@ impl CoapTransport {
                 None => self.inner.endpoint.borrow_mut().poll_transmit(),
             };
             let Some(transmit) = next else { return true };
-            match self
-                .inner
-                .plain
-                .send(&transmit.datagram, transmit.peer.address)
-            {
+            if transmit.peer.is_secure() {
+                if let Some(secure) = &self.inner.secure {
+                    secure.send(transmit.peer, &transmit.datagram);
+                }
+                continue;
+            }
+            let Some(plain) = &self.inner.plain else {
+                continue;
+            };
+            match plain.send(&transmit.datagram, transmit.peer.address) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     unsent.push_front(transmit);
@@ -206,16 +287,16 @@ impl CoapTransport {
 /// Who peers are, and whether they can be reached.
 impl CoapTransport {
     /// Who a peer has proven to be.
-    pub fn identity(&self, _peer: Peer) -> Option<Arc<Identity>> {
-        None
+    pub fn identity(&self, peer: Peer) -> Option<Arc<Identity>> {
+        self.inner.secure.as_ref()?.identity(peer)
     }
 
     /// Whether a datagram can go out to a peer now.
     pub fn reach(&self, peer: Peer) -> Reach {
-        if peer.is_secure() {
-            Reach::Closed
-        } else {
-            Reach::Open
+        match (&self.inner.secure, &self.inner.plain) {
+            (Some(secure), _) if peer.is_secure() => secure.reach(peer),
+            (_, Some(_)) if !peer.is_secure() => Reach::Open,
+            _ => Reach::Closed,
         }
     }
 
@@ -223,8 +304,25 @@ impl CoapTransport {
     ///
     /// # Errors
     /// It cannot be begun.
-    pub fn connect(&self, _peer: Peer, _endpoint: &EndpointName) -> Result<(), Unreachable> {
-        Err(Unreachable::SwitchedOff)
+    pub fn connect(&self, peer: Peer, endpoint: &EndpointName) -> Result<(), Unreachable> {
+        match &self.inner.secure {
+            Some(secure) => secure.connect(peer, endpoint),
+            None => Err(Unreachable::SwitchedOff),
+        }
+    }
+
+    /// Other certificates are in force.
+    ///
+    /// # Errors
+    /// OpenSSL does not take them; those before stay.
+    pub fn use_certificates(
+        &self,
+        certificates: &ServerCertificates,
+    ) -> Result<(), dtls::ContextError> {
+        match &self.inner.secure {
+            Some(secure) => secure.use_certificates(certificates),
+            None => Ok(()),
+        }
     }
 
     /// A peer has shown something random that only the owner of its address was sent.
@@ -316,6 +414,71 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; MAX_DATAGRAM]);
 }
 
+/// What comes from the DTLS threads and the keyring.
+struct FromDtls {
+    outcomes: mpsc::Receiver<Outcome>,
+    removals: watch::Receiver<u64>,
+}
+
+/// Why the sockets could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Plain CoAP.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// CoAP over DTLS.
+    #[error("CoAP over DTLS: {0}")]
+    Dtls(#[from] dtls::DtlsError),
+}
+
+fn handle_what_is_due(endpoint: &mut Endpoint, now: Instant) {
+    let timeout = endpoint.next_timeout();
+    if timeout.is_some_and(|timeout| timeout <= now) {
+        endpoint.handle_timeout(now);
+    }
+}
+
+async fn ready(socket: Option<&PlainSocket>, is_blocked: bool) -> io::Result<()> {
+    let interest = if is_blocked {
+        Interest::READABLE | Interest::WRITABLE
+    } else {
+        Interest::READABLE
+    };
+    match socket {
+        Some(socket) => socket.ready(interest).await.map(drop),
+        None => std::future::pending().await,
+    }
+}
+
+async fn secure_ready(secure: Option<&Secure>) -> io::Result<()> {
+    let Some(secure) = secure else {
+        return std::future::pending().await;
+    };
+    let interest = if secure.is_blocked() {
+        Interest::READABLE | Interest::WRITABLE
+    } else {
+        Interest::READABLE
+    };
+    secure.ready(interest).await.map(drop)
+}
+
+/// The next outcome of a handshake; nothing when a credential was removed.
+async fn told_by_dtls(from: &mut Option<FromDtls>) -> Option<Outcome> {
+    let Some(from) = from else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        outcome = from.outcomes.recv() => match outcome {
+            Some(outcome) => Some(outcome),
+            None => std::future::pending().await,
+        },
+        changed = from.removals.changed() => match changed {
+            Ok(()) => None,
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
 async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
@@ -327,3 +490,5 @@ async fn sleep_until(deadline: Option<Instant>) {
 const MAX_DATAGRAM: usize = 65_535;
 /// Datagrams read before what they led to is handed on.
 const MAX_BATCH: usize = 64;
+/// How often idle sessions are looked for.
+const IDLE_INTERVAL: Duration = Duration::from_secs(10);

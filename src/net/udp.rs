@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{Interest, Ready};
@@ -34,6 +35,12 @@ impl PlainSocket {
     /// Where it is bound.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The same socket for another thread, which only sends.
+    pub(super) fn sending(&self) -> io::Result<std::net::UdpSocket> {
+        let copy = self.socket.as_fd().try_clone_to_owned()?;
+        Ok(copy.into())
     }
 
     pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {

@@ -71,7 +71,7 @@ struct Keys {
     psk: HashMap<String, CredentialId>,
     rpk: HashMap<Vec<u8>, CredentialId>,
     x509: HashMap<[u8; 32], CredentialId>,
-    /// How many credentials an endpoint has, and how many of them are certificates.
+    /// What each endpoint has.
     endpoints: HashMap<EndpointName, Held>,
     /// Serial numbers, in hex, of certificates that are not trusted any more.
     revoked: HashSet<String>,
@@ -81,6 +81,8 @@ struct Keys {
 struct Held {
     all: usize,
     certificates: usize,
+    /// Certificates and raw public keys.
+    public: usize,
 }
 
 impl Default for Keyring {
@@ -177,6 +179,14 @@ impl Keyring {
         self.read().endpoints.contains_key(endpoint)
     }
 
+    /// True when the endpoint has a stored certificate or raw public key.
+    pub fn has_public_key(&self, endpoint: &EndpointName) -> bool {
+        self.read()
+            .endpoints
+            .get(endpoint)
+            .is_some_and(|held| held.public > 0)
+    }
+
     /// True when the endpoint has stored certificates: then no other certificate speaks for it,
     /// whoever signed it.
     pub fn pins_certificates(&self, endpoint: &EndpointName) -> bool {
@@ -239,6 +249,7 @@ impl Credential {
         };
         Identity {
             endpoint: self.endpoint.clone(),
+            others: Vec::new(),
             kind,
             credential: Some(self.id),
             label,
@@ -260,10 +271,12 @@ impl Keys {
                 self.psk.insert(identity.clone(), id);
             }
             Proof::Rpk { public_key } => {
+                held.public = held.public.saturating_add(1);
                 self.rpk.insert(public_key.clone(), id);
             }
             Proof::X509 { fingerprint, .. } => {
                 held.certificates = held.certificates.saturating_add(1);
+                held.public = held.public.saturating_add(1);
                 self.x509.insert(*fingerprint, id);
             }
         }
@@ -274,18 +287,18 @@ impl Keys {
         let Some(credential) = self.all.remove(&id) else {
             return;
         };
-        let is_certificate = match &credential.proof {
+        let (is_public, is_certificate) = match &credential.proof {
             Proof::Psk { identity, .. } => {
                 self.psk.remove(identity);
-                false
+                (false, false)
             }
             Proof::Rpk { public_key } => {
                 self.rpk.remove(public_key);
-                false
+                (true, false)
             }
             Proof::X509 { fingerprint, .. } => {
                 self.x509.remove(fingerprint);
-                true
+                (true, true)
             }
         };
         if let Some(held) = self.endpoints.get_mut(&credential.endpoint) {
@@ -293,6 +306,7 @@ impl Keys {
             held.certificates = held
                 .certificates
                 .saturating_sub(usize::from(is_certificate));
+            held.public = held.public.saturating_sub(usize::from(is_public));
             if held.all == 0 {
                 self.endpoints.remove(&credential.endpoint);
             }
@@ -362,6 +376,7 @@ mod tests {
         let ring = Keyring::default();
         let by_our_ca = Identity {
             endpoint: name("thing"),
+            others: Vec::new(),
             kind: CredentialKind::X509,
             credential: None,
             label: "99".to_owned(),

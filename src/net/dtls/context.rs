@@ -1,0 +1,165 @@
+//! OpenSSL's contexts: one for peers that call us, two for peers that we call.
+
+use openssl::ssl::{
+    SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode,
+    SslVerifyMode, SslVersion,
+};
+use openssl::x509::store::X509StoreBuilder;
+
+use super::ffi::{self, CertificateType};
+use super::proof::{Trust, trust_index, with_findings};
+use super::suites::{Only, UnknownSuite, cipher_list};
+use super::tickets::{self, TICKET_KEYS};
+use crate::config::Coaps;
+use crate::security::ServerCertificates;
+
+/// Why DTLS cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ContextError {
+    /// A suite of the settings.
+    #[error("setting `coaps.cipher_suites`: {0}")]
+    Suite(#[from] UnknownSuite),
+    /// OpenSSL refuses something.
+    #[error("OpenSSL: {0}")]
+    OpenSsl(#[from] openssl::error::ErrorStack),
+}
+
+/// All contexts, made anew when certificates change.
+pub(super) struct Contexts {
+    /// For peers that call us.
+    pub(super) server: SslContext,
+    /// For calling devices that have a pre-shared key.
+    pub(super) psk_client: SslContext,
+    /// For calling devices that have a certificate or a raw public key.
+    pub(super) certificate_client: SslContext,
+}
+
+impl Contexts {
+    pub(super) fn new(
+        settings: &Coaps,
+        certificates: &ServerCertificates,
+        trust: &Trust,
+        ticket_keys: &[u8; TICKET_KEYS],
+    ) -> Result<Self, ContextError> {
+        Ok(Self {
+            server: server(settings, certificates, trust, ticket_keys)?,
+            psk_client: psk_client(settings, trust)?,
+            certificate_client: certificate_client(settings, certificates, trust)?,
+        })
+    }
+}
+
+fn server(
+    settings: &Coaps,
+    certificates: &ServerCertificates,
+    trust: &Trust,
+    ticket_keys: &[u8; TICKET_KEYS],
+) -> Result<SslContext, ContextError> {
+    let mut context = common(SslMethod::dtls_server(), settings, Only::All, trust)?;
+    context.set_options(SslOptions::CIPHER_SERVER_PREFERENCE | SslOptions::COOKIE_EXCHANGE);
+    prove_by_certificate(&mut context, certificates, trust)?;
+    context.set_session_id_context(b"flownexus")?;
+    if settings.resumption_s > 0 {
+        tickets::set_up(&mut context, ticket_keys, settings.resumption_s)?;
+    } else {
+        context.set_options(SslOptions::NO_TICKET);
+    }
+    let judge = trust.clone();
+    context.set_psk_server_callback(move |ssl, identity, key| {
+        Ok(judge.server_psk(ssl, identity, key))
+    });
+    // Only hellos whose cookie was checked already come this far, see `hello`.
+    context.set_cookie_generate_cb(|_, _| Ok(0));
+    context.set_cookie_verify_cb(|_, _| true);
+    Ok(context.build())
+}
+
+fn psk_client(settings: &Coaps, trust: &Trust) -> Result<SslContext, ContextError> {
+    let mut context = common(SslMethod::dtls_client(), settings, Only::Psk, trust)?;
+    context.set_psk_client_callback(|ssl, _, identity, key| {
+        let written = with_findings(ssl, |findings| {
+            let (name, secret) = findings.own_psk.as_ref()?;
+            // OpenSSL reads the identity up to a NUL.
+            let place = identity.get_mut(..name.len().checked_add(1)?)?;
+            let (text, end) = place.split_at_mut(name.len());
+            text.copy_from_slice(name.as_bytes());
+            end.fill(0);
+            key.get_mut(..secret.len())?.copy_from_slice(secret);
+            Some(secret.len())
+        });
+        Ok(written.flatten().unwrap_or_default())
+    });
+    Ok(context.build())
+}
+
+fn certificate_client(
+    settings: &Coaps,
+    certificates: &ServerCertificates,
+    trust: &Trust,
+) -> Result<SslContext, ContextError> {
+    let mut context = common(
+        SslMethod::dtls_client(),
+        settings,
+        Only::Certificates,
+        trust,
+    )?;
+    prove_by_certificate(&mut context, certificates, trust)?;
+    Ok(context.build())
+}
+
+fn common(
+    method: SslMethod,
+    settings: &Coaps,
+    only: Only,
+    trust: &Trust,
+) -> Result<SslContextBuilder, ContextError> {
+    let mut context = SslContext::builder(method)?;
+    context.set_min_proto_version(Some(SslVersion::DTLS1_2))?;
+    context.set_max_proto_version(Some(SslVersion::DTLS1_2))?;
+    context.set_cipher_list(&cipher_list(&settings.cipher_suites, only)?)?;
+    // At security level 0 nothing is refused for its strength, so what may be used is listed.
+    context.set_groups_list("P-256:X25519:P-384")?;
+    context.set_sigalgs_list(
+        "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:RSA-PSS+SHA256:RSA+SHA256",
+    )?;
+    context.set_options(SslOptions::NO_QUERY_MTU | SslOptions::NO_RENEGOTIATION);
+    context.set_mode(SslMode::RELEASE_BUFFERS);
+    // Tickets keep sessions at the devices; nothing is kept here.
+    context.set_session_cache_mode(SslSessionCacheMode::OFF);
+    if let Some(index) = trust_index() {
+        context.set_ex_data(index, trust.clone());
+    }
+    Ok(context)
+}
+
+/// Our certificate, or its key as a raw public key, and what is asked of the peer.
+fn prove_by_certificate(
+    context: &mut SslContextBuilder,
+    certificates: &ServerCertificates,
+    trust: &Trust,
+) -> Result<(), ContextError> {
+    let mut chain = certificates.chain.iter();
+    if let Some(own) = chain.next() {
+        context.set_certificate(own)?;
+    }
+    for next in chain {
+        context.add_extra_chain_cert(next.clone())?;
+    }
+    context.set_private_key(&certificates.key)?;
+    let mut authorities = X509StoreBuilder::new()?;
+    for authority in &certificates.ca {
+        authorities.add_cert(authority.clone())?;
+    }
+    context.set_verify_cert_store(authorities.build())?;
+    ffi::set_certificate_types(
+        context,
+        &[CertificateType::RawPublicKey, CertificateType::X509],
+    )?;
+    // No names of CAs go into the request for a certificate: one that is stored may be of any.
+    let judge = trust.clone();
+    context.set_verify_callback(
+        SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT,
+        move |is_fine, store| judge.judge(is_fine, store),
+    );
+    Ok(())
+}

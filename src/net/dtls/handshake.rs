@@ -1,0 +1,543 @@
+//! A thread that shakes hands: OpenSSL, datagrams in memory, a bounded number of peers at once, each
+//! for a bounded time.
+//!
+//! Every datagram that belongs to no session comes here. A stranger's hello is answered with a
+//! cookie, which costs no memory; only who returns it gets a connection object. What is finished goes
+//! back to the sockets' arbiter with its connection.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use openssl::error::ErrorStack;
+use openssl::ssl::{ErrorCode, Ssl, SslContext, SslStream};
+use tokio::sync::mpsc;
+
+use super::context::Contexts;
+use super::counters::Counters;
+use super::ffi::{self, ListenScratch, Listened};
+use super::hello::{Cookies, First, Hello, fatal_alert};
+use super::lanes::Lanes;
+use super::pipe::Pipe;
+use super::proof::{Findings, SharedFindings, Trust, findings_index};
+use super::refusal::Refusal;
+use crate::domain::{EndpointName, Identity, SessionId};
+
+/// What a thread is given.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// A datagram of no session.
+    Datagram(SocketAddr, Vec<u8>),
+    /// A session of ours with a device is wanted.
+    Call(Call),
+}
+
+/// See [`Work::Call`].
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) address: SocketAddr,
+    pub(super) session: SessionId,
+    pub(super) endpoint: EndpointName,
+    pub(super) psk: Option<(String, zeroize::Zeroizing<Vec<u8>>)>,
+}
+
+/// What comes back.
+pub(in crate::net) enum Outcome {
+    /// A peer has shown its address; what it sends belongs to a handshake now.
+    Begun(SocketAddr),
+    /// A handshake has ended well.
+    Established(Box<Established>),
+    /// A handshake has ended, or was not begun.
+    Refused {
+        address: SocketAddr,
+        /// The session of ours that will not be.
+        call: Option<SessionId>,
+        claimed: Vec<EndpointName>,
+        refusal: Refusal,
+    },
+    /// A datagram of a session that was established here a moment ago.
+    Returned(SocketAddr, Vec<u8>),
+}
+
+/// A finished handshake.
+pub(in crate::net) struct Established {
+    pub(super) address: SocketAddr,
+    pub(super) identity: Identity,
+    pub(super) stream: SslStream<Pipe>,
+    pub(super) client_random: [u8; 32],
+    /// Set when the session is one that we began.
+    pub(super) call: Option<SessionId>,
+}
+
+/// Limits and times of a thread.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HandshakeLimits {
+    pub(super) max_handshakes: usize,
+    pub(super) timeout: Duration,
+    pub(super) first_retransmission: Duration,
+    pub(super) mtu: u32,
+}
+
+/// The thread's state.
+pub(super) struct Handshakes {
+    socket: UdpSocket,
+    /// True when the socket takes IPv4 addresses in their mapped form only.
+    is_dual: bool,
+    contexts: Arc<ArcSwap<Contexts>>,
+    trust: Arc<ArcSwap<Trust>>,
+    limits: HandshakeLimits,
+    counters: Counters,
+    outcomes: mpsc::Sender<Outcome>,
+    cookies: Cookies,
+    scratch: ListenScratch,
+    under_way: HashMap<SocketAddr, Handshake>,
+    due: BTreeSet<(Instant, SocketAddr)>,
+    /// Whose handshake has ended well a moment ago.
+    established: HashMap<SocketAddr, Instant>,
+}
+
+struct Handshake {
+    stream: SslStream<Pipe>,
+    findings: SharedFindings,
+    client_random: [u8; 32],
+    begun: Instant,
+    /// When it is given up.
+    deadline: Instant,
+    /// The entry in `due`.
+    due: Instant,
+    /// The last datagram of the peer.
+    heard: Instant,
+    call: Option<Call>,
+}
+
+impl Handshakes {
+    #[expect(clippy::too_many_arguments, reason = "called once, with what is named here")]
+    pub(super) fn new(
+        socket: UdpSocket,
+        contexts: Arc<ArcSwap<Contexts>>,
+        trust: Arc<ArcSwap<Trust>>,
+        limits: HandshakeLimits,
+        counters: Counters,
+        outcomes: mpsc::Sender<Outcome>,
+        now: Instant,
+    ) -> Result<Self, ErrorStack> {
+        let is_dual = socket.local_addr().is_ok_and(|address| address.is_ipv6());
+        Ok(Self {
+            socket,
+            is_dual,
+            contexts,
+            trust,
+            limits,
+            counters,
+            outcomes,
+            cookies: Cookies::new(now)?,
+            scratch: ListenScratch::new()?,
+            under_way: HashMap::new(),
+            due: BTreeSet::new(),
+            established: HashMap::new(),
+        })
+    }
+
+    /// Works until the lanes are closed.
+    pub(super) fn run(mut self, lanes: &Lanes<Work>) {
+        loop {
+            let now = Instant::now();
+            let next = self.due.first().map(|(at, _)| *at);
+            let wait = next.map_or(IDLE, |at| at.saturating_duration_since(now).min(IDLE));
+            let Ok(work) = lanes.take(wait) else { return };
+            let now = Instant::now();
+            match work {
+                Some(Work::Datagram(from, datagram)) => self.datagram(now, from, datagram),
+                Some(Work::Call(call)) => self.call(now, call),
+                None => {}
+            }
+            self.timeouts(now);
+        }
+    }
+
+    fn datagram(&mut self, now: Instant, from: SocketAddr, datagram: Vec<u8>) {
+        match First::of(&datagram) {
+            First::Hello(hello) => {
+                let random = hello.random;
+                if self.under_way.get(&from).is_some_and(|handshake| {
+                    handshake.call.is_some() || handshake.client_random == random
+                }) {
+                    // Sent again, or a device that calls us while we call it: that is sorted out by
+                    // whoever is first.
+                    return self.go_on(now, from, Some(datagram));
+                }
+                if self.cookies.are_of(from, hello.cookie) {
+                    self.begin(now, from, random, datagram);
+                } else {
+                    self.ask_for_cookie(now, from, &hello);
+                }
+            }
+            First::Plain | First::Protected => {
+                if self.under_way.contains_key(&from) {
+                    self.go_on(now, from, Some(datagram));
+                } else if self.established.contains_key(&from) {
+                    self.tell(Outcome::Returned(from, datagram));
+                } else {
+                    self.counters.strays.inc();
+                }
+            }
+            First::Foreign => self.refuse(from, Refusal::Foreign),
+        }
+    }
+
+    fn ask_for_cookie(&mut self, now: Instant, from: SocketAddr, hello: &Hello<'_>) {
+        if let Ok(cookie) = self.cookies.make(now, from) {
+            self.counters.verify_requests.inc();
+            self.send(from, &hello.verify_request(&cookie));
+        }
+    }
+
+    /// A peer has shown its address: from here on it costs memory.
+    fn begin(&mut self, now: Instant, from: SocketAddr, random: [u8; 32], datagram: Vec<u8>) {
+        if !self.make_room(now, from) {
+            return self.refuse(from, Refusal::TooManyHandshakes);
+        }
+        let (mut stream, findings) = match self.connection(&self.contexts.load().server, false) {
+            Ok(made) => made,
+            Err(error) => return self.refuse(from, Refusal::Protocol(error.to_string())),
+        };
+        stream.get_mut().push(datagram);
+        match ffi::listen(&mut stream, &mut self.scratch) {
+            Listened::Accepted => {}
+            Listened::Nothing | Listened::Broken => {
+                // Not what it looked like; OpenSSL knows better.
+                return self.refuse(from, Refusal::Protocol("a broken ClientHello".to_owned()));
+            }
+        }
+        self.counters.begun.inc();
+        self.tell(Outcome::Begun(from));
+        let deadline = now + self.limits.timeout;
+        let handshake = Handshake {
+            stream,
+            findings,
+            client_random: random,
+            begun: now,
+            deadline,
+            due: deadline,
+            heard: now,
+            call: None,
+        };
+        self.insert(from, handshake);
+        self.go_on(now, from, None);
+    }
+
+    /// Begins a session of ours.
+    fn call(&mut self, now: Instant, call: Call) {
+        let (address, session) = (call.address, call.session);
+        let refuse = |refusal| Outcome::Refused {
+            address,
+            call: Some(session),
+            claimed: vec![call.endpoint.clone()],
+            refusal,
+        };
+        // A device that is calling us already is quicker than we are.
+        if self.under_way.contains_key(&address) || !self.make_room(now, address) {
+            self.tell(refuse(Refusal::TooManyHandshakes));
+            return;
+        }
+        let contexts = self.contexts.load();
+        let context = match &call.psk {
+            Some(_) => &contexts.psk_client,
+            None => &contexts.certificate_client,
+        };
+        let made = self.connection(context, true).map(|(stream, findings)| {
+            let mut found = findings.lock().unwrap_or_else(PoisonError::into_inner);
+            found.called = Some(call.endpoint.clone());
+            found.claimed = vec![call.endpoint.clone()];
+            found.own_psk = call.psk.clone();
+            drop(found);
+            (stream, findings)
+        });
+        match made {
+            Ok((stream, findings)) => {
+                let deadline = now + self.limits.timeout;
+                let handshake = Handshake {
+                    stream,
+                    findings,
+                    client_random: [0; 32],
+                    begun: now,
+                    deadline,
+                    due: deadline,
+                    heard: now,
+                    call: Some(call),
+                };
+                self.counters.begun.inc();
+                self.insert(address, handshake);
+                self.go_on(now, address, None);
+            }
+            Err(error) => self.tell(refuse(Refusal::Protocol(error.to_string()))),
+        }
+    }
+
+    /// Lets OpenSSL do what it can with a handshake and what has come for it.
+    fn go_on(&mut self, now: Instant, address: SocketAddr, datagram: Option<Vec<u8>>) {
+        let Some(mut handshake) = self.remove(address) else {
+            return;
+        };
+        let is_protected = datagram
+            .as_deref()
+            .is_some_and(|datagram| First::of(datagram) == First::Protected);
+        if let Some(datagram) = datagram {
+            handshake.heard = now;
+            handshake.stream.get_mut().push(datagram);
+        }
+        let result = handshake.stream.do_handshake();
+        self.flush(address, &mut handshake.stream);
+        match result {
+            Ok(()) => self.finish(now, address, handshake),
+            Err(error) if matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE) => {
+                if is_protected && handshake.call.is_none() {
+                    // Its Finished could not be read: the keys differ. A forged one must not end
+                    // the handshake, so the right one may still come.
+                    handshake.deadline = handshake.deadline.min(now + VERDICT);
+                }
+                self.insert(address, handshake);
+            }
+            Err(error) => self.fail(address, handshake, &error),
+        }
+    }
+
+    fn finish(&mut self, now: Instant, address: SocketAddr, handshake: Handshake) {
+        let trust = self.trust.load();
+        let identified = trust.identify(handshake.stream.ssl());
+        let call = handshake.call.as_ref().map(|call| call.session);
+        let proven = match (identified, &handshake.call) {
+            (Ok(identity), Some(call)) if !identity.speaks_for(&call.endpoint) => {
+                let other = Refusal::OtherDevice(identity.endpoint);
+                Err((other, vec![call.endpoint.clone()]))
+            }
+            (identified, _) => identified,
+        };
+        match proven {
+            Ok(identity) => {
+                self.counters
+                    .finished(handshake.stream.ssl().session_reused(), identity.kind);
+                self.counters
+                    .handshake_seconds
+                    .observe(now.saturating_duration_since(handshake.begun).as_secs_f64());
+                self.established.insert(address, now + RETURNS);
+                self.tell(Outcome::Established(Box::new(Established {
+                    address,
+                    identity,
+                    stream: handshake.stream,
+                    client_random: handshake.client_random,
+                    call,
+                })));
+            }
+            Err((refusal, claimed)) => {
+                let mut stream = handshake.stream;
+                let _ = stream.shutdown();
+                self.flush(address, &mut stream);
+                self.tell(Outcome::Refused {
+                    address,
+                    call,
+                    claimed,
+                    refusal,
+                });
+            }
+        }
+    }
+
+    fn fail(&mut self, address: SocketAddr, handshake: Handshake, error: &openssl::ssl::Error) {
+        let found = take(&handshake.findings);
+        let refusal = match found.refusal {
+            Some(refusal @ (Refusal::Certificate { .. } | Refusal::UnknownKey(_))) => refusal,
+            _ => Refusal::Protocol(words(error)),
+        };
+        self.tell(Outcome::Refused {
+            address,
+            call: handshake.call.map(|call| call.session),
+            claimed: found.claimed,
+            refusal,
+        });
+    }
+
+    /// Sends flights again, and gives up what takes too long.
+    fn timeouts(&mut self, now: Instant) {
+        while let Some(&(at, address)) = self.due.first() {
+            if at > now {
+                break;
+            }
+            let Some(mut handshake) = self.remove(address) else {
+                self.due.pop_first();
+                continue;
+            };
+            if handshake.deadline <= now {
+                self.give_up(address, &handshake);
+                continue;
+            }
+            let again = ffi::handle_timeout(&mut handshake.stream);
+            self.flush(address, &mut handshake.stream);
+            match again {
+                Ok(sent) => {
+                    self.counters.retransmissions.inc_by(u64::from(sent));
+                    self.insert(address, handshake);
+                }
+                Err(_) => self.give_up(address, &handshake),
+            }
+        }
+        if self.established.len() > MOST_RETURNS || self.due.is_empty() {
+            self.established.retain(|_, until| *until > now);
+        }
+    }
+
+    fn give_up(&mut self, address: SocketAddr, handshake: &Handshake) {
+        let found = take(&handshake.findings);
+        let refusal = match found.refusal {
+            Some(refusal @ (Refusal::WrongKey(_) | Refusal::UnknownIdentity(_)))
+                if handshake.deadline < handshake.begun + self.limits.timeout =>
+            {
+                // The same for both, so that nobody learns which identities there are.
+                self.send(address, &fatal_alert(DECRYPT_ERROR));
+                refusal
+            }
+            _ => Refusal::TimedOut,
+        };
+        self.tell(Outcome::Refused {
+            address,
+            call: handshake.call.as_ref().map(|call| call.session),
+            claimed: found.claimed,
+            refusal,
+        });
+    }
+
+    /// True when one more handshake may begin: also when one that has not gone on for a while made
+    /// room.
+    fn make_room(&mut self, now: Instant, address: SocketAddr) -> bool {
+        if let Some(before) = self.remove(address) {
+            // The device has begun anew, and waits for nothing of the one before.
+            self.counters.replaced.inc();
+            drop(before);
+        }
+        if self.under_way.len() < self.limits.max_handshakes {
+            return true;
+        }
+        let stalest = self
+            .due
+            .iter()
+            .take(LOOKED_AT)
+            .filter_map(|(_, address)| Some((*address, self.under_way.get(address)?.heard)))
+            .min_by_key(|(_, heard)| *heard)
+            .filter(|(_, heard)| now.saturating_duration_since(*heard) >= STALE);
+        match stalest {
+            Some((address, _)) => {
+                if let Some(handshake) = self.remove(address) {
+                    self.give_up(address, &handshake);
+                }
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn insert(&mut self, address: SocketAddr, mut handshake: Handshake) {
+        let wait = ffi::timeout(handshake.stream.ssl());
+        let again = wait.and_then(|wait| Instant::now().checked_add(wait.max(TICK)));
+        handshake.due = again.map_or(handshake.deadline, |again| again.min(handshake.deadline));
+        self.due.insert((handshake.due, address));
+        self.under_way.insert(address, handshake);
+        self.count();
+    }
+
+    fn remove(&mut self, address: SocketAddr) -> Option<Handshake> {
+        let handshake = self.under_way.remove(&address)?;
+        self.due.remove(&(handshake.due, address));
+        self.count();
+        Some(handshake)
+    }
+
+    fn count(&self) {
+        self.counters.show_under_way(self.under_way.len());
+    }
+
+    fn connection(
+        &self,
+        context: &SslContext,
+        is_call: bool,
+    ) -> Result<(SslStream<Pipe>, SharedFindings), ErrorStack> {
+        let mut ssl = Ssl::new(context)?;
+        ssl.set_mtu(self.limits.mtu)?;
+        if is_call {
+            ssl.set_connect_state();
+        } else {
+            ssl.set_accept_state();
+        }
+        let findings = SharedFindings::default();
+        if let Some(index) = findings_index() {
+            ssl.set_ex_data(index, Arc::clone(&findings));
+        }
+        let stream = SslStream::new(ssl, Pipe::default())?;
+        ffi::set_first_timeout(&stream, self.limits.first_retransmission);
+        Ok((stream, findings))
+    }
+
+    fn flush(&self, address: SocketAddr, stream: &mut SslStream<Pipe>) {
+        while let Some(datagram) = stream.get_mut().pop() {
+            self.send(address, &datagram);
+        }
+    }
+
+    fn send(&self, address: SocketAddr, datagram: &[u8]) {
+        let to = match address {
+            SocketAddr::V4(v4) if self.is_dual => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
+            address => address,
+        };
+        // What the kernel does not take is lost, and sent again in time.
+        let _ = self.socket.send_to(datagram, to);
+    }
+
+    fn refuse(&self, address: SocketAddr, refusal: Refusal) {
+        // Of what strangers do, not everything has to be told.
+        let _ = self.outcomes.try_send(Outcome::Refused {
+            address,
+            call: None,
+            claimed: Vec::new(),
+            refusal,
+        });
+    }
+
+    fn tell(&self, outcome: Outcome) {
+        // Fails only when the server ends.
+        let _ = self.outcomes.blocking_send(outcome);
+    }
+}
+
+fn take(findings: &Mutex<Findings>) -> Findings {
+    std::mem::take(&mut *findings.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// OpenSSL's reason, without its places in the source.
+fn words(error: &openssl::ssl::Error) -> String {
+    let reasons: Vec<&str> = error
+        .ssl_error()
+        .map(|stack| stack.errors().iter().filter_map(|error| error.reason()).collect())
+        .unwrap_or_default();
+    if reasons.is_empty() {
+        error.to_string()
+    } else {
+        reasons.join(", ")
+    }
+}
+
+/// How long the thread sleeps when nothing happens.
+const IDLE: Duration = Duration::from_secs(1);
+/// Below this OpenSSL says that its time has come when it has not quite.
+const TICK: Duration = Duration::from_millis(15);
+/// How long the right Finished may come after a wrong one.
+const VERDICT: Duration = Duration::from_secs(2);
+/// How long datagrams that were on their way to a finished handshake are handed back.
+const RETURNS: Duration = Duration::from_secs(5);
+const MOST_RETURNS: usize = 4096;
+/// A handshake whose peer was silent for so long makes room for others.
+const STALE: Duration = Duration::from_secs(5);
+/// So many are looked at for the stalest.
+const LOOKED_AT: usize = 64;
+/// `decrypt_error` (RFC 5246 section 7.2.2), also for unknown identities (RFC 4279 section 2).
+const DECRYPT_ERROR: u8 = 51;

@@ -1,0 +1,293 @@
+//! The first look at a datagram on the DTLS port, and the cookie exchange (RFC 6347 section 4.2.1).
+//!
+//! A stranger costs one keyed hash and nothing else: no memory is kept and OpenSSL is not asked
+//! before the stranger has shown that it receives what is sent to its address.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use openssl::hash::MessageDigest;
+use openssl::pkey::{PKey, Private};
+use openssl::sign::Signer;
+
+/// What the first bytes of a datagram say that it is. Nothing of it is proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First<'a> {
+    /// Begins a handshake, or begins it again.
+    Hello(Hello<'a>),
+    /// Another record that is not encrypted: part of a handshake, an alert.
+    Plain,
+    /// A record under keys.
+    Protected,
+    /// No DTLS 1.x record.
+    Foreign,
+}
+
+/// A `ClientHello`, as far as it matters before a cookie was returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hello<'a> {
+    /// Of the record; the answer repeats it.
+    record_sequence: [u8; 6],
+    /// Chosen by the client for this handshake.
+    pub random: [u8; 32],
+    /// What the client returns of an earlier answer; empty at first.
+    pub cookie: &'a [u8],
+}
+
+impl<'a> First<'a> {
+    /// Looks at a datagram.
+    pub fn of(datagram: &'a [u8]) -> Self {
+        let Some((header, rest)) = datagram.split_first_chunk::<RECORD_HEADER>() else {
+            return Self::Foreign;
+        };
+        let [kind, major, minor, epoch_high, epoch_low, sequence @ .., length_high, length_low] =
+            *header;
+        let is_dtls = major == 0xfe && matches!(minor, 0xff | 0xfd);
+        let length = usize::from(u16::from_be_bytes([length_high, length_low]));
+        let Some(body) = rest.get(..length).filter(|_| is_dtls) else {
+            return Self::Foreign;
+        };
+        let epoch = u16::from_be_bytes([epoch_high, epoch_low]);
+        match (kind, epoch) {
+            (HANDSHAKE, 0) => match Hello::of(sequence, body) {
+                Some(hello) => Self::Hello(hello),
+                None if body.first() == Some(&CLIENT_HELLO) => Self::Foreign,
+                None => Self::Plain,
+            },
+            (CHANGE_CIPHER_SPEC | ALERT, 0) => Self::Plain,
+            (CHANGE_CIPHER_SPEC..=HEARTBEAT, 1..) => Self::Protected,
+            _ => Self::Foreign,
+        }
+    }
+}
+
+impl<'a> Hello<'a> {
+    /// Reads a handshake message; of one in fragments, the first must hold the cookie.
+    fn of(record_sequence: [u8; 6], body: &'a [u8]) -> Option<Self> {
+        let (header, rest) = body.split_first_chunk::<MESSAGE_HEADER>()?;
+        let [kind, m0, m1, m2, _, message_sequence, o0, o1, o2, f0, f1, f2] = *header;
+        let message_length = u32::from_be_bytes([0, m0, m1, m2]);
+        let offset = u32::from_be_bytes([0, o0, o1, o2]);
+        let fragment_length = u32::from_be_bytes([0, f0, f1, f2]);
+        if kind != CLIENT_HELLO
+            || message_sequence > 1
+            || offset != 0
+            || fragment_length > message_length
+            || message_length > LONGEST_HELLO
+        {
+            return None;
+        }
+        let fragment = rest.get(..usize::try_from(fragment_length).ok()?)?;
+        let (_version, rest) = fragment.split_first_chunk::<2>()?;
+        let (random, rest) = rest.split_first_chunk::<32>()?;
+        let (session_id_length, rest) = rest.split_first()?;
+        if *session_id_length > 32 {
+            return None;
+        }
+        let rest = rest.get(usize::from(*session_id_length)..)?;
+        let (cookie_length, rest) = rest.split_first()?;
+        let cookie = rest.get(..usize::from(*cookie_length))?;
+        Some(Self {
+            record_sequence,
+            random: *random,
+            cookie,
+        })
+    }
+
+    /// The `HelloVerifyRequest` with this cookie: always shorter than the hello it answers.
+    pub fn verify_request(&self, cookie: &[u8; COOKIE]) -> Vec<u8> {
+        // DTLS 1.0 whatever will be negotiated, and the sequence number of the hello.
+        const BODY: u8 = 2 + 1 + COOKIE as u8;
+        let mut datagram = Vec::with_capacity(RECORD_HEADER + MESSAGE_HEADER + usize::from(BODY));
+        datagram.extend([HANDSHAKE, 0xfe, 0xff, 0, 0]);
+        datagram.extend(self.record_sequence);
+        datagram.extend([0, MESSAGE_HEADER as u8 + BODY]);
+        datagram.extend([HELLO_VERIFY_REQUEST, 0, 0, BODY, 0, 0, 0, 0, 0, 0, 0, BODY]);
+        datagram.extend([0xfe, 0xff, COOKIE as u8]);
+        datagram.extend(cookie);
+        datagram
+    }
+}
+
+/// A fatal alert that is not encrypted, for a peer whose handshake has failed before it had keys.
+pub(super) fn fatal_alert(description: u8) -> [u8; RECORD_HEADER + 2] {
+    // Above any sequence number that OpenSSL has used in this handshake.
+    [
+        ALERT, 0xfe, 0xfd, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 2, 2, description,
+    ]
+}
+
+/// Makes and checks cookies: a keyed hash of the peer's address. The key changes every few minutes;
+/// the one before is still good.
+pub struct Cookies {
+    keys: [PKey<Private>; 2],
+    rotated: Instant,
+}
+
+impl Cookies {
+    /// Cookies under random keys.
+    ///
+    /// # Errors
+    /// The system has no randomness.
+    pub fn new(now: Instant) -> Result<Self, openssl::error::ErrorStack> {
+        Ok(Self {
+            keys: [random_key()?, random_key()?],
+            rotated: now,
+        })
+    }
+
+    /// The cookie of an address.
+    ///
+    /// # Errors
+    /// OpenSSL fails.
+    pub fn make(
+        &mut self,
+        now: Instant,
+        address: SocketAddr,
+    ) -> Result<[u8; COOKIE], openssl::error::ErrorStack> {
+        if now.saturating_duration_since(self.rotated) >= ROTATION {
+            let fresh = random_key()?;
+            self.keys.swap(0, 1);
+            self.keys[0] = fresh;
+            self.rotated = now;
+        }
+        digest(&self.keys[0], address)
+    }
+
+    /// True for a cookie that was made for this address not long ago.
+    pub fn are_of(&self, address: SocketAddr, cookie: &[u8]) -> bool {
+        cookie.len() == COOKIE
+            && self.keys.iter().any(|key| {
+                digest(key, address).is_ok_and(|right| openssl::memcmp::eq(&right, cookie))
+            })
+    }
+}
+
+fn random_key() -> Result<PKey<Private>, openssl::error::ErrorStack> {
+    let mut key = [0; 32];
+    openssl::rand::rand_bytes(&mut key)?;
+    PKey::hmac(&key)
+}
+
+fn digest(
+    key: &PKey<Private>,
+    address: SocketAddr,
+) -> Result<[u8; COOKIE], openssl::error::ErrorStack> {
+    let mut cookie = [0; COOKIE];
+    let mut text = [0; 18];
+    let ip = match address.ip() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    };
+    let (in_text, port) = text.split_at_mut(16);
+    in_text.copy_from_slice(&ip);
+    port.copy_from_slice(&address.port().to_be_bytes());
+    Signer::new(MessageDigest::sha256(), key)?.sign_oneshot(&mut cookie, &text)?;
+    Ok(cookie)
+}
+
+/// Bytes of a cookie.
+pub const COOKIE: usize = 32;
+const RECORD_HEADER: usize = 13;
+const MESSAGE_HEADER: usize = 12;
+const CHANGE_CIPHER_SPEC: u8 = 20;
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+/// The last of the content types (RFC 6520); 25 is that of records with a connection id.
+const HEARTBEAT: u8 = 25;
+const CLIENT_HELLO: u8 = 1;
+const HELLO_VERIFY_REQUEST: u8 = 3;
+/// The longest `ClientHello` that is looked at, in bytes: it may hold a ticket with a certificate.
+const LONGEST_HELLO: u32 = 16_384;
+/// How long a key makes cookies; they are good for one to two times as long.
+const ROTATION: Duration = Duration::from_secs(150);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A `ClientHello` as a small client writes it, with this cookie.
+    fn hello(cookie: &[u8]) -> Vec<u8> {
+        let mut body = vec![0xfe, 0xfd];
+        body.extend([7; 32]);
+        body.push(0);
+        body.push(u8::try_from(cookie.len()).expect("short"));
+        body.extend(cookie);
+        body.extend([0, 2, 0xc0, 0xa8, 1, 0]);
+        let length = u8::try_from(body.len()).expect("short");
+        let mut datagram = vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 12 + length];
+        datagram.extend([1, 0, 0, length, 0, 0, 0, 0, 0, 0, 0, length]);
+        datagram.extend(body);
+        datagram
+    }
+
+    #[test]
+    fn a_hello_is_read_and_answered_with_fewer_bytes() {
+        let mut cookies = Cookies::new(Instant::now()).expect("randomness");
+        let address = "192.0.2.1:5000".parse().expect("an address");
+        let cookie = cookies.make(Instant::now(), address).expect("a cookie");
+        let datagram = hello(&[]);
+        let First::Hello(found) = First::of(&datagram) else {
+            panic!("no hello: {:?}", First::of(&datagram));
+        };
+        assert_eq!((found.random, found.cookie), ([7; 32], &[][..]));
+        let answer = found.verify_request(&cookie);
+        assert_eq!(answer.len(), 60);
+        assert!(answer.len() <= datagram.len());
+        assert_eq!(answer.get(5..11), Some(&[0, 0, 0, 0, 0, 9][..]));
+        let again = hello(&cookie);
+        let First::Hello(found) = First::of(&again) else {
+            panic!("no hello");
+        };
+        assert!(cookies.are_of(address, found.cookie));
+    }
+
+    #[test]
+    fn a_cookie_is_good_for_its_address_and_its_time() {
+        let now = Instant::now();
+        let mut cookies = Cookies::new(now).expect("randomness");
+        let (here, there) = (
+            "192.0.2.1:5000".parse().expect("an address"),
+            "192.0.2.1:5001".parse().expect("an address"),
+        );
+        let cookie = cookies.make(now, here).expect("a cookie");
+        assert!(cookies.are_of(here, &cookie));
+        assert!(!cookies.are_of(there, &cookie));
+        assert!(!cookies.are_of(here, &[]));
+        let mapped = "[::ffff:192.0.2.1]:5000".parse().expect("an address");
+        assert!(cookies.are_of(mapped, &cookie), "one name on a dual-stack socket");
+        cookies.make(now + ROTATION, here).expect("a cookie");
+        assert!(cookies.are_of(here, &cookie), "the key before is still good");
+        cookies.make(now + 2 * ROTATION, here).expect("a cookie");
+        assert!(!cookies.are_of(here, &cookie));
+    }
+
+    #[test]
+    fn cut_and_spoilt_hellos_are_no_hellos() {
+        let datagram = hello(&[1, 2, 3]);
+        for length in 0..datagram.len() {
+            let cut = datagram.get(..length).expect("shorter");
+            assert_eq!(First::of(cut), First::Foreign, "{length} bytes");
+        }
+        // An offset, a message number above 1, a fragment longer than its message.
+        for (place, value) in [(13 + 8, 1), (13 + 5, 2), (13 + 3, 1), (13 + 1, 0xff)] {
+            let mut spoilt = datagram.clone();
+            if let Some(byte) = spoilt.get_mut(place) {
+                *byte = value;
+            }
+            assert!(!matches!(First::of(&spoilt), First::Hello(_)), "byte {place}");
+        }
+    }
+
+    #[test]
+    fn other_records_are_told_apart() {
+        let record = |kind, epoch| [kind, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 0, 0, 1, 16];
+        assert_eq!(First::of(&record(22, 0)), First::Plain);
+        assert_eq!(First::of(&record(21, 0)), First::Plain);
+        assert_eq!(First::of(&record(23, 0)), First::Foreign, "data without keys");
+        assert_eq!(First::of(&record(23, 1)), First::Protected);
+        assert_eq!(First::of(&record(25, 1)), First::Protected);
+        assert_eq!(First::of(&record(64, 1)), First::Foreign);
+        assert_eq!(First::of(b"\x44\x02\x12\x34coap over the wrong port"), First::Foreign);
+    }
+}
