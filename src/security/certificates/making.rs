@@ -13,7 +13,7 @@ use super::authority::{Authority, Lifetime, Subject, new_key};
 use super::files::{
     self, CA_CERTIFICATE, CA_KEY, Folder, SERVER_CERTIFICATE, SERVER_KEY, file_stem,
 };
-use super::reading::{Description, common_name, describe, ends};
+use super::reading::{Description, common_name, describe, ends, names_of};
 use super::server::signed_by;
 use crate::domain::{EndpointName, Timestamp};
 
@@ -271,6 +271,32 @@ impl Authority {
         issued.ends_with_ca = lifetime.end(now) > ends(self.certificate())?;
         Ok(issued)
     }
+}
+
+/// Fails when the certificate of the server beside the CA bears this name. Many devices look only at
+/// the signature and the name of the server that they talk to.
+///
+/// # Errors
+/// Names the certificate.
+pub fn check_no_server(folder: &Path, endpoint: &EndpointName) -> Result<(), CertificateError> {
+    let certificate = folder.join(SERVER_CERTIFICATE);
+    if !certificate.exists() {
+        return Ok(());
+    }
+    let is_server = files::certificates(&certificate)?
+        .first()
+        .is_some_and(|server| {
+            names_of(server)
+                .iter()
+                .any(|name| name.as_str().eq_ignore_ascii_case(endpoint.as_str()))
+        });
+    if is_server {
+        return Err(CertificateError::NameOfServer {
+            name: endpoint.clone(),
+            certificate,
+        });
+    }
+    Ok(())
 }
 
 /// Several certificates, one after the other.

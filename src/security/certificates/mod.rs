@@ -31,12 +31,14 @@ use std::path::PathBuf;
 
 use openssl::error::ErrorStack;
 
+use crate::domain::EndpointName;
+
 pub use alt_name::{AltName, InvalidHost};
 pub use authority::{Authority, Lifetime};
 pub use expiry::{DeviceCertificate, Ending, ExpiryMetrics, ExpiryWatch, Holder, ending_soon};
 pub use files::{CA_CERTIFICATE, CA_KEY, Folder, SERVER_CERTIFICATE, SERVER_KEY, file_stem};
 pub use in_force::{Certificates, Refreshed, watch};
-pub use making::{DeviceKey, Issued};
+pub use making::{DeviceKey, Issued, check_no_server};
 pub use reading::{
     Description, describe, describe_file, fingerprint, names_of, normalised_serial, serial_hex,
 };
@@ -96,6 +98,17 @@ pub enum CertificateError {
     /// A certificate request that cannot be signed.
     #[error("the certificate request {0}")]
     Request(String),
+    /// A device would be called like a server.
+    #[error(
+        "`{name}` is a name of the server ({certificate}): with it, the device could pass for the \
+         server"
+    )]
+    NameOfServer {
+        /// The name.
+        name: EndpointName,
+        /// The file of the server's certificate.
+        certificate: PathBuf,
+    },
     /// A CA did not sign a certificate.
     #[error("{certificate} was not signed by {ca}: {reason}")]
     NotSigned {
