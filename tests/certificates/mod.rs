@@ -112,8 +112,11 @@ fn openssl(folder: &Path, arguments: &[&str]) -> Option<Output> {
 #[track_caller]
 fn openssl_says(folder: &Path, arguments: &[&str]) -> Option<String> {
     let output = openssl(folder, arguments)?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "openssl {arguments:?}: {said}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let failed = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "openssl {arguments:?}: {said}{failed}"
+    );
     Some(said)
 }

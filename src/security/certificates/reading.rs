@@ -10,7 +10,7 @@ use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
-use openssl::x509::{X509, X509KeyUsage, X509NameRef, X509Ref};
+use openssl::x509::{X509, X509NameRef, X509Ref};
 
 use super::alt_name::AltName;
 use super::{CertificateError, files};
@@ -226,13 +226,25 @@ pub(super) fn alt_names(certificate: &X509Ref) -> Vec<AltName> {
         .collect()
 }
 
-/// Whether a certificate may sign others: it says so, or it is of a version that cannot say it.
-pub(super) fn is_ca(certificate: &X509Ref) -> bool {
-    // The crate cannot read basicConstraints without a path length; keyUsage says the same.
-    certificate.pathlen().is_some()
-        || certificate
-            .key_usage()
-            .is_some_and(|usage| usage.contains(X509KeyUsage::KEY_CERT_SIGN))
+/// Whether a certificate says of itself that it may sign others (`basicConstraints`, RFC 5280 section
+/// 4.2.1.9). To be shown only: verification is OpenSSL's.
+fn is_ca(certificate: &X509Ref) -> bool {
+    // The crate tells a path length only, which a CA need not have. So: the OID, `critical` or not,
+    // and a sequence that begins with TRUE.
+    let Ok(der) = certificate.to_der() else {
+        return false;
+    };
+    const OID: &[u8] = &[0x06, 0x03, 0x55, 0x1d, 0x13];
+    const TRUE: &[u8] = &[0x01, 0x01, 0xff];
+    let Some(place) = der.windows(OID.len()).position(|bytes| bytes == OID) else {
+        return false;
+    };
+    let rest = der.get(place + OID.len()..).unwrap_or_default();
+    let rest = rest.strip_prefix(TRUE).unwrap_or(rest);
+    match rest {
+        [0x04, _, 0x30, _, constraints @ ..] => constraints.starts_with(TRUE),
+        _ => false,
+    }
 }
 
 /// One certificate of DER.
