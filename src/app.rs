@@ -29,7 +29,7 @@ use crate::live::Hub;
 use crate::lwm2m::ModelLibrary;
 use crate::net::CoapTransport;
 use crate::registry::{Handle, RegistryActor, Surroundings};
-use crate::security::Keyring;
+use crate::security::{Certificates, Keyring, certificates};
 use crate::sim::{Fleet, FleetSettings};
 use crate::store::{
     EndpointReader, FleetLoader as _, LogResourceStore, RuleStore, SessionStore, Store,
@@ -54,6 +54,9 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let models = Arc::new(Catalogue::new(Arc::new(store.clone())));
     load_models(&models).await;
 
+    let certificates = Certificates::open(&settings, Timestamp::system())?;
+    certificates.metrics().register(&mut metrics);
+
     let stopping = Arc::new(AtomicBool::new(false));
     let keyring = Keyring::default();
     let devices =
@@ -66,6 +69,11 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let reload = actix_rt::spawn(reload_models(
         Arc::clone(&models),
         Duration::from_secs(settings.models.reload_s.max(1)),
+    ));
+
+    let certificate_watch = actix_rt::spawn(certificates::watch(
+        certificates,
+        Duration::from_secs(settings.certificates.reload_s.max(1)),
     ));
 
     let admin_password = web::auth::ensure_admin(&store).await?;
@@ -125,6 +133,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     devices.stop().await;
     heartbeat.abort();
     reload.abort();
+    certificate_watch.abort();
     store.close().await;
     Ok(())
 }

@@ -23,6 +23,10 @@ pub struct Settings {
     pub coap: Coap,
     /// CoAP over DTLS.
     pub coaps: Coaps,
+    /// CoAP over DTLS; not served yet.
+    pub coaps: Listen,
+    /// The server's certificates.
+    pub certificates: Certificates,
     /// Firmware images over HTTPS; not served yet.
     pub firmware: Listen,
     /// Who may register, and for how long.
@@ -110,6 +114,16 @@ pub struct Coaps {
 pub struct Listen {
     /// Its address.
     pub listen: SocketAddr,
+}
+
+/// See `[certificates]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct Certificates {
+    pub hosts: Vec<String>,
+    pub warn_days: u64,
+    pub reload_s: u64,
 }
 
 /// What happens to devices that nobody has announced.
@@ -310,6 +324,8 @@ impl Settings {
             .list_separator(",")
             .with_list_parse_key("web.trusted_proxies")
             .with_list_parse_key("coaps.cipher_suites");
+            .with_list_parse_key("certificates.hosts")
+            .with_list_parse_key("web.trusted_proxies");
         let settings: Self = builder.add_source(environment).build()?.try_deserialize()?;
         settings.check()?;
         Ok(settings)

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod browser;
+mod certificates;
 mod conformance;
 mod devices;
 mod durability;

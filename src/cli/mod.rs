@@ -1,5 +1,6 @@
 //! The command line, one file per subcommand.
 
+mod cert;
 mod healthcheck;
 mod logging;
 mod migrate;
@@ -28,6 +29,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a CA and the certificates of servers and devices
+    Cert(cert::CertArgs),
     /// Ask a running server whether it is ready; exits with 1 when it is not
     Healthcheck(SettingsArgs),
     /// Bring the database to this version and end
@@ -91,6 +94,7 @@ impl Cli {
         match self.command {
             None => serve::run(&serve::ServeArgs::default()),
             Some(Command::Serve(args)) => serve::run(&args),
+            Some(Command::Cert(args)) => cert::run(args),
             Some(Command::Healthcheck(args)) => healthcheck::run(&args),
             Some(Command::Migrate(args)) => migrate::run(&args),
             Some(Command::Models(args)) => models::run(args),

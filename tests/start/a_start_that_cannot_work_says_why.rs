@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use crate::support::server::Server;
 
-fn serve(settings: &[(&str, &str)]) -> Output {
+pub(super) fn serve(settings: &[(&str, &str)]) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_flownexus"));
     command
@@ -20,7 +20,7 @@ fn serve(settings: &[(&str, &str)]) -> Output {
 }
 
 #[track_caller]
-fn assert_says(output: &Output, words: &[&str]) {
+pub(super) fn assert_says(output: &Output, words: &[&str]) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     let last = said.lines().last().unwrap_or_default();
