@@ -1,0 +1,267 @@
+//! The few calls of OpenSSL that the `openssl` crate lacks, behind safe functions: DTLS timers, the
+//! cookie exchange without state, and raw public keys (RFC 7250; OpenSSL 3.2 and later, and ours is
+//! built with the crate). Nothing here decides anything; all unsafe code of the server is here.
+
+#![expect(
+    unsafe_code,
+    reason = "the crate does not bind these calls; each block says why it is sound"
+)]
+
+use std::ptr::{self, NonNull};
+use std::time::Duration;
+
+use foreign_types_shared::ForeignTypeRef as _;
+use libc::{c_int, c_uchar};
+use openssl::error::ErrorStack;
+use openssl::ex_data::Index;
+use openssl::pkey::{PKeyRef, Public};
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslRef, SslSession, SslStream};
+use openssl::x509::X509StoreContextRef;
+use openssl_sys::{EVP_PKEY, SSL, SSL_CTX, SSL_ctrl, X509_STORE_CTX};
+
+/// What proves a peer in a handshake with certificates (RFC 7250 section 3, IANA "TLS Certificate
+/// Types").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CertificateType {
+    X509 = 0,
+    RawPublicKey = 2,
+}
+
+/// What became of a datagram of a peer without state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listened {
+    /// It was a ClientHello with a valid cookie: this stream is the peer's from now on, and goes on
+    /// with `accept`.
+    Accepted,
+    /// A HelloVerifyRequest was written, or the datagram was dropped. The stream can listen again.
+    Nothing,
+    /// The stream must be thrown away.
+    Broken,
+}
+
+/// The time until [`handle_timeout`] is due; none while no flight waits for an answer. Below 15 ms
+/// OpenSSL says zero.
+pub(super) fn timeout(ssl: &SslRef) -> Option<Duration> {
+    let mut left = libc::timeval {
+        tv_sec: 0,
+        tv_usec: 0,
+    };
+    // SAFETY: the pointer is that of a live SSL, and this control writes one `timeval` to where its
+    // last argument points, and keeps nothing.
+    let is_running = unsafe {
+        SSL_ctrl(
+            ssl.as_ptr(),
+            DTLS_CTRL_GET_TIMEOUT,
+            0,
+            (&raw mut left).cast(),
+        )
+    };
+    let seconds = u64::try_from(left.tv_sec).unwrap_or_default();
+    let micros = u64::try_from(left.tv_usec).unwrap_or_default();
+    (is_running > 0).then(|| Duration::from_secs(seconds) + Duration::from_micros(micros))
+}
+
+/// Sends the last flight again when its time is over. True when it was sent.
+///
+/// # Errors
+/// It was sent too often already; the handshake has failed.
+pub(super) fn handle_timeout<S>(stream: &mut SslStream<S>) -> Result<bool, ErrorStack> {
+    // SAFETY: the pointer is that of a live SSL; nobody else uses it, because the stream is borrowed
+    // mutably; this control takes no argument.
+    let sent = unsafe {
+        SSL_ctrl(
+            stream.ssl().as_ptr(),
+            DTLS_CTRL_HANDLE_TIMEOUT,
+            0,
+            ptr::null_mut(),
+        )
+    };
+    if sent < 0 {
+        return Err(ErrorStack::get());
+    }
+    Ok(sent > 0)
+}
+
+/// Has a context offer and take these types of certificates, best first, from both sides.
+///
+/// # Errors
+/// There is no memory.
+pub(super) fn set_certificate_types(
+    context: &mut SslContextBuilder,
+    types: &[CertificateType],
+) -> Result<(), ErrorStack> {
+    let types: Vec<c_uchar> = types.iter().map(|kind| *kind as c_uchar).collect();
+    // SAFETY: the pointers are those of a live SSL_CTX that is borrowed mutably and of a slice with
+    // its length; OpenSSL copies the slice.
+    let taken = unsafe {
+        SSL_CTX_set1_server_cert_type(context.as_ptr(), types.as_ptr(), types.len()) == 1
+            && SSL_CTX_set1_client_cert_type(context.as_ptr(), types.as_ptr(), types.len()) == 1
+    };
+    if taken {
+        Ok(())
+    } else {
+        Err(ErrorStack::get())
+    }
+}
+
+/// The raw public key by which the peer has proven itself, as `SubjectPublicKeyInfo` in DER. None
+/// when it did so in another way.
+///
+/// # Errors
+/// The key cannot be written as DER.
+pub(super) fn peer_raw_public_key(ssl: &SslRef) -> Result<Option<Vec<u8>>, ErrorStack> {
+    // SAFETY: the pointer is that of a live SSL; the key, if any, belongs to it and is only read
+    // before the borrow of `ssl` ends.
+    unsafe { der(SSL_get0_peer_rpk(ssl.as_ptr())) }
+}
+
+/// Within a verify callback: the raw public key that is being verified, as `SubjectPublicKeyInfo` in
+/// DER. None when a certificate is.
+///
+/// # Errors
+/// The key cannot be written as DER.
+pub(super) fn raw_public_key(store: &X509StoreContextRef) -> Result<Option<Vec<u8>>, ErrorStack> {
+    // SAFETY: the pointer is that of a live X509_STORE_CTX; the key, if any, belongs to it and is
+    // only read before the borrow of `store` ends.
+    unsafe { der(X509_STORE_CTX_get0_rpk(store.as_ptr())) }
+}
+
+/// What the handshake has agreed upon for the client's proof, when it uses certificates at all.
+pub(super) fn client_certificate_type(ssl: &SslRef) -> CertificateType {
+    // SAFETY: the pointer is that of a live SSL, which is only read.
+    match unsafe { SSL_get_negotiated_client_cert_type(ssl.as_ptr()) } {
+        2 => CertificateType::RawPublicKey,
+        // Also where nothing was negotiated (RFC 7250 section 4.1).
+        _ => CertificateType::X509,
+    }
+}
+
+/// Feeds what waits in the stream to a cookie exchange that keeps nothing about the peer (RFC 6347
+/// section 4.2.1). The stream must be new or have had nothing but this call.
+pub(super) fn listen<S>(stream: &mut SslStream<S>, scratch: &mut ListenScratch) -> Listened {
+    // SAFETY: both pointers are live and borrowed mutably; OpenSSL writes the peer's address, as far
+    // as the BIO knows one, into the second and keeps neither.
+    match unsafe { DTLSv1_listen(stream.ssl().as_ptr(), scratch.0.as_ptr()) } {
+        1.. => Listened::Accepted,
+        0 => Listened::Nothing,
+        _ => {
+            // What it says about a stranger's datagram must not be found by the next call.
+            drop(ErrorStack::get());
+            Listened::Broken
+        }
+    }
+}
+
+/// Room for an address, which [`listen`] wants although our streams know none.
+#[derive(Debug)]
+pub(super) struct ListenScratch(NonNull<BioAddr>);
+
+impl ListenScratch {
+    /// # Errors
+    /// There is no memory.
+    pub(super) fn new() -> Result<Self, ErrorStack> {
+        // SAFETY: takes nothing, and returns null or what BIO_ADDR_free takes.
+        let address = unsafe { BIO_ADDR_new() };
+        NonNull::new(address).map(Self).ok_or_else(ErrorStack::get)
+    }
+}
+
+impl Drop for ListenScratch {
+    fn drop(&mut self) {
+        // SAFETY: made by BIO_ADDR_new, owned by us alone, and not used any more.
+        unsafe { BIO_ADDR_free(self.0.as_ptr()) }
+    }
+}
+
+// SAFETY: a BIO_ADDR is plain memory, a union of socket addresses, bound to no thread.
+unsafe impl Send for ListenScratch {}
+
+/// Attaches something to a stream for the callbacks of its context to find.
+pub(super) fn set_ex_data<S, T>(stream: &mut SslStream<S>, index: Index<Ssl, T>, data: T) {
+    // SAFETY: the pointer is that of a live SSL; the stream is borrowed mutably, so this is the only
+    // reference to it.
+    let ssl = unsafe { SslRef::from_ptr_mut(stream.ssl().as_ptr()) };
+    ssl.set_ex_data(index, data);
+}
+
+/// A session that can be taken up again, with the context that it belongs to.
+pub(super) struct Resumable {
+    context: SslContext,
+    session: SslSession,
+}
+
+impl Resumable {
+    /// The session of a finished handshake.
+    pub(super) fn of(ssl: &SslRef) -> Option<Self> {
+        Some(Self {
+            context: ssl.ssl_context().to_owned(),
+            session: ssl.session()?.to_owned(),
+        })
+    }
+
+    /// A new connection that offers the session.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub(super) fn connection(&self) -> Result<Ssl, ErrorStack> {
+        let mut ssl = Ssl::new(&self.context)?;
+        // SAFETY: the session is one of this context, which is all that is asked for.
+        unsafe { ssl.set_session(&self.session)? };
+        Ok(ssl)
+    }
+}
+
+/// Has the waits of a handshake be so short that OpenSSL takes them for over at once: a test need
+/// not sleep.
+#[cfg(test)]
+pub(super) fn hurry(ssl: &mut SslRef) {
+    extern "C" fn at_once(_: *mut SSL, _: libc::c_uint) -> libc::c_uint {
+        1_000
+    }
+    // SAFETY: the pointer is that of a live SSL that is borrowed mutably; the callback touches
+    // nothing.
+    unsafe { DTLS_set_timer_cb(ssl.as_ptr(), Some(at_once)) }
+}
+
+/// # Safety
+/// `key` is null or a key that lives during the call.
+unsafe fn der(key: *mut EVP_PKEY) -> Result<Option<Vec<u8>>, ErrorStack> {
+    if key.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as promised by the caller; a raw public key has a public half.
+    let key = unsafe { PKeyRef::<Public>::from_ptr(key) };
+    key.public_key_to_der().map(Some)
+}
+
+/// `BIO_ADDR` of <openssl/bio.h>.
+enum BioAddr {}
+
+// <openssl/ssl.h>, <openssl/bio.h> and <openssl/x509_vfy.h> of OpenSSL 3.2 and later.
+unsafe extern "C" {
+    fn BIO_ADDR_new() -> *mut BioAddr;
+    fn BIO_ADDR_free(address: *mut BioAddr);
+    fn DTLSv1_listen(ssl: *mut SSL, peer: *mut BioAddr) -> c_int;
+    fn SSL_CTX_set1_client_cert_type(
+        context: *mut SSL_CTX,
+        types: *const c_uchar,
+        length: usize,
+    ) -> c_int;
+    fn SSL_CTX_set1_server_cert_type(
+        context: *mut SSL_CTX,
+        types: *const c_uchar,
+        length: usize,
+    ) -> c_int;
+    fn SSL_get0_peer_rpk(ssl: *const SSL) -> *mut EVP_PKEY;
+    fn SSL_get_negotiated_client_cert_type(ssl: *const SSL) -> c_int;
+    fn X509_STORE_CTX_get0_rpk(store: *const X509_STORE_CTX) -> *mut EVP_PKEY;
+    #[cfg(test)]
+    fn DTLS_set_timer_cb(
+        ssl: *mut SSL,
+        callback: Option<extern "C" fn(*mut SSL, libc::c_uint) -> libc::c_uint>,
+    );
+}
+
+/// Of <openssl/ssl.h>, where these two are macros around `SSL_ctrl`.
+const DTLS_CTRL_GET_TIMEOUT: c_int = 73;
+const DTLS_CTRL_HANDLE_TIMEOUT: c_int = 74;
