@@ -3,5 +3,12 @@
 
 #![expect(dead_code, reason = "the server's side comes with its own files")]
 
+mod client;
+#[cfg(test)]
+mod client_tests;
+mod credentials;
 mod ffi;
 mod pipe;
+
+pub use client::{Client, ClientError, ClientEvent, ClientSettings};
+pub use credentials::{ClientCredentials, CredentialError};
