@@ -8,6 +8,7 @@ pub(crate) mod fake_models;
 pub(crate) mod fake_rules;
 pub(crate) mod fake_store;
 pub(crate) mod postgres;
+pub(crate) mod secure;
 pub(crate) mod server;
 pub(crate) mod shared;
 pub(crate) mod site;
