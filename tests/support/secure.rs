@@ -221,6 +221,11 @@ impl Secure {
         self.wire.state().socket = socket;
     }
 
+    /// The other side speaks from another address.
+    pub(crate) fn follow(&self, peer: SocketAddr) {
+        self.wire.state().server = peer;
+    }
+
     /// A handshake from nothing, in place of any session.
     ///
     /// # Errors
