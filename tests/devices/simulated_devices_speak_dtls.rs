@@ -1,6 +1,7 @@
 //! Simulated devices with credentials, against a DTLS end of OpenSSL in front of the server's plain
 //! CoAP: what they do when they are let in, moved and refused.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
@@ -15,6 +16,7 @@ use flownexus::sim::{SimClient, SimHandle, SimSecurity, SimSettings};
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
+use crate::support::certificates::Holder;
 use crate::support::secure::{Credentials, Secure};
 use crate::support::server::{SOON, Server, eventually};
 
@@ -123,6 +125,67 @@ async fn the_command_simulates_devices_with_a_pre_shared_key() {
     );
     let endpoint = api.endpoint("pump-1").await.expect("a known endpoint");
     assert_eq!(endpoint["registered"], false, "{endpoint}");
+}
+
+#[tokio::test]
+async fn the_command_simulates_devices_with_certificates_of_a_folder() {
+    let server = Server::start().await;
+    let authority = Holder::authority("authority");
+    let ends = authority.sign("localhost");
+    let ca = authority.certificate();
+    let front = Front::start(
+        server.coap(),
+        Credentials::x509(&ends.certificate(), &ends.key(), Some(&ca)),
+    );
+    let device = authority.sign("pump:1");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("ca.crt"), &ca).expect("a file");
+    fs::write(path("pump_1.crt"), device.certificate()).expect("a file");
+    fs::write(path("pump_1.key"), device.key()).expect("a file");
+    let mut simulate = Command::new(env!("CARGO_BIN_EXE_flownexus"))
+        .args(["simulate", "--prefix", "pump:", "--server"])
+        .arg(format!("coaps://{}", front.address))
+        .arg("--cert")
+        .arg(folder.path())
+        .arg("--ca")
+        .arg(path("ca.crt"))
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    let api = server.api();
+    eventually("pump:1 is registered", SOON, || async {
+        let endpoint = api.endpoint("pump:1").await?;
+        (endpoint["registered"] == true).then_some(())
+    })
+    .await;
+    simulate.kill().expect("a process that is ours");
+    simulate.wait().expect("the end");
+}
+
+#[tokio::test]
+async fn credentials_and_the_address_of_the_server_must_fit() {
+    for (arguments, words) in [
+        (
+            &["--server", "coaps://localhost"][..],
+            "--psk or --cert is needed",
+        ),
+        (&["--psk", "pump:00ff"], "are for coaps://"),
+        (
+            &["--server", "coaps://localhost", "--psk", "pump:0x"],
+            "hexadecimal",
+        ),
+        (&["--psk", "pump:00", "--cert", "a"], "cannot be used with"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_flownexus"))
+            .arg("simulate")
+            .args(arguments)
+            .output()
+            .expect("the binary starts");
+        assert!(!output.status.success(), "{output:?}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains(words), "`{words}` in {error}");
+    }
 }
 
 fn settings(front: &Front, identity: &str, key: &[u8]) -> SimSettings {

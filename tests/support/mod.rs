@@ -1,6 +1,7 @@
 //! What the tests of the whole program share.
 
 pub(crate) mod browser;
+pub(crate) mod certificates;
 pub(crate) mod database;
 pub(crate) mod device;
 pub(crate) mod fake_logs;

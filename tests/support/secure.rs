@@ -177,7 +177,9 @@ impl Credentials {
                 if let Some(authority) = authority {
                     let store = context.cert_store_mut();
                     store.add_cert(authority).expect("a certificate");
-                    context.set_verify(SslVerifyMode::PEER);
+                    // As a client it is not asked for one.
+                    let both = SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT;
+                    context.set_verify(both);
                 }
             }
         }
@@ -544,7 +546,10 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
+    use openssl::pkey::PKey;
+
     use super::{Credentials, Secure};
+    use crate::support::certificates::Holder;
 
     /// One of them begins, the other answers.
     fn pair(begins: &Credentials, answers: &Credentials) -> (Secure, Secure) {
@@ -574,6 +579,61 @@ mod tests {
         assert_eq!(back, b"over and back");
         assert_eq!(one.receive(Duration::from_secs(15)), None);
         assert_eq!(one.end(), Some("close_notify"));
+        answering.join().expect("the other's part");
+    }
+
+    #[test]
+    fn certificates_are_checked_and_a_stolen_one_is_worth_nothing() {
+        let authority = Holder::authority("authority");
+        let (server, device) = (authority.sign("server"), authority.sign("device"));
+        let ca = authority.certificate();
+        let answers = Credentials::x509(&server.certificate(), &server.key(), Some(&ca));
+        for (begins, is_right) in [
+            (
+                Credentials::x509(&device.certificate(), &device.key(), Some(&ca)),
+                true,
+            ),
+            (
+                Credentials::stolen_certificate(&device.certificate(), Some(&ca)),
+                false,
+            ),
+            (Credentials::nothing(), false),
+        ] {
+            let (mut one, mut other) = pair(&begins, &answers);
+            let answering = thread::spawn(move || other.accept());
+            assert_eq!(one.handshake().is_ok(), is_right);
+            let answered = answering.join().expect("the other's part");
+            assert_eq!(answered.is_ok(), is_right, "{answered:?}");
+        }
+    }
+
+    #[test]
+    fn raw_public_keys_are_compared() {
+        let [key, other] = ["one", "other"].map(|name| Holder::authority(name).key());
+        let public = PKey::private_key_from_pem(&other).expect("a key");
+        let public = public.public_key_to_der().expect("DER");
+        let answers = Credentials::raw_public_key(&other, None);
+        for (expected, is_right) in [(public, true), (b"another".to_vec(), false)] {
+            let begins = Credentials::raw_public_key(&key, Some(expected));
+            let (mut one, mut other) = pair(&begins, &answers);
+            let answering = thread::spawn(move || other.accept());
+            assert_eq!(one.handshake().is_ok(), is_right);
+            let answered = answering.join().expect("the other's part");
+            assert_eq!(answered.is_ok(), is_right, "{answered:?}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_taken_up_again_or_not() {
+        let credentials = Credentials::psk("device", b"0123456789abcdef");
+        let (mut one, mut other) = pair(&credentials, &credentials);
+        let answering = thread::spawn(move || {
+            other.accept().expect("a handshake");
+            // With a context of its own each time it knows no ticket.
+            other.accept().expect("a handshake");
+        });
+        one.handshake().expect("a handshake");
+        assert_eq!(one.resume(), Ok(false));
         answering.join().expect("the other's part");
     }
 
