@@ -26,7 +26,7 @@ impl Holder {
         Self::make(name, None)
     }
 
-    /// Somebody whom this one has signed: the name is the CN and a dNSName, and 127.0.0.1 is its
+    /// Somebody whom this one has signed: the name is the CN and a `dNSName`, and 127.0.0.1 is its
     /// address.
     pub(crate) fn sign(&self, name: &str) -> Self {
         Self::make(name, Some(self))

@@ -146,7 +146,7 @@ impl ScriptedDevice {
         self.session(|session| session.move_to(socket));
     }
 
-    /// Ends the session by a close_notify.
+    /// Ends the session by a `close_notify`.
     pub(crate) fn close_session(&mut self) {
         self.session(Secure::close);
     }

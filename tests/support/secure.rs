@@ -59,7 +59,7 @@ enum Proof {
 }
 
 impl Credentials {
-    /// A pre-shared key, with TLS_PSK_WITH_AES_128_CCM_8.
+    /// A pre-shared key, with `TLS_PSK_WITH_AES_128_CCM_8`.
     pub(crate) fn psk(identity: &str, key: &[u8]) -> Self {
         let (identity, key) = (identity.to_owned(), key.to_vec());
         Self::new(Proof::Psk { identity, key }, "PSK-AES128-CCM8")
@@ -299,7 +299,7 @@ impl Secure {
         }
     }
 
-    /// Ends the session by a close_notify.
+    /// Ends the session by a `close_notify`.
     pub(crate) fn close(&mut self) {
         let _ = self.stream().shutdown();
         self.forget();

@@ -485,12 +485,8 @@ impl Running {
             };
             if let (Some(dashboard), Some(coap)) = (printed("dashboard: "), printed("coap: ")) {
                 self.dashboard = dashboard.trim_end_matches('/').to_owned();
-                let address = |text: String| {
-                    text.parse()
-                        .unwrap_or_else(|error| panic!("`coap: {text}`: {error}"))
-                };
-                self.coap = address(coap);
-                self.coaps = printed("coaps: ").map(address);
+                self.coap = parsed(&coap);
+                self.coaps = printed("coaps: ").as_deref().map(parsed);
                 return;
             }
             if let Some(status) = self.child.try_wait().expect("a process that is ours") {
@@ -554,6 +550,11 @@ fn command(settings: &BTreeMap<String, String>) -> Command {
     }
     command.envs(settings);
     command
+}
+
+fn parsed(address: &str) -> SocketAddr {
+    let parsed = address.parse();
+    parsed.unwrap_or_else(|error| panic!("`{address}` was printed: {error}"))
 }
 
 fn run(settings: &BTreeMap<String, String>, arguments: &[&str], stdin: &str) -> Output {

@@ -180,9 +180,8 @@ mod tests {
         let error = format!("{:#}", one.fleet("localhost", 1).expect_err("no file"));
         assert!(error.contains("cannot read device.crt"), "{error}");
 
-        let folder = std::env::temp_dir();
         let many = SecurityArgs {
-            cert: Some(folder.clone()),
+            cert: Some(std::env::temp_dir()),
             ..SecurityArgs::default()
         };
         assert!(many.fleet("localhost", 2).expect("a folder").is_some());

@@ -91,7 +91,7 @@ pub enum ClientError {
 }
 
 impl Client {
-    /// Begins a handshake: the ClientHello can be polled.
+    /// Begins a handshake: the `ClientHello` can be polled.
     ///
     /// # Errors
     /// The suites or the name cannot be used.
@@ -164,7 +164,7 @@ impl Client {
         }
     }
 
-    /// Ends the session; the server is told by a close_notify, which can be polled.
+    /// Ends the session; the server is told by a `close_notify`, which can be polled.
     pub fn close(&mut self) {
         if self.phase == Phase::Connected {
             // What cannot be said need not be: the server finds out by itself.

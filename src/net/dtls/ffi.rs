@@ -30,10 +30,10 @@ pub(super) enum CertificateType {
 /// What became of a datagram of a peer without state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Listened {
-    /// It was a ClientHello with a valid cookie: this stream is the peer's from now on, and goes on
+    /// It was a `ClientHello` with a valid cookie: this stream is the peer's from now on, and goes on
     /// with `accept`.
     Accepted,
-    /// A HelloVerifyRequest was written, or the datagram was dropped. The stream can listen again.
+    /// A `HelloVerifyRequest` was written, or the datagram was dropped. The stream can listen again.
     Nothing,
     /// The stream must be thrown away.
     Broken,
