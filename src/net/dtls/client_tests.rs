@@ -1,4 +1,5 @@
-//! The client against a bare server of OpenSSL in memory: no socket, and no code of our own server.
+//! The client against a bare server of OpenSSL in memory, which asks for its cookie first: no socket,
+//! and no code of our own server.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use openssl::x509::{X509, X509NameBuilder};
 
 use super::client::{Client, ClientError, ClientEvent, ClientSettings};
 use super::credentials::{ClientCredentials, CredentialError};
-use super::ffi::{self, CertificateType};
+use super::ffi::{self, CertificateType, ListenScratch, Listened};
 use super::pipe::Pipe;
 
 #[test]
@@ -289,6 +290,8 @@ fn credentials_that_cannot_work_are_refused_at_once() {
 struct Pair {
     client: Client,
     server: SslStream<Pipe>,
+    /// For the cookie; gone when it has come back.
+    scratch: Option<ListenScratch>,
     is_accepted: bool,
     /// All that the client has sent.
     to_server: Vec<Vec<u8>>,
@@ -314,6 +317,7 @@ impl Pair {
         Self {
             client,
             server,
+            scratch: Some(ListenScratch::new().expect("memory")),
             is_accepted: false,
             to_server: Vec::new(),
             carried: 0,
@@ -332,6 +336,13 @@ impl Pair {
                 self.to_server.push(datagram.clone());
                 if self.passes() {
                     self.server.get_mut().push(datagram);
+                    if let Some(scratch) = &mut self.scratch {
+                        match ffi::listen(&mut self.server, scratch) {
+                            Listened::Accepted => self.scratch = None,
+                            Listened::Nothing => continue,
+                            Listened::Broken => panic!("a ClientHello that nobody understands"),
+                        }
+                    }
                     if self.is_accepted {
                         // A repeated Finished is answered where data is read; data stays.
                         let _ = self.server.ssl_peek(&mut [0; 64]);
@@ -501,6 +512,11 @@ fn server_context() -> SslContextBuilder {
     context
         .set_session_id_context(b"test")
         .expect("short enough");
+    context.set_cookie_generate_cb(|_, room| {
+        room[..COOKIE.len()].copy_from_slice(COOKIE);
+        Ok(COOKIE.len())
+    });
+    context.set_cookie_verify_cb(|_, shown| shown == COOKIE);
     context
 }
 
@@ -575,6 +591,7 @@ fn signed(name: &str, authority: Option<&(X509, PKey<Private>)>) -> (X509, PKey<
     (made.build(), own)
 }
 
+const COOKIE: &[u8] = b"given to strangers";
 const KEY: &[u8] = b"0123456789abcdef";
 const PSK: &str = "PSK-AES128-CCM8";
 const ECDSA: &str = "ECDHE-ECDSA-AES128-CCM8";
