@@ -23,8 +23,6 @@ pub struct Settings {
     pub coap: Coap,
     /// CoAP over DTLS.
     pub coaps: Coaps,
-    /// CoAP over DTLS; not served yet.
-    pub coaps: Listen,
     /// The server's certificates.
     pub certificates: Certificates,
     /// Firmware images over HTTPS; not served yet.
@@ -322,9 +320,8 @@ impl Settings {
             .separator("__")
             .try_parsing(true)
             .list_separator(",")
-            .with_list_parse_key("web.trusted_proxies")
-            .with_list_parse_key("coaps.cipher_suites");
             .with_list_parse_key("certificates.hosts")
+            .with_list_parse_key("coaps.cipher_suites")
             .with_list_parse_key("web.trusted_proxies");
         let settings: Self = builder.add_source(environment).build()?.try_deserialize()?;
         settings.check()?;

@@ -1,4 +1,5 @@
-//! One simulated device on the network: a UDP socket, a clock, and the [`Device`] between them.
+//! One simulated device on the network: a UDP socket, a clock, and the [`Device`] between them. With
+//! DTLS its datagrams go through its [`Relay`], which has the session.
 //!
 //! [`SimClient::start`] needs a `LocalSet` (an actix arbiter has one): the socket and its message
 //! layer stay on the thread. The [`SimHandle`] may go anywhere.
@@ -12,7 +13,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 use tracing::debug;
 
-use crate::coap::{self, Event, ExchangeId, NotificationKey, OutgoingRequest, RequestKey};
+use crate::coap::{
+    self, Event, ExchangeFailure, ExchangeId, NotificationKey, OutgoingRequest, RequestKey,
+};
 use crate::config::{self, Settings};
 use crate::domain::{EndpointName, Now, Peer, Token};
 use crate::lwm2m::Models;
@@ -25,6 +28,7 @@ use super::handle::{Command, SimError, SimHandle, State};
 use super::objects::models;
 use super::quirks::Quirks;
 use super::relay::Relay;
+use super::security::{Handshakes, SecureLink, SimSecurity};
 use super::settings::DeviceSettings;
 
 /// A device and the server that it speaks to.
@@ -43,6 +47,8 @@ pub struct SimSettings {
     /// Whether its datagrams go through a relay that can spoil them and change its port, as they do
     /// anyway when the quirks of the device ask for it. Costs two sockets.
     pub relay: bool,
+    /// DTLS, at the server's port for it; none: plain CoAP. Has a relay, whatever `relay` says.
+    pub security: Option<SimSecurity>,
 }
 
 impl SimSettings {
@@ -55,6 +61,7 @@ impl SimSettings {
             counters: Arc::default(),
             models: models(),
             relay: false,
+            security: None,
         }
     }
 }
@@ -78,21 +85,27 @@ impl SimClient {
             CoapTransport::bind_to(own, &settings.coap, coap::Counters::default(), seed)?;
         let (commands, has_commands) = mpsc::channel(COMMANDS);
         let (state, is_state) = watch::channel(State::Off);
+        let (handshakes, has_handshakes) = watch::channel(Handshakes::default());
         let handle = SimHandle {
             name: settings.device.name.clone(),
             address: transport.address(),
             counters: Arc::clone(&settings.counters),
             commands,
             state: is_state,
+            handshakes: has_handshakes,
         };
         let (events, has_events) = mpsc::channel(EVENTS);
         let quirks = &settings.device.quirks;
         let mut relay = None;
         let mut target = server;
-        if settings.relay || quirks.need_a_relay() {
+        if settings.relay || settings.security.is_some() || quirks.need_a_relay() {
             // Message ids of its own begin anywhere, as those of a device do.
             let faults = Faults::new(quirks.clone(), (seed >> 48) as u16);
-            let (started, address) = Relay::start(server, faults)?;
+            let session = settings.security.map(|security| {
+                let counters = Arc::clone(&settings.counters);
+                SecureLink::new(settings.device.name.clone(), security, counters, handshakes)
+            });
+            let (started, address) = Relay::start(server, faults, session)?;
             spawn_local(started.clone().run());
             relay = Some(started);
             target = address;
@@ -210,9 +223,14 @@ impl Client {
                 let _ = reply.send(self.change_quirks(quirks));
                 Flow::Running
             }
-            Command::Rebind(reply) => {
+            Command::Rebind {
+                keeps_session,
+                reply,
+            } => {
                 let rebound = match &self.relay {
-                    Some(relay) => relay.rebind().map_err(|error| error.to_string()),
+                    Some(relay) => relay
+                        .rebind(keeps_session)
+                        .map_err(|error| error.to_string()),
                     None => Err(NO_RELAY.to_owned()),
                 };
                 let _ = reply.send(rebound);
@@ -270,6 +288,9 @@ impl Client {
             Event::Failed {
                 exchange, failure, ..
             } => {
+                if let ExchangeFailure::NotAcknowledged | ExchangeFailure::NotAnswered = failure {
+                    self.server_is_silent();
+                }
                 let Some(exchange) = self.exchanges.remove(&exchange) else {
                     return Flow::Running;
                 };
@@ -286,11 +307,21 @@ impl Client {
             }
             Event::NotificationAcknowledged { token, .. } => Input::NotificationAcknowledged(token),
             Event::NotificationReset { token, .. } => Input::NotificationReset(token),
-            Event::NotificationTimedOut { token, .. } => Input::NotificationLost(token),
+            Event::NotificationTimedOut { token, .. } => {
+                self.server_is_silent();
+                Input::NotificationLost(token)
+            }
             // The layer chooses the message ids.
             Event::MessageIdsExhausted { .. } => return Flow::Running,
         };
         self.feed(input, &mut None)
+    }
+
+    /// Perhaps it has lost the DTLS session, which it need not say.
+    fn server_is_silent(&self) {
+        if let Some(relay) = &self.relay {
+            relay.renew_session();
+        }
     }
 
     fn acknowledge(&self, key: Option<NotificationKey>) {
@@ -335,7 +366,7 @@ impl Client {
                         }
                         Err(error) => {
                             debug!(endpoint.name = %self.device.settings().name, "Nothing was sent: {error}");
-                            let answer = Err(coap::ExchangeFailure::Cancelled);
+                            let answer = Err(ExchangeFailure::Cancelled);
                             failed.push(Input::Answered { exchange, answer });
                         }
                     }

@@ -9,6 +9,8 @@ use super::device::Happening;
 pub struct Counters {
     deregistered: AtomicU64,
     failed: AtomicU64,
+    handshakes: AtomicU64,
+    handshakes_failed: AtomicU64,
     lost: AtomicU64,
     notifications: AtomicU64,
     notifications_acknowledged: AtomicU64,
@@ -30,6 +32,15 @@ impl Counters {
             Happening::Registered => &self.registered,
             Happening::Sent => &self.sent,
             Happening::Updated => &self.updated,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_handshake(&self, finished: bool) {
+        let counter = if finished {
+            &self.handshakes
+        } else {
+            &self.handshakes_failed
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -72,6 +83,16 @@ impl Counters {
     /// Requests of the server that were answered, refusals included.
     pub fn operations(&self) -> u64 {
         read(&self.operations)
+    }
+
+    /// DTLS handshakes that have finished.
+    pub fn handshakes(&self) -> u64 {
+        read(&self.handshakes)
+    }
+
+    /// DTLS handshakes that the server refused or did not finish.
+    pub fn handshakes_failed(&self) -> u64 {
+        read(&self.handshakes_failed)
     }
 
     /// Requests and notifications that were refused or not answered.

@@ -18,6 +18,7 @@ use super::counters::Counters;
 use super::handle::SimHandle;
 use super::name::endpoint_name;
 use super::objects::models;
+use super::security::FleetSecurity;
 use super::settings::{AWAKE, DeviceSettings};
 
 /// Which devices there are, and how they behave.
@@ -43,6 +44,8 @@ pub struct FleetSettings {
     pub lwm2m_version: Lwm2mVersion,
     /// Whether they have [the objects for tests](DeviceSettings::test_objects).
     pub test_objects: bool,
+    /// DTLS; none: plain CoAP.
+    pub security: Option<FleetSecurity>,
 }
 
 impl FleetSettings {
@@ -59,6 +62,7 @@ impl FleetSettings {
             queue_mode: false,
             lwm2m_version: Lwm2mVersion::V1_1,
             test_objects: false,
+            security: None,
         }
     }
 
@@ -89,6 +93,8 @@ pub struct Progress {
     pub registered: u64,
     /// Why no more could be switched on.
     pub error: Option<String>,
+    /// A device that the server refuses a DTLS session, and why.
+    pub refusal: Option<String>,
 }
 
 /// Running devices. Dropping it leaves them running; [`Fleet::stop`] stops them.
@@ -183,6 +189,8 @@ async fn start_all(
     let coap = small_coap();
     for number in (settings.first..).take(settings.count) {
         let started = settings.device(number).and_then(|device| {
+            let security = settings.security.as_ref();
+            let security = security.map(|security| security.of(&device.name, number));
             let settings = SimSettings {
                 server: settings.server,
                 device,
@@ -190,6 +198,7 @@ async fn start_all(
                 counters: Arc::clone(&counters),
                 models: Arc::clone(&models),
                 relay: false,
+                security: security.transpose()?,
             };
             SimClient::start(settings).map_err(|error| error.to_string())
         });
@@ -214,6 +223,9 @@ fn progress(counters: &Counters, shared: &Shared) -> Progress {
         started: shared.handles.len(),
         registered: counters.registered_now(),
         error: shared.error.clone(),
+        refusal: (counters.handshakes_failed() > 0)
+            .then(|| shared.handles.iter().find_map(SimHandle::refusal))
+            .flatten(),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::net::BindError;
 use super::counters::Counters;
 use super::device::Input;
 use super::quirks::Quirks;
+use super::security::Handshakes;
 
 /// A running device. Dropping every handle does not stop it.
 #[derive(Clone, Debug)]
@@ -21,6 +22,7 @@ pub struct SimHandle {
     pub(super) counters: Arc<Counters>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) state: watch::Receiver<State>,
+    pub(super) handshakes: watch::Receiver<Handshakes>,
 }
 
 impl SimHandle {
@@ -58,6 +60,34 @@ impl SimHandle {
             Ok(State::Registered) => Ok(()),
             _ => Err(SimError::Stopped),
         }
+    }
+
+    /// How many DTLS handshakes of it have finished.
+    pub fn handshakes(&self) -> u64 {
+        self.handshakes.borrow().finished
+    }
+
+    /// How many DTLS handshakes of it have failed.
+    pub fn handshakes_failed(&self) -> u64 {
+        self.handshakes.borrow().failed
+    }
+
+    /// The device and why its last failed DTLS handshake has failed.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let handshakes = self.handshakes.borrow();
+        let error = handshakes.error.as_ref()?;
+        Some(format!("{}: {error}", self.name))
+    }
+
+    /// Waits until so many DTLS handshakes of it have failed, and returns why the last of them did.
+    ///
+    /// # Errors
+    /// It was stopped before, or speaks plain CoAP.
+    pub async fn refused(&self, times: u64) -> Result<String, SimError> {
+        let mut handshakes = self.handshakes.clone();
+        let failed = handshakes.wait_for(|made| made.failed >= times).await;
+        let error = failed.map_err(|_| SimError::Stopped)?.error.clone();
+        Ok(error.unwrap_or_default())
     }
 
     /// Changes a value as the device itself would; observations of it are notified.
@@ -125,12 +155,30 @@ impl SimHandle {
         self.command(|reply| Command::Quirks(quirks, reply)).await
     }
 
-    /// Has it speak from another port, as behind a NAT that forgot it.
+    /// Has it speak from another port, as behind a NAT that forgot it. Over DTLS what it says next
+    /// begins another handshake.
     ///
     /// # Errors
-    /// The device was started without a relay, there is no other port, or the device was stopped.
+    /// The device was started without a relay and without DTLS, there is no other port, or the device
+    /// was stopped.
     pub async fn rebind(&self) -> Result<(), SimError> {
-        self.command(Command::Rebind).await
+        self.command(|reply| Command::Rebind {
+            keeps_session: false,
+            reply,
+        })
+        .await
+    }
+
+    /// Like [`SimHandle::rebind`], but the device does not notice and keeps its DTLS session.
+    ///
+    /// # Errors
+    /// As those of [`SimHandle::rebind`].
+    pub async fn rebind_keeping_session(&self) -> Result<(), SimError> {
+        self.command(|reply| Command::Rebind {
+            keeps_session: true,
+            reply,
+        })
+        .await
     }
 
     /// Has it send these paths on its own accord (Send, 6.4.5) as soon as it can.
@@ -209,6 +257,9 @@ pub(super) enum Command {
     Location(oneshot::Sender<Option<String>>),
     Observations(oneshot::Sender<usize>),
     Quirks(Quirks, oneshot::Sender<Result<(), String>>),
-    Rebind(oneshot::Sender<Result<(), String>>),
+    Rebind {
+        keeps_session: bool,
+        reply: oneshot::Sender<Result<(), String>>,
+    },
     Value(Path, oneshot::Sender<Option<Value>>),
 }

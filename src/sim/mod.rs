@@ -5,6 +5,8 @@
 //! many. Devices share nothing with the server but the protocol: they speak real CoAP to it.
 //! [`Quirks`] make one misbehave, so that a server can show that it copes.
 //!
+//! With credentials a device speaks DTLS.
+//!
 //! Data flows `socket -> net -> coap -> client -> device -> objects` and back the same way. The
 //! room never touches the store or the registry, and keeps nothing on disk.
 
@@ -19,6 +21,7 @@ mod objects;
 mod quirks;
 mod random;
 mod relay;
+mod security;
 mod settings;
 
 #[cfg(test)]
@@ -32,4 +35,5 @@ pub use handle::{SimError, SimHandle};
 pub use name::{endpoint_name, imei};
 pub use objects::models;
 pub use quirks::{Answers, Quirks};
+pub use security::{FleetSecurity, SimSecurity};
 pub use settings::{AWAKE, DeviceSettings};

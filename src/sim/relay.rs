@@ -1,4 +1,6 @@
-//! A relay between one device and its server: two UDP sockets with [`Faults`] between them.
+//! A relay between one device and its server: two UDP sockets with [`Faults`] between them, and DTLS
+//! on the side of the server where the device has credentials. The faults are those of the messages:
+//! a copy is a new record.
 
 use std::cell::RefCell;
 use std::io;
@@ -10,6 +12,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
 use super::faults::Faults;
+use super::security::SecureLink;
 
 /// Ends when [`Relay::stop`] is called. Stays on its thread, as the device does.
 #[derive(Clone)]
@@ -24,13 +27,19 @@ struct Inner {
     outside: RefCell<Rc<UdpSocket>>,
     server: SocketAddr,
     faults: RefCell<Faults>,
+    /// None: what the device says goes out as it is.
+    session: RefCell<Option<SecureLink>>,
     rebound: Notify,
     stop: Notify,
 }
 
 impl Relay {
     /// A relay to `server`, and the address where the device finds it.
-    pub(super) fn start(server: SocketAddr, faults: Faults) -> io::Result<(Self, SocketAddr)> {
+    pub(super) fn start(
+        server: SocketAddr,
+        faults: Faults,
+        session: Option<SecureLink>,
+    ) -> io::Result<(Self, SocketAddr)> {
         let inside = bind(here(server))?;
         let address = inside.local_addr()?;
         let outside = outside(server)?;
@@ -39,6 +48,7 @@ impl Relay {
             outside: RefCell::new(Rc::new(outside)),
             server,
             faults: RefCell::new(faults),
+            session: RefCell::new(session),
             rebound: Notify::new(),
             stop: Notify::new(),
         };
@@ -55,12 +65,23 @@ impl Relay {
         change(&mut self.inner.faults.borrow_mut());
     }
 
-    /// Takes another port towards the server, as a NAT does that has forgotten the old one.
-    pub(super) fn rebind(&self) -> io::Result<()> {
+    /// Takes another port towards the server, as a NAT does that has forgotten the old one. The DTLS
+    /// session is kept where the device does not notice.
+    pub(super) fn rebind(&self, keeps_session: bool) -> io::Result<()> {
+        if !keeps_session {
+            self.renew_session();
+        }
         let outside = outside(self.inner.server)?;
         self.inner.outside.replace(Rc::new(outside));
         self.inner.rebound.notify_one();
         Ok(())
+    }
+
+    /// A DTLS session is worth nothing any more.
+    pub(super) fn renew_session(&self) {
+        if let Some(session) = &mut *self.inner.session.borrow_mut() {
+            session.renew();
+        }
     }
 
     pub(super) fn stop(&self) {
@@ -73,36 +94,87 @@ impl Relay {
         let (mut up, mut down) = (vec![0; MAX_DATAGRAM], vec![0; MAX_DATAGRAM]);
         loop {
             let outside = Rc::clone(&inner.outside.borrow());
-            let timeout = inner.faults.borrow().next_timeout();
+            let timeout = inner.next_timeout();
             // What cannot be sent is lost, which CoAP is made for.
             tokio::select! {
-                () = inner.stop.notified() => return,
+                () = inner.stop.notified() => {
+                    if let Some(session) = &mut *inner.session.borrow_mut() {
+                        session.close();
+                    }
+                    return inner.transmit(&outside).await;
+                }
                 () = inner.rebound.notified() => {}
                 received = inner.inside.recv_from(&mut up) => {
                     let Ok((length, from)) = received else { continue };
                     device = Some(from);
                     let datagram = up.get(..length).unwrap_or_default().to_vec();
                     let sent = inner.faults.borrow_mut().take_from_device(Instant::now(), datagram);
-                    for datagram in sent {
-                        let _ = outside.send(&datagram).await;
-                    }
+                    inner.send(&outside, sent).await;
                 }
                 received = outside.recv(&mut down) => {
                     let (Ok(length), Some(device)) = (received, device) else { continue };
-                    let datagram = down.get(..length).unwrap_or_default().to_vec();
-                    let passed = inner.faults.borrow_mut().take_from_server(datagram);
-                    if let Some(datagram) = passed {
-                        let _ = inner.inside.send_to(&datagram, device).await;
+                    let datagram = down.get(..length).unwrap_or_default();
+                    for datagram in inner.opened(datagram) {
+                        let passed = inner.faults.borrow_mut().take_from_server(datagram);
+                        if let Some(datagram) = passed {
+                            let _ = inner.inside.send_to(&datagram, device).await;
+                        }
                     }
+                    inner.transmit(&outside).await;
                 }
                 () = super::client::sleep_until(timeout) => {
                     let due = inner.faults.borrow_mut().due(Instant::now());
-                    for datagram in due {
-                        let _ = outside.send(&datagram).await;
+                    if let Some(session) = &mut *inner.session.borrow_mut() {
+                        session.handle_timeout(Instant::now());
                     }
+                    inner.send(&outside, due).await;
                 }
             }
         }
+    }
+}
+
+impl Inner {
+    fn next_timeout(&self) -> Option<Instant> {
+        let session = self.session.borrow();
+        let session = session.as_ref().and_then(SecureLink::next_timeout);
+        let faults = self.faults.borrow().next_timeout();
+        [faults, session].into_iter().flatten().min()
+    }
+
+    /// What the device says goes to the server, and with it what DTLS has to say.
+    async fn send(&self, outside: &UdpSocket, datagrams: Vec<Vec<u8>>) {
+        for datagram in datagrams {
+            let plain = match &mut *self.session.borrow_mut() {
+                Some(session) => {
+                    session.send(Instant::now(), datagram);
+                    None
+                }
+                None => Some(datagram),
+            };
+            if let Some(datagram) = plain {
+                let _ = outside.send(&datagram).await;
+            }
+        }
+        self.transmit(outside).await;
+    }
+
+    /// What a datagram of the server says to the device.
+    fn opened(&self, datagram: &[u8]) -> Vec<Vec<u8>> {
+        match &mut *self.session.borrow_mut() {
+            Some(session) => session.handle_datagram(Instant::now(), datagram),
+            None => vec![datagram.to_vec()],
+        }
+    }
+
+    async fn transmit(&self, outside: &UdpSocket) {
+        while let Some(datagram) = self.poll_transmit() {
+            let _ = outside.send(&datagram).await;
+        }
+    }
+
+    fn poll_transmit(&self) -> Option<Vec<u8>> {
+        self.session.borrow_mut().as_mut()?.poll_transmit()
     }
 }
 

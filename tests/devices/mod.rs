@@ -8,4 +8,5 @@ mod observations_are_wanted_state;
 mod operations_reach_devices;
 mod people_watch_and_forget_devices;
 mod rules_make_events;
+mod simulated_devices_speak_dtls;
 mod values_arrive;

@@ -2,7 +2,8 @@
 //!
 //! For what the whole simulated client (`flownexus::sim`) does right by itself: lost and repeated
 //! messages, late answers, a device that falls silent in the middle. Calls block the thread, so use
-//! it in lock-step: send, expect, then ask the server's API.
+//! it in lock-step: send, expect, then ask the server's API. It speaks plain CoAP, or CoAP over DTLS
+//! ([`ScriptedDevice::secure`]).
 
 #![allow(
     dead_code,
@@ -11,10 +12,13 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use flownexus::coap::{Code, Message, MessageType, Options, number};
 use flownexus::domain::Token;
+
+use super::secure::{Credentials, Secure};
 
 /// `application/link-format`
 pub(crate) const LINK_FORMAT: u16 = 40;
@@ -33,7 +37,7 @@ const DATAGRAM: usize = 65_536;
 /// A CoAP client that does nothing by itself.
 pub(crate) struct ScriptedDevice {
     name: String,
-    socket: UdpSocket,
+    link: Mutex<Link>,
     server: SocketAddr,
     message_id: u16,
     token: u8,
@@ -41,16 +45,33 @@ pub(crate) struct ScriptedDevice {
     received: Option<Vec<u8>>,
 }
 
+/// What its messages travel over.
+enum Link {
+    Plain(UdpSocket),
+    Secure(Box<Secure>),
+}
+
 impl ScriptedDevice {
     /// A device of this name with a socket of its own. Nothing is sent.
     pub(crate) fn new(name: &str, server: SocketAddr) -> Self {
+        Self::over(name, server, Link::Plain(socket(server)))
+    }
+
+    /// The same over DTLS, to the server's address for it. Nothing is sent: the handshake comes with
+    /// the first message, or with [`ScriptedDevice::handshake`].
+    pub(crate) fn secure(name: &str, server: SocketAddr, credentials: Credentials) -> Self {
+        let session = Secure::new(socket(server), server, credentials);
+        Self::over(name, server, Link::Secure(Box::new(session)))
+    }
+
+    fn over(name: &str, server: SocketAddr, link: Link) -> Self {
         // Different names begin at different message ids, the same name always at the same.
         let seed = name
             .bytes()
             .fold(0x1234_u16, |sum, byte| sum.rotate_left(5) ^ u16::from(byte));
         Self {
             name: name.to_owned(),
-            socket: socket(server),
+            link: Mutex::new(link),
             server,
             message_id: seed,
             token: 0,
@@ -66,17 +87,113 @@ impl ScriptedDevice {
 
     /// The device's own address.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.socket.local_addr().expect("a bound socket")
+        match &*self.link() {
+            Link::Plain(socket) => socket.local_addr().expect("a bound socket"),
+            Link::Secure(session) => session.address(),
+        }
     }
 
-    /// Another address, as behind a NAT that forgot the device.
+    /// Another address, as behind a NAT that forgot the device. Over DTLS it makes a new handshake
+    /// from there.
     pub(crate) fn move_to_new_address(&mut self) {
-        self.socket = socket(self.server);
+        self.move_to(socket(self.server));
     }
 
-    /// Another port of this local address, for example 127.0.0.2: to the server another host.
+    /// Another port of this local address, for example 127.0.0.2: to the server another host. Over
+    /// DTLS it makes a new handshake from there.
     pub(crate) fn move_to_host(&mut self, local: IpAddr) {
-        self.socket = UdpSocket::bind((local, 0)).expect("a free port");
+        self.move_to(UdpSocket::bind((local, 0)).expect("a free port"));
+    }
+
+    fn move_to(&mut self, socket: UdpSocket) {
+        match &mut *self.link() {
+            Link::Plain(old) => *old = socket,
+            Link::Secure(session) => {
+                session.move_to(socket);
+                session.handshake().expect("a handshake");
+            }
+        }
+    }
+
+    fn link(&self) -> MutexGuard<'_, Link> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ------------------------------------------------------------------------------- DTLS sessions
+
+    /// A handshake from nothing at the present address, in place of any session there: the device
+    /// has been started again.
+    ///
+    /// # Errors
+    /// The alert of the server, as in `alert 115 (…)`, or that there was no answer.
+    pub(crate) fn handshake(&mut self) -> Result<(), String> {
+        self.session(Secure::handshake)
+    }
+
+    /// A handshake that offers the session before. True when the server took it up again.
+    pub(crate) fn resume(&mut self) -> Result<bool, String> {
+        self.session(Secure::resume)
+    }
+
+    /// Answers a handshake that the server begins.
+    pub(crate) fn accept_handshake(&mut self) -> Result<(), String> {
+        self.session(Secure::accept)
+    }
+
+    /// Another address with the same session, as when a NAT forgot the device and it does not know.
+    pub(crate) fn move_keeping_session(&mut self) {
+        let socket = socket(self.server);
+        self.session(|session| session.move_to(socket));
+    }
+
+    /// Ends the session by a `close_notify`.
+    pub(crate) fn close_session(&mut self) {
+        self.session(Secure::close);
+    }
+
+    /// Forgets the session without a word.
+    pub(crate) fn forget_session(&mut self) {
+        self.session(Secure::forget);
+    }
+
+    /// Waits until the server ends the session, and returns how: `close_notify`, or its alert.
+    #[track_caller]
+    pub(crate) fn expect_end_of_session(&mut self) -> String {
+        let name = self.name.clone();
+        self.session(|session| {
+            let received = session.receive(DEADLINE);
+            match session.end() {
+                Some(end) => end.to_owned(),
+                None => panic!("{name}: the session goes on, with {received:?}"),
+            }
+        })
+    }
+
+    /// The record that would carry these bytes; it is not sent.
+    pub(crate) fn protect(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.session(|session| session.protect(bytes))
+    }
+
+    /// Sends a datagram below DTLS, whatever it is.
+    pub(crate) fn send_datagram(&mut self, datagram: &[u8]) {
+        self.session(|session| session.send_datagram(datagram));
+    }
+
+    /// The next datagram of the server below DTLS; the session does not see it.
+    pub(crate) fn receive_datagram(&mut self, within: Duration) -> Option<Vec<u8>> {
+        self.session(|session| session.receive_datagram(within))
+    }
+
+    /// The rest of what can be done with a session.
+    ///
+    /// # Panics
+    /// The device speaks plain CoAP.
+    #[track_caller]
+    pub(crate) fn session<T>(&mut self, act: impl FnOnce(&mut Secure) -> T) -> T {
+        match &mut *self.link() {
+            Link::Plain(_) => panic!("{} speaks plain CoAP", self.name),
+            Link::Secure(session) => act(session),
+        }
     }
 
     /// The Location-Path of the registration in force, `rd` and its id.
@@ -101,13 +218,20 @@ impl ScriptedDevice {
         Token::new(&[0xde, self.token]).expect("two bytes")
     }
 
-    /// Sends these bytes, whatever they mean.
+    /// Sends these bytes, whatever they mean; over DTLS in a record.
+    #[track_caller]
     pub(crate) fn send_bytes(&self, datagram: &[u8]) {
-        let sent = self
-            .socket
-            .send_to(datagram, self.server)
-            .expect("loopback takes it");
-        assert_eq!(sent, datagram.len(), "datagram was cut");
+        match &mut *self.link() {
+            Link::Plain(socket) => {
+                let sent = socket.send_to(datagram, self.server);
+                assert_eq!(
+                    sent.expect("loopback takes it"),
+                    datagram.len(),
+                    "datagram was cut"
+                );
+            }
+            Link::Secure(session) => session.send(datagram),
+        }
     }
 
     /// Sends a message.
@@ -130,28 +254,32 @@ impl ScriptedDevice {
     /// The next message that comes within this time.
     #[track_caller]
     pub(crate) fn receive(&mut self, within: Duration) -> Option<Message> {
+        let received = match &mut *self.link() {
+            Link::Plain(socket) => self.receive_plain(socket, within),
+            Link::Secure(session) => session.receive(within),
+        }?;
+        let message = Message::decode(&received).unwrap_or_else(|error| {
+            let shown = hex::encode(&received);
+            panic!("{}: the server sent {shown}: {error}", self.name)
+        });
+        self.received = Some(received);
+        Some(message)
+    }
+
+    fn receive_plain(&self, socket: &UdpSocket, within: Duration) -> Option<Vec<u8>> {
         let end = Instant::now() + within;
         let mut buffer = vec![0; DATAGRAM];
         loop {
             let left = end
                 .checked_duration_since(Instant::now())?
                 .max(Duration::from_millis(1));
-            self.socket
+            socket
                 .set_read_timeout(Some(left))
                 .expect("a time above zero");
-            match self.socket.recv_from(&mut buffer) {
+            match socket.recv_from(&mut buffer) {
                 Ok((length, from)) if from == self.server => {
                     buffer.truncate(length);
-                    let message = Message::decode(&buffer);
-                    let message = message.unwrap_or_else(|error| {
-                        panic!(
-                            "{}: the server sent {}: {error}",
-                            self.name,
-                            hex::encode(&buffer)
-                        )
-                    });
-                    self.received = Some(buffer);
-                    return Some(message);
+                    return Some(buffer);
                 }
                 // Not of the server; or a time-out; or "port unreachable" while the server is down.
                 Ok(_) => {}

@@ -1,6 +1,7 @@
 //! What the tests of the whole program share.
 
 pub(crate) mod browser;
+pub(crate) mod certificates;
 pub(crate) mod database;
 pub(crate) mod device;
 pub(crate) mod fake_logs;
@@ -8,6 +9,7 @@ pub(crate) mod fake_models;
 pub(crate) mod fake_rules;
 pub(crate) mod fake_store;
 pub(crate) mod postgres;
+pub(crate) mod secure;
 pub(crate) mod server;
 pub(crate) mod shared;
 pub(crate) mod site;

@@ -24,6 +24,9 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
+use super::device::ScriptedDevice;
+use super::secure::Credentials;
+
 /// How long the binary may take until it is ready, or gone: a debug build on a busy machine.
 pub(crate) const START: Duration = Duration::from_secs(60);
 /// How long something may take that takes milliseconds on an idle machine.
@@ -86,11 +89,12 @@ impl Setup {
             "FLOWNEXUS__DATA_DIR".to_owned(),
             data.path().display().to_string(),
         );
-        let (coap, web) = (free_port(), free_port());
-        for (variable, port) in [
-            ("FLOWNEXUS__COAP__LISTEN", coap),
-            ("FLOWNEXUS__WEB__LISTEN", web),
+        for variable in [
+            "FLOWNEXUS__COAP__LISTEN",
+            "FLOWNEXUS__COAPS__LISTEN",
+            "FLOWNEXUS__WEB__LISTEN",
         ] {
+            let port = free_port();
             settings
                 .entry(variable.to_owned())
                 .or_insert_with(|| format!("127.0.0.1:{port}"));
@@ -142,6 +146,29 @@ impl Server {
     /// Where plain CoAP is served, as the server printed it.
     pub(crate) fn coap(&self) -> SocketAddr {
         self.running().coap
+    }
+
+    /// Where CoAP over DTLS is served, as the server printed it.
+    pub(crate) fn coaps(&self) -> SocketAddr {
+        self.running().coaps.expect("the server serves DTLS")
+    }
+
+    /// A device with a pre-shared key of its own, which the server has taken note of: the handshake
+    /// is done.
+    pub(crate) fn secure_device(&self, name: &str) -> ScriptedDevice {
+        let key = b"a key of 16 byte";
+        let psk = format!("{name}:{}", hex::encode(key));
+        let added = self.command(&["credential", "add", name, "--psk", &psk], "");
+        assert!(added.status.success(), "credential add: {}", shown(&added));
+        let credentials = Credentials::psk(name, key);
+        let mut device = ScriptedDevice::secure(name, self.coaps(), credentials);
+        // The server looks for what is new every `credentials.reload_s`.
+        let end = Instant::now() + SOON;
+        while let Err(error) = device.handshake() {
+            assert!(Instant::now() < end, "{name}: {error}");
+            thread::sleep(POLL);
+        }
+        device
     }
 
     /// The address of a page or call: `url("/api/v1/endpoints")`.
@@ -415,6 +442,8 @@ struct Running {
     log: Arc<Mutex<String>>,
     dashboard: String,
     coap: SocketAddr,
+    /// Printed where it is served.
+    coaps: Option<SocketAddr>,
 }
 
 impl Running {
@@ -436,13 +465,15 @@ impl Running {
             log,
             dashboard: String::new(),
             coap: unknown,
+            coaps: None,
         };
         running.wait_for_addresses().await;
         running.wait_until_ready().await;
         running
     }
 
-    /// `dashboard: http://HOST:PORT` and `coap: HOST:PORT` on lines of their own.
+    /// `dashboard: http://HOST:PORT`, perhaps `coaps: HOST:PORT`, and `coap: HOST:PORT` at last, on
+    /// lines of their own.
     async fn wait_for_addresses(&mut self) {
         let end = Instant::now() + START;
         loop {
@@ -454,9 +485,8 @@ impl Running {
             };
             if let (Some(dashboard), Some(coap)) = (printed("dashboard: "), printed("coap: ")) {
                 self.dashboard = dashboard.trim_end_matches('/').to_owned();
-                self.coap = coap
-                    .parse()
-                    .unwrap_or_else(|error| panic!("`coap: {coap}`: {error}"));
+                self.coap = parsed(&coap);
+                self.coaps = printed("coaps: ").as_deref().map(parsed);
                 return;
             }
             if let Some(status) = self.child.try_wait().expect("a process that is ours") {
@@ -520,6 +550,11 @@ fn command(settings: &BTreeMap<String, String>) -> Command {
     }
     command.envs(settings);
     command
+}
+
+fn parsed(address: &str) -> SocketAddr {
+    let parsed = address.parse();
+    parsed.unwrap_or_else(|error| panic!("`{address}` was printed: {error}"))
 }
 
 fn run(settings: &BTreeMap<String, String>, arguments: &[&str], stdin: &str) -> Output {

@@ -31,10 +31,10 @@ pub(super) enum CertificateType {
 /// What became of a datagram of a peer without state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Listened {
-    /// It was a ClientHello with a valid cookie: this stream is the peer's from now on, and goes on
+    /// It was a `ClientHello` with a valid cookie: this stream is the peer's from now on, and goes on
     /// with `accept`.
     Accepted,
-    /// A HelloVerifyRequest was written, or the datagram was dropped. The stream can listen again.
+    /// A `HelloVerifyRequest` was written, or the datagram was dropped. The stream can listen again.
     Nothing,
     /// The stream must be thrown away.
     Broken,
@@ -235,16 +235,16 @@ impl Resumable {
     }
 }
 
-/// Has the waits of a handshake be so short that OpenSSL takes them for over at once: a test need
-/// not sleep.
+/// Has the waits of a handshake be a few milliseconds. They cannot be less than 15 ms, which OpenSSL
+/// takes for over at once.
 #[cfg(test)]
-pub(super) fn hurry(ssl: &mut SslRef) {
-    extern "C" fn at_once(_: *mut SSL, _: libc::c_uint) -> libc::c_uint {
-        1_000
+pub(super) fn hurry<S>(stream: &mut SslStream<S>) {
+    extern "C" fn soon(_: *mut SSL, _: libc::c_uint) -> libc::c_uint {
+        25_000
     }
-    // SAFETY: the pointer is that of a live SSL that is borrowed mutably; the callback touches
-    // nothing.
-    unsafe { DTLS_set_timer_cb(ssl.as_ptr(), Some(at_once)) }
+    // SAFETY: the pointer is that of a live SSL whose stream is borrowed mutably; the callback
+    // touches nothing.
+    unsafe { DTLS_set_timer_cb(stream.ssl().as_ptr(), Some(soon)) }
 }
 
 /// # Safety

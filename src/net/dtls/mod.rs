@@ -5,8 +5,12 @@
 //! its datagrams are opened and sealed between the socket and the message layer. Each session is a
 //! [`Peer`] of its own and has an [`Identity`]; it ends when its credential does.
 
+mod client;
+#[cfg(test)]
+mod client_tests;
 mod context;
 mod counters;
+mod credentials;
 mod ffi;
 mod handshake;
 mod hello;
@@ -33,8 +37,10 @@ use tokio::io::{Interest, Ready};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+pub use self::client::{Client, ClientError, ClientEvent, ClientSettings};
 pub use self::context::ContextError;
 pub use self::counters::Counters;
+pub use self::credentials::{ClientCredentials, CredentialError};
 pub use self::refusal::{Refusal, Refused};
 pub use self::tickets::TICKET_KEYS;
 
