@@ -29,12 +29,13 @@ use crate::live::Hub;
 use crate::lwm2m::ModelLibrary;
 use crate::net::CoapTransport;
 use crate::registry::{Handle, RegistryActor, Surroundings};
-use crate::security::Keyring;
+use crate::security::{Keyring, Vault};
 use crate::sim::{Fleet, FleetSettings};
 use crate::store::{
     EndpointReader, FleetLoader as _, LogResourceStore, RuleStore, SessionStore, Store,
     TemplateStore,
 };
+use crate::web::credentials::Credentials;
 use crate::web::models::Catalogue;
 use crate::web::{self, AppParts, AppState};
 
@@ -56,6 +57,13 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
 
     let stopping = Arc::new(AtomicBool::new(false));
     let keyring = Keyring::default();
+    let credentials = Arc::new(Credentials::new(
+        Arc::new(store.clone()),
+        Vault::open(&settings.data_dir)?,
+        keyring.clone(),
+        &settings.data_dir,
+    ));
+    load_credentials(&credentials).await?;
     let devices =
         start_devices(&settings, &store, models.library(), &keyring, &mut metrics).await?;
     let heartbeat = actix_rt::spawn(heartbeat(
@@ -66,6 +74,11 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let reload = actix_rt::spawn(reload_models(
         Arc::clone(&models),
         Duration::from_secs(settings.models.reload_s.max(1)),
+    ));
+
+    let follow = actix_rt::spawn(follow_credentials(
+        Arc::clone(&credentials),
+        Duration::from_secs(settings.credentials.reload_s.max(1)),
     ));
 
     let admin_password = web::auth::ensure_admin(&store).await?;
@@ -94,6 +107,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         devices: Arc::new(devices.handle.clone()),
         hub,
         models,
+        credentials: Arc::clone(&credentials),
         metrics,
         ready,
         cookie_key,
@@ -117,6 +131,10 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     devices.stop().await;
     heartbeat.abort();
     reload.abort();
+    follow.abort();
+    if let Err(error) = credentials.note_uses(Timestamp::system()).await {
+        tracing::warn!("Cannot note which credentials were in use: {error}");
+    }
     store.close().await;
     Ok(())
 }
@@ -308,6 +326,31 @@ async fn reload_models(models: Arc<Catalogue>, every: Duration) {
             Ok(false) => {}
             Ok(true) => tracing::info!("The uploaded object models have changed"),
             Err(error) => tracing::warn!("Cannot look for new object models: {error}"),
+        }
+    }
+}
+
+/// Puts the credentials of the devices into force before the first device is heard; without one of them
+/// the server does not start.
+async fn load_credentials(credentials: &Credentials) -> anyhow::Result<()> {
+    let count = credentials.load().await?;
+    if count > 0 {
+        tracing::info!(credentials = count, "{count} credentials are in force");
+    }
+    Ok(())
+}
+
+/// Notices what `flownexus credential` changed beside this server, and notes which credentials were used.
+async fn follow_credentials(credentials: Arc<Credentials>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        match credentials.refresh().await {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("The credentials of devices have changed"),
+            Err(error) => tracing::warn!("Cannot look for changed credentials: {error}"),
+        }
+        if let Err(error) = credentials.note_uses(Timestamp::system()).await {
+            tracing::warn!("Cannot note which credentials were in use: {error}");
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct Settings {
     pub coaps: Listen,
     /// Firmware images over HTTPS; not served yet.
     pub firmware: Listen,
+    /// What devices prove themselves with.
+    pub credentials: Credentials,
     /// Who may register, and for how long.
     pub registration: Registration,
     /// Sleeping devices.
@@ -88,6 +90,14 @@ pub struct Coap {
 pub struct Listen {
     /// Its address.
     pub listen: SocketAddr,
+}
+
+/// See `[credentials]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct Credentials {
+    pub reload_s: u64,
 }
 
 /// What happens to devices that nobody has announced.

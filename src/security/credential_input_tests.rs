@@ -1,0 +1,1 @@
+//! What is taken as a credential, and what is refused with which words.
