@@ -146,7 +146,7 @@ pub fn psk(identity: &str, hex_key: &str) -> Result<CheckedCredential, InputErro
     if !hex_key.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return key_wrong("it has characters that are no hex digits".to_owned());
     }
-    if hex_key.len() % 2 != 0 {
+    if !hex_key.len().is_multiple_of(2) {
         return key_wrong(format!(
             "it has {} hex digits, which are no whole bytes",
             hex_key.len()
@@ -334,7 +334,7 @@ pub fn serial(text: &str) -> Result<String, InputError> {
     let number = digits.trim_start_matches('0');
     let whole = match number.len() {
         0 => "00".to_owned(),
-        odd if odd % 2 == 1 => format!("0{number}"),
+        odd if !odd.is_multiple_of(2) => format!("0{number}"),
         _ => number.to_owned(),
     };
     // RFC 5280 section 4.1.2.2.

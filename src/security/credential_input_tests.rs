@@ -196,7 +196,7 @@ fn what_is_no_certificate_is_refused_with_a_reason() {
         "there are several",
     );
     refused(read_x509(&der[..der.len() - 1]), "neither PEM nor DER");
-    refused(read_x509(&[der.clone(), vec![0]].concat()), "bytes follow");
+    refused(read_x509(&[der, vec![0]].concat()), "bytes follow");
     refused(
         read_x509(&key.private_key_to_pem_pkcs8().expect("PEM")),
         "private key",
@@ -241,10 +241,7 @@ fn what_is_no_public_key_on_p256_is_refused_with_a_reason() {
     let pem = key.public_key_to_pem().expect("PEM");
     refused(read_rpk(b""), "it is empty");
     refused(read_rpk(b"hello"), "neither PEM nor DER");
-    refused(
-        read_rpk(&[pem.clone(), pem.clone()].concat()),
-        "there are several",
-    );
+    refused(read_rpk(&[pem.clone(), pem].concat()), "there are several");
     let secret = key.private_key_to_pem_pkcs8().expect("PEM");
     refused(read_rpk(&secret), "private key");
     refused(
@@ -295,7 +292,8 @@ proptest! {
         let pem = format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n");
         prop_assert!(read_rpk(pem.as_bytes()).is_err());
         if let Ok(serial) = serial(&text) {
-            prop_assert_eq!(super::serial(&serial), Ok(serial.clone()));
+            let again = super::serial(&serial);
+            prop_assert_eq!(again, Ok(serial));
         }
         if let Ok(checked) = psk_pair(&text) {
             prop_assert_eq!(checked.proof.kind(), CredentialKind::Psk);
