@@ -29,12 +29,13 @@ use crate::live::Hub;
 use crate::lwm2m::ModelLibrary;
 use crate::net::CoapTransport;
 use crate::registry::{Handle, RegistryActor, Surroundings};
-use crate::security::{Certificates, Keyring, certificates};
+use crate::security::{Certificates, Keyring, Vault, certificates};
 use crate::sim::{Fleet, FleetSettings};
 use crate::store::{
     EndpointReader, FleetLoader as _, LogResourceStore, RuleStore, SessionStore, Store,
     TemplateStore,
 };
+use crate::web::credentials::Credentials;
 use crate::web::models::Catalogue;
 use crate::web::{self, AppParts, AppState};
 
@@ -59,6 +60,13 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
 
     let stopping = Arc::new(AtomicBool::new(false));
     let keyring = Keyring::default();
+    let credentials = Arc::new(Credentials::new(
+        Arc::new(store.clone()),
+        Vault::open(&settings.data_dir)?,
+        keyring.clone(),
+        &settings.data_dir,
+    ));
+    load_credentials(&credentials).await?;
     let devices =
         start_devices(&settings, &store, models.library(), &keyring, &mut metrics).await?;
     let heartbeat = actix_rt::spawn(heartbeat(
@@ -74,6 +82,11 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let certificate_watch = actix_rt::spawn(certificates::watch(
         certificates,
         Duration::from_secs(settings.certificates.reload_s.max(1)),
+    ));
+
+    let follow = actix_rt::spawn(follow_credentials(
+        Arc::clone(&credentials),
+        Duration::from_secs(settings.credentials.reload_s.max(1)),
     ));
 
     let admin_password = web::auth::ensure_admin(&store).await?;
@@ -102,6 +115,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         devices: Arc::new(devices.handle.clone()),
         hub,
         models,
+        credentials: Arc::clone(&credentials),
         metrics,
         ready,
         cookie_key,
@@ -134,6 +148,10 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     heartbeat.abort();
     reload.abort();
     certificate_watch.abort();
+    follow.abort();
+    if let Err(error) = credentials.note_uses(Timestamp::system()).await {
+        tracing::warn!("Cannot note which credentials were in use: {error}");
+    }
     store.close().await;
     Ok(())
 }
@@ -242,7 +260,8 @@ async fn start_devices(
         });
         let _ = started.send(Ok((registry, addresses)));
     });
-    let (registry, (address, secure_address)) = has_started.await.context("the devices arbiter died")??;
+    let (registry, (address, secure_address)) =
+        has_started.await.context("the devices arbiter died")??;
     tracing::debug!(
         "Devices are served after {} ms",
         begun.elapsed().as_millis()
@@ -335,6 +354,31 @@ async fn reload_models(models: Arc<Catalogue>, every: Duration) {
             Ok(false) => {}
             Ok(true) => tracing::info!("The uploaded object models have changed"),
             Err(error) => tracing::warn!("Cannot look for new object models: {error}"),
+        }
+    }
+}
+
+/// Puts the credentials of the devices into force before the first device is heard; without one of them
+/// the server does not start.
+async fn load_credentials(credentials: &Credentials) -> anyhow::Result<()> {
+    let count = credentials.load().await?;
+    if count > 0 {
+        tracing::info!(credentials = count, "{count} credentials are in force");
+    }
+    Ok(())
+}
+
+/// Notices what `flownexus credential` changed beside this server, and notes which credentials were used.
+async fn follow_credentials(credentials: Arc<Credentials>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        match credentials.refresh().await {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("The credentials of devices have changed"),
+            Err(error) => tracing::warn!("Cannot look for changed credentials: {error}"),
+        }
+        if let Err(error) = credentials.note_uses(Timestamp::system()).await {
+            tracing::warn!("Cannot note which credentials were in use: {error}");
         }
     }
 }

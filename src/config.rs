@@ -27,6 +27,8 @@ pub struct Settings {
     pub certificates: Certificates,
     /// Firmware images over HTTPS; not served yet.
     pub firmware: Listen,
+    /// What devices prove themselves with.
+    pub credentials: Credentials,
     /// Who may register, and for how long.
     pub registration: Registration,
     /// Sleeping devices.
@@ -121,6 +123,14 @@ pub struct Listen {
 pub struct Certificates {
     pub hosts: Vec<String>,
     pub warn_days: u64,
+    pub reload_s: u64,
+}
+
+/// See `[credentials]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct Credentials {
     pub reload_s: u64,
 }
 

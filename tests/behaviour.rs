@@ -4,6 +4,7 @@ mod attacks;
 mod browser;
 mod certificates;
 mod conformance;
+mod credentials;
 mod devices;
 mod durability;
 mod gateway;

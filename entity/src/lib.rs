@@ -4,6 +4,7 @@
 
 pub mod api_token;
 pub mod audit_log;
+pub mod credential;
 pub mod device_log;
 pub mod endpoint;
 pub mod endpoint_operation;
@@ -17,6 +18,7 @@ pub mod observation_template;
 pub mod registration;
 pub mod resource;
 pub mod resource_type;
+pub mod revoked_certificate;
 pub mod rule;
 pub mod rule_state;
 pub mod server_state;

@@ -36,6 +36,8 @@ mod m20261125_000043_create_device_log;
 mod m20261125_000044_create_log_resource;
 mod m20261125_000050_know_endpoints_through_gateways;
 mod m20261125_000051_find_operations_by_kind;
+mod m20261125_000060_create_credential;
+mod m20261125_000061_create_revoked_certificate;
 
 /// All steps in order.
 #[derive(Debug)]
@@ -73,6 +75,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000044_create_log_resource::Migration),
             Box::new(m20261125_000050_know_endpoints_through_gateways::Migration),
             Box::new(m20261125_000051_find_operations_by_kind::Migration),
+            Box::new(m20261125_000060_create_credential::Migration),
+            Box::new(m20261125_000061_create_revoked_certificate::Migration),
         ]
     }
 }

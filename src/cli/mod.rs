@@ -1,6 +1,7 @@
 //! The command line, one file per subcommand.
 
 mod cert;
+mod credential;
 mod healthcheck;
 mod logging;
 mod migrate;
@@ -11,6 +12,7 @@ mod simulate;
 mod token;
 mod user;
 
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -31,6 +33,8 @@ pub struct Cli {
 enum Command {
     /// Make a CA and the certificates of servers and devices
     Cert(cert::CertArgs),
+    /// Manage what devices prove themselves with
+    Credential(credential::CredentialArgs),
     /// Ask a running server whether it is ready; exits with 1 when it is not
     Healthcheck(SettingsArgs),
     /// Bring the database to this version and end
@@ -95,6 +99,7 @@ impl Cli {
             None => serve::run(&serve::ServeArgs::default()),
             Some(Command::Serve(args)) => serve::run(&args),
             Some(Command::Cert(args)) => cert::run(args),
+            Some(Command::Credential(args)) => credential::run(args),
             Some(Command::Healthcheck(args)) => healthcheck::run(&args),
             Some(Command::Migrate(args)) => migrate::run(&args),
             Some(Command::Models(args)) => models::run(args),
@@ -106,6 +111,16 @@ impl Cli {
             Some(Command::Token(args)) => token::run(args),
             Some(Command::User(args)) => user::run(args),
         }
+    }
+}
+
+/// Writes to standard output; a reader that has seen enough, as `head` has, is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

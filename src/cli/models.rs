@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{SettingsArgs, with_store};
+use super::{SettingsArgs, print, with_store};
 use crate::config::Settings;
 use crate::domain::Timestamp;
 use crate::lwm2m::ddf;
@@ -197,16 +196,6 @@ async fn list(store: Store, as_json: bool, only_uploaded: bool) -> anyhow::Resul
         ));
     }
     print(&table)
-}
-
-/// Writes to standard output; a reader that has seen enough, as `head` has, is no error.
-fn print(text: &str) -> anyhow::Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to standard output")
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 fn source(uploaded: bool) -> &'static str {

@@ -75,6 +75,8 @@ struct Keys {
     endpoints: HashMap<EndpointName, Held>,
     /// Serial numbers, in hex, of certificates that are not trusted any more.
     revoked: HashSet<String>,
+    /// Stored credentials that proved somebody since this was last taken.
+    used: HashSet<CredentialId>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -127,6 +129,37 @@ impl Keyring {
     pub fn revoke(&self, serial: String) {
         self.write().revoked.insert(serial);
         self.tell();
+    }
+
+    /// These serial numbers (hex) are the ones that are not trusted, and no others; true when that
+    /// was not so before.
+    pub fn set_revoked(&self, serials: impl IntoIterator<Item = String>) -> bool {
+        let serials: HashSet<String> = serials.into_iter().collect();
+        let mut keys = self.write();
+        let before = std::mem::replace(&mut keys.revoked, serials);
+        let is_more = !keys.revoked.is_subset(&before);
+        let is_other = keys.revoked != before;
+        drop(keys);
+        if is_more {
+            self.tell();
+        }
+        is_other
+    }
+
+    /// A handshake has proven this identity: its credential is in use.
+    pub fn used(&self, identity: &Identity) {
+        if let Some(id) = identity.credential {
+            let mut keys = self.write();
+            // Bounded by the credentials that there are.
+            if keys.all.contains_key(&id) {
+                keys.used.insert(id);
+            }
+        }
+    }
+
+    /// The credentials that were in use since this was last asked.
+    pub fn take_used(&self) -> HashSet<CredentialId> {
+        std::mem::take(&mut self.write().used)
     }
 
     /// The key of a PSK identity, and whom it lets speak.
@@ -289,18 +322,19 @@ impl Keys {
         };
         let (is_public, is_certificate) = match &credential.proof {
             Proof::Psk { identity, .. } => {
-                self.psk.remove(identity);
+                forget(&mut self.psk, identity, id);
                 (false, false)
             }
             Proof::Rpk { public_key } => {
-                self.rpk.remove(public_key);
+                forget(&mut self.rpk, public_key, id);
                 (true, false)
             }
             Proof::X509 { fingerprint, .. } => {
-                self.x509.remove(fingerprint);
+                forget(&mut self.x509, fingerprint, id);
                 (true, true)
             }
         };
+        self.used.remove(&id);
         if let Some(held) = self.endpoints.get_mut(&credential.endpoint) {
             held.all = held.all.saturating_sub(1);
             held.certificates = held
@@ -311,6 +345,17 @@ impl Keys {
                 self.endpoints.remove(&credential.endpoint);
             }
         }
+    }
+}
+
+/// Another credential may have taken the place meanwhile.
+fn forget<K, Q>(map: &mut HashMap<K, CredentialId>, key: &Q, id: CredentialId)
+where
+    K: std::borrow::Borrow<Q> + Eq + std::hash::Hash,
+    Q: Eq + std::hash::Hash + ?Sized,
+{
+    if map.get(key) == Some(&id) {
+        map.remove(key);
     }
 }
 
@@ -398,6 +443,43 @@ mod tests {
         ring.revoke("05".to_owned());
         assert!(ring.is_revoked("05"));
         assert!(!ring.is_current(&identity));
+    }
+
+    #[test]
+    fn an_identity_that_went_to_another_credential_stays_with_that_one() {
+        let ring = Keyring::default();
+        ring.add(psk(1, "thing", "one"));
+        ring.add(psk(2, "other", "one"));
+        ring.remove(CredentialId(1));
+        let (identity, _) = ring.psk("one").expect("the second one");
+        assert_eq!(identity.endpoint, name("other"));
+    }
+
+    #[test]
+    fn a_use_is_noted_once_and_only_of_credentials_that_are_there() {
+        let ring = Keyring::default();
+        ring.add(psk(1, "thing", "one"));
+        let (identity, _) = ring.psk("one").expect("stored");
+        ring.used(&identity);
+        ring.used(&identity);
+        assert_eq!(ring.take_used(), HashSet::from([CredentialId(1)]));
+        assert_eq!(ring.take_used(), HashSet::new());
+        ring.used(&identity);
+        ring.remove(CredentialId(1));
+        ring.used(&identity);
+        assert_eq!(ring.take_used(), HashSet::new());
+    }
+
+    #[test]
+    fn sessions_are_told_of_new_revocations_and_not_of_restored_trust() {
+        let ring = Keyring::default();
+        let mut told = ring.removals();
+        ring.set_revoked(["05".to_owned(), "06".to_owned()]);
+        assert!(told.has_changed().expect("the ring lives"));
+        told.mark_unchanged();
+        ring.set_revoked(["06".to_owned()]);
+        assert!(!told.has_changed().expect("the ring lives"));
+        assert!(!ring.is_revoked("05") && ring.is_revoked("06"));
     }
 
     #[test]

@@ -3,8 +3,13 @@
 //! This room does no networking and knows no database. What is kept at rest is sealed here; who
 //! keeps it is decided above.
 
+pub mod certificate;
 pub mod certificates;
+pub mod credential_input;
 mod keyring;
+mod vault;
 
 pub use certificates::{Certificates, ServerCertificates};
+pub use credential_input::{CheckedCertificate, CheckedCredential, CheckedProof, InputError};
 pub use keyring::{Credential, Keyring, Proof, PskKey};
+pub use vault::{SECRETS_KEY_FILE, SECRETS_KEY_VARIABLE, Vault, VaultError};

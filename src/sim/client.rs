@@ -88,7 +88,7 @@ impl SimClient {
         let (handshakes, has_handshakes) = watch::channel(Handshakes::default());
         let handle = SimHandle {
             name: settings.device.name.clone(),
-            address: transport.address(),
+            address: transport.address().unwrap_or(own),
             counters: Arc::clone(&settings.counters),
             commands,
             state: is_state,

@@ -11,6 +11,7 @@ mod batch;
 mod change;
 mod checkpoint;
 mod connect;
+mod credential;
 mod device_log;
 mod downsample;
 mod endpoint;
@@ -52,6 +53,10 @@ use crate::domain::{
 };
 
 pub use change::{Change, Commit, KnownEndpoint, StoredEndpoint, StoredFleet};
+pub use credential::{
+    Addition, CredentialFilter, CredentialStore, RevocationStore, RevokedCertificate,
+    StoredCertificate, StoredCredential, StoredProof,
+};
 pub use downsample::{Point, downsample};
 pub use ids::Ids;
 pub use metrics::Metrics;

@@ -10,6 +10,7 @@
 
 pub mod api;
 pub mod auth;
+pub mod credentials;
 pub mod error;
 mod fallback;
 pub mod metrics;

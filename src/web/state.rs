@@ -12,6 +12,7 @@ use crate::live::Hub;
 use crate::registry::Devices;
 
 use super::auth::{LoginLimits, PasswordHashing, Stores};
+use super::credentials::Credentials;
 use super::metrics::HttpMetrics;
 use super::models::Catalogue;
 
@@ -35,6 +36,8 @@ pub struct AppParts {
     pub hub: Hub,
     /// The object models, and where uploaded ones are kept.
     pub models: Arc<Catalogue>,
+    /// What devices prove themselves with.
+    pub credentials: Arc<Credentials>,
     /// The metrics of every other room; those of HTTP are added.
     pub metrics: Registry,
     /// See [`Readiness`].
@@ -53,9 +56,12 @@ pub struct AppState {
     pub settings: Arc<Settings>,
     /// The object models, and where uploaded ones are kept.
     pub models: Arc<Catalogue>,
+    /// What devices prove themselves with.
+    pub credentials: Arc<Credentials>,
     /// When the server started.
     pub started_at: Timestamp,
     pub(in crate::web) stores: Stores,
+
     pub(in crate::web) devices: Arc<dyn Devices>,
     pub(in crate::web) hub: Hub,
     pub(in crate::web) metrics: Registry,
@@ -76,6 +82,7 @@ impl AppState {
             passwords: PasswordHashing::default(),
             settings: parts.settings,
             models: parts.models,
+            credentials: parts.credentials,
             started_at: Timestamp::system(),
             stores: parts.stores,
             devices: parts.devices,

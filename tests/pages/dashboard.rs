@@ -15,6 +15,7 @@ use flownexus::web::models::Catalogue;
 use flownexus::web::{AppParts, AppState, app};
 
 use super::fleet::{Fleet, PASSWORD};
+use crate::support::fake_credentials::fake_credentials;
 use crate::support::fake_models::FakeModels;
 
 /// What a page was answered with.
@@ -44,6 +45,7 @@ pub(crate) fn state(fleet: Arc<Fleet>, hub: Hub, settings: Settings) -> Data<App
         devices: fleet,
         hub,
         models: Arc::new(Catalogue::new(Arc::new(FakeModels::default()))),
+        credentials: fake_credentials(),
         metrics: Default::default(),
         ready: Arc::new(|| Box::pin(async { Ok(()) })),
         cookie_key: Key::from(&[7; 64]),

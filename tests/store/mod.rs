@@ -5,6 +5,7 @@ mod a_full_queue_says_so;
 mod a_killed_process_loses_nothing_that_was_confirmed;
 mod a_lost_connection_comes_back;
 mod batches_change_nothing_but_the_speed;
+mod credentials_are_kept;
 mod devices_are_listed_and_forgotten;
 mod downtime_is_forgiven;
 mod endpoints_are_known_through_gateways;

@@ -4,6 +4,7 @@ pub(crate) mod browser;
 pub(crate) mod certificates;
 pub(crate) mod database;
 pub(crate) mod device;
+pub(crate) mod fake_credentials;
 pub(crate) mod fake_logs;
 pub(crate) mod fake_models;
 pub(crate) mod fake_rules;

@@ -113,7 +113,10 @@ struct Handshake {
 }
 
 impl Handshakes {
-    #[expect(clippy::too_many_arguments, reason = "called once, with what is named here")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once, with what is named here"
+    )]
     pub(super) fn new(
         socket: UdpSocket,
         contexts: Arc<ArcSwap<Contexts>>,
@@ -517,7 +520,13 @@ fn take(findings: &Mutex<Findings>) -> Findings {
 fn words(error: &openssl::ssl::Error) -> String {
     let reasons: Vec<&str> = error
         .ssl_error()
-        .map(|stack| stack.errors().iter().filter_map(|error| error.reason()).collect())
+        .map(|stack| {
+            stack
+                .errors()
+                .iter()
+                .filter_map(|error| error.reason())
+                .collect()
+        })
         .unwrap_or_default();
     if reasons.is_empty() {
         error.to_string()

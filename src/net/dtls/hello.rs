@@ -40,8 +40,16 @@ impl<'a> First<'a> {
         let Some((header, rest)) = datagram.split_first_chunk::<RECORD_HEADER>() else {
             return Self::Foreign;
         };
-        let [kind, major, minor, epoch_high, epoch_low, sequence @ .., length_high, length_low] =
-            *header;
+        let [
+            kind,
+            major,
+            minor,
+            epoch_high,
+            epoch_low,
+            sequence @ ..,
+            length_high,
+            length_low,
+        ] = *header;
         let is_dtls = major == 0xfe && matches!(minor, 0xff | 0xfd);
         let length = usize::from(u16::from_be_bytes([length_high, length_low]));
         let Some(body) = rest.get(..length).filter(|_| is_dtls) else {
@@ -65,7 +73,20 @@ impl<'a> Hello<'a> {
     /// Reads a handshake message; of one in fragments, the first must hold the cookie.
     fn of(record_sequence: [u8; 6], body: &'a [u8]) -> Option<Self> {
         let (header, rest) = body.split_first_chunk::<MESSAGE_HEADER>()?;
-        let [kind, m0, m1, m2, _, message_sequence, o0, o1, o2, f0, f1, f2] = *header;
+        let [
+            kind,
+            m0,
+            m1,
+            m2,
+            _,
+            message_sequence,
+            o0,
+            o1,
+            o2,
+            f0,
+            f1,
+            f2,
+        ] = *header;
         let message_length = u32::from_be_bytes([0, m0, m1, m2]);
         let offset = u32::from_be_bytes([0, o0, o1, o2]);
         let fragment_length = u32::from_be_bytes([0, f0, f1, f2]);
@@ -113,7 +134,21 @@ impl<'a> Hello<'a> {
 pub(super) fn fatal_alert(description: u8) -> [u8; RECORD_HEADER + 2] {
     // Above any sequence number that OpenSSL has used in this handshake.
     [
-        ALERT, 0xfe, 0xfd, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 2, 2, description,
+        ALERT,
+        0xfe,
+        0xfd,
+        0,
+        0,
+        0,
+        0,
+        0xff,
+        0xff,
+        0,
+        0,
+        0,
+        2,
+        2,
+        description,
     ]
 }
 
@@ -255,9 +290,15 @@ mod tests {
         assert!(!cookies.are_of(there, &cookie));
         assert!(!cookies.are_of(here, &[]));
         let mapped = "[::ffff:192.0.2.1]:5000".parse().expect("an address");
-        assert!(cookies.are_of(mapped, &cookie), "one name on a dual-stack socket");
+        assert!(
+            cookies.are_of(mapped, &cookie),
+            "one name on a dual-stack socket"
+        );
         cookies.make(now + ROTATION, here).expect("a cookie");
-        assert!(cookies.are_of(here, &cookie), "the key before is still good");
+        assert!(
+            cookies.are_of(here, &cookie),
+            "the key before is still good"
+        );
         cookies.make(now + 2 * ROTATION, here).expect("a cookie");
         assert!(!cookies.are_of(here, &cookie));
     }
@@ -275,7 +316,10 @@ mod tests {
             if let Some(byte) = spoilt.get_mut(place) {
                 *byte = value;
             }
-            assert!(!matches!(First::of(&spoilt), First::Hello(_)), "byte {place}");
+            assert!(
+                !matches!(First::of(&spoilt), First::Hello(_)),
+                "byte {place}"
+            );
         }
     }
 
@@ -284,10 +328,17 @@ mod tests {
         let record = |kind, epoch| [kind, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 0, 0, 1, 16];
         assert_eq!(First::of(&record(22, 0)), First::Plain);
         assert_eq!(First::of(&record(21, 0)), First::Plain);
-        assert_eq!(First::of(&record(23, 0)), First::Foreign, "data without keys");
+        assert_eq!(
+            First::of(&record(23, 0)),
+            First::Foreign,
+            "data without keys"
+        );
         assert_eq!(First::of(&record(23, 1)), First::Protected);
         assert_eq!(First::of(&record(25, 1)), First::Protected);
         assert_eq!(First::of(&record(64, 1)), First::Foreign);
-        assert_eq!(First::of(b"\x44\x02\x12\x34coap over the wrong port"), First::Foreign);
+        assert_eq!(
+            First::of(b"\x44\x02\x12\x34coap over the wrong port"),
+            First::Foreign
+        );
     }
 }

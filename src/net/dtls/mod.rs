@@ -212,7 +212,10 @@ impl Secure {
     }
 
     /// Other certificates are in force; sessions go on, and tickets of other CAs are worthless.
-    pub(super) fn use_certificates(&self, certificates: &ServerCertificates) -> Result<(), ContextError> {
+    pub(super) fn use_certificates(
+        &self,
+        certificates: &ServerCertificates,
+    ) -> Result<(), ContextError> {
         let trust = Trust {
             authorities: authorities(certificates)?,
             ..Trust::clone(&self.trust.load())
@@ -281,7 +284,10 @@ impl Secure {
             true => Lane::Known,
             false => Lane::Strangers,
         };
-        if !self.lane(from).put(lane, Work::Datagram(from, datagram.to_vec())) {
+        if !self
+            .lane(from)
+            .put(lane, Work::Datagram(from, datagram.to_vec()))
+        {
             self.counters.queue_full.inc();
         }
     }

@@ -68,7 +68,12 @@ fn trust_of(ssl: &SslRef) -> Option<&Trust> {
 impl Trust {
     /// The key of a PSK identity, written into `key`; its length. An unknown identity gets a key that
     /// nobody has, so that it is answered like a wrong key, and as fast.
-    pub(super) fn server_psk(&self, ssl: &SslRef, identity: Option<&[u8]>, key: &mut [u8]) -> usize {
+    pub(super) fn server_psk(
+        &self,
+        ssl: &SslRef,
+        identity: Option<&[u8]>,
+        key: &mut [u8],
+    ) -> usize {
         let identity = identity.unwrap_or_default();
         let text = String::from_utf8_lossy(identity);
         let found = std::str::from_utf8(identity)
@@ -127,9 +132,8 @@ impl Trust {
         is_fine: bool,
         store: &X509StoreContextRef,
     ) -> Result<(), (Refusal, Vec<EndpointName>)> {
-        let broken = |error: openssl::error::ErrorStack| {
-            (Refusal::Protocol(error.to_string()), Vec::new())
-        };
+        let broken =
+            |error: openssl::error::ErrorStack| (Refusal::Protocol(error.to_string()), Vec::new());
         if let Some(key) = ffi::raw_public_key(store).map_err(broken)? {
             return match self.keyring.rpk(&key) {
                 Some(_) => Ok(()),
@@ -203,9 +207,8 @@ impl Trust {
 
     /// Whom the peer of a finished handshake is.
     pub(super) fn identify(&self, ssl: &SslRef) -> Result<Identity, (Refusal, Vec<EndpointName>)> {
-        let broken = |error: openssl::error::ErrorStack| {
-            (Refusal::Protocol(error.to_string()), Vec::new())
-        };
+        let broken =
+            |error: openssl::error::ErrorStack| (Refusal::Protocol(error.to_string()), Vec::new());
         if ssl.session_reused()
             && let Some(notes) = super::tickets::notes_of(ssl)
         {

@@ -69,10 +69,7 @@ impl Sessions {
         let frees_one = self.at(session.address).is_some()
             || self.of.contains_key(&session.identity.endpoint)
             || self.all.contains_key(&session.id);
-        if self.all.len() >= self.limits.total
-            && !frees_one
-            && self.idlest(now, IN_USE).is_none()
-        {
+        if self.all.len() >= self.limits.total && !frees_one && self.idlest(now, IN_USE).is_none() {
             return Err(Full);
         }
         let mut out: Vec<Session> = Vec::new();

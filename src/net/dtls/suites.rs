@@ -21,10 +21,7 @@ const SUITES: &[(&str, &str)] = &[
         "TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8",
         "ECDHE-ECDSA-AES128-CCM8",
     ),
-    (
-        "TLS_ECDHE_ECDSA_WITH_AES_128_CCM",
-        "ECDHE-ECDSA-AES128-CCM",
-    ),
+    ("TLS_ECDHE_ECDSA_WITH_AES_128_CCM", "ECDHE-ECDSA-AES128-CCM"),
     (
         "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
         "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -45,7 +42,10 @@ const SUITES: &[(&str, &str)] = &[
 
 /// A name that is in the settings and not in the list.
 #[derive(Debug, thiserror::Error)]
-#[error("`{name}` is not among the cipher suites that can be used: {}", known())]
+#[error(
+    "`{name}` is not among the cipher suites that can be used: {}",
+    known()
+)]
 pub struct UnknownSuite {
     name: String,
 }
@@ -98,7 +98,9 @@ mod tests {
         for (name, theirs) in SUITES {
             let list = cipher_list(&[(*name).to_owned()], Only::All).expect("a known suite");
             let mut context = SslContext::builder(SslMethod::dtls()).expect("a context");
-            context.set_cipher_list(&list).unwrap_or_else(|error| panic!("{theirs}: {error}"));
+            context
+                .set_cipher_list(&list)
+                .unwrap_or_else(|error| panic!("{theirs}: {error}"));
         }
     }
 

@@ -39,7 +39,12 @@ pub(super) fn set_up(
     // SAFETY: the pointer is that of a live SSL_CTX that is borrowed mutably. The keys are copied by
     // the call. The callbacks have the types that the call asks for and live as long as the program.
     let taken = unsafe {
-        SSL_CTX_ctrl(context, SET_TICKET_KEYS, KEYS_LENGTH, keys.as_mut_ptr().cast()) == 1
+        SSL_CTX_ctrl(
+            context,
+            SET_TICKET_KEYS,
+            KEYS_LENGTH,
+            keys.as_mut_ptr().cast(),
+        ) == 1
             && SSL_CTX_set_session_ticket_cb(context, issue, take, ptr::null_mut()) == 1
     };
     zeroize::Zeroize::zeroize(&mut keys);
@@ -109,14 +114,8 @@ extern "C" fn take(
 
 // <openssl/ssl.h>
 type Issue = extern "C" fn(*mut SSL, *mut c_void) -> c_int;
-type Take = extern "C" fn(
-    *mut SSL,
-    *mut SSL_SESSION,
-    *const c_uchar,
-    usize,
-    c_int,
-    *mut c_void,
-) -> c_int;
+type Take =
+    extern "C" fn(*mut SSL, *mut SSL_SESSION, *const c_uchar, usize, c_int, *mut c_void) -> c_int;
 
 unsafe extern "C" {
     fn SSL_CTX_set_session_ticket_cb(
