@@ -248,6 +248,7 @@ impl EndpointActor {
             }
             Action::SetWindow(exchange, window) => wire.set_window(exchange, window),
             Action::ExtendMessageIds(exchange, ids) => wire.extend_message_ids(exchange, ids),
+            Action::Proven(peer) => wire.proven(peer),
             Action::Watch(token) => self.routes.watch(token),
             Action::Unwatch(token) => self.routes.unwatch(token),
             Action::Registered(location, peer) => self.routes.registered(&location, peer),

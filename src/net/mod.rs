@@ -1,8 +1,10 @@
 //! Sockets, and nothing else: datagrams go in and out of the message layer here. What they mean is
 //! decided above.
 
+mod admission;
 mod transport;
 mod udp;
 
+pub use admission::{Admission, AdmissionCounters, Refused};
 pub use transport::CoapTransport;
 pub use udp::BindError;

@@ -5,7 +5,7 @@
 //! what the kernel does not take waits, and the task sends it later. Nothing is locked, because
 //! nothing leaves the arbiter (docs/adr/0001).
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -17,12 +17,14 @@ use tokio::io::Interest;
 use tokio::sync::{Notify, mpsc};
 
 use crate::coap::{
-    Counters, Endpoint, EndpointConfig, Event, ExchangeId, MessageIds, NotificationKey,
-    OutgoingRequest, Peer, RequestError, RequestKey, Response, Token, Transmit, Window,
+    Allowance as _, Counters, Endpoint, EndpointConfig, Event, ExchangeId, MessageIds,
+    NotificationKey, OutgoingRequest, Peer, RequestError, RequestKey, Response, Token, Transmit,
+    Window,
 };
 use crate::config::Coap;
 use crate::domain::{EndpointName, Identity, Reach, Unreachable};
 
+use super::admission::{Admission, Shared};
 use super::udp::{BindError, PlainSocket};
 
 /// A bound socket with its message layer. Cheap to clone.
@@ -36,6 +38,8 @@ struct Inner {
     endpoint: RefCell<Endpoint>,
     unsent: RefCell<VecDeque<Transmit>>,
     max_unsent: usize,
+    /// Who is listened to; without it, everybody.
+    admission: OnceCell<Shared>,
     /// The task should look at timers and unsent datagrams again.
     wake: Notify,
     stop: Notify,
@@ -72,10 +76,19 @@ impl CoapTransport {
                 )),
                 unsent: RefCell::default(),
                 max_unsent: settings.max_pending_requests,
+                admission: OnceCell::new(),
                 wake: Notify::new(),
                 stop: Notify::new(),
             }),
         })
+    }
+
+    /// From now on, only what these books allow is read and sent. To be called once, before
+    /// [`CoapTransport::run`].
+    pub fn guard(&self, admission: Admission) {
+        let books = Shared(Rc::new(RefCell::new(admission)));
+        let mut endpoint = self.inner.endpoint.borrow_mut();
+        endpoint.limit(Box::new(self.inner.admission.get_or_init(|| books).clone()));
     }
 
     /// Where the socket listens.
@@ -126,7 +139,9 @@ impl CoapTransport {
         for _ in 0..MAX_BATCH {
             match self.inner.plain.receive(buffer) {
                 Ok((length, address)) => {
-                    if let Some(datagram) = buffer.get(..length) {
+                    if let Some(datagram) = buffer.get(..length)
+                        && self.admits(now, address, length)
+                    {
                         endpoint.handle_datagram(now, Peer::udp(address), datagram);
                     }
                 }
@@ -141,6 +156,17 @@ impl CoapTransport {
         if timeout.is_some_and(|timeout| timeout <= now) {
             endpoint.handle_timeout(now);
         }
+    }
+
+    fn admits(&self, now: Instant, address: SocketAddr, bytes: usize) -> bool {
+        let books = self.inner.admission.get();
+        books.is_none_or(|books| {
+            books
+                .0
+                .borrow_mut()
+                .admit_plain(now, address, bytes)
+                .is_ok()
+        })
     }
 
     fn take_events(&self) -> Vec<Event> {
@@ -228,7 +254,11 @@ impl CoapTransport {
     }
 
     /// A peer has shown something random that only the owner of its address was sent.
-    pub fn proven(&self, _peer: Peer) {}
+    pub fn proven(&self, peer: Peer) {
+        if let Some(books) = self.inner.admission.get() {
+            books.clone().proven(Instant::now(), peer);
+        }
+    }
 }
 
 /// The calls of [`Endpoint`], with the clock taken care of.
