@@ -301,6 +301,11 @@ impl EndpointActor {
                     session.transmitted(attempt, exchange);
                 }
             }
+            // Strangers could fill the log with it; it is counted.
+            Err(error @ crate::coap::RequestError::Unproven) => {
+                tracing::debug!(endpoint.name = %self.name, "Cannot send to {}: {error}", self.name);
+                self.with_session(ctx, |session, env| session.not_sent(env, attempt));
+            }
             Err(error) => {
                 tracing::warn!(endpoint.name = %self.name, "Cannot send to {}: {error}", self.name);
                 self.with_session(ctx, |session, env| session.not_sent(env, attempt));
