@@ -94,6 +94,61 @@ async fn attack_11_a_device_that_never_answers_gets_three_bytes_for_each_of_its_
     siege.ends_well().await;
 }
 
+/// A real device that names the address of a victim as its own: it knows its location, but that was sent
+/// to another address.
+#[tokio::test]
+async fn attack_11_a_device_that_moves_to_the_address_of_a_victim_has_not_proven_that_one() {
+    let siege = Siege::begin(|setup| {
+        setup
+            .setting("registration.follow_addresses", true)
+            .setting("coap.ack_timeout_ms", 50)
+    })
+    .await;
+    let api = siege.server.api();
+    let mut device = siege.device("mover");
+    device.register_now(300, "</1/0>,</3311/0>");
+    let update = device.update();
+    assert_eq!(device.ask(&update).code, Code::CHANGED);
+    device.move_to_host(HOST_9);
+    let update = device.update();
+    assert_eq!(device.ask(&update).code, Code::CHANGED);
+    let mut sent = update.encode().len();
+    let mut received = device.received_bytes().len();
+    let body = json!({"kind": "write", "path": "/3311/0/5750", "value": "x".repeat(2000)});
+    let operation = api.operate(device.name(), &body).await;
+    let path = format!("/api/v1/operations/{}", operation["id"]);
+    eventually("it was tried", SOON, || async {
+        let tried = siege
+            .server
+            .metric("flownexus_coap_exchanges_ended_total")
+            .await
+            > 0.0
+            || siege.server.metric("flownexus_coap_kept_small_total").await > 0.0;
+        let idle = siege.server.metric("flownexus_coap_exchanges").await == 0.0;
+        (tried && idle).then_some(())
+    })
+    .await;
+    assert_eq!(api.read(&path).await["status"], "QUEUED");
+    let (came, went) = drain(&mut device);
+    (received, sent) = (received + came, sent + went);
+    assert!(received <= 3 * sent, "{received} bytes for {sent}");
+
+    // From there it shows the location once more. It was sent to another address all the same.
+    let update = device.update();
+    device.send(&update);
+    let first = request_of(&mut device);
+    assert!(first.payload.len() <= 64, "{first:?}");
+    // The token of the request was sent to this one.
+    device.answer(&first, Code::NOT_FOUND, Options::new(), b"");
+    assert_eq!(api.ended(&operation).await["status"], "FAILED");
+    let operation = api.operate(device.name(), &body).await;
+    let first = request_of(&mut device);
+    assert_eq!(first.payload.len(), 1024, "{first:?}");
+    device.answer(&first, Code::NOT_FOUND, Options::new(), b"");
+    assert_eq!(api.ended(&operation).await["status"], "FAILED");
+    siege.ends_well().await;
+}
+
 #[tokio::test]
 async fn attack_11_large_answers_to_strangers_come_in_small_blocks_or_after_an_echo() {
     // With one byte for one the answer to a look around does not fit.
@@ -335,6 +390,16 @@ async fn a_sleeping_device_that_wakes_with_an_update_gets_what_waits_for_it_in_o
     assert_eq!(asked.payload.len(), 200);
     device.answer(&asked, Code::CHANGED, Options::new(), b"");
     assert_eq!(api.ended(&operation).await["status"], "CONFIRMED");
+}
+
+/// The next request of the server, whatever comes before.
+fn request_of(device: &mut ScriptedDevice) -> Message {
+    loop {
+        let message = device.expect("a request");
+        if message.code.is_request() {
+            return message;
+        }
+    }
 }
 
 /// Questions from many ports of another host, as fast as they go.

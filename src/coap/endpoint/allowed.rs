@@ -93,19 +93,19 @@ impl Endpoint {
         peer: Peer,
         code: Code,
         options: &Options,
-    ) -> Option<Unproven> {
+    ) -> Option<Box<Unproven>> {
         let allowance = self.allowance.as_mut()?;
         let echo = options.first(number::ECHO);
         if echo.is_some_and(|echo| allowance.is_echo(now, peer, echo)) {
             allowance.proven(now, peer);
         }
         let room = allowance.room(now, peer)?;
-        Some(Unproven {
+        Some(Box::new(Unproven {
             room,
             echo: allowance.echo(now, peer),
             knows_echo: echo.is_some(),
             is_safe: matches!(code, Code::GET | Code::FETCH),
-        })
+        }))
     }
 
     /// The bytes that a request of ours may have; nothing: no limit.

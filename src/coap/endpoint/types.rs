@@ -55,7 +55,7 @@ pub(in super::super) struct AnswerForm {
     /// A hash of the request's body.
     pub(in super::super) body_hash: i64,
     /// What the answer has to keep to; nothing: no limit.
-    pub(in super::super) limits: Option<Unproven>,
+    pub(in super::super) limits: Option<Box<Unproven>>,
 }
 
 /// Names a message with a response code that a peer sent on its own, until it is ended by

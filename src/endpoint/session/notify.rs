@@ -43,7 +43,7 @@ impl Session {
             steps.push(Step::Do(Action::Ignore(key)));
             return;
         }
-        steps.extend(proof(registration, key.peer));
+        steps.extend(proof(env, registration, key.peer));
         let Some(observation) = self.observations.get_mut(at) else {
             return;
         };
