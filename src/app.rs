@@ -27,7 +27,7 @@ use crate::domain::{EndpointName, Identity, Peer, Reach, Timestamp, Token, Unrea
 use crate::endpoint::{self, Wire};
 use crate::live::Hub;
 use crate::lwm2m::ModelLibrary;
-use crate::net::CoapTransport;
+use crate::net::{Admission, AdmissionCounters, CoapTransport};
 use crate::registry::{Handle, RegistryActor, Surroundings};
 use crate::security::{Certificates, Keyring, Vault, certificates};
 use crate::sim::{Fleet, FleetSettings};
@@ -208,6 +208,9 @@ async fn start_devices(
 
     let counters = coap::Counters::default();
     counters.register(metrics);
+    let admission = AdmissionCounters::default();
+    admission.register(metrics);
+    let echo_key = random_key().context("the system has no random numbers")?;
     let actor_metrics = endpoint::Metrics::default();
     actor_metrics.register(metrics);
 
@@ -226,6 +229,13 @@ async fn start_devices(
                 return;
             }
         };
+        let now = std::time::Instant::now();
+        transport.guard(Admission::new(
+            &settings.admission,
+            admission,
+            echo_key,
+            now,
+        ));
         let (events, has_events) = mpsc::channel(EVENT_BATCHES);
         let wire: Rc<dyn Wire> = Rc::new(NetWire(transport.clone()));
         let around = Surroundings {
@@ -396,6 +406,12 @@ async fn wait_for_the_end() -> anyhow::Result<()> {
 
 fn seed() -> u64 {
     getrandom::u64().unwrap_or_else(|_| Timestamp::system().as_millis().unsigned_abs())
+}
+
+fn random_key() -> Result<[u8; 32], getrandom::Error> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key)?;
+    Ok(key)
 }
 
 /// The socket as the actors see it.

@@ -1,12 +1,16 @@
 //! Settings: typed, with every limit and its unit. `config/default.toml` holds the defaults and
 //! says what each key means; it is part of the binary.
 
+mod network;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::{Config, Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
+
+pub use self::network::{InvalidNetwork, Network};
 
 /// The defaults, commented.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
@@ -21,6 +25,8 @@ pub struct Settings {
     pub database: Database,
     /// The message layer and its socket.
     pub coap: Coap,
+    /// From whom datagrams are taken, and how much goes to strangers.
+    pub admission: Admission,
     /// CoAP over DTLS.
     pub coaps: Coaps,
     /// The server's certificates.
@@ -106,6 +112,22 @@ pub struct Coaps {
     pub idle_s: u64,
     pub resumption_s: u64,
     pub socket_buffer_bytes: usize,
+}
+
+/// See `[admission]` in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is described in config/default.toml")]
+pub struct Admission {
+    pub block: Vec<Network>,
+    pub source_datagrams_per_s: u32,
+    pub source_burst_datagrams: u32,
+    pub unproven_datagrams_per_s: u32,
+    pub unproven_bytes_per_s: u32,
+    pub amplification: u32,
+    pub proof_s: u64,
+    pub grace_bytes: usize,
+    pub max_sources: usize,
 }
 
 /// A socket that a later version serves; the names are fixed already, so that settings stay valid.
@@ -330,6 +352,7 @@ impl Settings {
             .separator("__")
             .try_parsing(true)
             .list_separator(",")
+            .with_list_parse_key("admission.block")
             .with_list_parse_key("certificates.hosts")
             .with_list_parse_key("coaps.cipher_suites")
             .with_list_parse_key("web.trusted_proxies");
@@ -421,7 +444,15 @@ impl Settings {
                 "must not be above observations.retry_max_s",
             );
         }
+        let admission = &self.admission;
+        if admission.source_datagrams_per_s > 0 && admission.source_burst_datagrams == 0 {
+            return invalid(
+                "admission.source_burst_datagrams",
+                "must be at least 1 where admission.source_datagrams_per_s is",
+            );
+        }
         let positive = [
+            ("admission.max_sources", admission.max_sources),
             ("coap.dedup_per_peer", self.coap.dedup_per_peer),
             ("coap.max_exchanges", self.coap.max_exchanges),
             ("coap.max_pending_requests", self.coap.max_pending_requests),

@@ -13,6 +13,7 @@ pub struct Counters {
     outcomes: Family<OutcomeLabel, Counter>,
     limits: Family<LimitLabel, Counter>,
     transfer_kinds: Family<KindLabel, Gauge>,
+    unproven: Family<FormLabel, Counter>,
     /// Datagrams that were taken: new messages that did something.
     pub accepted: Counter,
     /// Datagrams that are no CoAP messages.
@@ -51,6 +52,14 @@ pub struct Counters {
     pub dropped_transfers: Counter,
     /// Requests of ours refused because of `coap.max_exchanges`.
     pub dropped_exchanges: Counter,
+    /// Answers in smaller blocks than asked for, as the peer had not proven its address.
+    pub smaller_blocks: Counter,
+    /// 4.01 with Echo in the place of answers that did not fit, for the same reason.
+    pub echo_asked: Counter,
+    /// Errors without their text, for the same reason.
+    pub without_text: Counter,
+    /// Requests of ours that were not begun, for the same reason.
+    pub not_asked: Counter,
     /// Exchanges of ours under way.
     pub exchanges: Gauge,
     /// Messages that are remembered.
@@ -79,6 +88,11 @@ struct LimitLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FormLabel {
+    form: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabel {
     kind: &'static str,
 }
@@ -101,6 +115,11 @@ impl Counters {
             "dropped_by_limit",
             "Messages and transfers that a limit left no room for",
             self.limits.clone(),
+        );
+        registry.register(
+            "kept_small",
+            "Messages made to fit what a peer may get that has not proven its address",
+            self.unproven.clone(),
         );
         registry.register(
             "retransmissions",
@@ -145,6 +164,8 @@ impl Default for Counters {
         let datagram = |result| datagrams.get_or_create_owned(&ResultLabel { result });
         let outcome = |outcome| outcomes.get_or_create_owned(&OutcomeLabel { outcome });
         let limit = |limit| limits.get_or_create_owned(&LimitLabel { limit });
+        let unproven = Family::<FormLabel, Counter>::default();
+        let form = |form| unproven.get_or_create_owned(&FormLabel { form });
         let kind = |kind| transfer_kinds.get_or_create_owned(&KindLabel { kind });
         Self {
             accepted: datagram("accepted"),
@@ -166,6 +187,10 @@ impl Default for Counters {
             dropped_pending: limit("pending_requests"),
             dropped_transfers: limit("transfers"),
             dropped_exchanges: limit("exchanges"),
+            smaller_blocks: form("smaller_block"),
+            echo_asked: form("echo_asked"),
+            without_text: form("without_text"),
+            not_asked: form("not_asked"),
             exchanges: Gauge::default(),
             dedup_entries: Gauge::default(),
             uploads: kind("block1_in"),
@@ -175,6 +200,7 @@ impl Default for Counters {
             outcomes,
             limits,
             transfer_kinds,
+            unproven,
         }
     }
 }

@@ -30,6 +30,7 @@
     )
 )]
 
+mod allowance;
 mod block;
 mod code;
 mod counters;
@@ -49,6 +50,7 @@ mod timer;
 #[cfg(test)]
 mod tests;
 
+pub use allowance::Allowance;
 pub use block::{Block, Exponent, InvalidBlock};
 pub use code::Code;
 pub use counters::Counters;

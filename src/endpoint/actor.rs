@@ -248,6 +248,7 @@ impl EndpointActor {
             }
             Action::SetWindow(exchange, window) => wire.set_window(exchange, window),
             Action::ExtendMessageIds(exchange, ids) => wire.extend_message_ids(exchange, ids),
+            Action::Proven(peer) => wire.proven(peer),
             Action::Watch(token) => self.routes.watch(token),
             Action::Unwatch(token) => self.routes.unwatch(token),
             Action::Registered(location, peer) => self.routes.registered(&location, peer),
@@ -299,6 +300,11 @@ impl EndpointActor {
                 if let Some(session) = &mut self.session {
                     session.transmitted(attempt, exchange);
                 }
+            }
+            // Strangers could fill the log with it; it is counted.
+            Err(error @ crate::coap::RequestError::Unproven) => {
+                tracing::debug!(endpoint.name = %self.name, "Cannot send to {}: {error}", self.name);
+                self.with_session(ctx, |session, env| session.not_sent(env, attempt));
             }
             Err(error) => {
                 tracing::warn!(endpoint.name = %self.name, "Cannot send to {}: {error}", self.name);

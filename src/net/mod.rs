@@ -1,9 +1,11 @@
 //! Sockets, and nothing else: datagrams go in and out of the message layer here. What they mean is
 //! decided above.
 
+mod admission;
 pub mod dtls;
 mod transport;
 mod udp;
 
+pub use admission::{Admission, AdmissionCounters, Refused};
 pub use transport::{CoapTransport, ServeError};
 pub use udp::BindError;

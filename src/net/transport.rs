@@ -5,7 +5,7 @@
 //! what the kernel does not take waits, and the task sends it later. Nothing is locked, because
 //! nothing leaves the arbiter (docs/adr/0001).
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -17,12 +17,14 @@ use tokio::io::Interest;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::coap::{
-    Counters, Endpoint, EndpointConfig, Event, ExchangeId, MessageIds, NotificationKey,
-    OutgoingRequest, Peer, RequestError, RequestKey, Response, Token, Transmit, Window,
+    Allowance as _, Counters, Endpoint, EndpointConfig, Event, ExchangeId, MessageIds,
+    NotificationKey, OutgoingRequest, Peer, RequestError, RequestKey, Response, Token, Transmit,
+    Window,
 };
 use crate::config::{Coap, Settings};
 use crate::domain::{EndpointName, Identity, Reach, Unreachable};
 
+use super::admission::{Admission, Shared};
 use super::dtls::{self, Happening, Outcome, Secure};
 use super::udp::{BindError, PlainSocket};
 use crate::security::ServerCertificates;
@@ -41,6 +43,8 @@ struct Inner {
     endpoint: RefCell<Endpoint>,
     unsent: RefCell<VecDeque<Transmit>>,
     max_unsent: usize,
+    /// Who is listened to; without it, everybody.
+    admission: OnceCell<Shared>,
     /// The task should look at timers and unsent datagrams again.
     wake: Notify,
     stop: Notify,
@@ -108,10 +112,19 @@ impl CoapTransport {
                 )),
                 unsent: RefCell::default(),
                 max_unsent: settings.max_pending_requests,
+                admission: OnceCell::new(),
                 wake: Notify::new(),
                 stop: Notify::new(),
             }),
         }
+    }
+
+    /// From now on, only what these books allow is read and sent. To be called once, before
+    /// [`CoapTransport::run`].
+    pub fn guard(&self, admission: Admission) {
+        let books = Shared(Rc::new(RefCell::new(admission)));
+        let mut endpoint = self.inner.endpoint.borrow_mut();
+        endpoint.limit(Box::new(self.inner.admission.get_or_init(|| books).clone()));
     }
 
     /// Where plain CoAP is served.
@@ -182,7 +195,9 @@ impl CoapTransport {
             for _ in 0..MAX_BATCH {
                 match plain.receive(buffer) {
                     Ok((length, address)) => {
-                        if let Some(datagram) = buffer.get(..length) {
+                        if let Some(datagram) = buffer.get(..length)
+                            && self.admits(now, address, length)
+                        {
                             endpoint.handle_datagram(now, Peer::udp(address), datagram);
                         }
                     }
@@ -196,9 +211,18 @@ impl CoapTransport {
     }
 
     fn read_secure(&self) {
+        let mut admit = |address, bytes, is_known| {
+            let books = self.inner.admission.get();
+            books.is_none_or(|books| {
+                let mut books = books.0.borrow_mut();
+                books
+                    .admit(Instant::now(), address, bytes, is_known)
+                    .is_ok()
+            })
+        };
         self.with_secure(|secure, now, take| {
             BUFFER.with_borrow_mut(|buffer| {
-                secure.read(now, MAX_BATCH, buffer, &mut |_, _, _| true, take);
+                secure.read(now, MAX_BATCH, buffer, &mut admit, take);
             });
         });
         handle_what_is_due(&mut self.inner.endpoint.borrow_mut(), Instant::now());
@@ -217,6 +241,17 @@ impl CoapTransport {
                 Happening::Over(peer) => endpoint.disconnect(now, peer),
             }
         });
+    }
+
+    fn admits(&self, now: Instant, address: SocketAddr, bytes: usize) -> bool {
+        let books = self.inner.admission.get();
+        books.is_none_or(|books| {
+            books
+                .0
+                .borrow_mut()
+                .admit_plain(now, address, bytes)
+                .is_ok()
+        })
     }
 
     fn take_events(&self) -> Vec<Event> {
@@ -326,7 +361,11 @@ impl CoapTransport {
     }
 
     /// A peer has shown something random that only the owner of its address was sent.
-    pub fn proven(&self, _peer: Peer) {}
+    pub fn proven(&self, peer: Peer) {
+        if let Some(books) = self.inner.admission.get() {
+            books.clone().proven(Instant::now(), peer);
+        }
+    }
 }
 
 /// The calls of [`Endpoint`], with the clock taken care of.

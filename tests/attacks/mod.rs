@@ -1,9 +1,10 @@
 //! Bad inputs and attacks over real UDP (`attacks.md`, by their numbers): each is sent, its outcome
 //! is expected, and then a good device is served and what the server counts is back where it was.
 //!
-//! What needs a raw socket (10: a source that is no sender, 11: a forged one) is shown by the message
-//! layer's own tests, DTLS comes with issue 4.
+//! What needs a raw socket (10: a source that is no sender) is shown by the message layer's own tests;
+//! a forged source (11) is one that never answers.
 
+mod addresses_that_are_not_proven;
 mod blockwise_transfers_that_go_wrong;
 mod datagrams_that_are_no_messages;
 mod messages_out_of_their_place;

@@ -74,3 +74,11 @@ fn a_setting_of_the_wrong_type_is_named() {
     let output = serve(&[("COAP__MAX_RETRANSMIT", "often")]);
     assert_says(&output, &["max_retransmit"]);
 }
+
+#[test]
+fn a_block_list_with_a_slip_is_named() {
+    let output = serve(&[("ADMISSION__BLOCK", "192.0.2.7,198.51.100.9/24")]);
+    assert_says(&output, &["198.51.100.9/24", "198.51.100.0/24"]);
+    let output = serve(&[("ADMISSION__BLOCK", "somewhere")]);
+    assert_says(&output, &["somewhere", "IP address"]);
+}

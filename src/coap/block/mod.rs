@@ -129,6 +129,11 @@ impl Exponent {
             .unwrap_or(Self(0))
     }
 
+    /// The smaller sizes, the largest first.
+    pub(super) fn all_below(self) -> impl Iterator<Item = Self> {
+        (0..self.0).rev().map(Self)
+    }
+
     /// SZX as in the option.
     pub fn szx(self) -> u8 {
         self.0

@@ -13,7 +13,7 @@ use super::super::timer::{Deadlines, after};
 use super::transfer::{Step, Transfer};
 use super::{
     Endpoint, Event, ExchangeFailure, ExchangeId, MessageIds, NotificationKey, OutgoingRequest,
-    Patience, RequestError, Transmit, Window,
+    Patience, RequestError, Window,
 };
 
 /// Exchanges under way, and how they are found.
@@ -192,8 +192,14 @@ impl Endpoint {
         if outgoing.message_ids.is_some_and(|ids| ids.remaining() == 0) {
             return Err(RequestError::NoMessageId);
         }
-        let transfer = Transfer::new(request, self.config.exponent(), outgoing.start_block2)
+        let mut transfer = Transfer::new(request, self.config.exponent(), outgoing.start_block2)
             .ok_or(RequestError::Invalid)?;
+        if let Some(room) = self.room_to_ask(now, peer)
+            && !transfer.fit(outgoing.token, room)
+        {
+            self.counters.not_asked.inc();
+            return Err(RequestError::Unproven);
+        }
         let id = self.exchanges.insert(Exchange {
             peer,
             token: outgoing.token,
@@ -336,6 +342,7 @@ impl Endpoint {
             return;
         }
         self.counters.accepted.inc();
+        self.prove_by_token(now, peer, message.token);
         self.take_response(now, id, message, None);
     }
 
@@ -501,7 +508,7 @@ impl Endpoint {
             let deadline = after(now, response_timeout);
             self.exchanges.enter(id, Phase::Waiting, deadline);
         }
-        self.transmits.push_back(Transmit { peer, datagram });
+        self.transmit(now, peer, datagram);
     }
 
     /// The next id of the lease that is free, or one that we choose when there is no lease.
@@ -561,16 +568,15 @@ impl Endpoint {
                 *retransmissions = retransmissions.saturating_add(1);
                 *timeout = timeout.saturating_mul(2);
                 *again = after(now, *timeout);
-                let transmit = Transmit {
-                    peer: exchange.peer,
-                    datagram: datagram.clone(),
-                };
+                let (peer, datagram) = (exchange.peer, datagram.clone());
                 let deadline = *again;
                 exchange.deadline = deadline;
                 self.exchanges.deadlines.insert(deadline, id.0);
                 self.reschedule(id);
-                self.counters.retransmissions.inc();
-                self.transmits.push_back(transmit);
+                // What may not be sent is not, but its time goes on.
+                if self.transmit(now, peer, datagram) {
+                    self.counters.retransmissions.inc();
+                }
                 return;
             }
             Phase::Starved | Phase::Waiting => ExchangeFailure::NotAnswered,

@@ -4,6 +4,7 @@
 //! bodies in blocks, `notify` sends notifications of ours; here the datagrams are told apart, and
 //! notifications of peers are ended.
 
+mod allowed;
 mod client;
 mod notify;
 mod random;
@@ -25,6 +26,7 @@ pub use self::types::{
     Event, ExchangeFailure, ExchangeId, FirstBlock, MessageIds, NotificationKey, OutgoingRequest,
     Patience, RequestError, RequestKey, Transmit, Window,
 };
+use super::allowance::Allowance;
 use super::block::{Block, Served, UploadLimits, Uploads};
 use super::code::Code;
 use super::counters::Counters;
@@ -46,6 +48,8 @@ pub struct Endpoint {
     random: Random,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
+    /// What may be sent to whom; without it, everything.
+    allowance: Option<Box<dyn Allowance>>,
     /// Messages of peers that were seen.
     dedup: Dedup,
     /// Bodies that come in.
@@ -105,6 +109,7 @@ impl Endpoint {
             counters,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
+            allowance: None,
             dedup: Dedup::new(dedup),
             uploads: Uploads::new(uploads),
             served: Served::new(transfers, config.transfer_timeout),
@@ -122,6 +127,7 @@ impl Endpoint {
 
     /// Takes a datagram that came in.
     pub fn handle_datagram(&mut self, now: Instant, peer: Peer, datagram: &[u8]) {
+        self.credit(now, peer, datagram.len());
         self.dispatch(now, peer, datagram);
         self.show();
     }
@@ -162,20 +168,20 @@ impl Endpoint {
 
     /// Ends a notification or separate response: an empty ACK, remembered for copies. Of one that
     /// is not confirmable, only that it was seen is remembered.
-    pub fn acknowledge(&mut self, _now: Instant, key: &NotificationKey) {
+    pub fn acknowledge(&mut self, now: Instant, key: &NotificationKey) {
         let answer = if key.confirmable {
             Answer::Acknowledge
         } else {
             Answer::Silence
         };
-        self.end(key, answer);
+        self.end(now, key, answer);
         self.show();
     }
 
     /// Ends a notification with a Reset, which also ends the observation at the peer, confirmable
     /// or not (RFC 7641 section 3.6).
-    pub fn reject(&mut self, _now: Instant, key: &NotificationKey) {
-        if self.end(key, Answer::Reset) {
+    pub fn reject(&mut self, now: Instant, key: &NotificationKey) {
+        if self.end(now, key, Answer::Reset) {
             self.counters.resets_sent.inc();
         }
         self.show();
@@ -195,7 +201,7 @@ impl Endpoint {
         let message = match Message::decode(datagram) {
             Ok(message) => message,
             Err(error) => {
-                self.malformed(peer, datagram, error);
+                self.malformed(now, peer, datagram, error);
                 return;
             }
         };
@@ -203,11 +209,11 @@ impl Endpoint {
             (MessageType::Confirmable, _) if message.code == Code::EMPTY => {
                 // A ping (RFC 7252 section 4.3).
                 self.counters.accepted.inc();
-                self.reset(peer, message.message_id);
+                self.reset(now, peer, message.message_id);
             }
             (MessageType::Confirmable | MessageType::NonConfirmable, true) => {
                 let hash = fingerprint(datagram);
-                if !self.is_copy(peer, &message, hash) {
+                if !self.is_copy(now, peer, &message, hash) {
                     self.take_request(now, peer, message, hash);
                 }
             }
@@ -217,7 +223,7 @@ impl Endpoint {
                     return;
                 }
                 let hash = fingerprint(datagram);
-                if !self.is_copy(peer, &message, hash) {
+                if !self.is_copy(now, peer, &message, hash) {
                     self.take_separate(now, peer, message, hash);
                 }
             }
@@ -231,24 +237,24 @@ impl Endpoint {
         }
     }
 
-    fn malformed(&mut self, peer: Peer, datagram: &[u8], error: DecodeError) {
+    fn malformed(&mut self, now: Instant, peer: Peer, datagram: &[u8], error: DecodeError) {
         self.counters.malformed.inc();
         trace!(%peer, %error, "Dropped a datagram that is no CoAP message");
         // Other versions "MUST be silently ignored" (RFC 7252 section 3).
         if let Some(message_id) = rejectable(datagram) {
-            self.reset(peer, message_id);
+            self.reset(now, peer, message_id);
         }
     }
 
     /// Treats a copy of a message as such.
-    fn is_copy(&mut self, peer: Peer, message: &Message, hash: i64) -> bool {
+    fn is_copy(&mut self, now: Instant, peer: Peer, message: &Message, hash: i64) -> bool {
         let Some(answer) = self.dedup.find(peer, message.message_id, hash) else {
             return false;
         };
         self.counters.duplicates.inc();
         let again = message.kind == MessageType::Confirmable || *answer == Answer::Reset;
         if let Some(datagram) = answer.datagram(message.message_id).filter(|_| again) {
-            self.transmits.push_back(Transmit { peer, datagram });
+            self.transmit(now, peer, datagram);
         }
         true
     }
@@ -272,7 +278,7 @@ impl Endpoint {
                 .dedup
                 .insert(peer, key.message_id, hash, deadline, Answer::Reset);
             if confirmable && remembered.is_ok() {
-                self.reset(peer, key.message_id);
+                self.reset(now, peer, key.message_id);
             }
             return;
         }
@@ -306,6 +312,7 @@ impl Endpoint {
         self.counters.accepted.inc();
         match exchange {
             Some(exchange) => {
+                self.prove_by_token(now, peer, message.token);
                 self.take_response(now, exchange, message, Some(key).filter(|_| confirmable));
             }
             None => self.take_notification(key, message),
@@ -337,7 +344,7 @@ impl Endpoint {
     }
 
     /// Ends a pending message; false when it is over already.
-    fn end(&mut self, key: &NotificationKey, answer: Answer) -> bool {
+    fn end(&mut self, now: Instant, key: &NotificationKey, answer: Answer) -> bool {
         let datagram = answer.datagram(key.message_id);
         if !self
             .dedup
@@ -346,18 +353,15 @@ impl Endpoint {
             return false;
         }
         if let Some(datagram) = datagram {
-            self.transmits.push_back(Transmit {
-                peer: key.peer,
-                datagram,
-            });
+            self.transmit(now, key.peer, datagram);
         }
         true
     }
 
-    fn reset(&mut self, peer: Peer, message_id: u16) {
+    fn reset(&mut self, now: Instant, peer: Peer, message_id: u16) {
         self.counters.resets_sent.inc();
         let datagram = empty(MessageType::Reset, message_id).to_vec();
-        self.transmits.push_back(Transmit { peer, datagram });
+        self.transmit(now, peer, datagram);
     }
 
     /// How long a message is remembered.

@@ -10,7 +10,7 @@ use super::super::exchange::Response;
 use super::super::message::{Message, MessageType};
 use super::super::options::number;
 use super::super::timer::{Deadlines, after};
-use super::{Endpoint, Event, RequestError, RequestKey, Transmit};
+use super::{Endpoint, Event, RequestError, RequestKey};
 
 /// Notifications that can still be acknowledged or reset.
 #[derive(Debug, Default)]
@@ -139,7 +139,7 @@ impl Endpoint {
             deadline,
         };
         self.notified.insert(peer, message_id, sent);
-        self.transmits.push_back(Transmit { peer, datagram });
+        self.transmit(now, peer, datagram);
         self.show();
         Ok(message_id)
     }
@@ -162,11 +162,9 @@ impl Endpoint {
             }
             again.retransmissions = again.retransmissions.saturating_add(1);
             again.timeout = again.timeout.saturating_mul(2);
-            self.counters.retransmissions.inc();
-            self.transmits.push_back(Transmit {
-                peer,
-                datagram: again.datagram.clone(),
-            });
+            if self.transmit(now, peer, again.datagram.clone()) {
+                self.counters.retransmissions.inc();
+            }
             sent.deadline = after(now, again.timeout);
             sent.again = Some(again);
             self.notified.insert(peer, message_id, sent);

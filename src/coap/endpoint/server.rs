@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::Peer;
 
-use super::super::block::{Block, Outcome, Part, ServedBody, subject};
+use super::super::block::{Block, Exponent, Outcome, Part, ServedBody, subject};
 use super::super::code::Code;
 use super::super::dedup::Answer;
 use super::super::exchange::{Request, Response};
@@ -12,15 +12,16 @@ use super::super::message::{Message, MessageType, empty, fingerprint};
 use super::super::options::{Options, number};
 use super::super::policy::{Verdict, judge};
 use super::super::timer::after;
+use super::allowed::{Composed, Fitted};
 use super::types::AnswerForm;
-use super::{Endpoint, Event, RequestKey, Transmit};
+use super::{Endpoint, Event, RequestKey};
 
 impl Endpoint {
     /// The exact datagram that [`Endpoint::respond`] would send, to be stored with the effect of
     /// the request: the first block if the body is larger. Empty when nothing is to be sent, as
     /// the peer does not want to know (RFC 7967) and needs no acknowledgement.
     pub fn encode_response(&self, key: &RequestKey, response: &Response) -> Vec<u8> {
-        self.compose(key, response).0
+        self.compose(key, response).datagram
     }
 
     /// Answers a request: piggybacked to a confirmable one, by a NON to others. The answer is
@@ -99,7 +100,7 @@ impl Endpoint {
             self.counters.dropped.inc();
             return;
         }
-        let mut key = self.key(peer, &message, hash);
+        let mut key = self.key(now, peer, &message, hash);
         if let Some(refusal) = refusal(verdict) {
             self.counters.refused.inc();
             // The Block options may be what is wrong: they do not shape the answer.
@@ -128,7 +129,7 @@ impl Endpoint {
         self.events.push_back(Event::Request { key, request });
     }
 
-    fn key(&mut self, peer: Peer, message: &Message, hash: i64) -> RequestKey {
+    fn key(&mut self, now: Instant, peer: Peer, message: &Message, hash: i64) -> RequestKey {
         let confirmable = message.kind == MessageType::Confirmable;
         let answer_id = if confirmable {
             message.message_id
@@ -136,6 +137,7 @@ impl Endpoint {
             self.choose_message_id(peer).unwrap_or(message.message_id)
         };
         let options = &message.options;
+        let limits = self.limits_of(now, peer, message.code, options);
         RequestKey {
             peer,
             message_id: message.message_id,
@@ -153,6 +155,7 @@ impl Endpoint {
                 observe: options.observe(),
                 subject: subject(message.code, options),
                 body_hash: 0,
+                limits,
             },
         }
     }
@@ -241,7 +244,11 @@ impl Endpoint {
 
     /// See [`Endpoint::respond`].
     fn answer(&mut self, now: Instant, key: &RequestKey, response: Response) {
-        let (datagram, kept) = self.compose(key, &response);
+        let Composed {
+            datagram,
+            kept,
+            fitted,
+        } = self.compose(key, &response);
         let remembered = if !key.confirmable {
             Answer::Silence
         } else if key.suppresses(response.code) {
@@ -255,6 +262,7 @@ impl Endpoint {
         {
             return;
         }
+        self.count_fitted(fitted);
         match (key.form.observe, response.options.observe()) {
             (Some(0), Some(_)) if response.code.is_success() => {
                 self.remember_observed(now, key);
@@ -274,31 +282,47 @@ impl Endpoint {
             self.served.forget(key.peer, &key.form.subject);
         }
         if !datagram.is_empty() {
-            self.transmits.push_back(Transmit {
-                peer: key.peer,
-                datagram,
-            });
+            self.transmit(now, key.peer, datagram);
         }
     }
 
-    /// The datagram of an answer, and whether its body is kept because more blocks follow, or because
-    /// it is the last of several and may be asked for again.
-    fn compose(&self, key: &RequestKey, response: &Response) -> (Vec<u8>, bool) {
+    /// An answer as it is sent.
+    fn compose(&self, key: &RequestKey, response: &Response) -> Composed {
+        let as_asked = |datagram, kept| Composed {
+            datagram,
+            kept,
+            fitted: Fitted::AsAsked,
+        };
         if key.suppresses(response.code) {
             let datagram = if key.confirmable {
                 empty(MessageType::Acknowledgement, key.message_id).to_vec()
             } else {
                 Vec::new()
             };
-            return (datagram, false);
+            return as_asked(datagram, false);
         }
+        let (message, kept) = self.part(key, response, self.config.exponent());
+        match &key.form.limits {
+            Some(limits) => self.fit(key, response, limits, (message, kept)),
+            None => as_asked(message.encode(), kept),
+        }
+    }
+
+    /// The message of an answer in blocks of at most this size, and whether its body is kept because
+    /// more blocks follow, or because it is the last of several and may be asked for again.
+    pub(super) fn part(
+        &self,
+        key: &RequestKey,
+        response: &Response,
+        largest: Exponent,
+    ) -> (Message, bool) {
         // Errors are not parts of the body that is fetched.
         let asked = key
             .form
             .block2
             .filter(|_| response.code.is_success() && response.code != Code::CONTINUE);
         let inner = asked.is_some_and(|block| block.number() > 0);
-        let (mut response, kept) = match Part::of(response, asked, self.config.exponent()) {
+        let (mut response, kept) = match Part::of(response, asked, largest) {
             Part::Fits { response, rest } => (response, rest || inner),
             Part::BehindTheEnd => {
                 let refusal = Response::refusal(Code::BAD_REQUEST, "the body has no such block");
@@ -323,7 +347,22 @@ impl Endpoint {
             options: response.options,
             payload: response.payload,
         };
-        (message.encode(), kept)
+        (message, kept)
+    }
+
+    fn count_fitted(&self, fitted: Fitted) {
+        match fitted {
+            Fitted::AsAsked => {}
+            Fitted::EchoAsked => {
+                self.counters.echo_asked.inc();
+            }
+            Fitted::SmallerBlock => {
+                self.counters.smaller_blocks.inc();
+            }
+            Fitted::WithoutText => {
+                self.counters.without_text.inc();
+            }
+        }
     }
 }
 

@@ -4,9 +4,10 @@
 use super::super::block::{Block, Exponent};
 use super::super::code::Code;
 use super::super::exchange::{Request, Response};
-use super::super::message::Message;
+use super::super::message::{Message, MessageType};
 use super::super::options::{Options, number};
 use super::ExchangeFailure;
+use crate::domain::Token;
 
 /// A request with its body on the way out and the answer's body on the way in.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(super) struct Transfer {
     sending: Option<Sending>,
     /// Whether a lost upload was begun again already.
     restarted: bool,
+    /// The first block had to be small, only to prove the address.
+    cut_down: bool,
     /// Present when the answer's body comes in blocks.
     fetching: Option<Fetching>,
 }
@@ -92,8 +95,47 @@ impl Transfer {
                 exponent,
             }),
             restarted: false,
+            cut_down: false,
             fetching,
         })
+    }
+
+    /// Makes the first message no longer than `room`, if it must be in smaller blocks. False when it
+    /// cannot be.
+    pub(super) fn fit(&mut self, token: Token, room: usize) -> bool {
+        let length = |transfer: &Self| {
+            let (code, options, payload) = transfer.message()?;
+            let message = Message {
+                kind: MessageType::Confirmable,
+                code,
+                message_id: 0,
+                token,
+                options,
+                payload,
+            };
+            Some(message.encode().len())
+        };
+        let fits = |transfer: &Self| length(transfer).is_some_and(|length| length <= room);
+        if fits(self) {
+            return true;
+        }
+        let Some(request) = self.request.as_ref().filter(|_| self.fetching.is_none()) else {
+            return false;
+        };
+        let size = request.payload.len();
+        for exponent in self.exponent.all_below() {
+            if exponent.size() < size {
+                self.sending = Some(Sending {
+                    offset: 0,
+                    exponent,
+                });
+                if fits(self) {
+                    self.cut_down = true;
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     /// Waits for the answer to a request that was sent before a restart.
@@ -103,6 +145,7 @@ impl Transfer {
             exponent,
             sending: None,
             restarted: false,
+            cut_down: false,
             fetching: None,
         }
     }
@@ -233,6 +276,17 @@ impl Transfer {
         if sent.is_none_or(|sent| sent.number() != confirmed.number()) {
             return Some(failed("another block was confirmed"));
         }
+        // The address is proven by now. To begin anew takes fewer messages than to go on like this.
+        let is_small = std::mem::take(&mut self.cut_down) && confirmed.exponent >= sending.exponent;
+        let left = size.saturating_sub(next);
+        if is_small && left > sending.exponent.size().saturating_mul(MANY_BLOCKS) {
+            let exponent = self.exponent;
+            self.sending = (size > exponent.size()).then_some(Sending {
+                offset: 0,
+                exponent,
+            });
+            return Some(Step::Next);
+        }
         sending.offset = next;
         sending.exponent = sending.exponent.min(confirmed.exponent);
         // Smaller blocks have larger numbers.
@@ -328,3 +382,6 @@ fn whole(code: Code, mut options: Options, payload: Vec<u8>) -> Response {
 fn failed(reason: &'static str) -> Step {
     Step::Failed(ExchangeFailure::Blockwise(reason))
 }
+
+/// More blocks than this are worth a second beginning.
+const MANY_BLOCKS: usize = 4;

@@ -7,6 +7,7 @@ use crate::domain::{Peer, Token};
 use super::super::block::Block;
 use super::super::code::Code;
 use super::super::exchange::{Request, Response};
+use super::allowed::Unproven;
 
 /// A datagram to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub(in super::super) struct AnswerForm {
     pub(in super::super) subject: Box<[u8]>,
     /// A hash of the request's body.
     pub(in super::super) body_hash: i64,
+    /// What the answer has to keep to; nothing: no limit.
+    pub(in super::super) limits: Option<Box<Unproven>>,
 }
 
 /// Names a message with a response code that a peer sent on its own, until it is ended by
@@ -177,6 +180,10 @@ pub enum RequestError {
     /// `coap.max_exchanges` are under way.
     #[error("too many exchanges are under way")]
     TooManyExchanges,
+    /// The peer has not shown that it receives what is sent to its address, and the request is larger
+    /// than what may be sent there until it does (RFC 9175 section 2.4).
+    #[error("the address is not proven, and no more may be sent there until the device is heard")]
+    Unproven,
 }
 
 /// Why an exchange ended without a response.

@@ -186,6 +186,37 @@ fn sources_that_are_no_single_sender_are_dropped(#[case] address: [u8; 4], #[cas
     assert_eq!(solo.counters.refused.get(), 2);
 }
 
+/// A forged datagram from our own address and port: what we say to it comes back to us. Nothing that we
+/// send of ourselves is answered, so it ends there.
+#[rstest]
+#[case::a_ping("40 00 1234")]
+#[case::rubbish("49 01 1234 00")]
+#[case::a_request("41 01 1234 07 b2 72 64")]
+#[case::a_request_that_is_not_confirmable("51 01 1234 07 b2 72 64")]
+#[case::a_notification("41 45 1234 07 61 05 ff 31")]
+#[case::an_acknowledgement("60 00 1234")]
+fn what_comes_from_our_own_address_does_not_go_round(#[case] forged: &str) {
+    let mut solo = Solo::new();
+    let ourselves = Peer::udp(([192, 0, 2, 100], 5683).into());
+    let mut coming = vec![hex(forged)];
+    let mut turns = 0;
+    while !coming.is_empty() {
+        turns += 1;
+        assert!(turns < 4, "it goes round");
+        for datagram in std::mem::take(&mut coming) {
+            solo.receive_from(ourselves, &datagram);
+        }
+        for event in solo.events() {
+            match event {
+                Event::Request { key, .. } => solo.respond(&key, content(b"an answer")),
+                Event::Notification { key, .. } => solo.endpoint.reject(solo.now, &key),
+                other => panic!("{other:?}"),
+            }
+        }
+        coming = solo.sent().iter().map(Message::encode).collect();
+    }
+}
+
 #[test]
 fn fingerprints_tell_datagrams_apart_and_never_change() {
     use crate::coap::message::fingerprint;

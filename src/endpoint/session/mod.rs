@@ -255,6 +255,8 @@ pub enum Action {
     Watch(Token),
     /// They no longer are.
     Unwatch(Token),
+    /// The peer has shown something random from the address that was sent it.
+    Proven(Peer),
     /// The device is registered here.
     Registered(RegistrationId, Peer),
     /// It no longer is; the actor ends unless something is left to do.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::register::{MAX_WARNINGS, may_speak_for, unavailable};
+use super::register::{MAX_WARNINGS, may_speak_for, proof, unavailable};
 use super::{Action, CommitStep, Env, Fetch, Session, Step};
 use crate::coap::observe::is_newer;
 use crate::coap::{Code, FirstBlock, NotificationKey, Request, RequestKey, Response};
@@ -43,6 +43,7 @@ impl Session {
             steps.push(Step::Do(Action::Ignore(key)));
             return;
         }
+        steps.extend(proof(env, registration, key.peer));
         let Some(observation) = self.observations.get_mut(at) else {
             return;
         };

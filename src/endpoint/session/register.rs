@@ -138,6 +138,7 @@ impl Session {
             )));
             return;
         }
+        steps.extend(proof(env, &registration, key.peer));
         let announced_before = update
             .objects
             .as_ref()
@@ -300,6 +301,14 @@ pub(super) fn may_speak_for(env: &Env<'_>, registration: &Registration, peer: Pe
     let here = registration.peer;
     here.transport == peer.transport
         && (here.address.ip() == peer.address.ip() || env.settings.follow_addresses)
+}
+
+/// Whoever knows the location or a token and has the address that these were sent to receives what is
+/// sent there, however large (RFC 9175 section 2.4). Where devices are followed to other addresses
+/// this proves nothing: one could name a victim's address as its own, and be followed there.
+pub(super) fn proof(env: &Env<'_>, registration: &Registration, peer: Peer) -> Option<Step> {
+    let same = registration.peer.address.ip() == peer.address.ip();
+    (same && !env.settings.follow_addresses).then_some(Step::Do(Action::Proven(peer)))
 }
 
 /// The store failed: the device may try again (RFC 7252 section 5.9.3.4).

@@ -1,0 +1,380 @@
+//! Who is listened to, and how much goes to addresses that anybody may have forged.
+//!
+//! Two questions are asked here, for every transport, and answered without I/O: may this datagram be
+//! read ([`Admission::admit`]), and may that one be sent (the [`Allowance`] of the message layer).
+//!
+//! - **Blocked** addresses are not read and get nothing.
+//! - **Budgets** are of datagrams: of each source (an IPv4 address or an IPv6 /64, which is what one
+//!   customer of a provider has), and of all unproven addresses together.
+//! - **Proof** is of an address with its port. Until it has repeated something random that was sent
+//!   there, it gets `amplification` bytes for each of its own. Everything that goes there counts, our
+//!   requests and retransmissions included.
+//! - **Grace.** A device that was silent for longer than a proof lasts, or whose registration is older
+//!   than this process, has paid for nothing, and yet is to be asked: it may get `grace_bytes` once for
+//!   each proof that it has given, and then once in the time that a proof lasts; or once, when it was
+//!   never heard. An address that was heard and has never proven anything gets none.
+//!
+//! Everything that is remembered is in tables of bounded size. To forget an address only takes bytes
+//! away from it; it takes as many datagrams of strangers as a table has places, and those of proven
+//! addresses have a table of their own, which strangers cannot fill.
+
+mod bucket;
+mod counters;
+mod echo;
+mod recent;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::coap::{Allowance, Peer};
+use crate::config;
+use crate::domain::unmapped;
+
+use self::bucket::{Bucket, Rate};
+pub use self::counters::AdmissionCounters;
+use self::echo::Echoes;
+use self::recent::Recent;
+
+/// The books on all sources. Time is passed in.
+#[derive(Debug)]
+pub struct Admission {
+    settings: config::Admission,
+    counters: AdmissionCounters,
+    echoes: Echoes,
+    /// Addresses that have proven themselves once, lately or long ago.
+    proven: Recent<SocketAddr, Source>,
+    /// Addresses that never have.
+    strangers: Recent<SocketAddr, Source>,
+    /// Budgets of sources.
+    origins: Recent<Ipv6Addr, Bucket>,
+    source_rate: Option<Rate>,
+    /// What is read of all unproven addresses together.
+    incoming: Option<(Rate, Bucket)>,
+    /// What is sent to them.
+    outgoing: Option<(Rate, Bucket)>,
+    complaint: Complaint,
+}
+
+/// Why a datagram is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// `admission.block` names its source.
+    #[error("the address is blocked (admission.block)")]
+    Blocked,
+    /// Its source has sent too many.
+    #[error("too many from one source (admission.source_datagrams_per_s)")]
+    Source,
+    /// Unproven addresses together have sent too many.
+    #[error("too many from unproven addresses (admission.unproven_datagrams_per_s)")]
+    Total,
+}
+
+/// What is known of an address.
+#[derive(Clone, Copy, Debug, Default)]
+struct Source {
+    /// Bytes that it may get.
+    credit: usize,
+    proven_until: Option<Instant>,
+    /// From when on it may get some without having paid for them.
+    grace_from: Option<Instant>,
+}
+
+/// Drops are told of once a minute, however many there are.
+#[derive(Debug, Default)]
+struct Complaint {
+    dropped: u64,
+    next: Option<Instant>,
+}
+
+impl Admission {
+    /// Books on nobody. `key` must be random and secret: whoever knows it can prove any address.
+    pub fn new(
+        settings: &config::Admission,
+        counters: AdmissionCounters,
+        key: [u8; 32],
+        now: Instant,
+    ) -> Self {
+        let total = |per_second| {
+            let rate = Rate::new(per_second, per_second)?;
+            Some((rate, Bucket::full(rate, now)))
+        };
+        Self {
+            echoes: Echoes::new(key, now, Duration::from_secs(settings.proof_s)),
+            proven: Recent::new(settings.max_sources),
+            strangers: Recent::new(settings.max_sources),
+            origins: Recent::new(settings.max_sources),
+            source_rate: Rate::new(
+                settings.source_datagrams_per_s,
+                settings.source_burst_datagrams,
+            ),
+            incoming: total(settings.unproven_datagrams_per_s),
+            outgoing: total(settings.unproven_bytes_per_s),
+            complaint: Complaint::default(),
+            settings: settings.clone(),
+            counters,
+        }
+    }
+
+    /// Whether a datagram of this length is read. `known`: the address belongs to a session that has
+    /// proven it.
+    ///
+    /// # Errors
+    /// Says why it is not.
+    pub fn admit(
+        &mut self,
+        now: Instant,
+        address: SocketAddr,
+        bytes: usize,
+        known: bool,
+    ) -> Result<(), Refused> {
+        let verdict = self.judge(now, unmapped(address), known);
+        if let Err(refused) = verdict {
+            match refused {
+                Refused::Blocked => &self.counters.refused_blocked,
+                Refused::Source => &self.counters.refused_source,
+                Refused::Total => &self.counters.refused_total,
+            }
+            .inc();
+            self.counters.refused_bytes.inc_by(bytes as u64);
+            self.complaint.make(now, address, refused);
+        }
+        verdict
+    }
+
+    /// The same for a datagram on plain UDP, where an address is known that has proven itself.
+    ///
+    /// # Errors
+    /// Says why it is not read.
+    pub fn admit_plain(
+        &mut self,
+        now: Instant,
+        address: SocketAddr,
+        bytes: usize,
+    ) -> Result<(), Refused> {
+        let known = self.incoming.is_some() && self.is_proven(now, unmapped(address));
+        self.admit(now, address, bytes, known)
+    }
+
+    /// The address has repeated something random that only it was sent.
+    pub fn proven(&mut self, now: Instant, address: SocketAddr) {
+        let address = unmapped(address);
+        if !self.is_proven(now, address) {
+            self.counters.proofs.inc();
+        }
+        let until = now.checked_add(Duration::from_secs(self.settings.proof_s));
+        let of_stranger = self.strangers.remove(address);
+        let source = self
+            .proven
+            .get_or_insert_with(address, || of_stranger.unwrap_or_default());
+        source.proven_until = until;
+        source.grace_from = until;
+        self.show();
+    }
+
+    fn judge(&mut self, now: Instant, address: SocketAddr, known: bool) -> Result<(), Refused> {
+        if self.is_blocked(address.ip()) {
+            return Err(Refused::Blocked);
+        }
+        if let Some(rate) = self.source_rate {
+            let bucket = self
+                .origins
+                .get_or_insert_with(origin(address.ip()), || Bucket::full(rate, now));
+            let has_room = bucket.take(rate, now, 1.0);
+            self.show();
+            if !has_room {
+                return Err(Refused::Source);
+            }
+        }
+        if let Some((rate, bucket)) = self.incoming.as_mut().filter(|_| !known)
+            && !bucket.take(*rate, now, 1.0)
+        {
+            return Err(Refused::Total);
+        }
+        Ok(())
+    }
+
+    fn is_blocked(&self, address: IpAddr) -> bool {
+        self.settings
+            .block
+            .iter()
+            .any(|network| network.contains(address))
+    }
+
+    fn is_proven(&mut self, now: Instant, address: SocketAddr) -> bool {
+        self.proven
+            .get(address)
+            .and_then(|source| source.proven_until)
+            .is_some_and(|until| now < until)
+    }
+
+    /// Whether there is a limit on what a peer gets. A DTLS peer has answered our cookie or holds
+    /// the keys of a session.
+    fn is_limited(&mut self, now: Instant, peer: Peer) -> bool {
+        self.settings.amplification > 0 && !peer.is_secure() && !self.is_proven(now, peer.address)
+    }
+
+    fn find(&mut self, address: SocketAddr) -> Option<&mut Source> {
+        match self.proven.get(address) {
+            Some(source) => Some(source),
+            None => self.strangers.get(address),
+        }
+    }
+
+    fn credit(&mut self, address: SocketAddr) -> usize {
+        self.find(address).map_or(0, |source| source.credit)
+    }
+
+    fn received(&mut self, now: Instant, peer: Peer, bytes: usize) {
+        if !self.is_limited(now, peer) {
+            return;
+        }
+        let paid = bytes.saturating_mul(self.settings.amplification as usize);
+        let source = match self.proven.get(peer.address) {
+            Some(source) => source,
+            None => self
+                .strangers
+                .get_or_insert_with(peer.address, Source::default),
+        };
+        source.credit = source.credit.saturating_add(paid);
+        self.show();
+    }
+
+    fn room(&mut self, now: Instant, peer: Peer) -> Option<usize> {
+        self.is_limited(now, peer)
+            .then(|| self.credit(peer.address))
+    }
+
+    fn room_to_ask(&mut self, now: Instant, peer: Peer) -> Option<usize> {
+        if self.is_blocked(peer.address.ip()) {
+            return Some(0);
+        }
+        if !self.is_limited(now, peer) {
+            return None;
+        }
+        let grace = self.settings.grace_bytes;
+        let again = now.checked_add(Duration::from_secs(self.settings.proof_s));
+        let granted = match self.find(peer.address) {
+            None => {
+                let source = Source {
+                    credit: grace,
+                    ..Source::default()
+                };
+                self.strangers.get_or_insert_with(peer.address, || source);
+                self.show();
+                true
+            }
+            Some(source) => {
+                let is_due = source.grace_from.is_some_and(|from| from <= now);
+                let granted = is_due && source.credit < grace;
+                if granted {
+                    source.credit = grace;
+                    source.grace_from = again;
+                }
+                granted
+            }
+        };
+        if granted {
+            self.counters.graces.inc();
+        }
+        Some(self.credit(peer.address))
+    }
+
+    fn take(&mut self, now: Instant, peer: Peer, bytes: usize) -> bool {
+        if self.is_blocked(peer.address.ip()) {
+            self.counters.unsent_blocked.inc();
+            return false;
+        }
+        if !self.is_limited(now, peer) {
+            return true;
+        }
+        if self.credit(peer.address) < bytes {
+            self.counters.unsent_unproven.inc();
+            return false;
+        }
+        if let Some((rate, bucket)) = &mut self.outgoing
+            && !bucket.take(*rate, now, bytes as f64)
+        {
+            self.counters.unsent_total.inc();
+            return false;
+        }
+        if let Some(source) = self.find(peer.address) {
+            source.credit = source.credit.saturating_sub(bytes);
+        }
+        true
+    }
+
+    fn show(&self) {
+        let size = |entries: usize| i64::try_from(entries).unwrap_or(i64::MAX);
+        self.counters.proven.set(size(self.proven.len()));
+        self.counters.unproven.set(size(self.strangers.len()));
+        self.counters.origins.set(size(self.origins.len()));
+    }
+}
+
+impl Complaint {
+    fn make(&mut self, now: Instant, address: SocketAddr, refused: Refused) {
+        self.dropped = self.dropped.saturating_add(1);
+        if self.next.is_some_and(|next| now < next) {
+            return;
+        }
+        tracing::warn!(
+            dropped = self.dropped,
+            "Dropped {} datagrams since it was last said, the newest of {address}: {refused}",
+            self.dropped
+        );
+        self.dropped = 0;
+        self.next = now.checked_add(COMPLAINT_INTERVAL);
+    }
+}
+
+/// The books of an arbiter, as its message layer sees them.
+#[derive(Clone, Debug)]
+pub(super) struct Shared(pub(super) Rc<RefCell<Admission>>);
+
+impl Allowance for Shared {
+    fn received(&mut self, now: Instant, peer: Peer, bytes: usize) {
+        self.0.borrow_mut().received(now, peer, bytes);
+    }
+
+    fn room(&mut self, now: Instant, peer: Peer) -> Option<usize> {
+        self.0.borrow_mut().room(now, peer)
+    }
+
+    fn room_to_ask(&mut self, now: Instant, peer: Peer) -> Option<usize> {
+        self.0.borrow_mut().room_to_ask(now, peer)
+    }
+
+    fn take(&mut self, now: Instant, peer: Peer, bytes: usize) -> bool {
+        self.0.borrow_mut().take(now, peer, bytes)
+    }
+
+    fn proven(&mut self, now: Instant, peer: Peer) {
+        if !peer.is_secure() {
+            self.0.borrow_mut().proven(now, peer.address);
+        }
+    }
+
+    fn echo(&self, now: Instant, peer: Peer) -> Vec<u8> {
+        self.0.borrow().echoes.make(now, peer.address)
+    }
+
+    fn is_echo(&self, now: Instant, peer: Peer, value: &[u8]) -> bool {
+        self.0.borrow().echoes.knows(now, peer.address, value)
+    }
+}
+
+/// Whose budget an address shares: an IPv4 address its own, an IPv6 address that of its /64.
+fn origin(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)),
+    }
+}
+
+/// How often drops are told of.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
