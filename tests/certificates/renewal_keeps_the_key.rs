@@ -62,6 +62,16 @@ fn of_the_ca_itself() {
 }
 
 #[test]
+fn of_a_file_in_the_folder_one_stands_in() {
+    let bench = Bench::with_ca();
+    bench.makes(&["device", "--ca", "ca", "--endpoint", "d", "--out", "."]);
+    let serial = bench.shows("d.crt", "serial");
+    let (written, _) = bench.makes(&["renew", "d.crt", "--ca", "ca"]);
+    assert_eq!(written, ["d.crt"]);
+    assert_ne!(bench.shows("d.crt", "serial"), serial);
+}
+
+#[test]
 fn but_not_of_what_another_ca_has_signed() {
     let bench = Bench::with_ca();
     bench.makes(&["ca", "--out", "other", "--name", "Test CA"]);
