@@ -187,7 +187,13 @@ impl Authority {
             });
         };
         let lifetime = lifetime.map_or_else(|| Lifetime::of(&old), Ok)?;
-        let own = all.iter().position(|one| *one == *self.certificate());
+        // A chain may end with the CA, and `ca.crt` may begin with another one.
+        let is_ca = old.public_key().is_ok_and(|key| key.public_eq(self.key()));
+        let own = if is_ca || !self.has_signed(&old) {
+            all.iter().position(|one| *one == *self.certificate())
+        } else {
+            None
+        };
         let mut issued = if let Some(place) = own {
             let new = self.renewed(lifetime, now)?;
             let issued = issued(&new)?;
