@@ -17,6 +17,7 @@ use anyhow::Context as _;
 use futures_util::stream;
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
 
 use crate::coap::{
     self, ExchangeId, MessageIds, NotificationKey, OutgoingRequest, RequestError, RequestKey,
@@ -27,7 +28,7 @@ use crate::domain::{EndpointName, Identity, Peer, Reach, Timestamp, Token, Unrea
 use crate::endpoint::{self, Wire};
 use crate::live::Hub;
 use crate::lwm2m::ModelLibrary;
-use crate::net::{Admission, AdmissionCounters, CoapTransport};
+use crate::net::{Admission, AdmissionCounters, CoapTransport, dtls};
 use crate::registry::{Handle, RegistryActor, Surroundings};
 use crate::security::{Certificates, Keyring, Vault, certificates};
 use crate::sim::{Fleet, FleetSettings};
@@ -60,15 +61,20 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
 
     let stopping = Arc::new(AtomicBool::new(false));
     let keyring = Keyring::default();
+    let vault = Vault::open(&settings.data_dir)?;
     let credentials = Arc::new(Credentials::new(
         Arc::new(store.clone()),
-        Vault::open(&settings.data_dir)?,
+        vault.clone(),
         keyring.clone(),
         &settings.data_dir,
     ));
     load_credentials(&credentials).await?;
-    let devices =
-        start_devices(&settings, &store, models.library(), &keyring, &mut metrics).await?;
+    let proofs = Proofs {
+        keyring,
+        certificates: certificates.clone(),
+        ticket_keys: vault.derive("dtls session tickets")?,
+    };
+    let devices = start_devices(&settings, &store, models.library(), proofs, &mut metrics).await?;
     let heartbeat = actix_rt::spawn(heartbeat(
         store.clone(),
         Duration::from_secs(settings.store.heartbeat_s.max(1)),
@@ -156,6 +162,14 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// By what peers prove themselves to each other.
+struct Proofs {
+    keyring: Keyring,
+    certificates: Certificates,
+    /// Of DTLS session tickets, which outlive the server.
+    ticket_keys: Zeroizing<[u8; dtls::TICKET_KEYS]>,
+}
+
 /// The devices arbiter, from outside.
 struct Devices {
     arbiter: Arbiter,
@@ -185,7 +199,7 @@ async fn start_devices(
     settings: &Arc<Settings>,
     store: &Store,
     models: &ModelLibrary,
-    keyring: &Keyring,
+    proofs: Proofs,
     metrics: &mut Registry,
 ) -> anyhow::Result<Devices> {
     let begun = std::time::Instant::now();
@@ -211,6 +225,8 @@ async fn start_devices(
     let admission = AdmissionCounters::default();
     admission.register(metrics);
     let echo_key = random_key().context("the system has no random numbers")?;
+    let dtls_counters = dtls::Counters::default();
+    dtls_counters.register(metrics);
     let actor_metrics = endpoint::Metrics::default();
     actor_metrics.register(metrics);
 
@@ -219,9 +235,19 @@ async fn start_devices(
     let (stop, is_stopped) = oneshot::channel::<oneshot::Sender<()>>();
     let (writer, loader) = (Arc::new(store.clone()), Arc::new(store.clone()));
     let (settings, models) = (Arc::clone(settings), models.clone());
-    let keyring = keyring.clone();
     arbiter.spawn_fn(move || {
-        let dtls = None;
+        let Proofs {
+            keyring,
+            certificates,
+            ticket_keys,
+        } = proofs;
+        let dtls = settings.coaps.enabled.then(|| dtls::Parts {
+            keyring: keyring.clone(),
+            certificates: certificates.current(),
+            ticket_keys,
+            counters: dtls_counters,
+            on_refused: Box::new(|_| {}),
+        });
         let transport = match CoapTransport::serve(&settings, counters, seed(), dtls) {
             Ok(transport) => transport,
             Err(error) => {
@@ -258,6 +284,7 @@ async fn start_devices(
             actor
         });
         let addresses = (transport.address(), transport.secure_address());
+        actix_rt::spawn(follow_certificates(transport.clone(), certificates));
         let reading = transport.clone();
         actix_rt::spawn(reading.run(events));
         actix_rt::spawn(async move {
@@ -299,11 +326,11 @@ fn announce(devices: &Devices, web: &[SocketAddr], admin_password: Option<&str>)
     for address in web {
         println!("dashboard: http://{address}");
     }
-    if let Some(address) = devices.address {
-        println!("coap: {address}");
-    }
     if let Some(address) = devices.secure_address {
         println!("coaps: {address}");
+    }
+    if let Some(address) = devices.address {
+        println!("coap: {address}");
     }
     if let Some(password) = admin_password {
         println!("admin password: {password}");
@@ -329,6 +356,16 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, listen.port())
+}
+
+/// Has DTLS use other certificates as soon as they are in force.
+async fn follow_certificates(transport: CoapTransport, certificates: Certificates) {
+    let mut changes = certificates.changes();
+    while changes.changed().await.is_ok() {
+        if let Err(error) = transport.use_certificates(certificates.current()) {
+            tracing::error!("Going on with the certificates from before: {error}");
+        }
+    }
 }
 
 /// What has to be done now and then: say that the server is alive, clear away ended sessions.

@@ -88,7 +88,7 @@ struct DeviceArgs {
     /// Sign the key of this request (PKCS #10), so that it never leaves the device
     #[arg(long, value_name = "FILE")]
     csr: Option<PathBuf>,
-    /// Write `NAME.crt.der` and `NAME.key.der` too, for devices that read no PEM
+    /// Write `NAME.crt.der`, `NAME.key.der` and `ca.crt.der` too, for devices that read no PEM
     #[arg(long)]
     der: bool,
     /// For how many days it is valid

@@ -238,7 +238,7 @@ impl CoapTransport {
             let mut endpoint = self.inner.endpoint.borrow_mut();
             match happening {
                 Happening::Message(peer, message) => endpoint.handle_datagram(now, peer, message),
-                Happening::Over(peer) => endpoint.disconnect(now, peer),
+                Happening::Over(_) => {}
             }
         });
     }
@@ -268,6 +268,9 @@ impl CoapTransport {
     ///
     /// Returns false when the kernel took no more.
     fn flush(&self) -> bool {
+        if let Some(secure) = &self.inner.secure {
+            secure.flush();
+        }
         let mut unsent = self.inner.unsent.borrow_mut();
         loop {
             let next = match unsent.pop_front() {
@@ -352,7 +355,7 @@ impl CoapTransport {
     /// OpenSSL does not take them; those before stay.
     pub fn use_certificates(
         &self,
-        certificates: &ServerCertificates,
+        certificates: Arc<ServerCertificates>,
     ) -> Result<(), dtls::ContextError> {
         match &self.inner.secure {
             Some(secure) => secure.use_certificates(certificates),

@@ -169,6 +169,34 @@ impl Vault {
         Ok(blob)
     }
 
+    /// A key for another purpose, the same as long as the key of the vault is; one is made as by
+    /// [`Vault::seal`].
+    ///
+    /// # Errors
+    /// When the key cannot be made or used.
+    pub fn derive<const N: usize>(&self, purpose: &str) -> Result<Zeroizing<[u8; N]>, VaultError> {
+        let key = match self.place.known()? {
+            Some(key) => key,
+            None => self.place.make()?,
+        };
+        let mut derived = Zeroizing::new([0; N]);
+        for (number, part) in derived.chunks_mut(32).enumerate() {
+            // HKDF-Expand (RFC 5869 section 2.3) without its chaining: the blocks are numbered.
+            let block = Zeroizing::new(<[u8; 32]>::from(
+                Sha256::new()
+                    .chain_update(b"flownexus derived key")
+                    .chain_update(key.bytes.as_ref())
+                    .chain_update((number as u64).to_be_bytes())
+                    .chain_update(purpose)
+                    .finalize(),
+            ));
+            for (to, from) in part.iter_mut().zip(block.iter()) {
+                *to = *from;
+            }
+        }
+        Ok(derived)
+    }
+
     /// Opens what was sealed for this row and identity.
     ///
     /// # Errors

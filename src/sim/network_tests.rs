@@ -48,7 +48,7 @@ impl Server {
     }
 
     fn address(&self) -> SocketAddr {
-        self.transport.address()
+        self.transport.address().expect("a plain socket")
     }
 
     async fn event(&mut self) -> Event {

@@ -66,6 +66,29 @@ fn what_is_there_stays_unless_told_otherwise() {
 }
 
 #[test]
+fn devices_share_the_ca_in_der_and_another_ca_does_not_replace_it() {
+    let bench = Bench::with_ca();
+    bench.makes(&["ca", "--out", "other"]);
+    let device = |ca, name| {
+        [
+            "device",
+            "--ca",
+            ca,
+            "--endpoint",
+            name,
+            "--out",
+            "d",
+            "--der",
+        ]
+    };
+    bench.makes(&device("ca", "one"));
+    bench.makes(&device("ca", "two"));
+    bench.refuses(&device("other", "three"), &["d/ca.crt.der exists already"]);
+    assert!(!bench.path("d/three.crt").exists());
+    assert_eq!(bench.shows("d/ca.crt.der", "subject"), "CN = Test CA");
+}
+
+#[test]
 fn a_device_called_ca_does_not_take_the_place_of_the_ca() {
     let bench = Bench::with_ca();
     let before = bench.read("ca/ca.key");

@@ -1,5 +1,7 @@
 //! `cert renew`: new dates and a new serial number, the same key and names, in the same file.
 
+use std::fs;
+
 use super::Bench;
 
 #[test]
@@ -59,6 +61,28 @@ fn of_the_ca_itself() {
             .contains("(19 days left)")
     );
     bench.makes(&["device", "--ca", "ca", "--endpoint", "d", "--out", "d"]);
+}
+
+#[test]
+fn of_a_file_in_the_folder_one_stands_in() {
+    let bench = Bench::with_ca();
+    bench.makes(&["device", "--ca", "ca", "--endpoint", "d", "--out", "."]);
+    let serial = bench.shows("d.crt", "serial");
+    let (written, _) = bench.makes(&["renew", "d.crt", "--ca", "ca"]);
+    assert_eq!(written, ["d.crt"]);
+    assert_ne!(bench.shows("d.crt", "serial"), serial);
+}
+
+#[test]
+fn of_the_first_in_a_chain_that_ends_with_the_ca() {
+    let bench = Bench::with_ca();
+    bench.makes(&["server", "--ca", "ca", "--host", "a.example", "--out", "s"]);
+    let chain = [bench.read("s/server.crt"), bench.read("ca/ca.crt")].concat();
+    fs::write(bench.path("s/server.crt"), &chain).expect("written");
+    bench.makes(&["renew", "s/server.crt", "--ca", "ca"]);
+    let renewed = bench.read("s/server.crt");
+    assert_ne!(renewed, chain);
+    assert!(renewed.ends_with(&bench.read("ca/ca.crt")));
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn the_certificate_is_for_the_key_of_the_request() {
         "d",
         "--der",
     ]);
-    assert_eq!(files, ["d/thing.crt", "d/thing.crt.der"]);
+    assert_eq!(files, ["d/thing.crt", "d/thing.crt.der", "d/ca.crt.der"]);
     let folder = bench.folder.path();
     let of_certificate = openssl_says(folder, &["x509", "-in", "d/thing.crt", "-noout", "-pubkey"]);
     let of_key = openssl_says(folder, &["pkey", "-in", "thing.csr.key", "-pubout"]);

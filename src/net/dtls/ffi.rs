@@ -14,7 +14,6 @@ use std::time::Duration;
 use foreign_types_shared::ForeignTypeRef as _;
 use libc::{c_int, c_uchar};
 use openssl::error::ErrorStack;
-use openssl::ex_data::Index;
 use openssl::pkey::{PKeyRef, Public};
 use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslRef, SslSession, SslStream};
 use openssl::x509::{X509StoreContextRef, X509VerifyResult};
@@ -150,7 +149,8 @@ pub(super) fn set_first_timeout<S>(stream: &SslStream<S>, first: Duration) {
     unsafe { DTLS_set_timer_cb(stream.ssl().as_ptr(), Some(next)) }
 }
 
-/// What the handshake has agreed upon for the client's proof, when it uses certificates at all.
+/// What a handshake has agreed upon for the client's proof.
+#[cfg(test)]
 pub(super) fn client_certificate_type(ssl: &SslRef) -> CertificateType {
     // SAFETY: the pointer is that of a live SSL, which is only read.
     match unsafe { SSL_get_negotiated_client_cert_type(ssl.as_ptr()) } {
@@ -199,14 +199,6 @@ impl Drop for ListenScratch {
 
 // SAFETY: a BIO_ADDR is plain memory, a union of socket addresses, bound to no thread.
 unsafe impl Send for ListenScratch {}
-
-/// Attaches something to a stream for the callbacks of its context to find.
-pub(super) fn set_ex_data<S, T>(stream: &mut SslStream<S>, index: Index<Ssl, T>, data: T) {
-    // SAFETY: the pointer is that of a live SSL; the stream is borrowed mutably, so this is the only
-    // reference to it.
-    let ssl = unsafe { SslRef::from_ptr_mut(stream.ssl().as_ptr()) };
-    ssl.set_ex_data(index, data);
-}
 
 /// A session that can be taken up again, with the context that it belongs to.
 pub(super) struct Resumable {
@@ -276,8 +268,9 @@ unsafe extern "C" {
         types: *const c_uchar,
         length: usize,
     ) -> c_int;
-    fn SSL_get0_peer_rpk(ssl: *const SSL) -> *mut EVP_PKEY;
+    #[cfg(test)]
     fn SSL_get_negotiated_client_cert_type(ssl: *const SSL) -> c_int;
+    fn SSL_get0_peer_rpk(ssl: *const SSL) -> *mut EVP_PKEY;
     fn X509_STORE_CTX_get0_rpk(store: *const X509_STORE_CTX) -> *mut EVP_PKEY;
     fn DTLS_set_timer_cb(
         ssl: *mut SSL,

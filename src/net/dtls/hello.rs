@@ -12,7 +12,7 @@ use openssl::sign::Signer;
 
 /// What the first bytes of a datagram say that it is. Nothing of it is proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum First<'a> {
+pub(super) enum First<'a> {
     /// Begins a handshake, or begins it again.
     Hello(Hello<'a>),
     /// Another record that is not encrypted: part of a handshake, an alert.
@@ -25,18 +25,18 @@ pub enum First<'a> {
 
 /// A `ClientHello`, as far as it matters before a cookie was returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hello<'a> {
+pub(super) struct Hello<'a> {
     /// Of the record; the answer repeats it.
     record_sequence: [u8; 6],
     /// Chosen by the client for this handshake.
-    pub random: [u8; 32],
+    pub(super) random: [u8; 32],
     /// What the client returns of an earlier answer; empty at first.
-    pub cookie: &'a [u8],
+    pub(super) cookie: &'a [u8],
 }
 
 impl<'a> First<'a> {
     /// Looks at a datagram.
-    pub fn of(datagram: &'a [u8]) -> Self {
+    pub(super) fn of(datagram: &'a [u8]) -> Self {
         let Some((header, rest)) = datagram.split_first_chunk::<RECORD_HEADER>() else {
             return Self::Foreign;
         };
@@ -116,7 +116,7 @@ impl<'a> Hello<'a> {
     }
 
     /// The `HelloVerifyRequest` with this cookie: always shorter than the hello it answers.
-    pub fn verify_request(&self, cookie: &[u8; COOKIE]) -> Vec<u8> {
+    pub(super) fn verify_request(&self, cookie: &[u8; COOKIE]) -> Vec<u8> {
         // DTLS 1.0 whatever will be negotiated, and the sequence number of the hello.
         const BODY: u8 = 2 + 1 + COOKIE as u8;
         let mut datagram = Vec::with_capacity(RECORD_HEADER + MESSAGE_HEADER + usize::from(BODY));
@@ -154,7 +154,7 @@ pub(super) fn fatal_alert(description: u8) -> [u8; RECORD_HEADER + 2] {
 
 /// Makes and checks cookies: a keyed hash of the peer's address. The key changes every few minutes;
 /// the one before is still good.
-pub struct Cookies {
+pub(super) struct Cookies {
     keys: [PKey<Private>; 2],
     rotated: Instant,
 }
@@ -164,7 +164,7 @@ impl Cookies {
     ///
     /// # Errors
     /// The system has no randomness.
-    pub fn new(now: Instant) -> Result<Self, openssl::error::ErrorStack> {
+    pub(super) fn new(now: Instant) -> Result<Self, openssl::error::ErrorStack> {
         Ok(Self {
             keys: [random_key()?, random_key()?],
             rotated: now,
@@ -175,7 +175,7 @@ impl Cookies {
     ///
     /// # Errors
     /// OpenSSL fails.
-    pub fn make(
+    pub(super) fn make(
         &mut self,
         now: Instant,
         address: SocketAddr,
@@ -190,7 +190,7 @@ impl Cookies {
     }
 
     /// True for a cookie that was made for this address not long ago.
-    pub fn are_of(&self, address: SocketAddr, cookie: &[u8]) -> bool {
+    pub(super) fn are_of(&self, address: SocketAddr, cookie: &[u8]) -> bool {
         cookie.len() == COOKIE
             && self.keys.iter().any(|key| {
                 digest(key, address).is_ok_and(|right| openssl::memcmp::eq(&right, cookie))
@@ -222,7 +222,7 @@ fn digest(
 }
 
 /// Bytes of a cookie.
-pub const COOKIE: usize = 32;
+pub(super) const COOKIE: usize = 32;
 const RECORD_HEADER: usize = 13;
 const MESSAGE_HEADER: usize = 12;
 const CHANGE_CIPHER_SPEC: u8 = 20;

@@ -42,6 +42,7 @@ pub use self::context::ContextError;
 pub use self::counters::Counters;
 pub use self::credentials::{ClientCredentials, CredentialError};
 pub use self::refusal::{Refusal, Refused};
+pub use self::suites::UnknownSuite;
 pub use self::tickets::TICKET_KEYS;
 
 use self::context::Contexts;
@@ -63,7 +64,7 @@ pub struct Parts {
     /// The credentials in force.
     pub keyring: Keyring,
     /// By what the server proves itself, and by what it judges devices.
-    pub certificates: ServerCertificates,
+    pub certificates: Arc<ServerCertificates>,
     /// Keys of session tickets, the same after a restart.
     pub ticket_keys: Zeroizing<[u8; TICKET_KEYS]>,
     /// What happens is counted here.
@@ -120,8 +121,8 @@ struct State {
 }
 
 /// Messages for a session that is being made.
+#[derive(Default)]
 struct Waiting {
-    address: SocketAddr,
     messages: Vec<Vec<u8>>,
 }
 
@@ -214,13 +215,13 @@ impl Secure {
     /// Other certificates are in force; sessions go on, and tickets of other CAs are worthless.
     pub(super) fn use_certificates(
         &self,
-        certificates: &ServerCertificates,
+        certificates: Arc<ServerCertificates>,
     ) -> Result<(), ContextError> {
         let trust = Trust {
-            authorities: authorities(certificates)?,
+            authorities: authorities(&certificates)?,
             ..Trust::clone(&self.trust.load())
         };
-        let contexts = Contexts::new(&self.settings, certificates, &trust, &self.ticket_keys)?;
+        let contexts = Contexts::new(&self.settings, &certificates, &trust, &self.ticket_keys)?;
         self.trust.store(Arc::new(trust));
         self.contexts.store(Arc::new(contexts));
         Ok(())
@@ -350,11 +351,9 @@ impl Secure {
         }
     }
 
-    /// Sends what the kernel did not take before; true when nothing waits any more.
-    pub(super) fn flush(&self) -> bool {
-        let mut state = self.state.borrow_mut();
-        self.push(&mut state, VecDeque::new());
-        state.unsent.is_empty()
+    /// Sends what the kernel did not take before.
+    pub(super) fn flush(&self) {
+        self.push(&mut self.state.borrow_mut(), VecDeque::new());
     }
 
     fn push(&self, state: &mut State, mut datagrams: VecDeque<(SocketAddr, Vec<u8>)>) {
@@ -476,6 +475,7 @@ impl Secure {
             session.identity.endpoint,
             session.identity.kind,
         );
+        self.keyring.used(&session.identity);
         let claimed = vec![session.identity.endpoint.clone()];
         let ended = match state.sessions.insert(now, session) {
             Ok(ended) => ended,
@@ -604,11 +604,7 @@ impl Secure {
             return Err(Unreachable::TooManyHandshakes);
         }
         state.handshaking.insert(address);
-        let waiting = Waiting {
-            address,
-            messages: Vec::new(),
-        };
-        state.calls.insert(session, waiting);
+        state.calls.insert(session, Waiting::default());
         Ok(())
     }
 

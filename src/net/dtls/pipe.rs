@@ -22,16 +22,6 @@ impl Pipe {
     pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
         self.outgoing.pop_front()
     }
-
-    /// Whether everything of the peer was read.
-    pub(super) fn is_drained(&self) -> bool {
-        self.incoming.is_empty()
-    }
-
-    /// Drops what was not read.
-    pub(super) fn discard_incoming(&mut self) {
-        self.incoming.clear();
-    }
 }
 
 impl Read for Pipe {

@@ -304,7 +304,7 @@ fn serial() -> Result<Asn1Integer, CertificateError> {
         *first = (*first & 0x7f) | 0x40;
     }
     let number = BigNum::from_slice(&bytes)?;
-    Ok(Asn1Integer::from_bn(&*number)?)
+    Ok(Asn1Integer::from_bn(&number)?)
 }
 
 fn distinguished_name(common_name: Option<&str>) -> Result<X509Name, CertificateError> {

@@ -119,10 +119,16 @@ impl Authority {
             (crt_der.as_str(), der),
             (key_der.as_str(), der && is_new),
         ];
-        let names: Vec<&str> = names
+        let mut names: Vec<&str> = names
             .iter()
             .filter_map(|(name, wanted)| wanted.then_some(*name))
             .collect();
+        // The same for all devices of a folder.
+        let ca_der = self.certificate().to_der()?;
+        let has_ca = files::read(&folder.file(CA_DER)).is_ok_and(|there| there == ca_der);
+        if der && !has_ca {
+            names.push(CA_DER);
+        }
         folder.check_free(&names)?;
 
         let subject = Subject::device(endpoint)?;
@@ -154,6 +160,9 @@ impl Authority {
             issued
                 .files
                 .push(folder.write_public(&crt_der, &certificate.to_der()?)?);
+            if !has_ca {
+                issued.files.push(folder.write_public(CA_DER, &ca_der)?);
+            }
         }
         Ok(issued)
     }
@@ -178,7 +187,13 @@ impl Authority {
             });
         };
         let lifetime = lifetime.map_or_else(|| Lifetime::of(&old), Ok)?;
-        let own = all.iter().position(|one| *one == *self.certificate());
+        // A chain may end with the CA, and `ca.crt` may begin with another one.
+        let is_ca = old.public_key().is_ok_and(|key| key.public_eq(self.key()));
+        let own = if is_ca || !self.has_signed(&old) {
+            all.iter().position(|one| *one == *self.certificate())
+        } else {
+            None
+        };
         let mut issued = if let Some(place) = own {
             let new = self.renewed(lifetime, now)?;
             let issued = issued(&new)?;
@@ -203,10 +218,15 @@ impl Authority {
             Some(only) if !is_pem => only.to_der()?,
             _ => chain_pem(&all)?,
         };
-        let (folder, name) = (path.parent(), path.file_name());
-        let folder = Folder::new(folder.unwrap_or(Path::new(".")), true);
-        let name = name.unwrap_or_default().to_string_lossy();
-        issued.files = vec![folder.write_public(&name, &written)?];
+        // A name alone has an empty parent, which is no folder.
+        let parent = path.parent().filter(|parent| *parent != Path::new(""));
+        let folder = Folder::new(
+            parent.map_or_else(|| PathBuf::from("."), Path::to_owned),
+            true,
+        );
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        folder.write_public(&name, &written)?;
+        issued.files = vec![path.to_owned()];
         Ok(issued)
     }
 
@@ -364,3 +384,6 @@ fn key_of_request(path: &Path, endpoint: &EndpointName) -> Result<PKey<Public>, 
     }
     Ok(key)
 }
+
+/// The CA's certificate for devices that read no PEM.
+const CA_DER: &str = "ca.crt.der";
