@@ -29,7 +29,7 @@ use crate::live::Hub;
 use crate::lwm2m::ModelLibrary;
 use crate::net::CoapTransport;
 use crate::registry::{Handle, RegistryActor, Surroundings};
-use crate::security::Keyring;
+use crate::security::{Keyring, Refusals};
 use crate::sim::{Fleet, FleetSettings};
 use crate::store::{
     EndpointReader, FleetLoader as _, LogResourceStore, RuleStore, SessionStore, Store,
@@ -179,6 +179,9 @@ async fn start_devices(
     let (writer, loader) = (Arc::new(store.clone()), Arc::new(store.clone()));
     let (settings, models) = (Arc::clone(settings), models.clone());
     let keyring = keyring.clone();
+    let refusals = Refusals::new(settings.registration.max_refusals);
+    refusals.register(metrics);
+    let noted = refusals.clone();
     arbiter.spawn_fn(move || {
         let transport = match CoapTransport::bind(&settings.coap, counters, seed()) {
             Ok(transport) => transport,
@@ -195,6 +198,7 @@ async fn start_devices(
             loader,
             models,
             keyring,
+            refusals: noted,
             templates,
             rules,
             log_resources,
@@ -234,6 +238,7 @@ async fn start_devices(
         store.clone(),
         store.clone(),
         store,
+        refusals,
     );
     Ok(Devices {
         arbiter,

@@ -227,6 +227,12 @@ impl CoapTransport {
         Err(Unreachable::SwitchedOff)
     }
 
+    /// The session with a peer is over: what waits for it fails at once, what was remembered of it
+    /// is forgotten.
+    pub fn disconnect(&self, peer: Peer) {
+        self.call(|endpoint, now| endpoint.disconnect(now, peer));
+    }
+
     /// A peer has shown something random that only the owner of its address was sent.
     pub fn proven(&self, _peer: Peer) {}
 }
