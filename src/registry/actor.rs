@@ -21,8 +21,8 @@ use crate::domain::{
     Denied, EndpointId, EndpointName, LogResource, Peer, Reach, RegistrationId, Rule, Token,
 };
 use crate::endpoint::{
-    Deliver, EndpointActor, Forget, Gate as _, Input, Links, Listening, Lost, Metrics, Routes, RuleSet,
-    SessionSettings, Start, Wire,
+    Deliver, EndpointActor, Forget, Gate as _, Input, Links, Listening, Lost, Metrics, Routes,
+    RuleSet, SessionSettings, Start, Wire,
 };
 use crate::lwm2m::ModelLibrary;
 use crate::lwm2m::register::{Call, Limits, Refusal, RegisterRequest, classify, discovery};

@@ -12,7 +12,8 @@ use super::asks::{CancelOn, OperateOn, ProfileOf};
 use super::reload::{LogResources, Rules};
 use super::teller::Templates;
 use crate::domain::{
-    Denial, EndpointName, GatewayReport, NewOperation, Operation, OperationId, Profile, ProfileChange,
+    Denial, EndpointName, GatewayReport, NewOperation, Operation, OperationId, Profile,
+    ProfileChange,
 };
 use crate::endpoint::NotTaken;
 use crate::security::Refusals;

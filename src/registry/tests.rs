@@ -18,7 +18,9 @@ use crate::coap::{
     NotificationKey, Options, OutgoingRequest, RequestError, RequestKey, Response, Window, number,
 };
 use crate::config::{Settings, UnknownEndpoints};
-use crate::domain::{CredentialKind, EndpointName, Identity, Peer, Reach, SessionId, Token, Unreachable};
+use crate::domain::{
+    CredentialKind, EndpointName, Identity, Peer, Reach, SessionId, Token, Unreachable,
+};
 use crate::endpoint::{Metrics, Wire};
 use crate::lwm2m::{ModelLibrary, Models};
 use crate::security::{Keyring, Refusals};

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flownexus::domain::{
-    Denial,
-    EndpointId, EndpointName, EventId, GatewayReport, GatewayState, Learned, LogResource,
+    Denial, EndpointId, EndpointName, EventId, GatewayReport, GatewayState, Learned, LogResource,
     NewOperation, Node, Observation, Operation, OperationId, OperationKind, OperationResult,
     OperationStatus, Path, Peer, Profile, ProfileChange, Registration, RegistrationId, Rule,
     StoredLogLine, Timestamp, Value, ValueType, Wanted,

@@ -218,7 +218,10 @@ async fn l6_without_a_credential_requests_fail_and_say_why() {
     house.disconnect(peer).await;
     let finished = house.operate("thing", OperationKind::Read).await;
     let failed = finished.await.expect("an end");
-    assert_eq!((failed.status, failed.attempts), (OperationStatus::Failed, 3));
+    assert_eq!(
+        (failed.status, failed.attempts),
+        (OperationStatus::Failed, 3)
+    );
     let error = failed.error.expect("a reason");
     assert!(error.contains("no credential"), "{error}");
     assert!(house.sent.try_recv().is_err(), "nothing was sent");

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flownexus::domain::{
-    Denial,
-    EndpointId, EndpointName, EventId, GatewayReport, NewOperation, Node, Observation, Operation,
-    OperationId, OperationKind, OperationResult, OperationStatus, Path, Profile, ProfileChange,
-    Timestamp, Value, Wanted,
+    Denial, EndpointId, EndpointName, EventId, GatewayReport, NewOperation, Node, Observation,
+    Operation, OperationId, OperationKind, OperationResult, OperationStatus, Path, Profile,
+    ProfileChange, Timestamp, Value, Wanted,
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{

@@ -36,6 +36,8 @@ pub(super) struct Bench {
     pub(super) done: Vec<Done>,
     pub(super) peer: Peer,
     pub(super) gate: FakeGate,
+    /// The device's session ends while the next request is on its way to the message layer.
+    pub(super) loses_its_session: bool,
     pub(super) models: Models,
     ids: Ids,
     layer: Endpoint,
@@ -83,6 +85,7 @@ impl Bench {
             done: Vec::new(),
             peer: Peer::udp(([127, 0, 0, 1], 40_000).into()),
             gate: FakeGate::default(),
+            loses_its_session: false,
             models: Models::builtin(),
             ids: Ids::default(),
             layer: Endpoint::new(EndpointConfig::from(&settings.coap), Counters::default(), 1),
@@ -229,7 +232,10 @@ impl Bench {
 
     fn act(&mut self, action: Action) {
         let pump = matches!(action, Action::Pump);
-        if let Action::Transmit { attempt, .. } = action {
+        if let Action::Transmit { attempt, peer, .. } = action {
+            if std::mem::take(&mut self.loses_its_session) {
+                self.gate.close(peer);
+            }
             let departure = self.with_env(|env, session| session.depart(env, attempt));
             if let Departure::Stay(steps) = departure {
                 return self.carry_out(steps, true);
@@ -578,7 +584,12 @@ impl Gate for FakeGate {
     fn reach(&self, peer: Peer) -> Reach {
         if !peer.is_secure() || self.sessions.contains_key(&peer) {
             Reach::Open
-        } else if self.called.borrow().iter().any(|(called, _)| *called == peer) {
+        } else if self
+            .called
+            .borrow()
+            .iter()
+            .any(|(called, _)| *called == peer)
+        {
             Reach::Connecting
         } else {
             Reach::Closed
