@@ -5,13 +5,14 @@
 //! endpoint actor; the store's writer has a thread of its own; the web workers are those of
 //! actix-web; this one starts, waits and ends (docs/adr/0001).
 
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use actix::{Actor as _, AsyncContext as _, Context};
+use actix::{Actor as _, Addr, AsyncContext as _, Context};
 use actix_rt::Arbiter;
 use anyhow::Context as _;
 use futures_util::stream;
@@ -24,13 +25,15 @@ use crate::coap::{
     Response, Window,
 };
 use crate::config::Settings;
-use crate::domain::{EndpointName, Identity, Peer, Reach, Timestamp, Token, Unreachable};
+use crate::domain::{
+    EndpointName, Identity, Peer, Reach, SessionId, Timestamp, Token, Unreachable,
+};
 use crate::endpoint::{self, Wire};
 use crate::live::Hub;
 use crate::lwm2m::ModelLibrary;
 use crate::net::{Admission, AdmissionCounters, CoapTransport, dtls};
-use crate::registry::{Handle, RegistryActor, Surroundings};
-use crate::security::{Certificates, Keyring, Vault, certificates};
+use crate::registry::{Handle, HandshakeRefused, RegistryActor, Surroundings};
+use crate::security::{Certificates, Keyring, Refusals, Vault, certificates};
 use crate::sim::{Fleet, FleetSettings};
 use crate::store::{
     EndpointReader, FleetLoader as _, LogResourceStore, RuleStore, SessionStore, Store,
@@ -235,18 +238,33 @@ async fn start_devices(
     let (stop, is_stopped) = oneshot::channel::<oneshot::Sender<()>>();
     let (writer, loader) = (Arc::new(store.clone()), Arc::new(store.clone()));
     let (settings, models) = (Arc::clone(settings), models.clone());
+    let refusals = Refusals::new(settings.registration.max_refusals);
+    refusals.register(metrics);
+    let noted = refusals.clone();
     arbiter.spawn_fn(move || {
         let Proofs {
             keyring,
             certificates,
             ticket_keys,
         } = proofs;
+        let registry: Rc<OnceCell<Addr<RegistryActor>>> = Rc::default();
+        let told = Rc::clone(&registry);
+        let on_refused = move |refused: dtls::Refused| {
+            if let Some(registry) = told.get() {
+                // When it is too busy, one refusal more or less does not matter.
+                let _ = registry.try_send(HandshakeRefused {
+                    claimed: refused.claimed,
+                    peer: Peer::dtls(refused.address, SessionId::default()),
+                    reason: refused.refusal.to_string(),
+                });
+            }
+        };
         let dtls = settings.coaps.enabled.then(|| dtls::Parts {
             keyring: keyring.clone(),
             certificates: certificates.current(),
             ticket_keys,
             counters: dtls_counters,
-            on_refused: Box::new(|_| {}),
+            on_refused: Box::new(on_refused),
         });
         let transport = match CoapTransport::serve(&settings, counters, seed(), dtls) {
             Ok(transport) => transport,
@@ -270,6 +288,7 @@ async fn start_devices(
             loader,
             models,
             keyring,
+            refusals: noted,
             templates,
             rules,
             log_resources,
@@ -277,12 +296,13 @@ async fn start_devices(
             metrics: actor_metrics,
         };
         let actor = RegistryActor::new(&settings, around);
-        let registry = RegistryActor::create(|ctx: &mut Context<RegistryActor>| {
+        let address = RegistryActor::create(|ctx: &mut Context<RegistryActor>| {
             ctx.add_stream(stream::unfold(has_events, async |mut events| {
                 events.recv().await.map(|batch| (batch, events))
             }));
             actor
         });
+        let _ = registry.set(address.clone());
         let addresses = (transport.address(), transport.secure_address());
         actix_rt::spawn(follow_certificates(transport.clone(), certificates));
         let reading = transport.clone();
@@ -295,7 +315,7 @@ async fn start_devices(
                 let _ = done.send(());
             }
         });
-        let _ = started.send(Ok((registry, addresses)));
+        let _ = started.send(Ok((address, addresses)));
     });
     let (registry, (address, secure_address)) =
         has_started.await.context("the devices arbiter died")??;
@@ -311,6 +331,7 @@ async fn start_devices(
         store.clone(),
         store.clone(),
         store,
+        refusals,
     );
     Ok(Devices {
         arbiter,

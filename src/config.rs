@@ -176,7 +176,10 @@ pub struct Registration {
     pub max_lifetime_s: u64,
     pub restart_grace_s: u64,
     pub follow_addresses: bool,
+    pub update_on_notification: bool,
+    pub update_on_send: bool,
     pub max_endpoints: usize,
+    pub max_refusals: usize,
     pub max_objects: usize,
     pub max_attributes: usize,
 }
@@ -482,6 +485,7 @@ impl Settings {
                 "logs.max_lines_per_message",
                 self.logs.max_lines_per_message,
             ),
+            ("registration.max_refusals", self.registration.max_refusals),
             ("store.batch_commits", self.store.batch_commits),
             ("store.queue_length", self.store.queue_length),
             ("web.workers", self.web.workers),

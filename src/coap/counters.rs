@@ -42,6 +42,8 @@ pub struct Counters {
     pub window_closed: Counter,
     /// Exchanges of ours that ended by `TooLarge` or `Blockwise`.
     pub blockwise_failed: Counter,
+    /// Exchanges of ours that ended by `ExchangeFailure::Disconnected`.
+    pub disconnected: Counter,
     /// Exchanges of ours that were cancelled.
     pub cancelled: Counter,
     /// Messages dropped because all remembered messages are pending, of the peer or in all.
@@ -182,6 +184,7 @@ impl Default for Counters {
             reset: outcome("reset"),
             window_closed: outcome("window_closed"),
             blockwise_failed: outcome("blockwise_failed"),
+            disconnected: outcome("disconnected"),
             cancelled: outcome("cancelled"),
             dropped_dedup: limit("dedup"),
             dropped_pending: limit("pending_requests"),

@@ -90,6 +90,11 @@ impl Dedup {
         self.0.remove(peer, pending).is_some()
     }
 
+    /// Forgets all messages of a peer.
+    pub(super) fn forget_peer(&mut self, peer: Peer) {
+        self.0.remove_all(peer);
+    }
+
     pub(super) fn expire(&mut self, now: Instant) {
         while self.0.pop_due(now).is_some() {}
     }

@@ -104,6 +104,7 @@ impl<'a> Driver<'a> {
                 }
             }
             8 => self.ask(peer)?,
+            9 if operation & 16 != 0 => self.endpoint.disconnect(now, peer),
             9 => {
                 if let Some(id) = self.exchanges.pop_front() {
                     self.endpoint.cancel(id);

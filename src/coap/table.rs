@@ -131,6 +131,24 @@ impl<T> PeerTable<T> {
         self.take(peer, index)
     }
 
+    /// Takes out everything of a peer, which is not more than one peer may have. Says how many there
+    /// were.
+    pub(super) fn remove_all(&mut self, peer: Peer) -> usize {
+        let Some(entries) = self.peers.remove(&peer) else {
+            return 0;
+        };
+        for entry in &entries {
+            self.order(entry.held)
+                .remove(entry.deadline, (entry.id, peer));
+            self.len = self.len.saturating_sub(1);
+            self.weight = self.weight.saturating_sub(entry.weight);
+            if entry.held {
+                self.held_len = self.held_len.saturating_sub(1);
+            }
+        }
+        entries.len()
+    }
+
     /// Takes out what expires first, if it has expired.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<T> {
         let (id, peer) = self.free.pop_due(now).or_else(|| self.held.pop_due(now))?;
@@ -271,6 +289,20 @@ mod tests {
             .remove(peer(2), |value| *value == 4)
             .expect("it is there");
         assert_eq!(table.insert(peer(3), start, false, 1, 5), Ok(0));
+    }
+
+    #[test]
+    fn everything_of_a_peer_goes_at_once_and_the_others_stay() {
+        let start = Instant::now();
+        let mut table = table(4, 9, 100);
+        for (port, held) in [(1, false), (1, true), (2, false)] {
+            table.insert(peer(port), start, held, 5, 7).expect("room");
+        }
+        assert_eq!(table.remove_all(peer(1)), 2);
+        assert_eq!(table.remove_all(peer(1)), 0);
+        assert_eq!((table.len(), table.held(), table.weight()), (1, 0, 5));
+        assert_eq!(table.free.len() + table.held.len(), 1);
+        assert_eq!(table.find(peer(2), |_| true), Some(&7));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::identity::Unreachable;
 use super::ids::{EndpointId, EndpointName, OperationId, Token};
 use super::path::Path;
 use super::time::Timestamp;
@@ -415,6 +416,12 @@ pub enum OperationFailure {
     /// The device sent a Reset.
     #[error("the device rejected the message with a Reset")]
     Reset,
+    /// The DTLS session that it was sent in ended.
+    #[error("the DTLS session with the device ended before it answered")]
+    Disconnected,
+    /// It could not even be sent.
+    #[error("the device cannot be reached: {0}")]
+    Unreachable(Unreachable),
     /// The device registered anew while the answer was awaited.
     #[error("the device registered again before it answered")]
     Reregistered,

@@ -4,6 +4,7 @@
 //! and parsers refuse what the rest of the system must never see.
 
 mod command;
+mod denial;
 mod event;
 mod gateway;
 mod identity;
@@ -26,6 +27,7 @@ pub use command::{
     ContentFormat, NewOperation, Operation, OperationFailure, OperationKind, OperationRequest,
     OperationResult, OperationStatus, Origin,
 };
+pub use denial::{Denial, Denied};
 pub use event::{LiveEvent, LiveKind, Topic};
 pub use gateway::{GatewayReport, GatewayState, REGISTRATION_EVENTS, RegistrationEvent};
 pub use identity::{CredentialKind, Identity, Reach, Unreachable};

@@ -19,7 +19,9 @@ pub enum Transport {
 
 /// Names a DTLS session (RFC 6347): random, so that no two sessions, before or after a restart, have
 /// the same one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct SessionId(pub u64);
 

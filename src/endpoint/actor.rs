@@ -13,15 +13,18 @@ use super::messages::{
     Cancel, ChangeProfile, Deliver, Forget, LookAtTemplates, NotTaken, Operate, Report,
 };
 use super::metrics::Metrics;
-use super::session::{Action, CommitStep, Env, Input, Refusal, RuleSet, Session, Step, Ticket};
+use super::session::{
+    Action, CommitStep, Departure, Env, Gate, Input, Refusal, RuleSet, Session, Step, Ticket,
+};
 use super::settings::SessionSettings;
 use super::wire::{Routes, Wire};
 use crate::domain::{
-    EndpointId, EndpointName, LogResource, Now, Operation, OperationId, Profile, StoredAnswer,
+    Denied, EndpointId, EndpointName, Identity, LogResource, Now, Operation, OperationId, Peer,
+    Profile, Reach, StoredAnswer, Unreachable,
 };
 use crate::lwm2m::{ModelLibrary, Models};
 use crate::registry::OperateError;
-use crate::security::Keyring;
+use crate::security::{Keyring, Refusals, Refused};
 use crate::store::{
     Change, FleetLoader, FleetWriter, ObservationTemplate, StoreError, StoredEndpoint,
 };
@@ -38,6 +41,8 @@ pub struct Links {
     pub models: ModelLibrary,
     /// Which credentials are valid.
     pub keyring: Keyring,
+    /// Who was refused.
+    pub refusals: Refusals,
     /// What is observed on registration; replaced as a whole when it changes.
     pub templates: RefCell<Arc<Vec<ObservationTemplate>>>,
     /// What makes events of values; replaced as a whole when it changes.
@@ -68,9 +73,28 @@ impl Links {
             templates,
             rules,
             log_resources,
+            gate: self,
             ids: self.writer.ids(),
             random,
         }
+    }
+}
+
+impl Gate for Links {
+    fn identity(&self, peer: Peer) -> Option<Arc<Identity>> {
+        self.wire.identity(peer)
+    }
+
+    fn reach(&self, peer: Peer) -> Reach {
+        self.wire.reach(peer)
+    }
+
+    fn connect(&self, peer: Peer, endpoint: &EndpointName) -> Result<(), Unreachable> {
+        self.wire.connect(peer, endpoint)
+    }
+
+    fn has_credentials(&self, endpoint: &EndpointName) -> bool {
+        self.keyring.holds(endpoint)
     }
 }
 
@@ -239,6 +263,14 @@ impl EndpointActor {
         let wire = &self.links.wire;
         match action {
             Action::Respond(key, response) => wire.respond(&key, response),
+            Action::Deny(key, response, reason) => {
+                self.denied(key.peer, reason);
+                wire.respond(&key, response);
+            }
+            Action::Distrust(key, reason) => {
+                self.denied(key.peer, reason);
+                wire.ignore(&key);
+            }
             Action::Acknowledge(key) => wire.acknowledge(&key),
             Action::Reject(key) => wire.reject(&key),
             Action::Ignore(key) => wire.ignore(&key),
@@ -262,8 +294,8 @@ impl EndpointActor {
                     .session
                     .as_ref()
                     .is_some_and(|session| session.wants(attempt));
-                if wanted {
-                    let sent = wire.request(peer, *request);
+                if wanted && self.departs(attempt, ctx) {
+                    let sent = self.links.wire.request(peer, *request);
                     self.sent(attempt, sent, ctx);
                 }
             }
@@ -311,6 +343,27 @@ impl EndpointActor {
                 self.with_session(ctx, |session, env| session.not_sent(env, attempt));
             }
         }
+    }
+
+    /// Whether the request of an attempt can go out now; what it means when it cannot is done.
+    fn departs(&mut self, attempt: u64, ctx: &mut Context<Self>) -> bool {
+        let mut goes = false;
+        self.with_session(ctx, |session, env| match session.depart(env, attempt) {
+            Departure::Go => {
+                goes = true;
+                Vec::new()
+            }
+            Departure::Stay(steps) => steps,
+        });
+        goes
+    }
+
+    fn denied(&self, peer: Peer, reason: Denied) {
+        self.links.refusals.note(Refused {
+            endpoint: Some(self.name.clone()),
+            peer,
+            reason,
+        });
     }
 
     fn report(&mut self, message: Report, ctx: &mut Context<Self>) {

@@ -21,6 +21,6 @@ pub use messages::{
     Cancel, ChangeProfile, Deliver, Forget, Guard, LookAtTemplates, Lost, NotTaken, Operate, Report,
 };
 pub use metrics::Metrics;
-pub use session::{Input, RuleSet};
+pub use session::{Gate, Input, RuleSet};
 pub use settings::SessionSettings;
 pub use wire::{Listening, Routes, Wire};

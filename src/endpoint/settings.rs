@@ -27,6 +27,12 @@ pub struct SessionSettings {
     pub exchange_lifetime: Duration,
     /// Whether a device without DTLS is followed to another IP address by its Update or notification.
     pub follow_addresses: bool,
+    /// Whether a device with DTLS is sent requests from then on where its notification came from…
+    pub update_on_notification: bool,
+    /// …or any device where its Send came from.
+    pub update_on_send: bool,
+    /// When too many handshakes are under way, a device is called again after this time.
+    pub connect_pause: Duration,
     /// The longest text or opaque value that is taken, in bytes.
     pub max_value_bytes: usize,
     /// How often an operation is tried.
@@ -72,6 +78,9 @@ impl SessionSettings {
             response_timeout: settings.coap.response_timeout(),
             exchange_lifetime: EXCHANGE_LIFETIME,
             follow_addresses: settings.registration.follow_addresses,
+            update_on_notification: settings.registration.update_on_notification,
+            update_on_send: settings.registration.update_on_send,
+            connect_pause: CONNECT_PAUSE,
             max_value_bytes: settings.endpoint.max_value_bytes,
             max_attempts: settings.operations.max_attempts,
             max_operations: settings.operations.max_per_endpoint,
@@ -94,5 +103,7 @@ impl SessionSettings {
     }
 }
 
+/// About the time that a handshake with a slow device takes.
+const CONNECT_PAUSE: Duration = Duration::from_secs(10);
 /// RFC 7252 section 4.8.2, with its default parameters.
 const EXCHANGE_LIFETIME: Duration = Duration::from_secs(247);

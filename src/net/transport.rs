@@ -238,7 +238,7 @@ impl CoapTransport {
             let mut endpoint = self.inner.endpoint.borrow_mut();
             match happening {
                 Happening::Message(peer, message) => endpoint.handle_datagram(now, peer, message),
-                Happening::Over(_) => {}
+                Happening::Over(peer) => endpoint.disconnect(now, peer),
             }
         });
     }
@@ -361,6 +361,12 @@ impl CoapTransport {
             Some(secure) => secure.use_certificates(certificates),
             None => Ok(()),
         }
+    }
+
+    /// The session with a peer is over: what waits for it fails at once, what was remembered of it
+    /// is forgotten.
+    pub fn disconnect(&self, peer: Peer) {
+        self.call(|endpoint, now| endpoint.disconnect(now, peer));
     }
 
     /// A peer has shown something random that only the owner of its address was sent.

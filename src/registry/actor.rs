@@ -17,14 +17,16 @@ use super::state::State;
 use super::teller::Teller;
 use crate::coap::{Code, Event, ExchangeId, RequestKey, Response};
 use crate::config::{Settings, UnknownEndpoints};
-use crate::domain::{EndpointId, EndpointName, LogResource, Peer, RegistrationId, Rule, Token};
+use crate::domain::{
+    Denied, EndpointId, EndpointName, LogResource, Peer, Reach, RegistrationId, Rule, Token,
+};
 use crate::endpoint::{
-    Deliver, EndpointActor, Forget, Input, Links, Listening, Lost, Metrics, Routes, RuleSet,
-    SessionSettings, Start, Wire,
+    Deliver, EndpointActor, Forget, Gate as _, Input, Links, Listening, Lost, Metrics, Routes,
+    RuleSet, SessionSettings, Start, Wire,
 };
 use crate::lwm2m::ModelLibrary;
 use crate::lwm2m::register::{Call, Limits, Refusal, RegisterRequest, classify, discovery};
-use crate::security::Keyring;
+use crate::security::{Keyring, Refusals, Refused};
 use crate::store::{FleetLoader, FleetWriter, ObservationTemplate, StoredFleet};
 
 pub(super) use gateway::ReportOn;
@@ -41,6 +43,8 @@ pub struct Surroundings {
     pub models: ModelLibrary,
     /// Which credentials are valid.
     pub keyring: Keyring,
+    /// Who was refused; the DTLS layer notes failed handshakes there too.
+    pub refusals: Refusals,
     /// What is observed on registration.
     pub templates: Vec<ObservationTemplate>,
     /// What makes events of values.
@@ -107,6 +111,7 @@ impl RegistryActor {
                 loader: around.loader,
                 models: around.models,
                 keyring: around.keyring,
+                refusals: around.refusals,
                 templates: RefCell::new(Arc::new(around.templates)),
                 rules: RefCell::new(Arc::new(RuleSet::new(around.rules))),
                 log_resources: RefCell::new(Arc::new(around.log_resources)),
@@ -285,7 +290,7 @@ impl RegistryActor {
                     // All stored observations are in the tables since before the first datagram
                     // was read, so this token is unknown for good.
                     None => {
-                        let from = self.tables.state.borrow().from(key.peer);
+                        let from = self.from(key.peer);
                         if let Some(id) = from.filter(|_| response.options.observe().is_none()) {
                             self.deliver(id, None, Input::Stray, ctx);
                         }
@@ -368,27 +373,10 @@ impl RegistryActor {
 
     fn register(&mut self, key: RequestKey, request: RegisterRequest, ctx: &mut Context<Self>) {
         self.links.metrics.registers.inc();
-        let Some(name) = request.endpoint.clone() else {
-            let reason = "an endpoint without credentials must name itself (`ep`)";
-            return self.refuse(
-                &key,
-                Refusal {
-                    code: Code::FORBIDDEN,
-                    reason: reason.to_owned(),
-                },
-            );
+        let name = match self.claim(key.peer, request.endpoint.as_ref()) {
+            Ok(name) => name,
+            Err(reason) => return self.deny(&key, request.endpoint, reason),
         };
-        if self.unknown_endpoints == UnknownEndpoints::Deny {
-            let reason =
-                "only devices with credentials may register (registration.unknown_endpoints)";
-            return self.refuse(
-                &key,
-                Refusal {
-                    code: Code::FORBIDDEN,
-                    reason: reason.to_owned(),
-                },
-            );
-        }
         let known = self.tables.state.borrow().id(&name);
         let (id, address_exists) = match known {
             Some(id) => (id, self.tables.actors.borrow().contains_key(&id)),
@@ -446,8 +434,10 @@ impl RegistryActor {
 
     fn send(&mut self, key: RequestKey, request: &crate::coap::Request, ctx: &mut Context<Self>) {
         self.links.metrics.sends.inc();
-        let from = self.tables.state.borrow().from(key.peer);
-        let Some(id) = from else {
+        if key.peer.is_secure() && self.links.identity(key.peer).is_none() {
+            return self.deny(&key, None, Denied::NoIdentity);
+        }
+        let Some(id) = self.from(key.peer) else {
             let reason = "no device is registered from this address".to_owned();
             return self.refuse(
                 &key,
@@ -459,6 +449,58 @@ impl RegistryActor {
         };
         let request = Box::new(request.clone());
         self.deliver(id, None, Input::Send { key, request }, ctx);
+    }
+
+    /// Which endpoint a Register is for: over DTLS the one whose credential it is, over plain CoAP
+    /// the one that it names, unless that could prove itself.
+    fn claim(&self, peer: Peer, named: Option<&EndpointName>) -> Result<EndpointName, Denied> {
+        if peer.is_secure() {
+            let identity = self.links.identity(peer).ok_or(Denied::NoIdentity)?;
+            return match named {
+                Some(named) if identity.speaks_for(named) => Ok(named.clone()),
+                Some(_) => Err(Denied::OtherEndpoint),
+                None => Ok(identity.endpoint.clone()),
+            };
+        }
+        let named = named.ok_or(Denied::Anonymous)?;
+        if self.links.has_credentials(named) {
+            return Err(Denied::HasCredentials);
+        }
+        if self.unknown_endpoints == UnknownEndpoints::Deny {
+            return Err(Denied::Stranger);
+        }
+        Ok(named.clone())
+    }
+
+    /// The registered device that a peer speaks for: over DTLS by its identity, in whatever session;
+    /// over plain CoAP by its address.
+    fn from(&self, peer: Peer) -> Option<EndpointId> {
+        let state = self.tables.state.borrow();
+        if !peer.is_secure() {
+            return state.from(peer);
+        }
+        let identity = self.links.identity(peer)?;
+        std::iter::once(&identity.endpoint)
+            .chain(&identity.others)
+            .filter_map(|name| state.id(name))
+            .find(|id| state.peer(*id).is_some())
+    }
+
+    /// Refuses somebody who may not speak for an endpoint.
+    fn deny(&self, key: &RequestKey, endpoint: Option<EndpointName>, reason: Denied) {
+        let response = Refusal {
+            code: Code::FORBIDDEN,
+            reason: reason.to_string(),
+        };
+        let is_ours = |name: &EndpointName| {
+            self.tables.state.borrow().id(name).is_some() || self.links.has_credentials(name)
+        };
+        self.links.refusals.note(Refused {
+            endpoint: endpoint.filter(is_ours),
+            peer: key.peer,
+            reason,
+        });
+        self.refuse(key, response);
     }
 
     fn refuse(&self, key: &RequestKey, refusal: Refusal) {
@@ -498,6 +540,33 @@ impl StreamHandler<Vec<Event>> for RegistryActor {
     }
 }
 
+/// A DTLS handshake was refused, of a peer that named these endpoints.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct HandshakeRefused {
+    /// Whom it claimed to be; one that was never seen and has no credentials does not count.
+    pub claimed: Vec<EndpointName>,
+    /// Where it came from.
+    pub peer: Peer,
+    /// Why, in words.
+    pub reason: String,
+}
+
+impl Handler<HandshakeRefused> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, refused: HandshakeRefused, _: &mut Self::Context) {
+        let endpoint = refused.claimed.into_iter().find(|name| {
+            self.tables.state.borrow().id(name).is_some() || self.links.has_credentials(name)
+        });
+        self.links.refusals.note(Refused {
+            endpoint,
+            peer: refused.peer,
+            reason: Denied::Handshake(refused.reason),
+        });
+    }
+}
+
 /// A device is forgotten. The answer is its row's id, and a receiver that resolves when its actor
 /// is gone.
 #[derive(Debug, Message)]
@@ -512,6 +581,7 @@ impl Handler<ForgetOne> for RegistryActor {
             return MessageResult(None);
         };
         let (done, gone) = oneshot::channel();
+        self.links.refusals.forget(&name);
         let entry = self.tables.actors.borrow_mut().remove(&id);
         if let Some(entry) = entry {
             self.links.metrics.put();
@@ -539,8 +609,14 @@ impl Handler<IsAwake> for RegistryActor {
 
     fn handle(&mut self, IsAwake(name): IsAwake, _: &mut Self::Context) -> Self::Result {
         let state = self.tables.state.borrow();
-        let listening = state.listening(state.id(&name)?)?;
-        Some(listening.now(Instant::now()))
+        let id = state.id(&name)?;
+        let listening = state.listening(id)?;
+        // A device that sleeps cannot be called: without its session it is not heard.
+        let lost = listening != Listening::Always
+            && state
+                .peer(id)
+                .is_some_and(|peer| self.links.wire.reach(peer) == Reach::Closed);
+        Some(listening.now(Instant::now()) && !lost)
     }
 }
 

@@ -12,9 +12,11 @@ use super::asks::{CancelOn, OperateOn, ProfileOf};
 use super::reload::{LogResources, Rules};
 use super::teller::Templates;
 use crate::domain::{
-    EndpointName, GatewayReport, NewOperation, Operation, OperationId, Profile, ProfileChange,
+    Denial, EndpointName, GatewayReport, NewOperation, Operation, OperationId, Profile,
+    ProfileChange,
 };
 use crate::endpoint::NotTaken;
+use crate::security::Refusals;
 use crate::store::{
     EndpointReader, LogResourceStore, OperationReader, RuleStore, StoreError, TemplateStore,
 };
@@ -49,6 +51,10 @@ pub trait Devices: Send + Sync {
 
     /// Whether the device listens now; nothing when it is not registered.
     async fn awake(&self, endpoint: &EndpointName) -> Option<bool>;
+
+    /// The last attempt to speak for an endpoint that was refused, since the server started: when,
+    /// from where and why.
+    fn last_refusal(&self, endpoint: &EndpointName) -> Option<Denial>;
 
     /// Changes what people say of a device, registered or not. It is on disk and counts when this
     /// returns the whole profile.
@@ -112,6 +118,7 @@ pub struct Handle {
     /// Held while templates, rules or log resources are read and handed over, so that what was read later wins.
     reloading: Arc<tokio::sync::Mutex<()>>,
     log_resources: Arc<dyn LogResourceStore>,
+    refusals: Refusals,
 }
 
 impl Handle {
@@ -123,6 +130,7 @@ impl Handle {
         templates: Arc<dyn TemplateStore>,
         rules: Arc<dyn RuleStore>,
         log_resources: Arc<dyn LogResourceStore>,
+        refusals: Refusals,
     ) -> Self {
         Self {
             registry,
@@ -132,6 +140,7 @@ impl Handle {
             rules,
             reloading: Arc::default(),
             log_resources,
+            refusals,
         }
     }
 
@@ -260,6 +269,10 @@ impl Devices for Handle {
 
     async fn awake(&self, endpoint: &EndpointName) -> Option<bool> {
         self.tell(IsAwake(endpoint.clone())).await.ok().flatten()
+    }
+
+    fn last_refusal(&self, endpoint: &EndpointName) -> Option<Denial> {
+        self.refusals.last(endpoint)
     }
 
     async fn change_profile(

@@ -15,5 +15,5 @@ mod teller;
 #[cfg(test)]
 mod tests;
 
-pub use actor::{RegistryActor, Surroundings};
+pub use actor::{HandshakeRefused, RegistryActor, Surroundings};
 pub use handle::{Devices, Handle, OperateError};

@@ -99,6 +99,11 @@ impl State {
         self.present.get(&id).map(|presence| presence.listening)
     }
 
+    /// Where requests to a registered device go.
+    pub(super) fn peer(&self, id: EndpointId) -> Option<Peer> {
+        self.present.get(&id)?.peer
+    }
+
     /// Whose location this is.
     pub(super) fn at(&self, location: &RegistrationId) -> Option<EndpointId> {
         self.locations.get(location).copied()

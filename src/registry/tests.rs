@@ -1,6 +1,9 @@
 //! The registry with its actors, a real store and a message layer without a socket.
 
+mod who_may_be_whom;
+
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,10 +18,12 @@ use crate::coap::{
     NotificationKey, Options, OutgoingRequest, RequestError, RequestKey, Response, Window, number,
 };
 use crate::config::{Settings, UnknownEndpoints};
-use crate::domain::{EndpointName, Identity, Peer, Reach, Token, Unreachable};
+use crate::domain::{
+    CredentialKind, EndpointName, Identity, Peer, Reach, SessionId, Token, Unreachable,
+};
 use crate::endpoint::{Metrics, Wire};
 use crate::lwm2m::{ModelLibrary, Models};
-use crate::security::Keyring;
+use crate::security::{Keyring, Refusals};
 use crate::store::{FleetLoader as _, Store};
 
 /// A message layer whose datagrams go to the test.
@@ -27,6 +32,10 @@ struct Cable {
     sent: mpsc::UnboundedSender<Message>,
     /// The next answer panics instead of being sent.
     panic_once: Cell<bool>,
+    /// DTLS sessions, and who is behind them.
+    sessions: RefCell<HashMap<Peer, Arc<Identity>>>,
+    /// Why no session of ours can be begun; none: it can, and stands at once.
+    refuses: Cell<Option<Unreachable>>,
 }
 
 impl Cable {
@@ -38,6 +47,20 @@ impl Cable {
             self.sent.send(message).expect("the test listens");
         }
         result
+    }
+}
+
+impl Cable {
+    /// A handshake has shown who is behind a session.
+    fn open(&self, peer: Peer, endpoint: &str) {
+        let identity = Identity {
+            endpoint: EndpointName::new(endpoint).expect("a name"),
+            others: Vec::new(),
+            kind: CredentialKind::Psk,
+            credential: None,
+            label: endpoint.to_owned(),
+        };
+        self.sessions.borrow_mut().insert(peer, Arc::new(identity));
     }
 }
 
@@ -92,16 +115,26 @@ impl Wire for Cable {
         self.call(|layer, _| layer.ignore(key));
     }
 
-    fn identity(&self, _: Peer) -> Option<Arc<Identity>> {
-        None
+    fn identity(&self, peer: Peer) -> Option<Arc<Identity>> {
+        self.sessions.borrow().get(&peer).cloned()
     }
 
-    fn reach(&self, _: Peer) -> Reach {
-        Reach::Open
+    fn reach(&self, peer: Peer) -> Reach {
+        if !peer.is_secure() || self.sessions.borrow().contains_key(&peer) {
+            Reach::Open
+        } else {
+            Reach::Closed
+        }
     }
 
-    fn connect(&self, _: Peer, _: &EndpointName) -> Result<(), Unreachable> {
-        Err(Unreachable::SwitchedOff)
+    fn connect(&self, peer: Peer, endpoint: &EndpointName) -> Result<(), Unreachable> {
+        match self.refuses.get() {
+            Some(reason) => Err(reason),
+            None => {
+                self.open(peer, endpoint.as_str());
+                Ok(())
+            }
+        }
     }
 
     fn proven(&self, _: Peer) {}
@@ -123,11 +156,15 @@ struct House {
     sent: mpsc::UnboundedReceiver<Message>,
     events: mpsc::Sender<Vec<Event>>,
     metrics: Metrics,
+    keyring: Keyring,
+    refusals: Refusals,
     store: Store,
     registry: Addr<RegistryActor>,
     next_message_id: u16,
     /// From which port of the device's host datagrams come.
     port: u16,
+    /// The DTLS session that they come in, in place of plain UDP.
+    session: Option<SessionId>,
     _data: tempfile::TempDir,
 }
 
@@ -149,13 +186,18 @@ impl House {
             )),
             sent: sender,
             panic_once: Cell::new(false),
+            sessions: RefCell::default(),
+            refuses: Cell::default(),
         });
         let metrics = Metrics::default();
+        let keyring = Keyring::default();
+        let refusals = Refusals::new(settings.registration.max_refusals);
         let around = Surroundings {
             wire: cable.clone(),
             writer: Arc::new(store.clone()),
             loader: Arc::new(store.clone()),
-            keyring: Keyring::default(),
+            keyring: keyring.clone(),
+            refusals: refusals.clone(),
             models: ModelLibrary::from(Models::builtin()),
             templates: Vec::new(),
             rules: Vec::new(),
@@ -176,10 +218,13 @@ impl House {
             sent,
             events,
             metrics,
+            keyring,
+            refusals,
             store,
             registry,
             next_message_id: 100,
             port: 5000,
+            session: None,
             _data: data,
         }
     }
@@ -203,8 +248,16 @@ impl House {
         self.deliver(&message).await;
     }
 
+    fn peer(&self) -> Peer {
+        let address = ([127, 0, 0, 1], self.port).into();
+        match self.session {
+            Some(session) => Peer::dtls(address, session),
+            None => Peer::udp(address),
+        }
+    }
+
     async fn deliver(&self, message: &Message) {
-        let peer = Peer::udp(([127, 0, 0, 1], self.port).into());
+        let peer = self.peer();
         let datagram = message.encode();
         self.cable
             .call(|layer, now| layer.handle_datagram(now, peer, &datagram));

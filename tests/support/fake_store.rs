@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flownexus::domain::{
-    EndpointId, EndpointName, EventId, GatewayReport, GatewayState, Learned, LogResource,
+    Denial, EndpointId, EndpointName, EventId, GatewayReport, GatewayState, Learned, LogResource,
     NewOperation, Node, Observation, Operation, OperationId, OperationKind, OperationResult,
     OperationStatus, Path, Peer, Profile, ProfileChange, Registration, RegistrationId, Rule,
     StoredLogLine, Timestamp, Value, ValueType, Wanted,
@@ -598,6 +598,11 @@ impl Devices for FakeDevices {
 
     async fn awake(&self, endpoint: &EndpointName) -> Option<bool> {
         self.0.tables().endpoints.get(endpoint).map(|_| false)
+    }
+
+    fn last_refusal(&self, _: &EndpointName) -> Option<Denial> {
+        // Nobody is refused here.
+        None
     }
 
     async fn change_profile(

@@ -81,6 +81,11 @@ impl Served {
         self.table.remove(peer, |body| *body.subject == *subject)
     }
 
+    /// Forgets all bodies of a peer.
+    pub(in super::super) fn forget_peer(&mut self, peer: Peer) {
+        self.table.remove_all(peer);
+    }
+
     pub(in super::super) fn expire(&mut self, now: Instant) {
         while self.table.pop_due(now).is_some() {}
     }

@@ -118,6 +118,11 @@ impl Uploads {
         }
     }
 
+    /// Forgets all unfinished bodies of a peer.
+    pub(in super::super) fn forget_peer(&mut self, peer: Peer) {
+        self.table.remove_all(peer);
+    }
+
     pub(in super::super) fn expire(&mut self, now: Instant) {
         while self.table.pop_due(now).is_some() {}
     }

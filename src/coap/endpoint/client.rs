@@ -1,6 +1,6 @@
 //! Requests of ours: retransmission, matching of answers, and the lease of message ids.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::domain::{Peer, Token};
@@ -20,7 +20,8 @@ use super::{
 #[derive(Debug, Default)]
 pub(super) struct Exchanges {
     all: HashMap<u64, Exchange>,
-    by_token: HashMap<(Peer, Token), u64>,
+    /// In the order of peers, so that those of one peer are found together.
+    by_token: BTreeMap<(Peer, Token), u64>,
     /// Of the last message of each exchange.
     by_message_id: HashMap<(Peer, u16), u64>,
     deadlines: Deadlines<u64>,
@@ -92,6 +93,15 @@ impl Exchanges {
         let exchange = self.all.get(&id.0)?;
         let notified = message.options.first(number::OBSERVE).is_some();
         (!(notified && exchange.transfer.ends_observation())).then_some(id)
+    }
+
+    /// Those with a peer.
+    fn of_peer(&self, peer: Peer) -> Vec<ExchangeId> {
+        self.by_token
+            .range((peer, Token::default())..)
+            .take_while(|((other, _), _)| *other == peer)
+            .map(|(_, id)| ExchangeId(*id))
+            .collect()
     }
 
     pub(super) fn with_message_id(&self, peer: Peer, message_id: u16) -> Option<ExchangeId> {
@@ -258,6 +268,12 @@ impl Endpoint {
             self.counters.cancelled.inc();
         }
         self.show();
+    }
+
+    pub(super) fn exchanges_disconnected(&mut self, peer: Peer) {
+        for id in self.exchanges.of_peer(peer) {
+            self.fail(id, ExchangeFailure::Disconnected);
+        }
     }
 
     /// Gives an exchange more message ids, and goes on if it waits for them.
@@ -593,6 +609,7 @@ impl Endpoint {
                 &self.counters.blockwise_failed
             }
             ExchangeFailure::Cancelled => &self.counters.cancelled,
+            ExchangeFailure::Disconnected => &self.counters.disconnected,
             ExchangeFailure::NotAcknowledged => &self.counters.not_acknowledged,
             ExchangeFailure::NotAnswered | ExchangeFailure::WrongToken => {
                 &self.counters.not_answered

@@ -142,6 +142,21 @@ impl Endpoint {
         self.show();
     }
 
+    /// The session with a peer is over (DTLS): nothing more can come from it or go to it. Exchanges
+    /// with it fail at once, and whatever was remembered of it is forgotten: another session, even
+    /// of the same device, is another peer (RFC 7252 section 9.1).
+    ///
+    /// The work is bounded by what one peer may have.
+    pub fn disconnect(&mut self, _now: Instant, peer: Peer) {
+        self.exchanges_disconnected(peer);
+        self.notified.forget_peer(peer);
+        self.dedup.forget_peer(peer);
+        self.uploads.forget_peer(peer);
+        self.served.forget_peer(peer);
+        self.observed.remove_all(peer);
+        self.show();
+    }
+
     /// When [`Endpoint::handle_timeout`] is due next.
     pub fn next_timeout(&self) -> Option<Instant> {
         [

@@ -1,6 +1,6 @@
 //! Notifications of ours (the simulator's side of RFC 7641).
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::domain::{Peer, Token};
@@ -15,7 +15,8 @@ use super::{Endpoint, Event, RequestError, RequestKey};
 /// Notifications that can still be acknowledged or reset.
 #[derive(Debug, Default)]
 pub(super) struct Notified {
-    all: HashMap<(Peer, u16), Sent>,
+    /// In the order of peers, so that those of one peer are found together.
+    all: BTreeMap<(Peer, u16), Sent>,
     deadlines: Deadlines<(u16, Peer)>,
 }
 
@@ -54,6 +55,17 @@ impl Notified {
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.next()
+    }
+
+    pub(super) fn forget_peer(&mut self, peer: Peer) {
+        let ids: Vec<u16> = self
+            .all
+            .range((peer, 0)..=(peer, u16::MAX))
+            .map(|((_, message_id), _)| *message_id)
+            .collect();
+        for message_id in ids {
+            self.remove(peer, message_id);
+        }
     }
 
     fn insert(&mut self, peer: Peer, message_id: u16, sent: Sent) {

@@ -196,6 +196,9 @@ pub enum ExchangeFailure {
     /// Given up by ourselves.
     #[error("cancelled")]
     Cancelled,
+    /// The session with the peer is over; see [`Endpoint::disconnect`](super::Endpoint::disconnect).
+    #[error("disconnected")]
+    Disconnected,
     /// Every retransmission stayed unacknowledged.
     #[error("not acknowledged")]
     NotAcknowledged,

@@ -5,6 +5,7 @@ mod answering;
 mod asking;
 mod blockwise;
 mod corpus;
+mod disconnecting;
 mod limits;
 mod messages;
 mod network;

@@ -234,6 +234,8 @@ impl Session {
             formats,
             sent_after: self.sent_after(env),
             resumed: false,
+            connecting: false,
+            lease: outgoing.message_ids.map(|ids| ids.next),
             has_wrong_token: false,
         });
         then.push(Action::Transmit {

@@ -56,7 +56,7 @@ impl Session {
 
     /// True when a request may be sent now.
     pub(super) fn is_reachable(&self, env: &Env<'_>) -> bool {
-        if self.registration.is_none() || self.silent {
+        if self.silent || !self.may_be_asked(env) {
             return false;
         }
         !self.is_queue_mode()

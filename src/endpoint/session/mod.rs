@@ -23,6 +23,7 @@ mod rules;
 mod templates;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod wanted;
 
 use std::collections::VecDeque;
@@ -36,7 +37,7 @@ use crate::coap::{
     RequestKey, Response, Window,
 };
 use crate::domain::{
-    EndpointId, EndpointName, GatewayReport, GatewayState, Learned, LiveEvent, LiveKind,
+    Denied, EndpointId, EndpointName, GatewayReport, GatewayState, Learned, LiveEvent, LiveKind,
     LogResource, NewOperation, Node, Now, Observation, Operation, OperationId, OperationStatus,
     Path, Peer, Profile, ProfileChange, REGISTRATION_EVENTS, Registration, RegistrationId,
     Selection, Timestamp, Token, Value,
@@ -53,6 +54,7 @@ use self::wanted::Wishes;
 use super::settings::SessionSettings;
 
 pub use self::rules::RuleSet;
+pub use self::trust::{Departure, Gate};
 
 /// What a session is given with each input.
 pub struct Env<'a> {
@@ -68,6 +70,8 @@ pub struct Env<'a> {
     pub rules: &'a RuleSet,
     /// Which values are logs.
     pub log_resources: &'a [LogResource],
+    /// Who peers are, and whether they can be reached.
+    pub gate: &'a dyn Gate,
     /// Row ids.
     pub ids: &'a Ids,
     /// 16 random bytes.
@@ -219,6 +223,11 @@ pub enum Action {
     /// Answers a device's request; the answer is remembered in the same commit, so that a copy of
     /// the request gets it again.
     Respond(RequestKey, Response),
+    /// Answers a request of somebody who may not speak for the device. It has no effect, so a copy
+    /// may be answered anew.
+    Deny(RequestKey, Response, Denied),
+    /// Stays silent to a notification of somebody who may not speak for the device.
+    Distrust(NotificationKey, Denied),
     /// Acknowledges a notification or a separate response.
     Acknowledge(NotificationKey),
     /// Answers a notification with a Reset, which ends the observation on the device.
@@ -305,6 +314,10 @@ struct InFlight {
     sent_after: Option<Duration>,
     /// Sent before a restart: only its answer is awaited.
     resumed: bool,
+    /// Sent while a session of ours is being made.
+    connecting: bool,
+    /// The first of its message ids, until it is sent.
+    lease: Option<u16>,
     /// Something came back whose token was not that of the request.
     has_wrong_token: bool,
 }
@@ -531,6 +544,7 @@ impl Session {
         match &mut self.in_flight {
             Some(in_flight) if in_flight.attempt == attempt => {
                 in_flight.exchange = Some(exchange);
+                in_flight.lease = None;
                 true
             }
             _ => false,

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::register::{MAX_WARNINGS, may_speak_for, proof, unavailable};
+use super::register::{MAX_WARNINGS, proof, unavailable};
+use super::trust::may_speak_for;
 use super::{Action, CommitStep, Env, Fetch, Session, Step};
 use crate::coap::observe::is_newer;
 use crate::coap::{Code, FirstBlock, NotificationKey, Request, RequestKey, Response};
 use crate::domain::{
-    LiveKind, Node, Observation, ObservationState, Path, Timestamp, Value, Warning,
+    Denied, LiveKind, Node, Observation, ObservationState, Path, Timestamp, Value, Warning,
 };
 use crate::lwm2m::codec::anchor_times;
 use crate::lwm2m::register::sent;
@@ -38,9 +39,10 @@ impl Session {
             steps.push(Step::Do(Action::Reject(key)));
             return;
         };
-        if !may_speak_for(env, registration, key.peer) {
-            // Somebody at another address knows the token; without credentials that proves nothing.
-            steps.push(Step::Do(Action::Ignore(key)));
+        if let Err(reason) = may_speak_for(env, registration, key.peer) {
+            // Somebody else knows the token; without credentials that proves nothing. A Reset would
+            // let whoever can send from its address end the observation of the device.
+            steps.push(Step::Do(Action::Distrust(key, reason)));
             return;
         }
         steps.extend(proof(env, registration, key.peer));
@@ -54,7 +56,8 @@ impl Session {
 
         let mut commit = Commit::default();
         let mut then = Vec::new();
-        if registration.peer != key.peer {
+        let follows = !key.peer.is_secure() || env.settings.update_on_notification;
+        if registration.peer != key.peer && follows {
             registration.peer = key.peer;
             commit.changes.push(Change::Moved {
                 endpoint_id: self.endpoint_id,
@@ -350,26 +353,46 @@ impl Session {
         request: &Request,
         steps: &mut Vec<Step>,
     ) {
-        let known = self
-            .registration
-            .as_ref()
-            .filter(|registration| may_speak_for(env, registration, key.peer));
-        let Some(registration) = known else {
-            let refusal = Response::refusal(Code::BAD_REQUEST, "not registered from this address");
+        let Some(registration) = &mut self.registration else {
+            let refusal = Response::refusal(Code::BAD_REQUEST, "not registered");
             steps.push(Step::Do(Action::Respond(key, refusal)));
+            return;
+        };
+        if let Err(reason) = may_speak_for(env, registration, key.peer) {
+            // 4.00 is what OMA-TS-LightweightM2M Core 6.4.6 has for whoever is not registered.
+            let code = match reason {
+                Denied::OtherAddress | Denied::RegisteredInPlain => Code::BAD_REQUEST,
+                _ => Code::FORBIDDEN,
+            };
+            let refusal = Response::refusal(code, &reason.to_string());
+            steps.push(Step::Do(Action::Deny(key, refusal, reason)));
+            return;
+        }
+        let mut commit = Commit::default();
+        let mut then = Vec::new();
+        if registration.peer != key.peer && env.settings.update_on_send {
+            registration.peer = key.peer;
+            commit.changes.push(Change::Moved {
+                endpoint_id: self.endpoint_id,
+                peer: key.peer,
+            });
+            then.push(Action::Registered(registration.id.clone(), key.peer));
+        }
+        let Some(registration) = &self.registration else {
             return;
         };
         let sent_values = report::send(request, &self.device(registration, env.models));
         self.heard(env);
-        let mut commit = Commit::default();
         let nodes = match sent_values {
             Ok(nodes) => nodes,
             Err(refusal) => {
                 self.warn("bad_send", refusal.reason.clone(), &mut commit);
                 self.note_seen(env, &mut commit);
+                then.push(Action::Respond(key.clone(), refusal.into()));
+                then.push(Action::Pump);
                 steps.push(Step::Commit(Box::new(CommitStep {
                     commit,
-                    then: vec![Action::Respond(key.clone(), refusal.into()), Action::Pump],
+                    then,
                     otherwise: vec![Action::Respond(key, unavailable())],
                 })));
                 return;
@@ -395,9 +418,11 @@ impl Session {
         }
         self.arrived(env, nodes, false, &mut commit);
         self.note_seen(env, &mut commit);
+        then.push(Action::Respond(key.clone(), sent()));
+        then.push(Action::Pump);
         steps.push(Step::Commit(Box::new(CommitStep {
             commit,
-            then: vec![Action::Respond(key.clone(), sent()), Action::Pump],
+            then,
             otherwise: vec![Action::Respond(key, unavailable())],
         })));
     }

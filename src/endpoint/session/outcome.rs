@@ -195,7 +195,11 @@ impl Session {
         }
         let mut commit = Commit::default();
         let mut then = Vec::new();
-        let window_closed = matches!(failure, ExchangeFailure::WindowClosed);
+        // Of an attempt in a session that was there, the end of that session tells nothing. One that
+        // waited for a session of ours was made in vain.
+        let disconnected = matches!(failure, ExchangeFailure::Disconnected);
+        let lost_its_session = disconnected && !in_flight.connecting;
+        let harmless = lost_its_session || matches!(failure, ExchangeFailure::WindowClosed);
         let has_wrong_token = in_flight.has_wrong_token;
         let reason = match failure {
             ExchangeFailure::Reset => OperationFailure::Reset,
@@ -209,11 +213,17 @@ impl Session {
             ExchangeFailure::NotAcknowledged
             | ExchangeFailure::WindowClosed
             | ExchangeFailure::Cancelled => OperationFailure::NotAcknowledged,
+            ExchangeFailure::Disconnected => OperationFailure::Disconnected,
         };
         // Whoever acknowledges is there; whoever does not is not asked again until heard of.
         if reason == OperationFailure::NotAcknowledged {
             self.learn_silent(env, in_flight.sent_after);
             self.fall_silent(env);
+        } else if disconnected {
+            // Nothing is learnt of when it listens.
+            if in_flight.connecting {
+                self.fall_silent(env);
+            }
         } else {
             self.learn_answered(in_flight.sent_after);
         }
@@ -222,11 +232,12 @@ impl Session {
             Job::Operation(mut operation) => {
                 let lost = matches!(
                     reason,
-                    OperationFailure::NotAcknowledged
+                    OperationFailure::Disconnected
+                        | OperationFailure::NotAcknowledged
                         | OperationFailure::NotAnswered
                         | OperationFailure::WrongToken
                 );
-                if window_closed {
+                if harmless {
                     operation.attempts = operation.attempts.saturating_sub(1);
                 }
                 if lost && !operation.request.may_be_repeated() {
@@ -241,6 +252,7 @@ impl Session {
                     self.try_again(env, *operation, reason, &mut commit, &mut then);
                 }
             }
+            Job::Fetch(fetch) if lost_its_session => self.fetches.push_front(fetch),
             Job::Fetch(fetch) => {
                 // The body changed meanwhile: read all of it, once.
                 if fetch.first.is_some() {
@@ -287,7 +299,7 @@ impl Session {
         steps
     }
 
-    fn try_again(
+    pub(super) fn try_again(
         &mut self,
         env: &Env<'_>,
         operation: Operation,
@@ -304,7 +316,10 @@ impl Session {
         // there and does not answer this must not keep the others waiting.
         let keeps_its_turn = matches!(
             reason,
-            OperationFailure::NotAcknowledged | OperationFailure::Reregistered
+            OperationFailure::Disconnected
+                | OperationFailure::NotAcknowledged
+                | OperationFailure::Reregistered
+                | OperationFailure::Unreachable(_)
         );
         if keeps_its_turn {
             self.queue.put_back(operation);
@@ -335,7 +350,7 @@ impl Session {
     }
 
     /// Back to its place in the queue, so that the order stays.
-    fn requeue(&mut self, env: &Env<'_>, operation: Operation, commit: &mut Commit) {
+    pub(super) fn requeue(&mut self, env: &Env<'_>, operation: Operation, commit: &mut Commit) {
         let operation = self.queued_again(env, operation, commit);
         self.queue.put_back(operation);
     }
@@ -400,9 +415,11 @@ impl Session {
         &mut self,
         env: &Env<'_>,
         registration: Option<&Registration>,
-        operation: Operation,
+        mut operation: Operation,
         steps: &mut Vec<Step>,
     ) {
+        let registration =
+            registration.filter(|registration| self.may_still_answer(env, registration));
         if let (Some(registration), Some(token)) = (registration, operation.token) {
             self.attempts = self.attempts.wrapping_add(1);
             let attempt = self.attempts;
@@ -414,6 +431,8 @@ impl Session {
                 formats: UsedFormats::default(),
                 sent_after: None,
                 resumed: true,
+                connecting: false,
+                lease: None,
                 has_wrong_token: false,
             });
             steps.push(Step::Do(Action::Await {
@@ -427,6 +446,7 @@ impl Session {
         let mut commit = Commit::default();
         let mut then = Vec::new();
         if operation.request.may_be_repeated() {
+            operation.attempts = operation.attempts.saturating_sub(1);
             self.requeue(env, operation, &mut commit);
         } else {
             self.fail(
@@ -500,7 +520,7 @@ impl Session {
         self.unstage(fetch, commit);
     }
 
-    fn unstage(&mut self, fetch: &Fetch, commit: &mut Commit) {
+    pub(super) fn unstage(&mut self, fetch: &Fetch, commit: &mut Commit) {
         let found = self
             .observations
             .iter_mut()

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::templates::Reading;
+use super::trust::{denial, may_speak_for};
 use super::{
     Action, CommitStep, Env, MessageIds, REGISTERED, Session, Step, UNREGISTERED, UPDATED,
 };
@@ -24,6 +25,10 @@ impl Session {
         request: RegisterRequest,
         steps: &mut Vec<Step>,
     ) {
+        if let Some(reason) = self.refuses_register(env, key.peer) {
+            steps.push(Step::Do(denial(key, reason)));
+            return;
+        }
         let mut commit = Commit::default();
         let finished = self.give_up_attempt(env, &mut commit, steps);
         if self.message_ids.next == self.message_ids.end && self.registration.is_none() {
@@ -130,12 +135,9 @@ impl Session {
             )));
             return;
         };
-        if !may_speak_for(env, &registration, key.peer) {
+        if let Err(reason) = may_speak_for(env, &registration, key.peer) {
             self.registration = Some(registration);
-            steps.push(Step::Do(Action::Respond(
-                key,
-                Response::new(Code::NOT_FOUND),
-            )));
+            steps.push(Step::Do(denial(key, reason)));
             return;
         }
         steps.extend(proof(env, &registration, key.peer));
@@ -218,14 +220,19 @@ impl Session {
         location: &RegistrationId,
         steps: &mut Vec<Step>,
     ) {
-        let ours = self.registration.as_ref().is_some_and(|registration| {
-            registration.id == *location && may_speak_for(env, registration, key.peer)
-        });
-        if !ours {
+        let Some(registration) = self
+            .registration
+            .as_ref()
+            .filter(|registration| registration.id == *location)
+        else {
             steps.push(Step::Do(Action::Respond(
                 key,
                 Response::new(Code::NOT_FOUND),
             )));
+            return;
+        };
+        if let Err(reason) = may_speak_for(env, registration, key.peer) {
+            steps.push(Step::Do(denial(key, reason)));
             return;
         }
         let answer = Action::Respond(key.clone(), deregistered());
@@ -292,15 +299,6 @@ impl Session {
         registration.expires_at = env.now.wall.plus(registration.lifetime);
         self.expires = env.now.instant.checked_add(registration.lifetime);
     }
-}
-
-/// Without credentials a device is taken for itself on any port of the address that it registered
-/// from (NAT gives new ports, OMA int-105). From elsewhere it has to register again, which 4.04
-/// makes it do, unless `registration.follow_addresses` trusts whoever knows its location or token.
-pub(super) fn may_speak_for(env: &Env<'_>, registration: &Registration, peer: Peer) -> bool {
-    let here = registration.peer;
-    here.transport == peer.transport
-        && (here.address.ip() == peer.address.ip() || env.settings.follow_addresses)
 }
 
 /// Whoever knows the location or a token and has the address that these were sent to receives what is

@@ -51,7 +51,6 @@ use self::handshake::{Call, Established, HandshakeLimits, Handshakes, Work};
 use self::hello::First;
 use self::lanes::{Lane, Lanes};
 use self::proof::Trust;
-use self::refusal::OncePerMinute;
 use self::session::{After, Session};
 use self::sessions::{SessionLimits, Sessions};
 use super::udp::{BindError, PlainSocket};
@@ -69,7 +68,7 @@ pub struct Parts {
     pub ticket_keys: Zeroizing<[u8; TICKET_KEYS]>,
     /// What happens is counted here.
     pub counters: Counters,
-    /// Told of refused handshakes of peers that named a device.
+    /// Told of everything that is refused; counts, logs and remembers it within bounds.
     pub on_refused: Box<dyn Fn(Refused)>,
 }
 
@@ -117,7 +116,6 @@ struct State {
     calls: HashMap<SessionId, Waiting>,
     /// Sealed, and not taken by the kernel yet.
     unsent: VecDeque<(SocketAddr, Vec<u8>)>,
-    logged: OncePerMinute,
 }
 
 /// Messages for a session that is being made.
@@ -181,7 +179,6 @@ impl Secure {
             handshaking: HashSet::new(),
             calls: HashMap::new(),
             unsent: VecDeque::new(),
-            logged: OncePerMinute::default(),
         };
         let secure = Self {
             socket,
@@ -402,10 +399,9 @@ impl Secure {
             } => {
                 let mut state = self.state.borrow_mut();
                 state.handshaking.remove(&address);
-                let is_logged = state.logged.lets_through(now, address.ip());
                 let is_call = call.and_then(|id| state.calls.remove(&id).map(|_| id));
                 drop(state);
-                self.refused(address, is_logged, claimed, refusal);
+                self.refused(address, claimed, refusal);
                 if let Some(id) = is_call {
                     take(Happening::Over(Peer::dtls(address, id)));
                 }
@@ -413,29 +409,13 @@ impl Secure {
         }
     }
 
-    fn refused(
-        &self,
-        address: SocketAddr,
-        is_logged: bool,
-        claimed: Vec<EndpointName>,
-        refusal: Refusal,
-    ) {
+    fn refused(&self, address: SocketAddr, claimed: Vec<EndpointName>, refusal: Refusal) {
         self.counters.refused(&refusal);
-        if is_logged {
-            let names: Vec<&str> = claimed.iter().map(EndpointName::as_str).collect();
-            tracing::warn!(
-                peer = %address,
-                endpoint.name = names.join(", "),
-                "Refused coaps://{address}: {refusal}"
-            );
-        }
-        for endpoint in claimed {
-            (self.on_refused)(Refused {
-                endpoint,
-                address,
-                refusal: refusal.clone(),
-            });
-        }
+        (self.on_refused)(Refused {
+            claimed,
+            address,
+            refusal,
+        });
     }
 
     fn established(
@@ -480,9 +460,8 @@ impl Secure {
         let ended = match state.sessions.insert(now, session) {
             Ok(ended) => ended,
             Err(_) => {
-                let is_logged = state.logged.lets_through(now, address.ip());
                 drop(state);
-                self.refused(address, is_logged, claimed, Refusal::TooManySessions);
+                self.refused(address, claimed, Refusal::TooManySessions);
                 return;
             }
         };

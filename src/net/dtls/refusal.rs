@@ -1,8 +1,6 @@
 //! Why a handshake or a datagram was refused, in words for the log and the device's page.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
 
 use crate::domain::EndpointName;
 
@@ -64,60 +62,13 @@ impl Refusal {
     }
 }
 
-/// A refused handshake of a peer that named a device, whether or not it is that device.
+/// A refused handshake or datagram.
 #[derive(Clone, Debug)]
 pub struct Refused {
-    /// The device it claimed to be.
-    pub endpoint: EndpointName,
+    /// The devices that the peer claimed to be, whether or not it is one of them.
+    pub claimed: Vec<EndpointName>,
     /// Where it came from.
     pub address: SocketAddr,
     /// Why it was refused.
     pub refusal: Refusal,
-}
-
-/// Lets one line a minute through for each source, and for a bounded number of sources.
-#[derive(Debug, Default)]
-pub(super) struct OncePerMinute {
-    logged: HashMap<IpAddr, Instant>,
-}
-
-impl OncePerMinute {
-    /// True when this source was not logged within the last minute.
-    pub(super) fn lets_through(&mut self, now: Instant, source: IpAddr) -> bool {
-        let is_recent = |at: &Instant| now.saturating_duration_since(*at) < MINUTE;
-        if self.logged.get(&source).is_some_and(is_recent) {
-            return false;
-        }
-        if self.logged.len() >= MOST_SOURCES {
-            self.logged.retain(|_, at| is_recent(at));
-            if self.logged.len() >= MOST_SOURCES {
-                return false;
-            }
-        }
-        self.logged.insert(source, now);
-        true
-    }
-}
-
-const MINUTE: Duration = Duration::from_secs(60);
-const MOST_SOURCES: usize = 4096;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_source_is_logged_once_a_minute_and_many_sources_take_bounded_room() {
-        let mut once = OncePerMinute::default();
-        let now = Instant::now();
-        let source = |number: u32| IpAddr::from(number.to_be_bytes());
-        assert!(once.lets_through(now, source(1)));
-        assert!(!once.lets_through(now + Duration::from_secs(59), source(1)));
-        assert!(once.lets_through(now + MINUTE, source(1)));
-        for number in 0..10_000 {
-            once.lets_through(now + MINUTE, source(number));
-        }
-        assert_eq!(once.logged.len(), MOST_SOURCES);
-        assert!(once.lets_through(now + 3 * MINUTE, source(20_000)));
-    }
 }

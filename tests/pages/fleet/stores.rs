@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flownexus::domain::{
-    EndpointId, EndpointName, EventId, GatewayReport, NewOperation, Node, Observation, Operation,
-    OperationId, OperationKind, OperationResult, OperationStatus, Path, Profile, ProfileChange,
-    Timestamp, Value, Wanted,
+    Denial, EndpointId, EndpointName, EventId, GatewayReport, NewOperation, Node, Observation,
+    Operation, OperationId, OperationKind, OperationResult, OperationStatus, Path, Profile,
+    ProfileChange, Timestamp, Value, Wanted,
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
@@ -448,6 +448,11 @@ impl Devices for Fleet {
 
     async fn awake(&self, _: &EndpointName) -> Option<bool> {
         Some(false)
+    }
+
+    fn last_refusal(&self, _: &EndpointName) -> Option<Denial> {
+        // Nobody is refused here.
+        None
     }
 
     async fn change_profile(

@@ -1,10 +1,13 @@
 //! One session on a bench: a device that is written by hand, a clock that is turned by hand, a
 //! store that says yes or no.
 
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::super::{Action, CommitStep, Env, Input, Session, Step, Ticket};
+use super::super::{Action, CommitStep, Departure, Env, Gate, Input, Session, Step, Ticket};
 use crate::coap::{
     Code, Counters, Endpoint, EndpointConfig, Event, ExchangeFailure, ExchangeId, Message,
     MessageIds, MessageType, NotificationKey, Options, OutgoingRequest, Request, RequestKey,
@@ -12,9 +15,10 @@ use crate::coap::{
 };
 use crate::config::Settings;
 use crate::domain::{
-    EndpointId, EndpointName, Learned, LogResource, NewOperation, Now, Observation, Operation,
-    OperationKind, OperationRequest, OperationStatus, Origin, Path, Peer, Profile, Registration,
-    RegistrationId, Timestamp, Token, Wanted,
+    CredentialKind, Denied, EndpointId, EndpointName, Identity, Learned, LogResource, NewOperation,
+    Now, Observation, Operation, OperationKind, OperationRequest, OperationStatus, Origin, Path,
+    Peer, Profile, Reach, Registration, RegistrationId, SessionId, Timestamp, Token, Unreachable,
+    Wanted,
 };
 use crate::endpoint::{RuleSet, SessionSettings};
 use crate::lwm2m::Models;
@@ -31,6 +35,9 @@ pub(super) struct Bench {
     /// What the session did, in order.
     pub(super) done: Vec<Done>,
     pub(super) peer: Peer,
+    pub(super) gate: FakeGate,
+    /// The device's session ends while the next request is on its way to the message layer.
+    pub(super) loses_its_session: bool,
     pub(super) models: Models,
     ids: Ids,
     layer: Endpoint,
@@ -63,6 +70,7 @@ impl Bench {
                     templates: &[],
                     rules: &RuleSet::default(),
                     log_resources: &[],
+                    gate: &FakeGate::default(),
                     ids: &Ids::default(),
                     random,
                 },
@@ -76,6 +84,8 @@ impl Bench {
             log_resources: Vec::new(),
             done: Vec::new(),
             peer: Peer::udp(([127, 0, 0, 1], 40_000).into()),
+            gate: FakeGate::default(),
+            loses_its_session: false,
             models: Models::builtin(),
             ids: Ids::default(),
             layer: Endpoint::new(EndpointConfig::from(&settings.coap), Counters::default(), 1),
@@ -176,6 +186,7 @@ impl Bench {
             templates: &self.templates,
             rules: &self.rules,
             log_resources: &self.log_resources,
+            gate: &self.gate,
             ids: &self.ids,
             random,
         };
@@ -221,6 +232,15 @@ impl Bench {
 
     fn act(&mut self, action: Action) {
         let pump = matches!(action, Action::Pump);
+        if let Action::Transmit { attempt, peer, .. } = action {
+            if std::mem::take(&mut self.loses_its_session) {
+                self.gate.close(peer);
+            }
+            let departure = self.with_env(|env, session| session.depart(env, attempt));
+            if let Departure::Stay(steps) = departure {
+                return self.carry_out(steps, true);
+            }
+        }
         if let Action::Transmit { attempt, .. } | Action::Await { attempt, .. } = &action {
             self.exchanges += 1;
             let exchange = exchange(self.exchanges);
@@ -459,10 +479,29 @@ impl Bench {
     pub(super) fn answers(&self) -> Vec<Code> {
         self.actions()
             .filter_map(|action| match action {
-                Action::Respond(_, response) => Some(response.code),
+                Action::Respond(_, response) | Action::Deny(_, response, _) => Some(response.code),
                 _ => None,
             })
             .collect()
+    }
+
+    /// Why somebody was not let speak for the device, oldest first.
+    pub(super) fn denials(&self) -> Vec<Denied> {
+        self.actions()
+            .filter_map(|action| match action {
+                Action::Deny(_, _, reason) | Action::Distrust(_, reason) => Some(reason.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// What is sent from now on comes from a new DTLS session of this endpoint, at another address.
+    pub(super) fn handshake(&mut self, number: u64, endpoint: &str) -> Peer {
+        let port = u16::try_from(41_000 + number).expect("a port");
+        let peer = Peer::dtls(([192, 0, 2, 7], port).into(), SessionId(number));
+        self.gate.open(peer, endpoint);
+        self.peer = peer;
+        peer
     }
 
     /// The newest stored state of each operation, by kind and status.
@@ -506,6 +545,68 @@ impl Bench {
         response.options.add_uint(number::OBSERVE, 1);
         self.answer(response);
         token
+    }
+}
+
+/// Sessions and credentials, as the test says.
+#[derive(Debug, Default)]
+pub(super) struct FakeGate {
+    sessions: HashMap<Peer, Arc<Identity>>,
+    /// Endpoints with credentials.
+    pub(super) holds: HashSet<EndpointName>,
+    /// Why no session of ours can be begun; none: it can.
+    pub(super) refuses: Option<Unreachable>,
+    /// To whom sessions of ours were begun.
+    pub(super) called: RefCell<Vec<(Peer, EndpointName)>>,
+}
+
+impl FakeGate {
+    pub(super) fn open(&mut self, peer: Peer, endpoint: &str) {
+        let identity = Identity {
+            endpoint: EndpointName::new(endpoint).expect("a name"),
+            others: Vec::new(),
+            kind: CredentialKind::Psk,
+            credential: None,
+            label: endpoint.to_owned(),
+        };
+        self.sessions.insert(peer, Arc::new(identity));
+    }
+
+    pub(super) fn close(&mut self, peer: Peer) {
+        self.sessions.remove(&peer);
+    }
+}
+
+impl Gate for FakeGate {
+    fn identity(&self, peer: Peer) -> Option<Arc<Identity>> {
+        self.sessions.get(&peer).cloned()
+    }
+
+    fn reach(&self, peer: Peer) -> Reach {
+        if !peer.is_secure() || self.sessions.contains_key(&peer) {
+            Reach::Open
+        } else if self
+            .called
+            .borrow()
+            .iter()
+            .any(|(called, _)| *called == peer)
+        {
+            Reach::Connecting
+        } else {
+            Reach::Closed
+        }
+    }
+
+    fn connect(&self, peer: Peer, endpoint: &EndpointName) -> Result<(), Unreachable> {
+        if let Some(reason) = self.refuses {
+            return Err(reason);
+        }
+        self.called.borrow_mut().push((peer, endpoint.clone()));
+        Ok(())
+    }
+
+    fn has_credentials(&self, endpoint: &EndpointName) -> bool {
+        self.holds.contains(endpoint)
     }
 }
 

@@ -25,6 +25,8 @@ enum Turn {
     Pass(u16),
     /// The server is killed and started again.
     Restart,
+    /// The DTLS session of the device ends.
+    Lose,
 }
 
 fn turn() -> impl Strategy<Value = Turn> {
@@ -39,6 +41,7 @@ fn turn() -> impl Strategy<Value = Turn> {
         3 => (0_u8..3).prop_map(Turn::Wake),
         3 => (1_u16..5000).prop_map(Turn::Pass),
         1 => Just(Turn::Restart),
+        2 => Just(Turn::Lose),
     ]
 }
 
@@ -46,6 +49,10 @@ fn turn() -> impl Strategy<Value = Turn> {
 struct Play {
     bench: Bench,
     heard_at: Option<std::time::Instant>,
+    /// Its DTLS sessions so far; none: it speaks plain CoAP.
+    sessions: Option<u64>,
+    /// True while it has none.
+    is_lost: bool,
     /// How much of what the session did was looked at.
     seen: usize,
     outstanding: bool,
@@ -57,14 +64,19 @@ struct Play {
 }
 
 impl Play {
-    fn new() -> Self {
+    fn new(is_secure: bool) -> Self {
         let mut bench = Bench::new();
+        if is_secure {
+            bench.handshake(1, "thing");
+        }
         let register = bench.register("ep=thing&lwm2m=1.1&lt=8640000&Q", "</3/0>");
         bench.feed(register);
         let heard_at = Some(bench.now.instant);
         let mut play = Self {
             bench,
             heard_at,
+            sessions: is_secure.then_some(1),
+            is_lost: false,
             seen: 0,
             outstanding: false,
             awaiting: false,
@@ -106,6 +118,7 @@ impl Play {
             if transmitted {
                 assert!(!self.outstanding, "one exchange at a time");
                 assert!(is_awake, "nothing is sent to a device that sleeps");
+                assert!(!self.is_lost, "nothing is sent where there is no session");
                 self.outstanding = true;
                 self.check_the_order();
             }
@@ -152,7 +165,20 @@ impl Play {
                 self.bench.fail(failure);
             }
             Turn::Answer | Turn::Stay(_) => {}
+            Turn::Lose if self.sessions.is_some() && !self.is_lost => self.lose(),
+            Turn::Lose => {}
             Turn::Wake(how) => {
+                if let Some(sessions) = &mut self.sessions
+                    && std::mem::take(&mut self.is_lost)
+                {
+                    *sessions += 1;
+                    self.bench.handshake(*sessions, "thing");
+                    // A Send does not move the registration: what waits goes on waiting.
+                    self.is_lost = how == 1;
+                    if self.is_lost {
+                        *sessions -= 1;
+                    }
+                }
                 self.heard_at = Some(self.bench.now.instant);
                 let input = match how {
                     0 => self.bench.update(""),
@@ -177,6 +203,20 @@ impl Play {
         self.look();
     }
 
+    fn lose(&mut self) {
+        let registered = self.bench.session.registration.as_ref();
+        let peer = registered.expect("a registration").peer;
+        self.bench.gate.close(peer);
+        self.is_lost = true;
+        // Its end is told like any other; what waited for an answer from before a restart too.
+        if std::mem::take(&mut self.outstanding) {
+            self.awaiting = false;
+            let learned = self.bench.session.learned.clone();
+            self.bench.fail(ExchangeFailure::Disconnected);
+            assert_eq!(self.bench.session.learned, learned, "nothing is learnt");
+        }
+    }
+
     /// From now on the device is well: it wakes and answers everything.
     fn get_well(&mut self) {
         for _ in 0..self.asked.len() * 5 + 5 {
@@ -194,8 +234,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn one_at_a_time_never_to_a_sleeper_and_all_end(turns in prop::collection::vec(turn(), 1..60)) {
-        let mut play = Play::new();
+    fn one_at_a_time_never_to_a_sleeper_and_all_end(
+        is_secure in any::<bool>(),
+        turns in prop::collection::vec(turn(), 1..60),
+    ) {
+        let mut play = Play::new(is_secure);
         for turn in turns {
             play.take(turn);
         }
