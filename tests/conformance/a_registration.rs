@@ -27,6 +27,7 @@ fn register(device: &mut ScriptedDevice, query: &[&str], links: &str) -> Code {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn a01_a_registration_holds_the_links_lives_by_updates_and_ends(#[case] over: Transport) {
     let server = server().await;
@@ -74,6 +75,7 @@ async fn a01_a_registration_holds_the_links_lives_by_updates_and_ends(#[case] ov
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn a02_register_update_deregister_and_register_again(#[case] over: Transport) {
     let server = server().await;
@@ -96,6 +98,7 @@ async fn a02_register_update_deregister_and_register_again(#[case] over: Transpo
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn a03_a_device_that_stopped_without_a_word_is_replaced_by_its_next_registration(
     #[case] over: Transport,
@@ -128,6 +131,7 @@ async fn a03_a_device_that_stopped_without_a_word_is_replaced_by_its_next_regist
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn a04_a_new_registration_ends_pending_requests_and_their_operations_begin_again(
     #[case] over: Transport,
@@ -162,6 +166,7 @@ async fn a04_a_new_registration_ends_pending_requests_and_their_operations_begin
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn a05_unknown_parameters_are_kept_as_attributes(#[case] over: Transport) {
     let server = server().await;
@@ -185,6 +190,7 @@ async fn a05_unknown_parameters_are_kept_as_attributes(#[case] over: Transport) 
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn a06_a_register_without_a_name_is_forbidden(#[case] over: Transport) {
     let server = server().await;
@@ -199,6 +205,7 @@ async fn a06_a_register_without_a_name_is_forbidden(#[case] over: Transport) {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn a07_a_register_without_objects_or_without_a_version_is_refused(#[case] over: Transport) {
     let server = server().await;
@@ -216,6 +223,7 @@ async fn a07_a_register_without_objects_or_without_a_version_is_refused(#[case] 
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn a08_bindings_of_each_version_are_understood(#[case] over: Transport) {
     let server = server().await;
@@ -235,6 +243,7 @@ async fn a08_bindings_of_each_version_are_understood(#[case] over: Transport) {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn a09_bindings_of_another_version_are_forgiven_with_a_warning(#[case] over: Transport) {
     let server = server().await;
@@ -315,6 +324,7 @@ async fn a11_a_deregister_from_another_host_is_refused_and_from_another_port_tak
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn a12_unknown_registrations_are_not_found(#[case] over: Transport) {
     let server = server().await;
@@ -341,6 +351,7 @@ async fn a12_unknown_registrations_are_not_found(#[case] over: Transport) {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn a13_versions_beyond_1_2_are_refused_with_4_12(#[case] over: Transport) {
     let server = server().await;
@@ -360,6 +371,7 @@ async fn a13_versions_beyond_1_2_are_refused_with_4_12(#[case] over: Transport) 
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn a14_a_register_must_be_confirmable(#[case] over: Transport) {
     let server = server().await;
@@ -383,6 +395,7 @@ async fn a14_a_register_must_be_confirmable(#[case] over: Transport) {
 /// registration, and says so.
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn a15_an_observe_that_crosses_the_end_of_the_registration_leaves_no_observation(
     #[case] over: Transport,

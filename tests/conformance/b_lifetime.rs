@@ -62,6 +62,7 @@ fn is_reset(device: &mut ScriptedDevice, token: Token, format: u16, payload: &[u
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn b01_a_registration_lives_for_its_lifetime_or_a_day(#[case] over: Transport) {
     let server = server().await;
@@ -94,6 +95,7 @@ async fn b01_a_registration_lives_for_its_lifetime_or_a_day(#[case] over: Transp
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn b02_an_update_changes_what_it_says_and_nothing_else(#[case] over: Transport) {
     let server = server().await;
@@ -129,6 +131,7 @@ async fn b02_an_update_changes_what_it_says_and_nothing_else(#[case] over: Trans
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn b03_a_lifetime_that_is_over_ends_the_registration_and_its_observations(
     #[case] over: Transport,
@@ -157,6 +160,7 @@ async fn b03_a_lifetime_that_is_over_ends_the_registration_and_its_observations(
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn b04_attributes_survive_updates_and_new_ones_are_merged(#[case] over: Transport) {
     let server = server().await;
@@ -180,6 +184,7 @@ async fn b04_attributes_survive_updates_and_new_ones_are_merged(#[case] over: Tr
 /// Object links in every form: the objects, the formats, and the path that a read of /1/0/1 has.
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn b05_object_links_are_read_in_every_form(#[case] over: Transport) {
     let server = server().await;
@@ -264,6 +269,7 @@ async fn b05_object_links_are_read_in_every_form(#[case] over: Transport) {
 /// of the first (RFC 7641 section 3.6: it replaces the entry), so there is one all the time.
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn b06_observing_twice_is_one_observation_and_cancelling_leaves_none(
     #[case] over: Transport,

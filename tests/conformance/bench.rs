@@ -31,9 +31,11 @@ fn unchanged(setup: Setup) -> Setup {
     setup
 }
 
-/// What a device's messages travel over. DTLS becomes the second one (issue 4).
+/// What a device's messages travel over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Transport {
+    /// DTLS with a pre-shared key of the device.
+    Dtls,
     Udp,
 }
 
@@ -43,6 +45,7 @@ impl Transport {
     pub(crate) fn device(self, server: &Server, id: &str) -> ScriptedDevice {
         let name = format!("{id}-{self:?}");
         match self {
+            Self::Dtls => server.secure_device(&name),
             Self::Udp => ScriptedDevice::new(&name, server.coap()),
         }
     }

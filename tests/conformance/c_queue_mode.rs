@@ -60,6 +60,7 @@ fn answer_read(device: &mut ScriptedDevice) {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn c01_a_device_is_awake_for_its_window_after_each_register_and_update(
     #[case] over: Transport,
@@ -85,6 +86,7 @@ async fn c01_a_device_is_awake_for_its_window_after_each_register_and_update(
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn c02_updates_while_awake_make_the_window_longer_and_send_nothing_twice(
     #[case] over: Transport,
@@ -111,6 +113,7 @@ async fn c02_updates_while_awake_make_the_window_longer_and_send_nothing_twice(
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn c03_a_request_that_nobody_acknowledges_shows_that_the_device_sleeps(
     #[case] over: Transport,
@@ -138,6 +141,7 @@ async fn c03_a_request_that_nobody_acknowledges_shows_that_the_device_sleeps(
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn c04_requests_work_while_awake_wait_while_asleep_and_go_out_in_order(
     #[case] over: Transport,
@@ -168,6 +172,7 @@ async fn c04_requests_work_while_awake_wait_while_asleep_and_go_out_in_order(
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn c05_a_device_without_queue_mode_is_always_taken_as_awake(#[case] over: Transport) {
     let server = SERVER.hold().await;
@@ -185,6 +190,7 @@ async fn c05_a_device_without_queue_mode_is_always_taken_as_awake(#[case] over: 
 /// Leshan does not count a Send as a sign of life; its users ask for it.
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn c06_a_send_wakes_what_waits(#[case] over: Transport) {
     let server = SERVER.hold().await;

@@ -68,6 +68,7 @@ fn separate(device: &mut ScriptedDevice, token: Token, format: u16, payload: &[u
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn d01_a_request_that_is_never_acknowledged_fails_after_its_retransmissions(
     #[case] over: Transport,
@@ -92,6 +93,7 @@ async fn d01_a_request_that_is_never_acknowledged_fails_after_its_retransmission
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn d02_an_empty_acknowledgement_and_then_nothing_fails_after_the_response_timeout(
     #[case] over: Transport,
@@ -114,6 +116,7 @@ async fn d02_an_empty_acknowledgement_and_then_nothing_fails_after_the_response_
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn d03_an_operation_ends_once_and_an_answer_that_is_too_late_changes_nothing(
     #[case] over: Transport,
@@ -158,6 +161,7 @@ async fn d03_an_operation_ends_once_and_an_answer_that_is_too_late_changes_nothi
 /// Times of a device are kept, whatever brings them.
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn d04_timestamped_answers_keep_their_time(#[case] over: Transport) {
     const SAID: &str = "2023-11-14T22:13:20.000Z";
@@ -236,6 +240,7 @@ async fn d04_timestamped_answers_keep_their_time(#[case] over: Transport) {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn d05_a_device_that_answers_twice_is_heard_once(#[case] over: Transport) {
     let server = SERVER.hold().await;
@@ -282,6 +287,7 @@ async fn d05_a_device_that_answers_twice_is_heard_once(#[case] over: Transport) 
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn d06_an_answer_with_the_wrong_token_is_named(#[case] over: Transport) {
     let server = SERVER.hold().await;
@@ -305,6 +311,7 @@ async fn d06_an_answer_with_the_wrong_token_is_named(#[case] over: Transport) {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn d07_an_answer_about_another_path_is_named_and_not_stored(#[case] over: Transport) {
     let server = SERVER.hold().await;
@@ -334,6 +341,7 @@ async fn d07_an_answer_about_another_path_is_named_and_not_stored(#[case] over: 
 /// by its first block.
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn d08_an_answer_far_over_the_limit_is_named_and_costs_little(#[case] over: Transport) {
     let server = SERVER.hold().await;
@@ -385,6 +393,7 @@ async fn d08_an_answer_far_over_the_limit_is_named_and_costs_little(#[case] over
 /// Below the limit of a body, and still more than anybody wants of one value.
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn d08_a_value_over_the_limit_is_named_and_not_kept(#[case] over: Transport) {
     let server = SERVER.hold().await;
@@ -409,6 +418,7 @@ async fn d08_a_value_over_the_limit_is_named_and_not_kept(#[case] over: Transpor
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn d09_a_reset_in_the_place_of_an_answer_is_named(#[case] over: Transport) {
     let server = SERVER.hold().await;
@@ -426,6 +436,7 @@ async fn d09_a_reset_in_the_place_of_an_answer_is_named(#[case] over: Transport)
 /// Answers that are no answers to a Read.
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn d10_an_answer_that_does_not_fit_the_request_is_named(#[case] over: Transport) {
     let server = SERVER.hold().await;

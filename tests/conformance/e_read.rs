@@ -84,6 +84,7 @@ fn device_object() -> Json {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn e01_a_resource_is_read_in_every_format(#[case] over: Transport) {
     let server = server().await;
@@ -136,6 +137,7 @@ type TypedCase = (&'static str, (&'static str, u16), Vec<u8>, Json);
 /// One value of each type in each format that shows or assumes it.
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn e01_every_type_comes_out_as_itself(#[case] over: Transport) {
     let server = server().await;
@@ -287,6 +289,7 @@ async fn e01_every_type_comes_out_as_itself(#[case] over: Transport) {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn e02_one_instance_of_a_resource_is_read(#[case] over: Transport) {
     let server = server().await;
@@ -323,6 +326,7 @@ async fn e02_one_instance_of_a_resource_is_read(#[case] over: Transport) {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn e03_objects_and_instances_are_read_in_every_format(#[case] over: Transport) {
     let server = server().await;
@@ -370,6 +374,7 @@ async fn e03_objects_and_instances_are_read_in_every_format(#[case] over: Transp
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn e04_an_empty_opaque_value_is_a_value_of_no_bytes(#[case] over: Transport) {
     let server = server().await;
@@ -402,6 +407,7 @@ async fn e04_an_empty_opaque_value_is_a_value_of_no_bytes(#[case] over: Transpor
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn e05_the_device_s_refusal_is_the_result(#[case] over: Transport) {
     let server = server().await;

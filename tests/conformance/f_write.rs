@@ -26,6 +26,7 @@ async fn written(api: &Api, device: &mut ScriptedDevice, body: Json, asked: Aske
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn f01_every_type_is_written_in_every_format(#[case] over: Transport) {
     let server = server().await;
@@ -187,6 +188,7 @@ async fn f01_every_type_is_written_in_every_format(#[case] over: Transport) {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn f02_one_instance_of_a_resource_is_written(#[case] over: Transport) {
     let server = server().await;
@@ -250,6 +252,7 @@ async fn f02_one_instance_of_a_resource_is_written(#[case] over: Transport) {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn f03_an_instance_is_replaced_by_put_and_updated_by_post(#[case] over: Transport) {
     let server = server().await;
@@ -280,6 +283,7 @@ async fn f03_an_instance_is_replaced_by_put_and_updated_by_post(#[case] over: Tr
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn f04_a_resource_with_instances_is_replaced_or_updated(#[case] over: Transport) {
     let server = server().await;
@@ -321,6 +325,7 @@ async fn f04_a_resource_with_instances_is_replaced_or_updated(#[case] over: Tran
 /// A resource without any instance can be said in TLV only; it is refused and not overlooked.
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn f04_a_resource_without_any_instance_is_refused_with_the_reason(#[case] over: Transport) {
     let server = server().await;
@@ -345,6 +350,7 @@ async fn f04_a_resource_without_any_instance_is_refused_with_the_reason(#[case] 
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn f05_what_does_not_fit_the_model_is_refused_and_nothing_is_sent(#[case] over: Transport) {
     let server = server().await;
@@ -377,6 +383,7 @@ async fn f05_what_does_not_fit_the_model_is_refused_and_nothing_is_sent(#[case] 
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn f06_the_device_s_refusal_is_the_result(#[case] over: Transport) {
     let server = server().await;

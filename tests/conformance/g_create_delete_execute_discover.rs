@@ -31,6 +31,7 @@ async fn refuses(api: &Api, device: &mut ScriptedDevice, body: Json, asked: Aske
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn g01_an_instance_is_created_with_or_without_an_id(#[case] over: Transport) {
     let server = server().await;
@@ -97,6 +98,7 @@ async fn g01_an_instance_is_created_with_or_without_an_id(#[case] over: Transpor
 /// Two instances in one request: their ids are those of `value`.
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn g01_two_instances_are_created_by_one_request(#[case] over: Transport) {
     let server = server().await;
@@ -116,6 +118,7 @@ async fn g01_two_instances_are_created_by_one_request(#[case] over: Transport) {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn g02_a_create_that_the_device_refuses_fails_with_its_code(#[case] over: Transport) {
     let server = server().await;
@@ -136,6 +139,7 @@ async fn g02_a_create_that_the_device_refuses_fails_with_its_code(#[case] over: 
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn g03_an_instance_is_deleted_or_the_device_refuses(#[case] over: Transport) {
     let server = server().await;
@@ -167,6 +171,7 @@ async fn g03_an_instance_is_deleted_or_the_device_refuses(#[case] over: Transpor
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn g04_a_resource_is_executed_with_and_without_arguments(#[case] over: Transport) {
     let server = server().await;
@@ -209,6 +214,7 @@ async fn g04_a_resource_is_executed_with_and_without_arguments(#[case] over: Tra
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn g05_a_discover_lists_what_is_there_on_each_level(#[case] over: Transport) {
     let server = server().await;

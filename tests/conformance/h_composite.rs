@@ -56,6 +56,7 @@ async fn events(api: &Api, device: &ScriptedDevice) -> Vec<Json> {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn h01_a_read_composite_reads_every_level_at_once(#[case] over: Transport) {
     let server = server().await;
@@ -117,6 +118,7 @@ async fn h01_a_read_composite_reads_every_level_at_once(#[case] over: Transport)
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn h01_a_read_composite_of_the_root_reads_all(#[case] over: Transport) {
     let server = server().await;
@@ -142,6 +144,7 @@ async fn h01_a_read_composite_of_the_root_reads_all(#[case] over: Transport) {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn h02_a_write_composite_writes_resources_and_instances_of_them(#[case] over: Transport) {
     let server = server().await;
@@ -193,6 +196,7 @@ async fn h02_a_write_composite_writes_resources_and_instances_of_them(#[case] ov
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn h03_an_observe_composite_may_be_of_any_levels_and_its_notifications_of_all_of_them(
     #[case] over: Transport,
@@ -234,6 +238,7 @@ async fn h03_an_observe_composite_may_be_of_any_levels_and_its_notifications_of_
 /// The device decides when to notify; what counts here is that nothing else happens to the rest.
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn h04_what_a_notification_does_not_name_stays_as_it_was(#[case] over: Transport) {
     let server = server().await;
@@ -264,6 +269,7 @@ async fn h04_what_a_notification_does_not_name_stays_as_it_was(#[case] over: Tra
 /// The notification that a write causes may come before the write's answer.
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn h05_a_write_composite_and_the_notifications_that_it_causes_do_not_disturb_each_other(
     #[case] over: Transport,
@@ -295,6 +301,7 @@ async fn h05_a_write_composite_and_the_notifications_that_it_causes_do_not_distu
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn h06_a_composite_observation_is_cancelled_by_a_request(#[case] over: Transport) {
     let server = server().await;
@@ -328,6 +335,7 @@ async fn h06_a_composite_observation_is_cancelled_by_a_request(#[case] over: Tra
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn h06_a_composite_observation_is_cancelled_by_a_reset(#[case] over: Transport) {
     let server = server().await;
@@ -351,6 +359,7 @@ async fn h06_a_composite_observation_is_cancelled_by_a_reset(#[case] over: Trans
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn h07_timestamped_composite_notifications_keep_every_time(#[case] over: Transport) {
     let server = server().await;
@@ -393,6 +402,7 @@ async fn h07_timestamped_composite_notifications_keep_every_time(#[case] over: T
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn h07_a_notification_about_what_is_not_observed_is_an_error_event_and_no_data(
     #[case] over: Transport,

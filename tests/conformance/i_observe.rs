@@ -59,6 +59,7 @@ async fn observed(api: &Api, device: &ScriptedDevice) -> Json {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn i01_every_level_is_observed_and_its_notifications_are_read(#[case] over: Transport) {
     let server = server().await;
@@ -112,6 +113,7 @@ async fn i01_every_level_is_observed_and_its_notifications_are_read(#[case] over
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn i02_an_observation_is_cancelled_by_a_request_with_its_token(#[case] over: Transport) {
     let server = server().await;
@@ -141,6 +143,7 @@ async fn i02_an_observation_is_cancelled_by_a_request_with_its_token(#[case] ove
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn i02_an_observation_is_cancelled_by_a_reset_of_its_next_notification(
     #[case] over: Transport,
@@ -167,6 +170,7 @@ async fn i02_an_observation_is_cancelled_by_a_reset_of_its_next_notification(
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn i03_what_is_observed_goes_away_and_the_observation_ends_with_a_message(
     #[case] over: Transport,
@@ -201,6 +205,7 @@ async fn i03_what_is_observed_goes_away_and_the_observation_ends_with_a_message(
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn i04_a_notification_in_an_unknown_format_is_an_error_event_and_no_data(
     #[case] over: Transport,
@@ -226,6 +231,7 @@ async fn i04_a_notification_in_an_unknown_format_is_an_error_event_and_no_data(
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn i05_timestamped_notifications_make_a_history_in_order(#[case] over: Transport) {
     const DAYS: (&str, &str) = ("2023-11-14T00:00:00Z", "2023-11-16T00:00:00Z");

@@ -11,6 +11,7 @@ use flownexus::coap::{Code, number};
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn k01_a_send_is_taken_in_both_formats(#[case] over: Transport) {
     let server = server().await;
@@ -38,6 +39,7 @@ async fn k01_a_send_is_taken_in_both_formats(#[case] over: Transport) {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn k02_every_timestamped_record_is_kept(#[case] over: Transport) {
     const DAYS: (&str, &str) = ("2023-11-14T00:00:00Z", "2023-11-16T00:00:00Z");
@@ -65,6 +67,7 @@ async fn k02_every_timestamped_record_is_kept(#[case] over: Transport) {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn k03_a_send_that_cannot_be_read_is_refused_and_remembered(#[case] over: Transport) {
     let server = server().await;
@@ -94,6 +97,7 @@ async fn k03_a_send_that_cannot_be_read_is_refused_and_remembered(#[case] over: 
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn k04_a_send_of_nobody_is_refused_and_one_of_what_was_not_announced_kept_with_a_warning(
     #[case] over: Transport,

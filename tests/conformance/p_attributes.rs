@@ -14,6 +14,7 @@ fn write_attributes(path: &str, attributes: &Json) -> Json {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn p01_attributes_are_written_on_every_level_removed_and_shown_by_discover(
     #[case] over: Transport,
@@ -70,6 +71,7 @@ async fn p01_attributes_are_written_on_every_level_removed_and_shown_by_discover
 /// operation; a contradiction that only the device sees is its 4.00.
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn p02_attributes_that_contradict_each_other_are_refused(#[case] over: Transport) {
     let server = server().await;

@@ -27,6 +27,7 @@ fn register(device: &mut ScriptedDevice, query: &[&str], links: &str) -> Code {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn tolerance_bad_links_are_passed_over_and_told_apart(#[case] over: Transport) {
     let server = server().await;
@@ -74,6 +75,7 @@ async fn tolerance_bad_links_are_passed_over_and_told_apart(#[case] over: Transp
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn tolerance_attributes_in_the_wrong_place_or_form_are_understood(#[case] over: Transport) {
     let server = server().await;
@@ -105,6 +107,7 @@ async fn tolerance_attributes_in_the_wrong_place_or_form_are_understood(#[case] 
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn tolerance_a_root_that_nobody_named_is_found(#[case] over: Transport) {
     let server = server().await;
@@ -124,6 +127,7 @@ async fn tolerance_a_root_that_nobody_named_is_found(#[case] over: Transport) {
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn tolerance_unknown_letters_of_the_binding_are_left_out(#[case] over: Transport) {
     let server = server().await;
@@ -163,6 +167,7 @@ async fn tolerance_unknown_letters_of_the_binding_are_left_out(#[case] over: Tra
 /// of seconds is refused: the device would count on something that nobody else knows.
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn tolerance_lifetimes_are_taken_where_they_can_be_understood(#[case] over: Transport) {
     const TEN_YEARS: u64 = 315_360_000;
@@ -203,6 +208,7 @@ async fn tolerance_lifetimes_are_taken_where_they_can_be_understood(#[case] over
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn tolerance_of_a_parameter_that_comes_twice_the_first_counts(#[case] over: Transport) {
     let server = server().await;
@@ -221,6 +227,7 @@ async fn tolerance_of_a_parameter_that_comes_twice_the_first_counts(#[case] over
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn tolerance_a_value_of_another_type_than_the_model_says_is_kept_as_it_came(
     #[case] over: Transport,
@@ -244,6 +251,7 @@ async fn tolerance_a_value_of_another_type_than_the_model_says_is_kept_as_it_cam
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn tolerance_times_in_milliseconds_become_seconds(#[case] over: Transport) {
     const SAID: &str = "2023-11-14T22:13:20.000Z";
@@ -277,6 +285,7 @@ async fn tolerance_times_in_milliseconds_become_seconds(#[case] over: Transport)
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn tolerance_an_instance_that_only_its_object_was_announced_of_is_noticed(
     #[case] over: Transport,
@@ -297,6 +306,7 @@ async fn tolerance_an_instance_that_only_its_object_was_announced_of_is_noticed(
 
 #[rstest]
 #[case::udp(Transport::Udp)]
+#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn tolerance_warnings_are_told_once_survive_updates_and_end_with_the_registration(
     #[case] over: Transport,
