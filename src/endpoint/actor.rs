@@ -18,6 +18,7 @@ use super::session::{
 };
 use super::settings::SessionSettings;
 use super::wire::{Routes, Wire};
+use crate::coap::Response;
 use crate::domain::{
     Denied, EndpointId, EndpointName, Identity, LogResource, Now, Operation, OperationId, Peer,
     Profile, Reach, StoredAnswer, Unreachable,
@@ -263,9 +264,9 @@ impl EndpointActor {
         let wire = &self.links.wire;
         match action {
             Action::Respond(key, response) => wire.respond(&key, response),
-            Action::Deny(key, response, reason) => {
+            Action::Deny(key, code, reason) => {
+                wire.respond(&key, Response::refusal(code, &reason.to_string()));
                 self.denied(key.peer, reason);
-                wire.respond(&key, response);
             }
             Action::Distrust(key, reason) => {
                 self.denied(key.peer, reason);

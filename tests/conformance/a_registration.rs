@@ -190,7 +190,6 @@ async fn a05_unknown_parameters_are_kept_as_attributes(#[case] over: Transport) 
 
 #[rstest]
 #[case::udp(Transport::Udp)]
-#[case::dtls(Transport::Dtls)]
 #[tokio::test]
 async fn a06_a_register_without_a_name_is_forbidden(#[case] over: Transport) {
     let server = server().await;

@@ -33,8 +33,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::coap::{
-    ExchangeFailure, ExchangeId, FirstBlock, MessageIds, NotificationKey, OutgoingRequest, Request,
-    RequestKey, Response, Window,
+    Code, ExchangeFailure, ExchangeId, FirstBlock, MessageIds, NotificationKey, OutgoingRequest,
+    Request, RequestKey, Response, Window,
 };
 use crate::domain::{
     Denied, EndpointId, EndpointName, GatewayReport, GatewayState, Learned, LiveEvent, LiveKind,
@@ -225,7 +225,7 @@ pub enum Action {
     Respond(RequestKey, Response),
     /// Answers a request of somebody who may not speak for the device. It has no effect, so a copy
     /// may be answered anew.
-    Deny(RequestKey, Response, Denied),
+    Deny(RequestKey, Code, Denied),
     /// Stays silent to a notification of somebody who may not speak for the device.
     Distrust(NotificationKey, Denied),
     /// Acknowledges a notification or a separate response.

@@ -364,8 +364,7 @@ impl Session {
                 Denied::OtherAddress | Denied::RegisteredInPlain => Code::BAD_REQUEST,
                 _ => Code::FORBIDDEN,
             };
-            let refusal = Response::refusal(code, &reason.to_string());
-            steps.push(Step::Do(Action::Deny(key, refusal, reason)));
+            steps.push(Step::Do(Action::Deny(key, code, reason)));
             return;
         }
         let mut commit = Commit::default();

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{Action, CommitStep, Env, Job, Session, Step};
-use crate::coap::{Code, RequestKey, Response};
+use crate::coap::{Code, RequestKey};
 use crate::domain::{
     Denied, EndpointName, Identity, OperationFailure, Peer, Reach, Registration, Unreachable,
 };
@@ -217,6 +217,5 @@ pub(super) fn denial(key: RequestKey, reason: Denied) -> Action {
         Denied::OtherAddress | Denied::RegisteredInPlain => Code::NOT_FOUND,
         _ => Code::FORBIDDEN,
     };
-    let response = Response::refusal(code, &reason.to_string());
-    Action::Deny(key, response, reason)
+    Action::Deny(key, code, reason)
 }

@@ -103,7 +103,7 @@ fn text(message: &Message) -> String {
 }
 
 #[actix_rt::test]
-async fn l8_an_endpoint_with_credentials_is_refused_on_plain_coap() {
+async fn l08_an_endpoint_with_credentials_is_refused_on_plain_coap() {
     let mut house = House::new(|_| {}).await;
     house.give_key("thing");
     let answer = house.try_to_register("ep=thing&lwm2m=1.1&lt=300").await;
@@ -120,7 +120,7 @@ async fn l8_an_endpoint_with_credentials_is_refused_on_plain_coap() {
 }
 
 #[actix_rt::test]
-async fn l1_over_dtls_a_name_is_taken_from_the_identity_and_l5_must_be_that() {
+async fn l01_over_dtls_a_name_is_taken_from_the_identity_and_l05_must_be_that() {
     let mut house = House::new(|_| {}).await;
     house.handshake(1, "thing");
     let answer = house.try_to_register("lwm2m=1.1&lt=300").await;
@@ -210,7 +210,7 @@ async fn a_send_is_led_by_its_identity_even_when_devices_swap_addresses() {
 }
 
 #[actix_rt::test]
-async fn l6_without_a_credential_requests_fail_and_say_why() {
+async fn l06_without_a_credential_requests_fail_and_say_why() {
     let mut house = House::new(|_| {}).await;
     let peer = house.handshake(1, "thing");
     house.try_to_register("lwm2m=1.1&lt=300").await;
@@ -228,7 +228,7 @@ async fn l6_without_a_credential_requests_fail_and_say_why() {
 }
 
 #[actix_rt::test]
-async fn l3_a_session_of_ours_is_begun_with_a_device_that_does_not_sleep_only() {
+async fn l03_a_session_of_ours_is_begun_with_a_device_that_does_not_sleep_only() {
     for (query, sleeps) in [("lwm2m=1.1&lt=300", false), ("lwm2m=1.1&lt=300&Q", true)] {
         let mut house = House::new(|_| {}).await;
         let peer = house.handshake(1, "thing");

@@ -479,7 +479,8 @@ impl Bench {
     pub(super) fn answers(&self) -> Vec<Code> {
         self.actions()
             .filter_map(|action| match action {
-                Action::Respond(_, response) | Action::Deny(_, response, _) => Some(response.code),
+                Action::Respond(_, response) => Some(response.code),
+                Action::Deny(_, code, _) => Some(*code),
                 _ => None,
             })
             .collect()

@@ -28,7 +28,7 @@ fn disconnect(bench: &mut Bench, peer: Peer) {
 }
 
 #[test]
-fn l3_a_device_that_listens_is_called_and_the_request_waits_for_the_handshake() {
+fn l03_a_device_that_listens_is_called_and_the_request_waits_for_the_handshake() {
     let mut bench = registered(LISTENS);
     let peer = bench.peer;
     disconnect(&mut bench, peer);
@@ -49,7 +49,7 @@ fn l3_a_device_that_listens_is_called_and_the_request_waits_for_the_handshake() 
 }
 
 #[test]
-fn l3_a_device_that_sleeps_is_not_called_and_what_waits_is_not_counted() {
+fn l03_a_device_that_sleeps_is_not_called_and_what_waits_is_not_counted() {
     let mut bench = registered(SLEEPS);
     let peer = bench.peer;
     disconnect(&mut bench, peer);
@@ -76,7 +76,7 @@ fn l3_a_device_that_sleeps_is_not_called_and_what_waits_is_not_counted() {
 }
 
 #[test]
-fn l6_what_cannot_be_sent_for_want_of_a_credential_fails_after_its_attempts() {
+fn l06_what_cannot_be_sent_for_want_of_a_credential_fails_after_its_attempts() {
     for reason in [Unreachable::NoCredential, Unreachable::SwitchedOff] {
         let mut bench = registered(LISTENS);
         let peer = bench.peer;

@@ -42,7 +42,7 @@ fn last_answer(bench: &Bench) -> Code {
 }
 
 #[test]
-fn j2_a_new_session_of_the_same_device_is_the_device_and_an_update_moves_it_there() {
+fn j02_a_new_session_of_the_same_device_is_the_device_and_an_update_moves_it_there() {
     let mut bench = secure();
     let old = bench.peer;
     let new = bench.handshake(2, "thing");
@@ -58,7 +58,7 @@ fn j2_a_new_session_of_the_same_device_is_the_device_and_an_update_moves_it_ther
 }
 
 #[test]
-fn j2_notifications_are_taken_in_whatever_session_of_the_device() {
+fn j02_notifications_are_taken_in_whatever_session_of_the_device() {
     let mut bench = Bench::new();
     let old = bench.handshake(1, "thing");
     let token = bench.observe();
@@ -76,7 +76,7 @@ fn j2_notifications_are_taken_in_whatever_session_of_the_device() {
 }
 
 #[test]
-fn j3_by_a_setting_a_notification_moves_the_device_and_the_next_request_goes_there() {
+fn j03_by_a_setting_a_notification_moves_the_device_and_the_next_request_goes_there() {
     let mut bench = Bench::new();
     bench.settings.update_on_notification = true;
     bench.handshake(1, "thing");
@@ -95,7 +95,7 @@ fn j3_by_a_setting_a_notification_moves_the_device_and_the_next_request_goes_the
 }
 
 #[test]
-fn j3_by_a_setting_a_send_moves_the_device_with_the_values_that_it_brings() {
+fn j03_by_a_setting_a_send_moves_the_device_with_the_values_that_it_brings() {
     let mut bench = secure();
     bench.settings.update_on_send = true;
     let old = bench.peer;
