@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use smallvec::SmallVec;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
@@ -79,9 +80,9 @@ struct Keys {
     used: HashSet<CredentialId>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Held {
-    all: usize,
+    ids: SmallVec<[CredentialId; 2]>,
     certificates: usize,
     /// Certificates and raw public keys.
     public: usize,
@@ -175,13 +176,12 @@ impl Keyring {
     /// Some pre-shared key of an endpoint, for a session that we begin ourselves.
     pub fn psk_of(&self, endpoint: &EndpointName) -> Option<(String, PskKey)> {
         let keys = self.read();
-        if !keys.endpoints.contains_key(endpoint) {
-            return None;
-        }
         let newest = keys
-            .all
-            .values()
-            .filter(|credential| credential.endpoint == *endpoint)
+            .endpoints
+            .get(endpoint)?
+            .ids
+            .iter()
+            .filter_map(|id| keys.all.get(id))
             .filter(|credential| matches!(credential.proof, Proof::Psk { .. }))
             .max_by_key(|credential| credential.id)?;
         match &newest.proof {
@@ -298,7 +298,7 @@ impl Keys {
             .endpoints
             .entry(credential.endpoint.clone())
             .or_default();
-        held.all = held.all.saturating_add(1);
+        held.ids.push(id);
         match &credential.proof {
             Proof::Psk { identity, .. } => {
                 self.psk.insert(identity.clone(), id);
@@ -336,12 +336,12 @@ impl Keys {
         };
         self.used.remove(&id);
         if let Some(held) = self.endpoints.get_mut(&credential.endpoint) {
-            held.all = held.all.saturating_sub(1);
+            held.ids.retain(|held| *held != id);
             held.certificates = held
                 .certificates
                 .saturating_sub(usize::from(is_certificate));
             held.public = held.public.saturating_sub(usize::from(is_public));
-            if held.all == 0 {
+            if held.ids.is_empty() {
                 self.endpoints.remove(&credential.endpoint);
             }
         }

@@ -1,5 +1,4 @@
-//! J. Devices whose address changes (NAT). J2 and J3 are about DTLS, which comes with issue 4; J4 is
-//! about OSCORE and disabled upstream too.
+//! J. Devices whose address changes (NAT). J4 is about OSCORE and disabled upstream too.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -122,4 +121,35 @@ async fn j01_by_a_setting_a_device_is_followed_to_another_host(#[case] over: Tra
     move_on(&mut device);
     let send = device.data_push(SENML_JSON, br#"[{"n":"/1/0/1","v":63}]"#);
     assert_eq!(device.ask(&send).code, Code::BAD_REQUEST);
+}
+
+/// With a credential a device is who it is, in a new session and at another port: what it says counts,
+/// and requests go where it registered until it updates.
+#[tokio::test]
+async fn j02_with_credentials_a_new_session_is_the_same_device() {
+    let server = server().await;
+    let api = server.api();
+    let mut device = Transport::Dtls.registered(&server, "j02");
+    let body = json!({"kind": "observe", "path": "/1/0/1", "format": "text"});
+    let mut token = None;
+    let ended = operate(&api, &mut device, body, |device| {
+        let observe = Asked::get("/1/0/1").observe(0).accept(TEXT).expect(device);
+        device.answer_observe(&observe, 1, TEXT, b"60");
+        token = Some(observe.token);
+    })
+    .await;
+    confirmed(&ended, "2.05");
+    let token = token.expect("a token");
+    let before = shown(&api, &device).await["address"].clone();
+
+    device.move_to_new_address();
+    device.notify(token, 2, TEXT, b"61");
+    assert_eq!(latest(&api, &device, "/1/0/1").await[0][2], 61);
+    let send = device.data_push(SENML_JSON, br#"[{"n":"/1/0/1","v":62}]"#);
+    assert_eq!(device.ask(&send).code, Code::CHANGED);
+    assert_eq!(shown(&api, &device).await["address"], before);
+    let update = device.update();
+    assert_eq!(device.ask(&update).code, Code::CHANGED);
+    let endpoint = shown(&api, &device).await;
+    assert_eq!(endpoint["address"], device.address().to_string());
 }

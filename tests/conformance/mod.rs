@@ -17,6 +17,8 @@ mod h_composite;
 mod i_observe;
 mod j_addresses;
 mod k_send;
+mod l_psk;
+mod m_certificates;
 mod p_attributes;
 mod page;
 mod tolerance;

@@ -31,6 +31,8 @@ pub(crate) const SENML_CBOR: u16 = 112;
 
 /// How long the server may take to send what it has to send.
 const DEADLINE: Duration = Duration::from_secs(15);
+/// Between two tries.
+const POLL: Duration = Duration::from_millis(100);
 /// Larger than any datagram of the server.
 const DATAGRAM: usize = 65_536;
 
@@ -120,6 +122,16 @@ impl ScriptedDevice {
     }
 
     // ------------------------------------------------------------------------------- DTLS sessions
+
+    /// A handshake that is tried until the server has taken note of the device's credential.
+    #[track_caller]
+    pub(crate) fn handshake_soon(&mut self) {
+        let end = Instant::now() + DEADLINE;
+        while let Err(error) = self.handshake() {
+            assert!(Instant::now() < end, "{}: {error}", self.name);
+            std::thread::sleep(POLL);
+        }
+    }
 
     /// A handshake from nothing at the present address, in place of any session there: the device
     /// has been started again.

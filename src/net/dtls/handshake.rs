@@ -113,10 +113,6 @@ struct Handshake {
 }
 
 impl Handshakes {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "called once, with what is named here"
-    )]
     pub(super) fn new(
         socket: UdpSocket,
         contexts: Arc<ArcSwap<Contexts>>,

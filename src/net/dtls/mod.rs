@@ -55,7 +55,9 @@ use self::session::{After, Session};
 use self::sessions::{SessionLimits, Sessions};
 use super::udp::{BindError, PlainSocket};
 use crate::config::Coaps;
-use crate::domain::{EndpointName, Identity, Peer, Reach, SessionId, Unreachable, unmapped};
+use crate::domain::{
+    CredentialKind, EndpointName, Identity, Peer, Reach, SessionId, Unreachable, unmapped,
+};
 use crate::security::{Keyring, ServerCertificates};
 
 /// What DTLS needs of the rest of the house.
@@ -114,6 +116,8 @@ struct State {
     handshaking: HashSet<SocketAddr>,
     /// Sessions of ours that are being made.
     calls: HashMap<SessionId, Waiting>,
+    /// Endpoints that have proven themselves by a certificate of our CA, which no row tells of.
+    certified: HashSet<EndpointName>,
     /// Sealed, and not taken by the kernel yet.
     unsent: VecDeque<(SocketAddr, Vec<u8>)>,
 }
@@ -178,6 +182,7 @@ impl Secure {
             }),
             handshaking: HashSet::new(),
             calls: HashMap::new(),
+            certified: HashSet::new(),
             unsent: VecDeque::new(),
         };
         let secure = Self {
@@ -456,14 +461,17 @@ impl Secure {
             session.identity.kind,
         );
         self.keyring.used(&session.identity);
+        if session.identity.kind == CredentialKind::X509
+            && session.identity.credential.is_none()
+            && state.certified.len() < self.settings.max_sessions
+        {
+            state.certified.insert(session.identity.endpoint.clone());
+        }
         let claimed = vec![session.identity.endpoint.clone()];
-        let ended = match state.sessions.insert(now, session) {
-            Ok(ended) => ended,
-            Err(_) => {
-                drop(state);
-                self.refused(address, claimed, Refusal::TooManySessions);
-                return;
-            }
+        let Ok(ended) = state.sessions.insert(now, session) else {
+            drop(state);
+            self.refused(address, claimed, Refusal::TooManySessions);
+            return;
         };
         let mut over = Vec::new();
         for mut session in ended {
@@ -587,10 +595,9 @@ impl Secure {
         Ok(())
     }
 
-    /// An endpoint with a stored certificate or raw public key, or without any credential, which our
-    /// CA may vouch for.
+    /// Whether a device can prove itself to us by a certificate or raw public key.
     fn may_have_certificate(&self, endpoint: &EndpointName) -> bool {
-        self.keyring.has_public_key(endpoint) || !self.keyring.holds(endpoint)
+        self.keyring.has_public_key(endpoint) || self.state.borrow().certified.contains(endpoint)
     }
 
     fn lane(&self, address: SocketAddr) -> &Lanes<Work> {

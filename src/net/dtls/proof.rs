@@ -154,7 +154,8 @@ impl Trust {
             (Refusal::Certificate { serial, why }, claimed())
         };
         let is_stored = fingerprint(leaf).is_ok_and(|print| self.keyring.x509(&print).is_some());
-        if !is_fine && !(is_stored && forgiven_of_stored(store.error())) {
+        let is_forgiven = is_stored && forgiven_of_stored(store.error());
+        if !(is_fine || is_forgiven) {
             return Err(refuse(store.error().error_string().to_owned()));
         }
         if store.error_depth() == 0 {

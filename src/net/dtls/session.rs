@@ -94,7 +94,7 @@ impl Session {
         self.stream.get_mut().pop()
     }
 
-    /// Says good-bye: a close_notify waits to be sent then.
+    /// Says good-bye: a `close_notify` waits to be sent then.
     pub(super) fn close(&mut self) {
         let _ = self.stream.shutdown();
         // Otherwise OpenSSL takes the session for broken, and its ticket for worthless.

@@ -160,5 +160,5 @@ impl Sessions {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Full;
 
-/// A session that was heard within EXCHANGE_LIFETIME (RFC 7252 section 4.8.2) is in use.
+/// A session that was heard within `EXCHANGE_LIFETIME` (RFC 7252 section 4.8.2) is in use.
 const IN_USE: Duration = Duration::from_secs(247);

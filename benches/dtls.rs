@@ -1,0 +1,313 @@
+//! What DTLS costs the server: processor time of a handshake, and memory of an idle session.
+//!
+//! `cargo bench --bench dtls` starts a server of its own on free ports of this machine, shakes hands
+//! with it over real sockets, and reads what the server's handshake thread and the process have used
+//! from `/proc`. In the same run the same handshakes are made in memory with nothing but OpenSSL, so
+//! that the figures can be compared on any machine. Prints a table in Markdown.
+
+use std::error::Error;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use flownexus::net::dtls::{Client, ClientCredentials, ClientEvent, ClientSettings};
+use openssl::pkey::PKey;
+use openssl::ssl::{ErrorCode, Ssl, SslContext, SslMethod, SslOptions, SslStream, SslVerifyMode};
+use openssl::x509::X509;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path())?;
+    let psk = ClientCredentials::psk(IDENTITY, KEY.to_vec())?;
+    let read = |name: &str| fs::read(folder.path().join("device").join(name));
+    let (certificate, key) = (read("bench.crt")?, read("bench.key")?);
+    let authority = fs::read(folder.path().join("certs/ca.crt"))?;
+    let x509 = ClientCredentials::x509(&certificate, &key, Some(&authority))?;
+
+    println!("| handshake | server, per second and core | bare OpenSSL, both ends / 2 | ratio |");
+    println!("|---|---|---|---|");
+    for (name, credentials, suite, count) in [
+        (
+            "PSK, TLS_PSK_WITH_AES_128_CCM_8",
+            &psk,
+            "PSK-AES128-CCM8",
+            4_000_u32,
+        ),
+        (
+            "X.509 P-256 mutual, TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8",
+            &x509,
+            "ECDHE-ECDSA-AES128-CCM8",
+            1_000,
+        ),
+    ] {
+        let before = server.thread_seconds("dtls-0")?;
+        for _ in 0..count {
+            connect(server.address, credentials, suite)?;
+        }
+        let used = server.thread_seconds("dtls-0")? - before;
+        let ours = f64::from(count) / used;
+        let bare = bare_handshakes(suite, &certificate, &key, &authority, count)?;
+        println!("| {name} | {ours:.0} | {bare:.0} | {:.2} |", ours / bare);
+    }
+
+    println!();
+    println!("| idle sessions | resident, KiB | slope, KiB a session |");
+    println!("|---|---|---|");
+    let mut held = Vec::new();
+    let mut last: Option<(usize, u64)> = None;
+    for step in [0_usize, 500, 1_000, 2_000] {
+        while held.len() < step {
+            held.push(connect(server.address, &psk, "PSK-AES128-CCM8")?);
+        }
+        let resident = server.resident_kib()?;
+        let slope = last.map_or("".to_owned(), |(count, before)| {
+            let grown = resident.saturating_sub(before) as f64;
+            format!("{:.1}", grown / (step - count) as f64)
+        });
+        println!("| {step} more | {resident} | {slope} |");
+        last = Some((step, resident));
+    }
+    Ok(())
+}
+
+/// A client that has shaken hands, with its socket.
+fn connect(
+    server: SocketAddr,
+    credentials: &ClientCredentials,
+    suite: &str,
+) -> Result<(Client, UdpSocket)> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.connect(server)?;
+    socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+    let mut settings = ClientSettings::new(credentials.clone());
+    settings.ciphers = Some(suite.to_owned());
+    let mut client = Client::new(settings)?;
+    let end = Instant::now() + Duration::from_secs(10);
+    let mut buffer = [0; 2048];
+    loop {
+        while let Some(datagram) = client.poll_transmit() {
+            socket.send(&datagram)?;
+        }
+        if client.is_connected() {
+            return Ok((client, socket));
+        }
+        if Instant::now() > end {
+            return Err("the handshake took more than 10 s".into());
+        }
+        let events = match socket.recv(&mut buffer) {
+            Ok(length) => client.handle_datagram(buffer.get(..length).unwrap_or_default()),
+            Err(_) => client.handle_timeout(),
+        };
+        for event in events {
+            if let ClientEvent::Closed(error) = event {
+                return Err(error.map_or("the server has closed".into(), Into::into));
+            }
+        }
+    }
+}
+
+/// A server process on free ports, with one credential and one device certificate.
+struct Server {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start(folder: &Path) -> Result<Self> {
+        let flownexus = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_flownexus"));
+            command
+                .env("FLOWNEXUS__DATA_DIR", folder)
+                .env("FLOWNEXUS__WEB__LISTEN", "127.0.0.1:0")
+                .env("FLOWNEXUS__COAP__LISTEN", "127.0.0.1:0")
+                .env("FLOWNEXUS__COAPS__LISTEN", "127.0.0.1:0")
+                .env("FLOWNEXUS__COAPS__MAX_SESSIONS_PER_ENDPOINT", "10000")
+                .env("FLOWNEXUS__LOG__LEVEL", "error");
+            command
+        };
+        let run = |command: &mut Command| -> Result<()> {
+            let output = command.output()?;
+            if output.status.success() {
+                return Ok(());
+            }
+            Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+        };
+        let mut key = String::new();
+        for byte in KEY {
+            key.push_str(&format!("{byte:02x}"));
+        }
+        let psk = format!("{IDENTITY}:{key}");
+        run(flownexus().args(["credential", "add", "bench", "--psk", &psk]))?;
+        let mut process = flownexus().arg("serve").stdout(Stdio::piped()).spawn()?;
+        let output = process.stdout.take().ok_or("no standard output")?;
+        let mut address = None;
+        for line in BufReader::new(output).lines() {
+            let line = line?;
+            if let Some(text) = line.strip_prefix("coaps: ") {
+                address = Some(text.parse()?);
+                break;
+            }
+        }
+        let (certs, device) = (folder.join("certs"), folder.join("device"));
+        run(flownexus()
+            .args(["cert", "device", "--endpoint", "bench", "--ca"])
+            .arg(&certs)
+            .arg("--out")
+            .arg(&device))?;
+        let address = address.ok_or("the server has ended")?;
+        Ok(Self { process, address })
+    }
+
+    /// Processor time of a thread.
+    fn thread_seconds(&self, name: &str) -> Result<f64> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.process.id()))?;
+        for task in tasks {
+            let stat = fs::read_to_string(task?.path().join("stat"))?;
+            let Some((front, rest)) = stat.rsplit_once(')') else {
+                continue;
+            };
+            if !front.ends_with(&format!("({name}")) {
+                continue;
+            }
+            // proc(5): utime and stime are fields 14 and 15, in ticks of 10 ms.
+            let ticks: u64 = rest
+                .split_whitespace()
+                .skip(11)
+                .take(2)
+                .filter_map(|field| field.parse::<u64>().ok())
+                .sum();
+            return Ok(ticks as f64 / 100.0);
+        }
+        Err(format!("the server has no thread {name}").into())
+    }
+
+    fn resident_kib(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        Ok(kib.ok_or("no VmRSS")?.parse()?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Handshakes in memory, a second: both ends take turns on this core, so each has half of the time.
+fn bare_handshakes(
+    suite: &str,
+    certificate: &[u8],
+    key: &[u8],
+    authority: &[u8],
+    count: u32,
+) -> Result<f64> {
+    let list = format!("{suite}:@SECLEVEL=0");
+    let context = |method: SslMethod| -> Result<SslContext> {
+        let mut context = SslContext::builder(method)?;
+        context.set_cipher_list(&list)?;
+        context.set_options(SslOptions::NO_QUERY_MTU);
+        if !suite.contains("PSK") {
+            let (own, key) = (
+                X509::from_pem(certificate)?,
+                PKey::private_key_from_pem(key)?,
+            );
+            context.set_certificate(&own)?;
+            context.set_private_key(&key)?;
+            context
+                .cert_store_mut()
+                .add_cert(X509::from_pem(authority)?)?;
+            context.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
+        }
+        context.set_psk_server_callback(|_, _, key| {
+            key.get_mut(..KEY.len())
+                .map(|place| place.copy_from_slice(KEY));
+            Ok(KEY.len())
+        });
+        context.set_psk_client_callback(|_, _, identity, key| {
+            key.get_mut(..KEY.len())
+                .map(|place| place.copy_from_slice(KEY));
+            identity
+                .get_mut(..2)
+                .map(|place| place.copy_from_slice(b"b\0"));
+            Ok(KEY.len())
+        });
+        Ok(context.build())
+    };
+    let (server, client) = (
+        context(SslMethod::dtls_server())?,
+        context(SslMethod::dtls_client())?,
+    );
+    let begun = Instant::now();
+    for _ in 0..count {
+        let stream = |context: &SslContext| -> Result<SslStream<Pipe>> {
+            let mut ssl = Ssl::new(context)?;
+            ssl.set_mtu(1200)?;
+            Ok(SslStream::new(ssl, Pipe::default())?)
+        };
+        let (mut server, mut client) = (stream(&server)?, stream(&client)?);
+        let (mut accepted, mut connected) = (false, false);
+        while !(accepted && connected) {
+            if !connected {
+                connected = goes_on(client.connect())?;
+            }
+            server
+                .get_mut()
+                .incoming
+                .append(&mut client.get_mut().outgoing);
+            if !accepted {
+                accepted = goes_on(server.accept())?;
+            }
+            client
+                .get_mut()
+                .incoming
+                .append(&mut server.get_mut().outgoing);
+        }
+    }
+    Ok(2.0 * f64::from(count) / begun.elapsed().as_secs_f64())
+}
+
+/// True when the handshake is done.
+fn goes_on(result: std::result::Result<(), openssl::ssl::Error>) -> Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.code() == ErrorCode::WANT_READ => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[derive(Debug, Default)]
+struct Pipe {
+    incoming: std::collections::VecDeque<Vec<u8>>,
+    outgoing: std::collections::VecDeque<Vec<u8>>,
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.incoming.pop_front() {
+            Some(datagram) => (&datagram[..]).read(buffer),
+            None => Err(std::io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, datagram: &[u8]) -> std::io::Result<usize> {
+        self.outgoing.push_back(datagram.to_vec());
+        Ok(datagram.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+const IDENTITY: &str = "bench";
+const KEY: &[u8] = b"0123456789abcdef";
