@@ -221,17 +221,11 @@ async fn a_session_is_taken_up_again_by_its_ticket_also_after_a_restart_and_not_
     device.register_now(3600, LINKS);
     assert!(device.resume().expect("a handshake"), "a ticket");
     server.terminate().await;
-    let coaps = server.coaps();
-    server.terminate().await;
     server.restart().await;
-    if server.coaps() == coaps {
-        assert!(
-            device.resume().expect("a handshake"),
-            "the same keys of tickets"
-        );
-        let update = device.update();
-        assert_eq!(device.ask(&update).code, Code::CHANGED);
-    }
+    let resumed = device.resume().expect("a handshake");
+    assert!(resumed, "the keys of tickets outlive the server");
+    let update = device.update();
+    assert_eq!(device.ask(&update).code, Code::CHANGED);
     let id = credential_of(&server, "ticket");
     let removed = server.command(&["credential", "remove", &id], "");
     assert!(removed.status.success(), "{removed:?}");
