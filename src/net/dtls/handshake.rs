@@ -5,7 +5,7 @@
 //! cookie, which costs no memory; only who returns it gets a connection object. What is finished goes
 //! back to the sockets' arbiter with its connection.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -96,6 +96,8 @@ pub(super) struct Handshakes {
     due: BTreeSet<(Instant, SocketAddr)>,
     /// Whose handshake has ended well a moment ago.
     established: HashMap<SocketAddr, Instant>,
+    /// The same in order.
+    returns: VecDeque<(Instant, SocketAddr)>,
 }
 
 struct Handshake {
@@ -136,6 +138,7 @@ impl Handshakes {
             under_way: HashMap::new(),
             due: BTreeSet::new(),
             established: HashMap::new(),
+            returns: VecDeque::new(),
         })
     }
 
@@ -322,6 +325,7 @@ impl Handshakes {
                     .handshake_seconds
                     .observe(now.saturating_duration_since(handshake.begun).as_secs_f64());
                 self.established.insert(address, now + RETURNS);
+                self.returns.push_back((now + RETURNS, address));
                 self.tell(Outcome::Established(Box::new(Established {
                     address,
                     identity,
@@ -382,8 +386,15 @@ impl Handshakes {
                 Err(_) => self.give_up(address, &handshake),
             }
         }
-        if self.established.len() > MOST_RETURNS || self.due.is_empty() {
-            self.established.retain(|_, until| *until > now);
+        while let Some(&(until, address)) = self.returns.front() {
+            if until > now && self.returns.len() <= MOST_RETURNS {
+                break;
+            }
+            self.returns.pop_front();
+            // Unless another handshake from there has ended well since.
+            if self.established.get(&address) == Some(&until) {
+                self.established.remove(&address);
+            }
         }
     }
 
