@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// How many lines each section of the checklist has.
-const SECTIONS: [(char, u32); 12] = [
+const SECTIONS: [(char, u32); 14] = [
     ('A', 15),
     ('B', 7),
     ('C', 5),
@@ -16,6 +16,8 @@ const SECTIONS: [(char, u32); 12] = [
     ('I', 6),
     ('J', 4),
     ('K', 5),
+    ('L', 8),
+    ('M', 6),
     ('P', 4),
 ];
 
