@@ -31,6 +31,13 @@ fn unchanged(setup: Setup) -> Setup {
     setup
 }
 
+/// A server that notices within a second what the command line does to credentials.
+pub(crate) static ALERT: SharedServer = SharedServer::new(alert);
+
+fn alert(setup: Setup) -> Setup {
+    setup.setting("credentials.reload_s", 1)
+}
+
 /// What a device's messages travel over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Transport {

@@ -1,193 +1,195 @@
-//! M. DTLS with certificates and raw public keys, and the store of credentials.
+//! M. Certificates and raw public keys: which ones are let in, as whom, and until when. M3 and M5 are
+//! about what a client believes of its server.
 
 use std::fs;
-use std::path::Path;
 
-use super::bench::{LINKS, shown};
-use super::l_psk::register_as;
+use serde_json::json;
+
+use super::bench::{ALERT, Asked, LINKS, confirmed, operate, shown};
+use super::credentials::{
+    KEY, OTHER_KEY, add_psk, authority, connected, credential, made_by_the_command, nameless,
+    servers_key, soon_turned_away, turned_away, x509,
+};
 use crate::support::certificates::Holder;
-use crate::support::device::ScriptedDevice;
+use crate::support::device::{ScriptedDevice, TEXT};
 use crate::support::secure::Credentials;
-use crate::support::server::Server;
-use crate::support::shared::{Hold, SharedServer};
+use crate::support::server::{Api, Server};
 use flownexus::coap::Code;
 
-static SERVER: SharedServer = SharedServer::new(|setup| setup);
-
-async fn server() -> Hold {
-    SERVER.hold().await
+async fn is_read(api: &Api, device: &mut ScriptedDevice) {
+    let body = json!({"kind": "read", "path": "/1/0/1", "format": "text"});
+    let ended = operate(api, device, body, |device| {
+        let read = Asked::get("/1/0/1").accept(TEXT).expect(device);
+        device.answer_content(&read, TEXT, b"60");
+    })
+    .await;
+    confirmed(&ended, "2.05");
 }
 
-/// A certificate of the server's own CA, made by the command.
-fn issued(server: &Server, name: &str, folder: &Path) -> (Vec<u8>, Vec<u8>) {
-    let certs = server.data_dir().join("certs");
-    let (certs, out) = (certs.to_string_lossy(), folder.to_string_lossy());
-    let made = server.command(
-        &[
-            "cert",
-            "device",
-            "--ca",
-            &certs,
-            "--endpoint",
-            name,
-            "--out",
-            &out,
-        ],
-        "",
-    );
-    assert!(made.status.success(), "{made:?}");
-    let read = |kind: &str| fs::read(folder.join(format!("{name}.{kind}"))).expect("a file");
-    (read("crt"), read("key"))
+/// Gives an endpoint a public key; the id of the credential.
+fn add_key(server: &Server, endpoint: &str, holder: &Holder) -> String {
+    let pem = String::from_utf8(holder.public_key().0).expect("text");
+    credential(server, &["add", endpoint, "--rpk", "-"], &pem)
 }
 
-fn authority(server: &Server) -> Vec<u8> {
-    fs::read(server.data_dir().join("certs/ca.crt")).expect("a file")
+/// Gives an endpoint a certificate; the id of the credential.
+fn add_certificate(server: &Server, endpoint: &str, holder: &Holder) -> String {
+    let pem = String::from_utf8(holder.certificate()).expect("text");
+    credential(server, &["add", endpoint, "--x509", "-"], &pem)
 }
 
-fn device(server: &Server, name: &str, credentials: Credentials) -> ScriptedDevice {
-    ScriptedDevice::secure(name, server.coaps(), credentials)
+/// Registers with and without `ep`, and under the name of somebody else, which is refused.
+#[track_caller]
+fn speaks_for_itself_only(device: &mut ScriptedDevice, as_another: &mut ScriptedDevice) {
+    device.register_now(3600, LINKS);
+    let register = nameless(device);
+    let answer = device.ask(&register);
+    device.take_location(&answer);
+    let register = as_another.register(3600, LINKS);
+    assert_eq!(as_another.ask(&register).code, Code::FORBIDDEN);
 }
 
 #[tokio::test]
-async fn m01_a_raw_public_key_registers_and_an_unknown_one_does_not() {
-    let server = server().await;
-    let folder = tempfile::tempdir().expect("a folder");
+async fn m01_a_raw_public_key_speaks_for_its_device_until_it_is_removed() {
+    let server = ALERT.hold().await;
+    let api = server.api();
     let holder = Holder::authority("m01");
-    let credentials = || Credentials::raw_public_key(&holder.key(), None);
-    let mut m01 = device(&server, "m01", credentials());
-    m01.handshake().expect_err("the key is unknown");
+    let id = add_key(&server, "m01", &holder);
+    let credentials = Credentials::raw_public_key(&holder.key(), None);
+    let mut another = connected(&server, "m01-another", credentials.clone());
+    let mut device = connected(&server, "m01", credentials.clone());
+    speaks_for_itself_only(&mut device, &mut another);
+    assert_eq!(api.endpoint("m01-another").await, None);
+    is_read(&api, &mut device).await;
 
-    let file = folder.path().join("m01.pem");
-    let public = openssl::pkey::PKey::private_key_from_pem(&holder.key())
-        .and_then(|key| key.public_key_to_pem())
-        .expect("a key");
-    fs::write(&file, public).expect("a file");
-    let path = file.to_string_lossy();
-    let added = server.command(&["credential", "add", "m01", "--rpk", &path], "");
-    assert!(added.status.success(), "{added:?}");
-    m01.handshake_soon();
-    let nameless = register_as(&mut m01, &["lwm2m=1.1", "lt=3600"]);
-    assert_eq!(m01.ask(&nameless).code, Code::CREATED);
-    let other = register_as(&mut m01, &["ep=m01-other", "lwm2m=1.1", "lt=3600"]);
-    assert_eq!(m01.ask(&other).code, Code::FORBIDDEN);
-    assert_eq!(shown(&server.api(), &m01).await["secure"], true);
+    let unknown = Holder::authority("m01");
+    let unknown = Credentials::raw_public_key(&unknown.key(), None);
+    turned_away(&server, "m01", unknown);
+    is_read(&api, &mut device).await;
+
+    credential(&server, &["remove", &id], "");
+    assert_eq!(device.expect_end_of_session(), "close_notify");
+    turned_away(&server, "m01", credentials);
 }
 
 #[tokio::test]
-async fn m02_a_certificate_of_our_ca_registers_under_its_name_only() {
-    let server = server().await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let (certificate, key) = issued(&server, "m02", folder.path());
-    let ca = authority(&server);
-    let credentials = || Credentials::x509(&certificate, &key, Some(&ca));
-    let mut m02 = device(&server, "m02", credentials());
-    m02.handshake().expect("a certificate of our CA");
-    let nameless = register_as(&mut m02, &["lwm2m=1.1", "lt=3600"]);
-    assert_eq!(m02.ask(&nameless).code, Code::CREATED);
-    let other = register_as(&mut m02, &["ep=m02-other", "lwm2m=1.1", "lt=3600"]);
-    assert_eq!(m02.ask(&other).code, Code::FORBIDDEN);
-    assert!(server.api().endpoint("m02").await.is_some());
+async fn m02_a_certificate_of_our_ca_speaks_for_the_endpoint_that_it_names() {
+    let server = ALERT.hold().await;
+    let api = server.api();
+    let folder = made_by_the_command(&server, "m02");
+    let read = |name: &str| fs::read(folder.path().join(name)).expect("a file");
+    let ca = authority(&server).certificate();
+    let credentials = Credentials::x509(&read("m02.crt"), &read("m02.key"), Some(&ca));
+    let mut device = connected(&server, "m02", credentials.clone());
+    let mut another = connected(&server, "m02-another", credentials);
+    speaks_for_itself_only(&mut device, &mut another);
+    assert_eq!(api.endpoint("m02-another").await, None);
+    let endpoint = shown(&api, &device).await;
+    assert_eq!(endpoint["address"], device.address().to_string());
+    is_read(&api, &mut device).await;
 }
 
 #[tokio::test]
-async fn m02_foreign_stolen_and_missing_certificates_are_refused() {
-    let server = server().await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let (certificate, _) = issued(&server, "m02-stolen", folder.path());
-    let foreign = Holder::authority("a foreign authority");
-    let signed = foreign.sign("m02-foreign");
-    let alone = Holder::authority("m02-alone");
-    for (name, credentials) in [
+async fn m02_a_certificate_that_is_not_in_order_opens_nothing() {
+    let server = ALERT.hold().await;
+    let api = server.api();
+    let ours = authority(&server);
+    let ca = ours.certificate();
+    let foreign = Holder::authority("another CA");
+    let right = ours.sign("m02-refused");
+    drop(connected(&server, "m02-refused", x509(&right, &server)));
+    for (what, expected, credentials) in [
         (
-            "m02-stolen",
-            Credentials::stolen_certificate(&certificate, None),
+            "ended",
+            "alert 45 ",
+            x509(&ours.sign_too_late("m02-refused"), &server),
         ),
         (
-            "m02-foreign",
-            Credentials::x509(&signed.certificate(), &signed.key(), None),
+            "foreign",
+            "alert 48 ",
+            x509(&foreign.sign("m02-refused"), &server),
         ),
         (
-            "m02-alone",
-            Credentials::x509(&alone.certificate(), &alone.key(), None),
+            "signed by itself",
+            "alert 48 ",
+            x509(&Holder::authority("m02-refused"), &server),
         ),
-        ("m02-nothing", Credentials::nothing()),
+        (
+            "without its key",
+            "alert 51 ",
+            Credentials::stolen_certificate(&right.certificate(), Some(&ca)),
+        ),
     ] {
-        let refused = device(&server, name, credentials).handshake();
-        assert!(refused.is_err(), "{name} was taken");
+        let alert = turned_away(&server, "m02-refused", credentials);
+        assert!(alert.starts_with(expected), "{what}: {alert}");
     }
+    assert_eq!(api.endpoint("m02-refused").await, None);
 }
 
 #[tokio::test]
-async fn m02_a_revoked_certificate_ends_its_session_and_is_refused() {
-    let server = server().await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let (certificate, key) = issued(&server, "m02-revoked", folder.path());
-    let mut revoked = device(
-        &server,
-        "m02-revoked",
-        Credentials::x509(&certificate, &key, None),
-    );
-    revoked.handshake().expect("a certificate of our CA");
-    revoked.register_now(3600, LINKS);
-    let serial = openssl::x509::X509::from_pem(&certificate)
-        .and_then(|certificate| certificate.serial_number().to_bn())
-        .and_then(|serial| serial.to_hex_str())
-        .expect("a number")
-        .to_string();
-    let done = server.command(&["credential", "revoke", &serial], "");
-    assert!(done.status.success(), "{done:?}");
-    revoked.expect_end_of_session();
-    revoked
-        .handshake()
-        .expect_err("the certificate was revoked");
+async fn m02_a_revoked_serial_number_ends_the_session_and_begins_none() {
+    let server = ALERT.hold().await;
+    let holder = authority(&server).sign("m02-revoked");
+    let credentials = x509(&holder, &server);
+    let mut device = connected(&server, "m02-revoked", credentials.clone());
+    device.register_now(3600, LINKS);
+    credential(&server, &["revoke", &holder.serial()], "");
+    assert_eq!(device.expect_end_of_session(), "close_notify");
+    turned_away(&server, "m02-revoked", credentials);
 }
 
 #[tokio::test]
-async fn m02_a_stored_certificate_counts_whoever_signed_it_and_excludes_others() {
-    let server = server().await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let own = Holder::authority("m02-stored");
-    let file = folder.path().join("stored.pem");
-    fs::write(&file, own.certificate()).expect("a file");
-    let path = file.to_string_lossy();
-    let added = server.command(&["credential", "add", "m02-stored", "--x509", &path], "");
-    assert!(added.status.success(), "{added:?}");
-    let mut stored = device(
-        &server,
-        "m02-stored",
-        Credentials::x509(&own.certificate(), &own.key(), None),
-    );
-    stored.handshake_soon();
-    stored.register_now(3600, LINKS);
-    let (certificate, key) = issued(&server, "m02-stored", folder.path());
-    let other = Credentials::x509(&certificate, &key, None);
-    let other = device(&server, "m02-stored", other).handshake();
-    assert!(
-        other.is_err(),
-        "another certificate speaks for the endpoint"
-    );
+async fn m02_a_stored_certificate_is_good_whoever_signed_it_and_keeps_others_out() {
+    let server = ALERT.hold().await;
+    let api = server.api();
+    let by_our_ca = authority(&server).sign("m02-stored");
+    let others = x509(&by_our_ca, &server);
+    drop(connected(&server, "m02-stored", others.clone()));
+    let own = Holder::authority("made out to somebody else");
+    let id = add_certificate(&server, "m02-stored", &own);
+    let credentials = x509(&own, &server);
+    let mut device = connected(&server, "m02-stored", credentials.clone());
+    let register = nameless(&mut device);
+    let answer = device.ask(&register);
+    device.take_location(&answer);
+    is_read(&api, &mut device).await;
+    turned_away(&server, "m02-stored", others);
+    credential(&server, &["remove", &id], "");
+    assert_eq!(device.expect_end_of_session(), "close_notify");
+    turned_away(&server, "m02-stored", credentials);
 }
 
+/// The server takes raw public keys and certificates side by side, and shows its own as asked for.
 #[tokio::test]
-async fn m04_a_client_with_a_raw_public_key_is_shown_the_key_of_the_server_s_certificate() {
-    let server = server().await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let certificate = fs::read(server.data_dir().join("certs/server.crt")).expect("a file");
-    let expected = openssl::x509::X509::from_pem(&certificate)
-        .and_then(|certificate| certificate.public_key())
-        .and_then(|key| key.public_key_to_der())
-        .expect("a key");
+async fn m04_a_raw_public_key_is_answered_by_the_key_of_the_server_s_certificate() {
+    let server = ALERT.hold().await;
+    let api = server.api();
     let holder = Holder::authority("m04");
-    let file = folder.path().join("m04.pem");
-    let public = openssl::pkey::PKey::private_key_from_pem(&holder.key())
-        .and_then(|key| key.public_key_to_pem())
-        .expect("a key");
-    fs::write(&file, public).expect("a file");
-    let path = file.to_string_lossy();
-    let added = server.command(&["credential", "add", "m04", "--rpk", &path], "");
-    assert!(added.status.success(), "{added:?}");
+    add_key(&server, "m04", &holder);
+    let expected = servers_key(&server);
     let credentials = Credentials::raw_public_key(&holder.key(), Some(expected));
-    let mut m04 = device(&server, "m04", credentials);
-    m04.handshake_soon();
-    m04.register_now(3600, LINKS);
+    let mut device = connected(&server, "m04", credentials);
+    device.register_now(3600, LINKS);
+    is_read(&api, &mut device).await;
+    // The stored key does not make a certificate of it good.
+    turned_away(&server, "m04", x509(&holder, &server));
+}
+
+#[tokio::test]
+async fn m06_an_identity_that_is_free_again_speaks_for_its_new_device_only() {
+    let server = ALERT.hold().await;
+    let id = add_psk(&server, "m06-first", "m06", KEY);
+    let key = Credentials::psk("m06", KEY);
+    let mut first = connected(&server, "m06-first", key.clone());
+    first.register_now(3600, LINKS);
+    let pair = format!("m06:{}", hex::encode(OTHER_KEY));
+    let add = ["credential", "add", "m06-second", "--psk", &pair];
+    let refused = server.command(&add, "");
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    credential(&server, &["remove", &id], "");
+    assert_eq!(first.expect_end_of_session(), "close_notify");
+    add_psk(&server, "m06-second", "m06", OTHER_KEY);
+    let mut second = connected(&server, "m06-second", Credentials::psk("m06", OTHER_KEY));
+    second.register_now(3600, LINKS);
+    soon_turned_away(&server, "m06-first", &key);
 }

@@ -1,12 +1,14 @@
-//! LightweightM2M-1.1-int-101 to 109: registration.
+//! LightweightM2M-1.1-int-101 to 109: registration; and int-401, the same over DTLS.
 
 use std::time::{Duration, Instant};
 
 use flownexus::coap::Code;
 use flownexus::domain::Lwm2mVersion;
+use flownexus::net::dtls::{ClientCredentials, ClientSettings};
+use flownexus::sim::{SimSecurity, SimSettings};
 use serde_json::json;
 
-use super::harness::{AWAKE, play, play_as};
+use super::harness::{AWAKE, play, play_as, play_on, server};
 use crate::support::server::{SOON, eventually};
 
 #[tokio::test]
@@ -146,6 +148,29 @@ async fn int_109_operations_wait_while_a_client_in_queue_mode_sleeps() {
         let ended = client.api.ended(&operation).await;
         assert_eq!(ended["status"], "CONFIRMED", "{ended}");
         assert_eq!(ended["attempts"], 1, "nothing was sent while it slept");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn int_401_registration_over_dtls_with_a_pre_shared_key() {
+    let server = server().await;
+    // The handshake of the scripted device shows that the server has taken note of the key.
+    drop(server.secure_device("int-401"));
+    let key = b"a key of 16 byte".to_vec();
+    let credentials = ClientCredentials::psk("int-401", key).expect("credentials");
+    let change = |settings: &mut SimSettings| {
+        settings.server = server.coaps();
+        settings.security = Some(SimSecurity::new(ClientSettings::new(credentials)));
+    };
+    play_on(server, "int-401", change, async |client| {
+        assert_eq!(client.device.handshakes(), 1);
+        let shown = client.shown().await;
+        assert_eq!(shown["registered"], true, "{shown}");
+        let read = json!({"kind": "read", "path": "/3/0/0"});
+        assert_eq!(client.confirmed(read).await["code"], "2.05");
+        client.device.stop(true).await;
+        assert_eq!(client.shown().await["registered"], false);
     })
     .await;
 }

@@ -5,6 +5,8 @@
     reason = "which part of the harness is used depends on the tests that are compiled in"
 )]
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use openssl::asn1::Asn1Time;
 use openssl::bn::{BigNum, MsbOption};
 use openssl::ec::{EcGroup, EcKey};
@@ -42,7 +44,41 @@ impl Holder {
         self.key.private_key_to_pem_pkcs8().expect("PEM")
     }
 
+    /// Somebody else's certificate and key, PEM: to sign with.
+    pub(crate) fn of(certificate: &[u8], key: &[u8]) -> Self {
+        Self {
+            certificate: X509::from_pem(certificate).expect("a certificate in PEM"),
+            key: PKey::private_key_from_pem(key).expect("a private key in PEM"),
+        }
+    }
+
+    /// Like [`Holder::sign`], but the certificate ended yesterday.
+    pub(crate) fn sign_too_late(&self, name: &str) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = i64::try_from(now.expect("after 1970").as_secs()).expect("a time");
+        let time = |seconds| Asn1Time::from_unix(seconds).expect("a time");
+        Self::make_until(name, Some(self), &time(now - 172_800), &time(now - 86_400))
+    }
+
+    /// The public key, `SubjectPublicKeyInfo` in PEM and DER.
+    pub(crate) fn public_key(&self) -> (Vec<u8>, Vec<u8>) {
+        let pem = self.key.public_key_to_pem().expect("PEM");
+        (pem, self.key.public_key_to_der().expect("DER"))
+    }
+
+    /// The serial number, hex.
+    pub(crate) fn serial(&self) -> String {
+        let serial = self.certificate.serial_number().to_bn();
+        let hex = serial.and_then(|number| number.to_hex_str());
+        hex.expect("a number").to_string()
+    }
+
     fn make(name: &str, by: Option<&Self>) -> Self {
+        let day = |number| Asn1Time::days_from_now(number).expect("a time");
+        Self::make_until(name, by, &day(0), &day(1))
+    }
+
+    fn make_until(name: &str, by: Option<&Self>, from: &Asn1Time, to: &Asn1Time) -> Self {
         let curve = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("P-256");
         let key = PKey::from_ec_key(EcKey::generate(&curve).expect("a key")).expect("a key");
         let mut subject = X509NameBuilder::new().expect("a name");
@@ -51,7 +87,6 @@ impl Holder {
         let mut serial = BigNum::new().expect("a number");
         serial.rand(64, MsbOption::ONE, false).expect("random bits");
         let serial = serial.to_asn1_integer().expect("a number");
-        let day = |number| Asn1Time::days_from_now(number).expect("a time");
         let mut made = X509::builder().expect("a certificate");
         // Version 3.
         made.set_version(2).expect("a version");
@@ -60,8 +95,8 @@ impl Holder {
         let issuer = by.map_or(&*subject, |by| by.certificate.subject_name());
         made.set_issuer_name(issuer).expect("a name");
         made.set_pubkey(&key).expect("a key");
-        made.set_not_before(&day(0)).expect("a time");
-        made.set_not_after(&day(1)).expect("a time");
+        made.set_not_before(from).expect("a time");
+        made.set_not_after(to).expect("a time");
         let extension = if let Some(by) = by {
             let context = made.x509v3_context(Some(&by.certificate), None);
             let mut names = SubjectAlternativeName::new();

@@ -462,14 +462,18 @@ impl Running {
             coap: unknown,
             coaps: None,
         };
-        running.wait_for_addresses().await;
+        // Without plain CoAP its address is not printed; it is the one that it would have.
+        let setting = |name: &str| settings.get(name).map(String::as_str);
+        let is_plain_off = setting("FLOWNEXUS__COAP__ENABLED") == Some("false");
+        let unused = setting("FLOWNEXUS__COAP__LISTEN").filter(|_| is_plain_off);
+        running.wait_for_addresses(unused).await;
         running.wait_until_ready().await;
         running
     }
 
     /// `dashboard: http://HOST:PORT`, perhaps `coaps: HOST:PORT`, and `coap: HOST:PORT` at last, on
-    /// lines of their own.
-    async fn wait_for_addresses(&mut self) {
+    /// lines of their own. Where plain CoAP is switched off, `coaps` is the last.
+    async fn wait_for_addresses(&mut self, unused: Option<&str>) {
         let end = Instant::now() + START;
         loop {
             let lines = text(&self.printed);
@@ -478,7 +482,11 @@ impl Running {
                     .lines()
                     .find_map(|line| Some(line.trim().strip_prefix(label)?.trim().to_owned()))
             };
-            if let (Some(dashboard), Some(coap)) = (printed("dashboard: "), printed("coap: ")) {
+            let coap = match unused {
+                Some(address) => printed("coaps: ").map(|_| address.to_owned()),
+                None => printed("coap: "),
+            };
+            if let (Some(dashboard), Some(coap)) = (printed("dashboard: "), coap) {
                 self.dashboard = dashboard.trim_end_matches('/').to_owned();
                 self.coap = parsed(&coap);
                 self.coaps = printed("coaps: ").as_deref().map(parsed);
