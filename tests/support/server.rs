@@ -162,7 +162,12 @@ impl Server {
         assert!(added.status.success(), "credential add: {}", shown(&added));
         let credentials = Credentials::psk(name, key);
         let mut device = ScriptedDevice::secure(name, self.coaps(), credentials);
-        device.handshake_soon();
+        // The server looks for what is new every `credentials.reload_s`.
+        let end = Instant::now() + SOON;
+        while let Err(error) = device.handshake() {
+            assert!(Instant::now() < end, "{name}: {error}");
+            thread::sleep(POLL);
+        }
         device
     }
 
