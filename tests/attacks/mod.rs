@@ -7,8 +7,11 @@
 mod addresses_that_are_not_proven;
 mod blockwise_transfers_that_go_wrong;
 mod datagrams_that_are_no_messages;
+mod floods_of_handshakes;
 mod messages_out_of_their_place;
 mod payloads_that_blow_up;
+mod raw_handshakes;
+mod records_that_lie;
 mod registrations_that_lie;
 
 use std::time::Instant;

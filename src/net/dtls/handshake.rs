@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::context::Contexts;
 use super::counters::Counters;
 use super::ffi::{self, ListenScratch, Listened};
-use super::hello::{Cookies, First, Hello, fatal_alert};
+use super::hello::{Cookies, First, Hello, fatal_alert, holds_protected};
 use super::lanes::Lanes;
 use super::pipe::Pipe;
 use super::proof::{Findings, SharedFindings, Trust, findings_index};
@@ -283,9 +283,7 @@ impl Handshakes {
         let Some(mut handshake) = self.remove(address) else {
             return;
         };
-        let is_protected = datagram
-            .as_deref()
-            .is_some_and(|datagram| First::of(datagram) == First::Protected);
+        let is_protected = datagram.as_deref().is_some_and(holds_protected);
         if let Some(datagram) = datagram {
             handshake.heard = now;
             handshake.stream.get_mut().push(datagram);

@@ -69,6 +69,21 @@ impl<'a> First<'a> {
     }
 }
 
+/// True when a datagram holds a record under keys, wherever in it: many clients pack their last flight
+/// into one datagram, behind records that are not encrypted.
+pub(super) fn holds_protected(datagram: &[u8]) -> bool {
+    let mut rest = datagram;
+    while let Some((header, after)) = rest.split_first_chunk::<RECORD_HEADER>() {
+        if First::of(rest) == First::Protected {
+            return true;
+        }
+        let [.., high, low] = *header;
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        rest = after.get(length..).unwrap_or_default();
+    }
+    false
+}
+
 impl<'a> Hello<'a> {
     /// Reads a handshake message; of one in fragments, the first must hold the cookie.
     fn of(record_sequence: [u8; 6], body: &'a [u8]) -> Option<Self> {
@@ -321,6 +336,16 @@ mod tests {
                 "byte {place}"
             );
         }
+    }
+
+    #[test]
+    fn a_record_under_keys_is_found_behind_others() {
+        let record = |kind, epoch| [kind, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 0, 0, 1, 16];
+        let flight = [record(22, 0), record(20, 0), record(22, 1)].concat();
+        assert!(holds_protected(&flight));
+        assert!(!holds_protected(flight.get(..28).expect("two records")));
+        assert!(!holds_protected(flight.get(..41).expect("a cut record")));
+        assert!(!holds_protected(&[]));
     }
 
     #[test]

@@ -12,6 +12,8 @@ mod context;
 mod counters;
 mod credentials;
 mod ffi;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod hello;
 mod lanes;
