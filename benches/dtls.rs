@@ -65,7 +65,7 @@ fn main() -> Result<()> {
             held.push(connect(server.address, &psk, "PSK-AES128-CCM8")?);
         }
         let resident = server.resident_kib()?;
-        let slope = last.map_or("".to_owned(), |(count, before)| {
+        let slope = last.map_or_else(String::new, |(count, before)| {
             let grown = resident.saturating_sub(before) as f64;
             format!("{:.1}", grown / (step - count) as f64)
         });
@@ -105,7 +105,7 @@ fn connect(
         };
         for event in events {
             if let ClientEvent::Closed(error) = event {
-                return Err(error.map_or("the server has closed".into(), Into::into));
+                return Err(error.map_or_else(|| "the server has closed".into(), Into::into));
             }
         }
     }
@@ -146,7 +146,8 @@ impl Server {
         let mut process = flownexus().arg("serve").stdout(Stdio::piped()).spawn()?;
         let output = process.stdout.take().ok_or("no standard output")?;
         let mut address = None;
-        for line in BufReader::new(output).lines() {
+        let mut lines = BufReader::new(output).lines();
+        for line in lines.by_ref() {
             let line = line?;
             if let Some(text) = line.strip_prefix("coaps: ") {
                 address = Some(text.parse()?);
@@ -227,16 +228,12 @@ fn bare_handshakes(
             context.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
         }
         context.set_psk_server_callback(|_, _, key| {
-            key.get_mut(..KEY.len())
-                .map(|place| place.copy_from_slice(KEY));
+            put(key, KEY);
             Ok(KEY.len())
         });
         context.set_psk_client_callback(|_, _, identity, key| {
-            key.get_mut(..KEY.len())
-                .map(|place| place.copy_from_slice(KEY));
-            identity
-                .get_mut(..2)
-                .map(|place| place.copy_from_slice(b"b\0"));
+            put(key, KEY);
+            put(identity, b"b\0");
             Ok(KEY.len())
         });
         Ok(context.build())
@@ -272,6 +269,13 @@ fn bare_handshakes(
         }
     }
     Ok(2.0 * f64::from(count) / begun.elapsed().as_secs_f64())
+}
+
+/// Copies to the front of a buffer that OpenSSL has made long enough.
+fn put(buffer: &mut [u8], bytes: &[u8]) {
+    if let Some(place) = buffer.get_mut(..bytes.len()) {
+        place.copy_from_slice(bytes);
+    }
 }
 
 /// True when the handshake is done.

@@ -342,21 +342,25 @@ async fn start_devices(
     })
 }
 
-/// What scripts and people look for on standard output.
+/// What scripts and people look for on standard output. Whoever closed it is not interested.
 fn announce(devices: &Devices, web: &[SocketAddr], admin_password: Option<&str>) {
+    use std::fmt::Write as _;
+    use std::io::Write as _;
+    let mut text = String::new();
     for address in web {
-        println!("dashboard: http://{address}");
+        let _ = writeln!(text, "dashboard: http://{address}");
     }
     if let Some(address) = devices.secure_address {
-        println!("coaps: {address}");
+        let _ = writeln!(text, "coaps: {address}");
     }
     if let Some(address) = devices.address {
-        println!("coap: {address}");
+        let _ = writeln!(text, "coap: {address}");
     }
     if let Some(password) = admin_password {
-        println!("admin password: {password}");
-        println!("(log in as `admin`; the password is shown this once)");
+        let _ = writeln!(text, "admin password: {password}");
+        let _ = writeln!(text, "(log in as `admin`; the password is shown this once)");
     }
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn start_demo(server: SocketAddr, count: usize) -> Fleet {

@@ -329,7 +329,7 @@ async fn l11_a_handshake_from_the_address_of_a_session_disturbs_it_only_when_it_
     is_read(&api, &mut device).await;
 }
 
-/// The HelloVerifyRequest is passed over by OpenSSL, as it is no part of the session.
+/// The `HelloVerifyRequest` is passed over by OpenSSL, as it is no part of the session.
 async fn is_read_beside_handshake(api: &Api, device: &mut ScriptedDevice) {
     is_read(api, device).await;
     nothing_was_sent(device);

@@ -14,7 +14,7 @@ use crate::support::server::{SOON, eventually};
 #[tokio::test]
 async fn int_101_initial_registration() {
     for version in [Lwm2mVersion::V1_0, Lwm2mVersion::V1_1, Lwm2mVersion::V1_2] {
-        let change = |settings: &mut flownexus::sim::SimSettings| settings.device.version = version;
+        let change = |settings: &mut SimSettings| settings.device.version = version;
         play_as(&format!("int-101-{version}"), change, async |client| {
             let shown = client.shown().await;
             assert_eq!(shown["registered"], true, "{shown}");
@@ -95,7 +95,7 @@ async fn int_105_discarded_update_makes_the_client_register_again() {
 
 #[tokio::test]
 async fn int_107_an_extended_lifetime_is_respected() {
-    let change = |settings: &mut flownexus::sim::SimSettings| {
+    let change = |settings: &mut SimSettings| {
         settings.device.lifetime = Duration::from_secs(4);
     };
     play_as("int-107", change, async |client| {
@@ -118,7 +118,7 @@ async fn int_107_an_extended_lifetime_is_respected() {
 #[tokio::test]
 async fn int_108_queue_mode_is_announced() {
     for version in [Lwm2mVersion::V1_0, Lwm2mVersion::V1_1] {
-        let change = |settings: &mut flownexus::sim::SimSettings| {
+        let change = |settings: &mut SimSettings| {
             settings.device.version = version;
             settings.device.queue_mode = Some(AWAKE);
         };
@@ -131,7 +131,7 @@ async fn int_108_queue_mode_is_announced() {
 
 #[tokio::test]
 async fn int_109_operations_wait_while_a_client_in_queue_mode_sleeps() {
-    let change = |settings: &mut flownexus::sim::SimSettings| {
+    let change = |settings: &mut SimSettings| {
         settings.device.queue_mode = Some(AWAKE);
     };
     play_as("int-109", change, async |client| {

@@ -145,6 +145,12 @@ impl Session {
             .objects
             .as_ref()
             .map(|_| registration.objects.clone());
+        if registration.peer != key.peer
+            && let Some(in_flight) = &mut self.in_flight
+        {
+            // It has come by itself, so a session of ours that was being made was not made in vain.
+            in_flight.connecting = false;
+        }
         registration.peer = key.peer;
         registration.updated_at = env.now.wall;
         if let Some(lifetime) = update.lifetime {
