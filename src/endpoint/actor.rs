@@ -314,9 +314,7 @@ impl EndpointActor {
             Action::Refused(ticket, refusal) => self.waiters.refused(ticket, refusal),
             Action::Finished(operation) => self.waiters.finished(&operation),
             Action::Reported(ticket) => self.waiters.reported(ticket, Ok(())),
-            Action::NotReported(ticket) => {
-                self.waiters.reported(ticket, Err(NotTaken::NotStored));
-            }
+            Action::NotReported(ticket) => self.waiters.reported(ticket, Err(NotTaken::NotStored)),
             Action::Pump => self.with_session(ctx, |session, env| session.handle(env, Input::Pump)),
         }
     }

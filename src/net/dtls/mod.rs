@@ -1,7 +1,7 @@
 //! DTLS 1.2 (RFC 6347) for CoAP (RFC 7252 section 9): one UDP socket for all peers.
 //!
-//! OpenSSL shakes hands on threads of their own ([`handshake`]); strangers cost them a keyed hash and
-//! no memory ([`hello`]). A finished session moves to the arbiter of the socket ([`session`]), where
+//! OpenSSL shakes hands on threads of their own (`handshake`); strangers cost them a keyed hash and
+//! no memory (`hello`). A finished session moves to the arbiter of the socket (`session`), where
 //! its datagrams are opened and sealed between the socket and the message layer. Each session is a
 //! [`Peer`] of its own and has an [`Identity`]; it ends when its credential does.
 
