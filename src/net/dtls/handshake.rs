@@ -111,6 +111,8 @@ struct Handshake {
     due: Instant,
     /// The last datagram of the peer.
     heard: Instant,
+    /// A Finished has come that could not be read.
+    is_doubted: bool,
     call: Option<Call>,
 }
 
@@ -224,6 +226,7 @@ impl Handshakes {
             deadline,
             due: deadline,
             heard: now,
+            is_doubted: false,
             call: None,
         };
         self.insert(from, handshake);
@@ -268,6 +271,7 @@ impl Handshakes {
                     deadline,
                     due: deadline,
                     heard: now,
+                    is_doubted: false,
                     call: Some(call),
                 };
                 self.counters.begun.inc();
@@ -296,6 +300,7 @@ impl Handshakes {
                 if is_protected && handshake.call.is_none() {
                     // Its Finished could not be read: the keys differ. A forged one must not end
                     // the handshake, so the right one may still come.
+                    handshake.is_doubted = true;
                     handshake.deadline = handshake.deadline.min(now + VERDICT);
                 }
                 self.insert(address, handshake);
@@ -400,7 +405,7 @@ impl Handshakes {
         let found = take(&handshake.findings);
         let refusal = match found.refusal {
             Some(refusal @ (Refusal::WrongKey(_) | Refusal::UnknownIdentity(_)))
-                if handshake.deadline < handshake.begun + self.limits.timeout =>
+                if handshake.is_doubted =>
             {
                 // The same for both, so that nobody learns which identities there are.
                 self.send(address, &fatal_alert(DECRYPT_ERROR));
