@@ -1,6 +1,8 @@
 //! What people give as the credential of a device, checked before it is stored. A value that exists is
 //! valid; what is merely unwise comes with warnings.
 
+use std::time::Duration;
+
 use openssl::bn::BigNumContext;
 use openssl::ec::EcKey;
 use openssl::nid::Nid;
@@ -10,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::PskKey;
-use super::certificate::{self, is_self_signed, names, serial_hex, subject};
+use super::certificates::{describe, names_of, normalised_serial};
 use crate::domain::{CredentialKind, EndpointName, Timestamp};
 
 /// A credential that can be used.
@@ -48,18 +50,16 @@ pub struct CheckedCertificate {
     pub der: Vec<u8>,
     /// SHA-256 of it.
     pub fingerprint: [u8; 32],
-    /// Its serial number, see [`serial_hex`].
+    /// Its serial number, see [`serial_hex`](super::certificates::serial_hex).
     pub serial: String,
     /// Its subject, for people.
     pub subject: String,
-    /// The names that it is made out to: its common name, DNS names and URIs.
-    pub names: Vec<String>,
+    /// The endpoints that it names, see [`names_of`].
+    pub names: Vec<EndpointName>,
     /// From when on it is valid.
     pub not_before: Timestamp,
     /// Until when it is valid.
     pub not_after: Timestamp,
-    /// True when it was not signed by anybody else.
-    pub self_signed: bool,
 }
 
 /// Why something is no credential.
@@ -236,9 +236,9 @@ pub fn x509(
     let key = found
         .public_key()
         .map_err(|_| wrong("its public key cannot be read"))?;
-    let (not_before, not_after) = certificate::validity(&found)
-        .ok_or_else(|| wrong("its times of validity cannot be read"))?;
-    let names = names(&found);
+    let said = describe(&found).map_err(|_| wrong("its times of validity cannot be read"))?;
+    let (not_before, not_after) = (said.begins, said.ends);
+    let names = names_of(&found);
     let mut warnings = Vec::new();
     if let Err(why) = on_p256(&key) {
         warnings.push(format!(
@@ -249,10 +249,11 @@ pub fn x509(
         warnings.push(format!("the certificate has expired on {not_after}"));
     } else if not_before > now {
         warnings.push(format!("the certificate is not valid before {not_before}"));
-    } else if not_after.since(now) < certificate::EXPIRES_SOON {
+    } else if not_after.since(now) < EXPIRES_SOON {
         warnings.push(format!("the certificate expires soon, on {not_after}"));
     }
-    if !names.iter().any(|name| name == endpoint.as_str()) {
+    if !names.contains(endpoint) {
+        let names: Vec<&str> = names.iter().map(EndpointName::as_str).collect();
         warnings.push(format!(
             "the certificate is made out to {} and not to `{endpoint}`; it is accepted all the same",
             if names.is_empty() {
@@ -264,13 +265,12 @@ pub fn x509(
     }
     Ok(CheckedCredential {
         proof: CheckedProof::X509(Box::new(CheckedCertificate {
-            fingerprint: Sha256::digest(&der).into(),
-            serial: serial_hex(&found),
-            subject: subject(&found),
+            fingerprint: said.fingerprint,
+            serial: said.serial,
+            subject: said.subject,
             names,
             not_before,
             not_after,
-            self_signed: is_self_signed(&found),
             der,
         })),
         warnings,
@@ -316,32 +316,14 @@ pub fn rpk(input: &[u8]) -> Result<CheckedCredential, InputError> {
     })
 }
 
-/// A serial number as people write it, in the form of [`serial_hex`].
+/// A serial number as people write it, see [`normalised_serial`].
 ///
 /// # Errors
 /// When it is no hex.
 pub fn serial(text: &str) -> Result<String, InputError> {
-    let digits: String = text
-        .trim()
-        .chars()
-        .filter(|character| *character != ':' && !character.is_whitespace())
-        .collect();
-    let digits = digits.to_ascii_lowercase();
-    let digits = digits.strip_prefix("0x").unwrap_or(&digits);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(InputError::Serial);
-    }
-    let number = digits.trim_start_matches('0');
-    let whole = match number.len() {
-        0 => "00".to_owned(),
-        odd if !odd.is_multiple_of(2) => format!("0{number}"),
-        _ => number.to_owned(),
-    };
-    // RFC 5280 section 4.1.2.2.
-    if whole.len() > 2 * MAX_SERIAL_BYTES {
-        return Err(InputError::Serial);
-    }
-    Ok(whole)
+    normalised_serial(text)
+        .filter(|digits| digits.trim_start_matches('-').len() <= 2 * MAX_SERIAL_BYTES)
+        .ok_or(InputError::Serial)
 }
 
 /// SHA-256 of a public key, as the label of a raw public key has it.
@@ -411,6 +393,9 @@ fn canonical(key: &PKeyRef<Public>) -> Result<Vec<u8>, openssl::error::ErrorStac
 const MAX_IDENTITY_BYTES: usize = 128;
 const MAX_KEY_BYTES: usize = 64;
 const WISE_KEY_BYTES: usize = 16;
+/// A certificate that ends within this time should be renewed.
+const EXPIRES_SOON: Duration = Duration::from_secs(30 * 86_400);
+/// RFC 5280 section 4.1.2.2.
 const MAX_SERIAL_BYTES: usize = 20;
 const MAX_INPUT_BYTES: usize = 65_536;
 const PRIVATE: &str =

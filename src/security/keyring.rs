@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+use super::credential_input::fingerprint_hex;
 use crate::domain::{CredentialId, CredentialKind, EndpointName, Identity};
 
 /// A credential of a device.
@@ -273,11 +274,7 @@ impl Credential {
     pub fn identity(&self) -> Identity {
         let (kind, label) = match &self.proof {
             Proof::Psk { identity, .. } => (CredentialKind::Psk, identity.clone()),
-            Proof::Rpk { public_key } => {
-                use sha2::Digest as _;
-                let hash = sha2::Sha256::digest(public_key);
-                (CredentialKind::Rpk, hex::encode(hash))
-            }
+            Proof::Rpk { public_key } => (CredentialKind::Rpk, fingerprint_hex(public_key)),
             Proof::X509 { serial, .. } => (CredentialKind::X509, serial.clone()),
         };
         Identity {

@@ -4,7 +4,6 @@
 //! This room does no networking and knows no database. What is kept at rest is sealed here; who
 //! keeps it is decided above.
 
-pub mod certificate;
 pub mod certificates;
 pub mod credential_input;
 mod keyring;

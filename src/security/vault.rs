@@ -10,6 +10,9 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use openssl::md::Md;
+use openssl::pkey::Id;
+use openssl::pkey_ctx::PkeyCtx;
 use openssl::symm::{Cipher, decrypt_aead, encrypt_aead};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -169,7 +172,7 @@ impl Vault {
         Ok(blob)
     }
 
-    /// A key for another purpose, the same as long as the key of the vault is; one is made as by
+    /// A key for another purpose (HKDF, RFC 5869), the same as long as the key of the vault is; one is made as by
     /// [`Vault::seal`].
     ///
     /// # Errors
@@ -180,20 +183,16 @@ impl Vault {
             None => self.place.make()?,
         };
         let mut derived = Zeroizing::new([0; N]);
-        for (number, part) in derived.chunks_mut(32).enumerate() {
-            // HKDF-Expand (RFC 5869 section 2.3) without its chaining: the blocks are numbered.
-            let block = Zeroizing::new(<[u8; 32]>::from(
-                Sha256::new()
-                    .chain_update(b"flownexus derived key")
-                    .chain_update(key.bytes.as_ref())
-                    .chain_update((number as u64).to_be_bytes())
-                    .chain_update(purpose)
-                    .finalize(),
-            ));
-            for (to, from) in part.iter_mut().zip(block.iter()) {
-                *to = *from;
-            }
-        }
+        let expand = |into: &mut [u8]| -> Result<(), openssl::error::ErrorStack> {
+            let mut hkdf = PkeyCtx::new_id(Id::HKDF)?;
+            hkdf.derive_init()?;
+            hkdf.set_hkdf_md(Md::sha256())?;
+            hkdf.set_hkdf_key(key.bytes.as_ref())?;
+            hkdf.set_hkdf_salt(b"flownexus")?;
+            hkdf.add_hkdf_info(purpose.as_bytes())?;
+            hkdf.derive(Some(into)).map(drop)
+        };
+        expand(derived.as_mut_slice()).map_err(|error| VaultError::Seal(error.to_string()))?;
         Ok(derived)
     }
 

@@ -184,3 +184,16 @@ fn the_key_that_is_missing_is_named_and_none_is_made_for_it() {
 fn a_key_is_not_printed() {
     assert_eq!(format!("{:?}", vault(0x5a)), "Vault { .. }");
 }
+
+#[test]
+fn derived_keys_outlive_the_vault_and_differ_by_purpose() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let derive = |purpose: &str| {
+        let vault = Vault::with(folder.path(), None).expect("a vault");
+        vault.derive::<80>(purpose).expect("a key").to_vec()
+    };
+    let tickets = derive("tickets");
+    assert_eq!(derive("tickets"), tickets);
+    assert_ne!(derive("cookies"), tickets);
+    assert!(tickets.chunks(16).all(|part| part != [0; 16]));
+}

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use crate::domain::{CredentialId, CredentialKind, EndpointName, Timestamp};
-use crate::security::certificate::is_signed_by;
+use crate::security::certificates::{DeviceCertificate, is_signed_by};
 use crate::security::{
     CheckedProof, Credential, InputError, Keyring, Proof, Vault, VaultError, credential_input,
 };
@@ -46,8 +46,29 @@ struct Known {
     revision: Option<i64>,
     /// The credentials in force, and those that cannot be.
     ids: BTreeSet<CredentialId>,
+    /// The certificates among them, whose ends are watched.
+    certificates: BTreeMap<CredentialId, DeviceCertificate>,
     /// When a use was last noted in the store.
     touched: BTreeMap<CredentialId, Timestamp>,
+}
+
+impl Known {
+    fn watch(&mut self, row: &StoredCredential) {
+        if let StoredProof::X509(certificate) = &row.proof {
+            let watched = DeviceCertificate {
+                endpoint: row.endpoint.clone(),
+                serial: certificate.serial.clone(),
+                ends: certificate.not_after,
+            };
+            self.certificates.insert(row.id, watched);
+        }
+    }
+
+    fn forget(&mut self, id: CredentialId) {
+        self.ids.remove(&id);
+        self.certificates.remove(&id);
+        self.touched.remove(&id);
+    }
 }
 
 /// A credential to be stored.
@@ -152,8 +173,10 @@ impl Credentials {
         let ids = self.store.ids().await?;
         let revoked = self.store.revoked().await?;
         let mut credentials = Vec::with_capacity(ids.len());
+        known.certificates.clear();
         for some in ids.chunks(ROWS_AT_ONCE) {
             for row in self.store.find(some.to_vec()).await? {
+                known.watch(&row);
                 credentials.push(self.opened(row)?);
             }
         }
@@ -184,14 +207,14 @@ impl Credentials {
         let new: Vec<CredentialId> = ids.difference(&known.ids).copied().collect();
         let mut changed = !gone.is_empty() || !new.is_empty();
         for id in gone {
-            known.ids.remove(&id);
-            known.touched.remove(&id);
+            known.forget(id);
             self.keyring.remove(id);
         }
         for some in new.chunks(ROWS_AT_ONCE) {
             for row in self.store.find(some.to_vec()).await? {
                 let id = row.id;
                 let closed = closed(&row);
+                known.watch(&row);
                 let credential = self.opened(row).unwrap_or_else(|error| {
                     tracing::error!(
                         credential.id = %id,
@@ -266,6 +289,7 @@ impl Credentials {
         }
         self.keyring.add(self.opened(credential.clone())?);
         known.ids.insert(id);
+        known.watch(&credential);
         Ok(credential)
     }
 
@@ -306,8 +330,7 @@ impl Credentials {
             self.keyring.revoke(serial.clone());
         }
         self.keyring.remove(id);
-        known.ids.remove(&id);
-        known.touched.remove(&id);
+        known.forget(id);
         Ok(Some(Removed {
             credential,
             revoked,
@@ -356,6 +379,17 @@ impl Credentials {
                 .set_revoked(revoked.into_iter().map(|certificate| certificate.serial));
         }
         Ok(restored)
+    }
+
+    /// The stored certificates, so that somebody can warn before one ends.
+    pub async fn device_certificates(&self) -> Vec<DeviceCertificate> {
+        self.known
+            .lock()
+            .await
+            .certificates
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// Some of the stored ones.

@@ -25,16 +25,7 @@ async fn j01_without_credentials_another_host_is_nobody_and_another_port_the_sam
     let server = server().await;
     let api = server.api();
     let mut device = over.registered(&server, "j01");
-    let body = json!({"kind": "observe", "path": "/1/0/1", "format": "text"});
-    let mut token = None;
-    let ended = operate(&api, &mut device, body, |device| {
-        let observe = Asked::get("/1/0/1").observe(0).accept(TEXT).expect(device);
-        device.answer_observe(&observe, 1, TEXT, b"60");
-        token = Some(observe.token);
-    })
-    .await;
-    confirmed(&ended, "2.05");
-    let token = token.expect("a token");
+    let token = observed(&api, &mut device).await;
 
     device.move_to_host(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3)));
     let notification = device.notification(token, 2, TEXT, b"666");
@@ -87,15 +78,7 @@ async fn j01_by_a_setting_a_device_is_followed_to_another_host(#[case] over: Tra
         .await;
     let api = server.api();
     let mut device = over.registered(&server, "j01-followed");
-    let body = json!({"kind": "observe", "path": "/1/0/1", "format": "text"});
-    let mut token = None;
-    let ended = operate(&api, &mut device, body, |device| {
-        let observe = Asked::get("/1/0/1").observe(0).accept(TEXT).expect(device);
-        device.answer_observe(&observe, 1, TEXT, b"60");
-        token = Some(observe.token);
-    })
-    .await;
-    confirmed(&ended, "2.05");
+    let token = observed(&api, &mut device).await;
 
     let mut host = 3;
     let mut move_on = |device: &mut ScriptedDevice| {
@@ -103,7 +86,7 @@ async fn j01_by_a_setting_a_device_is_followed_to_another_host(#[case] over: Tra
         device.move_to_host(IpAddr::V4(Ipv4Addr::new(127, 0, 0, host)));
     };
     move_on(&mut device);
-    device.notify(token.expect("a token"), 2, TEXT, b"61");
+    device.notify(token, 2, TEXT, b"61");
     assert_eq!(latest(&api, &device, "/1/0/1").await[0][2], 61);
     let address = shown(&api, &device).await["address"].clone();
     assert_eq!(address, device.address().to_string());

@@ -122,7 +122,7 @@ async fn added_listed_and_removed_beside_a_running_server() {
         (&another[0]["kind"], &another[0]["label"]),
         (&json!("x509"), &json!("0abc"))
     );
-    assert_eq!(another[0]["subject"], "CN=thing");
+    assert_eq!(another[0]["subject"], "CN = thing");
 
     // Nothing that was said or stored has a key in it, as bytes or in hex of either case.
     let raw = hex::decode(KEY).expect("hex");

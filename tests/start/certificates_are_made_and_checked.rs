@@ -115,3 +115,43 @@ fn a_host_that_is_none_is_named() {
     let output = serve(&[("CERTIFICATES__HOSTS", "fw.example.org,a b")]);
     assert_says(&output, &["certificates.hosts", "a b"]);
 }
+
+#[tokio::test]
+async fn a_stored_certificate_of_a_device_that_ends_soon_is_warned_of() {
+    let server = Server::setup()
+        .setting("certificates.reload_s", 1)
+        .setting("credentials.reload_s", 1)
+        .start()
+        .await;
+    let metric = "flownexus_device_certificates_ending";
+    assert_eq!(server.metric(metric).await, 0.0);
+    let certs = server.data_dir().join("certs").display().to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().display().to_string();
+    cert(&[
+        "device",
+        "--ca",
+        &certs,
+        "--endpoint",
+        "pump",
+        "--out",
+        &out,
+        "--days",
+        "20",
+    ]);
+    let file = folder.path().join("pump.crt").display().to_string();
+    let added = server.command(&["credential", "add", "pump", "--x509", &file], "");
+    assert!(added.status.success(), "{added:?}");
+    eventually("a warning", SOON, || async {
+        let is_counted = server.metric(metric).await == 1.0;
+        let log = server.output();
+        (is_counted && log.contains("of pump ends within 20 days")).then_some(())
+    })
+    .await;
+    let removed = server.command(&["credential", "remove", "1"], "");
+    assert!(removed.status.success(), "{removed:?}");
+    eventually("nothing is counted", SOON, || async {
+        (server.metric(metric).await == 0.0).then_some(())
+    })
+    .await;
+}

@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::domain::EndpointName;
 use crate::net::dtls::{ClientCredentials, ClientSettings};
+use crate::security::certificates::file_stem;
 use crate::sim::{FleetSecurity, SimSecurity};
 
 /// Credentials, for a server that is reached by `coaps://`.
@@ -108,20 +109,6 @@ impl Template {
     }
 }
 
-/// As `cert device` names the files of a device.
-fn file_stem(name: &EndpointName) -> String {
-    let is_harmless =
-        |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_');
-    let clean = |character| {
-        if is_harmless(character) {
-            character
-        } else {
-            '_'
-        }
-    };
-    name.as_str().chars().map(clean).collect()
-}
-
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
@@ -190,7 +177,5 @@ mod tests {
             ..many
         };
         assert!(with_key.fleet("localhost", 2).is_err());
-        let name = EndpointName::new("urn:imei:350000000000014").expect("a name");
-        assert_eq!(file_stem(&name), "urn_imei_350000000000014");
     }
 }

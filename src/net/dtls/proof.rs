@@ -13,6 +13,7 @@ use super::refusal::Refusal;
 use crate::domain::{CredentialId, CredentialKind, EndpointName, Identity};
 use crate::security::Keyring;
 use crate::security::certificates::{fingerprint, names_of, serial_hex};
+use crate::security::credential_input::fingerprint_hex;
 
 /// By what peers are judged.
 #[derive(Clone, Debug)]
@@ -137,7 +138,7 @@ impl Trust {
         if let Some(key) = ffi::raw_public_key(store).map_err(broken)? {
             return match self.keyring.rpk(&key) {
                 Some(_) => Ok(()),
-                None => Err((Refusal::UnknownKey(key_label(&key)), Vec::new())),
+                None => Err((Refusal::UnknownKey(fingerprint_hex(&key)), Vec::new())),
             };
         }
         let leaf = store
@@ -229,7 +230,7 @@ impl Trust {
             return self
                 .keyring
                 .rpk(&key)
-                .ok_or_else(|| (Refusal::UnknownKey(key_label(&key)), Vec::new()));
+                .ok_or_else(|| (Refusal::UnknownKey(fingerprint_hex(&key)), Vec::new()));
         }
         match ssl.peer_certificate() {
             Some(certificate) => self.certificate(&certificate),
@@ -330,9 +331,4 @@ fn forgiven_of_stored(error: X509VerifyResult) -> bool {
             | INVALID_PURPOSE
             | CERTIFICATE_UNTRUSTED
     )
-}
-
-fn key_label(key: &[u8]) -> String {
-    use sha2::Digest as _;
-    hex::encode(sha2::Sha256::digest(key))
 }

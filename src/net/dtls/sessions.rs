@@ -162,3 +162,116 @@ pub(super) struct Full;
 
 /// A session that was heard within `EXCHANGE_LIFETIME` (RFC 7252 section 4.8.2) is in use.
 const IN_USE: Duration = Duration::from_secs(247);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use openssl::ssl::{Ssl, SslContext, SslMethod, SslStream};
+
+    use super::super::pipe::Pipe;
+    use super::*;
+    use crate::domain::{CredentialKind, Identity};
+
+    fn session(id: u64, port: u16, endpoint: &str, heard: Instant) -> Session {
+        let context = SslContext::builder(SslMethod::dtls()).expect("a context");
+        let ssl = Ssl::new(&context.build()).expect("a connection");
+        let stream = SslStream::new(ssl, Pipe::default()).expect("a stream");
+        let identity = Identity {
+            endpoint: EndpointName::new(endpoint).expect("a name"),
+            others: Vec::new(),
+            kind: CredentialKind::Psk,
+            credential: None,
+            label: endpoint.to_owned(),
+        };
+        let address = ([192, 0, 2, 1], port).into();
+        Session::new(
+            SessionId(id),
+            address,
+            Arc::new(identity),
+            [0; 32],
+            stream,
+            heard,
+        )
+    }
+
+    fn sessions(total: usize, per_endpoint: usize) -> Sessions {
+        Sessions::new(SessionLimits {
+            total,
+            per_endpoint,
+            idle: Duration::from_secs(3600),
+        })
+    }
+
+    fn ended(out: Result<Vec<Session>, Full>) -> Vec<u64> {
+        let out = out.expect("room");
+        out.iter().map(|session| session.id.0).collect()
+    }
+
+    fn assert_holds(sessions: &Sessions, ids: &[u64]) {
+        let mut held: Vec<u64> = sessions.ids().map(|id| id.0).collect();
+        held.sort_unstable();
+        assert_eq!(held, ids);
+        let of: usize = sessions.of.values().map(Vec::len).sum();
+        for count in [
+            sessions.at.len(),
+            of,
+            sessions.idle.len(),
+            sessions.noted.len(),
+        ] {
+            assert_eq!(count, ids.len(), "the tables agree");
+        }
+    }
+
+    #[test]
+    fn a_new_session_takes_the_place_of_the_one_at_its_address() {
+        let now = Instant::now();
+        let mut table = sessions(9, 9);
+        assert_eq!(ended(table.insert(now, session(1, 5000, "a", now))), [0; 0]);
+        assert_eq!(ended(table.insert(now, session(2, 5000, "b", now))), [1]);
+        assert_eq!(table.at(([192, 0, 2, 1], 5000).into()), Some(SessionId(2)));
+        assert_holds(&table, &[2]);
+    }
+
+    #[test]
+    fn of_one_endpoint_the_session_that_was_heard_the_longest_ago_goes_first() {
+        let now = Instant::now();
+        let mut table = sessions(9, 2);
+        let later = now + Duration::from_secs(1);
+        ended(table.insert(now, session(1, 1, "a", now)));
+        ended(table.insert(now, session(2, 2, "a", now)));
+        table.get_mut(SessionId(1)).expect("a session").heard = later;
+        assert_eq!(ended(table.insert(later, session(3, 3, "a", later))), [2]);
+        assert_holds(&table, &[1, 3]);
+    }
+
+    #[test]
+    fn a_full_table_gives_up_what_is_idle_and_never_what_is_in_use() {
+        let now = Instant::now();
+        let mut table = sessions(2, 2);
+        ended(table.insert(now, session(1, 1, "a", now)));
+        ended(table.insert(now, session(2, 2, "b", now)));
+        assert!(table.insert(now, session(3, 3, "c", now)).is_err());
+        assert_holds(&table, &[1, 2]);
+        // The second was heard meanwhile, the first was not.
+        let later = now + IN_USE;
+        table.get_mut(SessionId(2)).expect("a session").heard = later;
+        assert_eq!(ended(table.insert(later, session(3, 3, "c", later))), [1]);
+        assert!(table.insert(later, session(4, 4, "d", later)).is_err());
+        assert_holds(&table, &[2, 3]);
+    }
+
+    #[test]
+    fn what_was_not_heard_for_too_long_is_taken_out() {
+        let now = Instant::now();
+        let mut table = sessions(9, 9);
+        ended(table.insert(now, session(1, 1, "a", now)));
+        ended(table.insert(now, session(2, 2, "b", now)));
+        let end = now + Duration::from_secs(3600);
+        table.get_mut(SessionId(1)).expect("a session").heard = end;
+        let idle = table.pop_idle(end).expect("an idle session");
+        assert_eq!(idle.id, SessionId(2));
+        assert!(table.pop_idle(end).is_none());
+        assert_holds(&table, &[1]);
+    }
+}

@@ -40,7 +40,8 @@ pub use files::{CA_CERTIFICATE, CA_KEY, Folder, SERVER_CERTIFICATE, SERVER_KEY, 
 pub use in_force::{Certificates, Refreshed, watch};
 pub use making::{DeviceKey, Issued, check_no_server};
 pub use reading::{
-    Description, describe, describe_file, fingerprint, names_of, normalised_serial, serial_hex,
+    Description, describe, describe_file, fingerprint, is_signed_by, names_of, normalised_serial,
+    serial_hex,
 };
 pub use server::ServerCertificates;
 
@@ -76,6 +77,9 @@ pub enum CertificateError {
         /// The file of the certificate.
         certificate: PathBuf,
     },
+    /// The server's key suits none of the cipher suites that are offered.
+    #[error("{0} holds no key on an elliptic curve; devices need one (ECDSA)")]
+    KeyKind(PathBuf),
     /// One file is there and the other that belongs to it is not.
     #[error("{missing} is missing, although {present} is there; {advice}")]
     Missing {

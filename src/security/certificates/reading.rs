@@ -101,6 +101,16 @@ pub fn fingerprint(certificate: &X509Ref) -> Result<[u8; 32], ErrorStack> {
     Ok(bytes)
 }
 
+/// True when the key of `issuer` (PEM or DER) signed the certificate (DER).
+pub fn is_signed_by(certificate: &[u8], issuer: &[u8]) -> bool {
+    let issuer = X509::from_pem(issuer).or_else(|_| X509::from_der(issuer));
+    let signed = issuer
+        .and_then(|issuer| issuer.public_key())
+        .and_then(|key| X509::from_der(certificate)?.verify(&key));
+    forget_errors();
+    signed.unwrap_or(false)
+}
+
 /// A certificate in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use openssl::pkey::{PKey, Private};
+use openssl::pkey::{Id, PKey, Private};
 use openssl::stack::Stack;
 use openssl::x509::store::{X509Store, X509StoreBuilder};
 use openssl::x509::verify::X509VerifyFlags;
@@ -81,6 +81,9 @@ impl ServerCertificates {
             chain: files::certificates_of(&chain, &files.certificate)?,
             key: files::private_key_of(&key, &files.key)?,
         };
+        if certificates.key.id() != Id::EC {
+            return Err(CertificateError::KeyKind(files.key));
+        }
         let is_pair = certificates
             .leaf()
             .and_then(|leaf| leaf.public_key().ok())

@@ -49,6 +49,22 @@ fn l03_a_device_that_listens_is_called_and_the_request_waits_for_the_handshake()
 }
 
 #[test]
+fn a_device_that_comes_by_itself_while_it_is_called_in_vain_is_asked_in_its_new_session() {
+    let mut bench = registered(LISTENS);
+    let peer = bench.peer;
+    disconnect(&mut bench, peer);
+    let operation = bench.operate(OperationKind::Read, "/3/0/0");
+    assert_eq!(bench.gate.reach(peer), Reach::Connecting);
+    let new = bench.handshake(2, "thing");
+    let update = bench.update("");
+    bench.feed(update);
+    // The call ends after that, and must not count as silence of the device.
+    bench.fail(ExchangeFailure::Disconnected);
+    assert_eq!(bench.stored(operation.id).status, OperationStatus::Sending);
+    assert_eq!(bench.sent().pop().expect("a request").0, new);
+}
+
+#[test]
 fn l03_a_device_that_sleeps_is_not_called_and_what_waits_is_not_counted() {
     let mut bench = registered(SLEEPS);
     let peer = bench.peer;

@@ -133,6 +133,18 @@ fn a_file_that_cannot_be_used_is_named() {
 }
 
 #[test]
+fn a_server_key_that_no_offered_suite_can_use_is_refused() {
+    let folder = new_folder();
+    load_or_make(folder.path()).expect("made");
+    let rsa = openssl::rsa::Rsa::generate(2048)
+        .and_then(openssl::pkey::PKey::from_rsa)
+        .and_then(|key| key.private_key_to_pem_pkcs8())
+        .expect("a key");
+    fs::write(folder.path().join("server.key"), rsa).expect("a file");
+    refused(folder.path(), &["server.key", "elliptic curve"]);
+}
+
+#[test]
 fn a_key_with_a_password_is_refused_without_asking_for_it() {
     let folder = new_folder();
     let made = load_or_make(folder.path()).expect("made");
