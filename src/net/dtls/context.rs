@@ -4,7 +4,6 @@ use openssl::ssl::{
     SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode,
     SslVerifyMode, SslVersion,
 };
-use openssl::x509::store::X509StoreBuilder;
 
 use super::ffi::{self, CertificateType};
 use super::proof::{Trust, trust_index, with_findings};
@@ -146,11 +145,7 @@ fn prove_by_certificate(
         context.add_extra_chain_cert(next.clone())?;
     }
     context.set_private_key(&certificates.key)?;
-    let mut authorities = X509StoreBuilder::new()?;
-    for authority in &certificates.ca {
-        authorities.add_cert(authority.clone())?;
-    }
-    context.set_verify_cert_store(authorities.build())?;
+    context.set_verify_cert_store(certificates.trust()?)?;
     ffi::set_certificate_types(
         context,
         &[CertificateType::RawPublicKey, CertificateType::X509],

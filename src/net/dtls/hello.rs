@@ -63,7 +63,7 @@ impl<'a> First<'a> {
                 None => Self::Plain,
             },
             (CHANGE_CIPHER_SPEC | ALERT, 0) => Self::Plain,
-            (CHANGE_CIPHER_SPEC..=HEARTBEAT, 1..) => Self::Protected,
+            (CHANGE_CIPHER_SPEC..=LAST_CONTENT_TYPE, 1..) => Self::Protected,
             _ => Self::Foreign,
         }
     }
@@ -243,8 +243,8 @@ const MESSAGE_HEADER: usize = 12;
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
-/// The last of the content types (RFC 6520); 25 is that of records with a connection id.
-const HEARTBEAT: u8 = 25;
+/// Of records with a connection id (RFC 9146), the highest content type of DTLS 1.2.
+const LAST_CONTENT_TYPE: u8 = 25;
 const CLIENT_HELLO: u8 = 1;
 const HELLO_VERIFY_REQUEST: u8 = 3;
 /// The longest `ClientHello` that is looked at, in bytes: it may hold a ticket with a certificate.
