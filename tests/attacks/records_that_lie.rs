@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::raw_handshakes::{
     ALERT, CHANGE_CIPHER_SPEC, CLIENT_HELLO, CLIENT_KEY_EXCHANGE, HANDSHAKE, PSK_CCM_8, RawPeer,
-    fragment, hello, key_exchange, message, record,
+    SERVER_HELLO, fragment, hello, key_exchange, message, record,
 };
 use super::{expect_nothing, noise};
 use crate::support::device::ScriptedDevice;
@@ -201,6 +201,34 @@ async fn attack_29_copies_and_forgeries_change_nothing_for_a_live_session() {
         assert_eq!(device.ask(&again).code, Code::CHANGED);
     }
     assert_eq!(server.metric(posts).await, 0.0);
+    assert_eq!(server.metric(SESSIONS).await, 1.0);
+}
+
+/// RFC 6347 section 4.2.8: who can read what is sent to the device's address can begin in its name,
+/// and get no further.
+#[tokio::test]
+async fn attack_29_a_handshake_that_stops_halfway_leaves_the_session_of_its_address_alone() {
+    let server = server().await;
+    let mut device = server.secure_device("halfway");
+    device.register_now(3600, "</1/0>");
+    let goes_on = |device: &mut ScriptedDevice| {
+        let update = device.update();
+        assert_eq!(device.ask(&update).code, Code::CHANGED);
+    };
+    let first = record(HANDSHAKE, 0, 1, &hello(0, [8; 32], &[], &[PSK_CCM_8]));
+    device.send_datagram(&first);
+    let asked = device.receive_datagram(SOON).expect("a cookie");
+    let second = hello(1, [8; 32], &asked[28..], &[PSK_CCM_8]);
+    device.send_datagram(&record(HANDSHAKE, 0, 2, &second));
+    let answer = device.receive_datagram(SOON).expect("a ServerHello");
+    assert_eq!((answer[0], answer[13]), (HANDSHAKE, SERVER_HELLO));
+    assert_eq!(server.metric(UNDER_WAY).await, 1.0);
+    goes_on(&mut device);
+    eventually("the handshake is given up", SOON, || async {
+        (server.metric(UNDER_WAY).await == 0.0).then_some(())
+    })
+    .await;
+    goes_on(&mut device);
     assert_eq!(server.metric(SESSIONS).await, 1.0);
 }
 
