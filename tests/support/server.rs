@@ -29,6 +29,8 @@ use super::secure::Credentials;
 
 /// How long the binary may take until it is ready, or gone: a debug build on a busy machine.
 pub(crate) const START: Duration = Duration::from_secs(60);
+/// The pre-shared key of the devices that [`Server::secure_device`] makes.
+pub(crate) const DEVICE_KEY: &[u8] = b"a key of 16 byte";
 /// How long something may take that takes milliseconds on an idle machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
@@ -156,7 +158,7 @@ impl Server {
     /// A device with a pre-shared key of its own, which the server has taken note of: the handshake
     /// is done.
     pub(crate) fn secure_device(&self, name: &str) -> ScriptedDevice {
-        let key = b"a key of 16 byte";
+        let key = DEVICE_KEY;
         let psk = format!("{name}:{}", hex::encode(key));
         let added = self.command(&["credential", "add", name, "--psk", &psk], "");
         assert!(added.status.success(), "credential add: {}", shown(&added));
