@@ -96,7 +96,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
 
     let follow = actix_rt::spawn(follow_credentials(
         Arc::clone(&credentials),
-        certificates,
+        certificates.clone(),
         Duration::from_secs(settings.credentials.reload_s.max(1)),
     ));
 
@@ -127,6 +127,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         hub,
         models,
         credentials: Arc::clone(&credentials),
+        certificates,
         metrics,
         ready,
         cookie_key,

@@ -383,9 +383,8 @@ fn for_admins(error: CredentialError) -> anyhow::Error {
 }
 
 async fn audit(store: &Store, action: &str, credential: &StoredCredential) -> anyhow::Result<()> {
-    let (kind, label) = (credential.proof.kind(), credential.proof.label());
-    let detail = format!("{kind} {label}, credential {}", credential.id);
-    note(store, action, credential.endpoint.as_str(), &detail).await
+    let endpoint = credential.endpoint.as_str();
+    note(store, action, endpoint, &credential.describe()).await
 }
 
 /// A line of the audit log.

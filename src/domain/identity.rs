@@ -1,6 +1,7 @@
 //! Who a peer has proven to be.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,9 @@ pub enum CredentialKind {
 }
 
 impl CredentialKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Psk, Self::Rpk, Self::X509];
+
     /// The word for it in the database and the API.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -26,6 +30,17 @@ impl CredentialKind {
             Self::Rpk => "rpk",
             Self::X509 => "x509",
         }
+    }
+}
+
+impl FromStr for CredentialKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is no kind of credential (psk, rpk and x509 are)"))
     }
 }
 

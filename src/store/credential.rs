@@ -154,6 +154,14 @@ pub trait RevocationStore: Send + Sync {
     async fn revoked(&self) -> Result<Vec<RevokedCertificate>, StoreError>;
 }
 
+impl StoredCredential {
+    /// What it is, without the endpoint: for the audit log.
+    pub fn describe(&self) -> String {
+        let (kind, label) = (self.proof.kind(), self.proof.label());
+        format!("{kind} {label}, credential {}", self.id)
+    }
+}
+
 impl StoredProof {
     /// Which kind it is.
     pub fn kind(&self) -> CredentialKind {

@@ -10,6 +10,7 @@ use crate::config::Settings;
 use crate::domain::Timestamp;
 use crate::live::Hub;
 use crate::registry::Devices;
+use crate::security::Certificates;
 
 use super::auth::{LoginLimits, PasswordHashing, Stores};
 use super::credentials::Credentials;
@@ -38,6 +39,8 @@ pub struct AppParts {
     pub models: Arc<Catalogue>,
     /// What devices prove themselves with.
     pub credentials: Arc<Credentials>,
+    /// The certificates of the server, and when those of devices end.
+    pub certificates: Certificates,
     /// The metrics of every other room; those of HTTP are added.
     pub metrics: Registry,
     /// See [`Readiness`].
@@ -61,7 +64,7 @@ pub struct AppState {
     /// When the server started.
     pub started_at: Timestamp,
     pub(in crate::web) stores: Stores,
-
+    pub(in crate::web) certificates: Certificates,
     pub(in crate::web) devices: Arc<dyn Devices>,
     pub(in crate::web) hub: Hub,
     pub(in crate::web) metrics: Registry,
@@ -83,6 +86,7 @@ impl AppState {
             settings: parts.settings,
             models: parts.models,
             credentials: parts.credentials,
+            certificates: parts.certificates,
             started_at: Timestamp::system(),
             stores: parts.stores,
             devices: parts.devices,

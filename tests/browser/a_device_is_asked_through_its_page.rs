@@ -7,17 +7,11 @@ use flownexus::sim::{Fleet, FleetSettings};
 use serde_json::json;
 use tokio::task::LocalSet;
 
-use crate::support::browser::Browser;
+use crate::support::browser::{Browser, LISTEN};
 use crate::support::server::{SOON, Server, eventually};
 
 /// The name of the device; the number is the fleet's.
 const DEVICE: &str = "page-1";
-
-/// What the browser complains of: scripts that fail, and what the policy forbids.
-const LISTEN: &str = "window.complaints = []; \
-    window.addEventListener('error', (event) => complaints.push(String(event.message))); \
-    window.addEventListener('unhandledrejection', (event) => complaints.push(String(event.reason))); \
-    document.addEventListener('securitypolicyviolation', (event) => complaints.push(event.violatedDirective));";
 
 /// The dialog of operations on the page of a device.
 struct Dialog<'a>(&'a Browser);

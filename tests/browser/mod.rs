@@ -1,5 +1,6 @@
 //! What people see, in a real browser. Skipped, visibly, where there is none.
 
+mod a_credential_is_added_in_a_browser;
 mod a_device_is_asked_through_its_page;
 mod demo;
 mod pages_work_in_a_browser;

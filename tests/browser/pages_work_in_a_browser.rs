@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::pages::dashboard::{password_hash, state};
 use crate::pages::fleet::{ASLEEP, Fleet, GONE, HOSTILE, PASSWORD, RICH};
-use crate::support::browser::Browser;
+use crate::support::browser::{Browser, LISTEN};
 
 /// The pages, served by a thread of their own.
 struct Pages {
@@ -63,12 +63,6 @@ impl Pages {
         self.server.stop(false).await;
     }
 }
-
-/// What the browser complains of from now on: scripts that fail, and what the policy forbids.
-const LISTEN: &str = "window.complaints = []; \
-    window.addEventListener('error', (event) => complaints.push(String(event.message))); \
-    window.addEventListener('unhandledrejection', (event) => complaints.push(String(event.reason))); \
-    document.addEventListener('securitypolicyviolation', (event) => complaints.push(event.violatedDirective));";
 
 #[tokio::test]
 async fn values_arrive_and_buttons_are_answered() {

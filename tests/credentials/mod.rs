@@ -4,4 +4,5 @@ mod a_missing_key_is_said_and_opens_nothing;
 mod certificates;
 mod changes_are_in_force_at_once;
 mod managed_on_the_command_line;
+mod managed_over_rest;
 mod removed_certificates_stay_away;

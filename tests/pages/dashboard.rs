@@ -15,7 +15,7 @@ use flownexus::web::models::Catalogue;
 use flownexus::web::{AppParts, AppState, app};
 
 use super::fleet::{Fleet, PASSWORD};
-use crate::support::fake_credentials::fake_credentials;
+use crate::support::fake_credentials::{fake_certificates, fake_credentials};
 use crate::support::fake_models::FakeModels;
 
 /// What a page was answered with.
@@ -46,6 +46,7 @@ pub(crate) fn state(fleet: Arc<Fleet>, hub: Hub, settings: Settings) -> Data<App
         hub,
         models: Arc::new(Catalogue::new(Arc::new(FakeModels::default()))),
         credentials: fake_credentials(),
+        certificates: fake_certificates(),
         metrics: Default::default(),
         ready: Arc::new(|| Box::pin(async { Ok(()) })),
         cookie_key: Key::from(&[7; 64]),
@@ -66,14 +67,24 @@ impl Browser {
     /// A browser in which this person has logged in.
     pub(crate) async fn of(name: &str, fleet: Arc<Fleet>) -> Self {
         let mut browser = Self::new(fleet);
-        let page = browser
-            .post(
-                "/login",
-                &[("name", name), ("password", PASSWORD), ("next", "/")],
-            )
-            .await;
-        assert_eq!(page.status, StatusCode::SEE_OTHER, "{}", page.text);
+        browser.log_in(name).await;
         browser
+    }
+
+    /// Another browser at the same server, in which this person has logged in.
+    pub(crate) async fn again_as(&self, name: &str) -> Self {
+        let mut browser = Self {
+            state: self.state.clone(),
+            cookie: String::new(),
+        };
+        browser.log_in(name).await;
+        browser
+    }
+
+    async fn log_in(&mut self, name: &str) {
+        let form = [("name", name), ("password", PASSWORD), ("next", "/")];
+        let page = self.post("/login", &form).await;
+        assert_eq!(page.status, StatusCode::SEE_OTHER, "{}", page.text);
     }
 
     /// Gets a page.

@@ -30,7 +30,14 @@ const FOR_ALL: [&str; 21] = [
     "/account?done=1",
     "/about",
 ];
-const FOR_ADMINS: [&str; 3] = ["/users", "/audit", "/settings"];
+const FOR_ADMINS: [&str; 6] = [
+    "/credentials",
+    "/credentials?search=none&kind=psk&ending=1",
+    "/credentials?endpoint=a&after=1%20a",
+    "/users",
+    "/audit",
+    "/settings",
+];
 
 fn device(name: &str) -> String {
     let encoded: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
@@ -76,7 +83,7 @@ async fn every_page_renders_for_every_role_with_and_without_devices() {
 #[actix_web::test]
 async fn every_template_is_a_page_or_part_of_one() {
     // A template that no page uses is rendered by no test.
-    let used = "about account audit device devices error error_plain event events login \
+    let used = "about account audit credentials device devices error error_plain event events login \
                 model models operations overview rules settings templates users";
     for name in render::template_names() {
         let page = name

@@ -24,6 +24,7 @@ async fn icons_are_in_the_sprite() {
         "/templates",
         "/models",
         "/models/3303/1.1",
+        "/credentials",
         "/users",
     ] {
         let page = browser.get(path).await.text;

@@ -1,5 +1,6 @@
 //! The pages, rendered with everything that they can show.
 
+mod credentials_are_managed_by_forms;
 pub(crate) mod dashboard;
 mod every_page_renders;
 pub(crate) mod fleet;

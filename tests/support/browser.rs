@@ -19,6 +19,12 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use thirtyfour::prelude::*;
 
+/// What the browser complains of from now on: scripts that fail, and what the policy forbids.
+pub(crate) const LISTEN: &str = "window.complaints = []; \
+    window.addEventListener('error', (event) => complaints.push(String(event.message))); \
+    window.addEventListener('unhandledrejection', (event) => complaints.push(String(event.reason))); \
+    document.addEventListener('securitypolicyviolation', (event) => complaints.push(event.violatedDirective));";
+
 /// How long the driver may take until it answers.
 const START: Duration = Duration::from_secs(30);
 

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use flownexus::config::Settings;
 use flownexus::domain::{CredentialId, Timestamp};
-use flownexus::security::{Keyring, Vault};
+use flownexus::security::{Certificates, Keyring, Vault};
 use flownexus::store::{
     Addition, CredentialFilter, CredentialStore, RevocationStore, RevokedCertificate, StoreError,
     StoredCredential, StoredProof,
@@ -37,6 +38,14 @@ pub(crate) fn fake_credentials_with(keyring: &Keyring) -> Arc<Credentials> {
         keyring.clone(),
         folder,
     ))
+}
+
+/// Certificates that were made just now.
+pub(crate) fn fake_certificates() -> Certificates {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut settings = Settings::defaults();
+    settings.data_dir = folder.path().to_owned();
+    Certificates::open(&settings, Timestamp::system()).expect("certificates")
 }
 
 impl FakeCredentials {

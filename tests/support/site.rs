@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value as Json;
 
-use super::fake_credentials::fake_credentials;
+use super::fake_credentials::{fake_certificates, fake_credentials};
 use super::fake_models::FakeModels;
 use super::fake_store::{FakeDevices, FakeStore};
 
@@ -62,6 +62,7 @@ impl Site {
             hub: hub.clone(),
             models: Arc::new(Catalogue::new(Arc::new(FakeModels::default()))),
             credentials: fake_credentials(),
+            certificates: fake_certificates(),
             metrics,
             ready: Arc::new(move || {
                 let ready = probe.load(Ordering::Relaxed);

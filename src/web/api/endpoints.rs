@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, delete, get};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::{ContentFormat, EndpointName, Timestamp};
+use crate::domain::{ContentFormat, Denial, EndpointName, Timestamp, Transport};
 use crate::store::{EndpointFilter, EndpointRow};
 use crate::web::ApiError;
 use crate::web::auth::{Operator, Viewer};
@@ -134,6 +134,44 @@ pub(super) struct EndpointDetail {
     warnings: Vec<Forgiven>,
     /// What is wanted to be observed, against what is.
     observations: Vec<ObservedView>,
+    /// How many credentials it has, up to 100. One that has any is refused over plain CoAP.
+    credentials: usize,
+    /// The last attempt to speak for it that was refused since the server started.
+    #[schema(required)]
+    last_refusal: Option<Refusal>,
+}
+
+/// An attempt to speak for a device that was refused.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "at": "2026-11-23T12:00:00.000Z", "secure": false, "address": "192.0.2.7:56830",
+    "reason": "has_credentials",
+    "detail": "the endpoint has credentials and must speak CoAP over DTLS"
+}))]
+struct Refusal {
+    /// When.
+    #[schema(format = DateTime)]
+    at: String,
+    /// Whether it came over DTLS.
+    secure: bool,
+    /// From where: IP address and port.
+    address: String,
+    /// A short, stable name for the reason, for example `has_credentials` or `handshake`.
+    reason: &'static str,
+    /// The reason in words.
+    detail: String,
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        Self {
+            at: denial.at.to_string(),
+            secure: denial.transport == Transport::Dtls,
+            address: denial.address.to_string(),
+            reason: denial.reason.name(),
+            detail: denial.reason.to_string(),
+        }
+    }
 }
 
 /// Something that a device does wrong.
@@ -307,6 +345,7 @@ pub(super) async fn show_endpoint(
     let row = viewer.endpoint(&query::endpoint_name(&name)?).await?;
     let observations = viewer.observations(row.id).await?;
     let wanted = viewer.wanted(row.id).await?;
+    let (credentials, last_refusal) = viewer.security(&row.name).await?;
     let registration = row.registration.as_ref();
     let detail = EndpointDetail {
         endpoint: Endpoint::of(&viewer, &row).await,
@@ -330,6 +369,8 @@ pub(super) async fn show_endpoint(
             .into_iter()
             .map(ObservedView::from)
             .collect(),
+        credentials: credentials.len(),
+        last_refusal: last_refusal.map(Refusal::from),
     };
     Ok(Json(detail))
 }

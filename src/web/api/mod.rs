@@ -2,6 +2,7 @@
 //! fixed: scripts rely on them.
 
 mod audit;
+mod credentials;
 mod endpoints;
 mod events;
 mod filter;
@@ -96,6 +97,14 @@ pub(super) fn routes(cfg: &mut ServiceConfig<'_>) {
                 .service(tokens::list_tokens)
                 .service(tokens::create_token)
                 .service(tokens::delete_token)
+                // The longer paths first: `revoked` is no number.
+                .service(credentials::list_revoked)
+                .service(credentials::create_revoked)
+                .service(credentials::delete_revoked)
+                .service(credentials::list_credentials)
+                .service(credentials::create_credential)
+                .service(credentials::show_credential)
+                .service(credentials::delete_credential)
                 .service(audit::list_audit)
                 .service(session::log_in)
                 .service(session::who_am_i)

@@ -5,6 +5,7 @@
 //! the database; [`csrf`] refuses what another site made the browser send.
 
 pub mod access;
+mod credential_views;
 pub mod csrf;
 mod limits;
 pub mod login;
@@ -18,6 +19,7 @@ pub mod tokens;
 pub mod views;
 
 pub use access::{Credential, Identity};
+pub use credential_views::{GivenCredential, GivenProof};
 pub use limits::LoginLimits;
 pub use login::{
     ChangePasswordError, LoginError, change_password, end_session, ensure_admin, login,

@@ -19,6 +19,11 @@ const NAVIGATION: &[(&str, &str, &str, Role)] = &[
     ("/operations", "Operations", "send", Role::Viewer),
     ("/models", "Models", "list-details", Role::Viewer),
     ("/templates", "Templates", "template", Role::Viewer),
+    ("/credentials", "Credentials", "key", Role::Admin),
+];
+
+/// The pages in the menu of the person, which would not fit beside the others.
+const MANAGEMENT: &[(&str, &str, &str, Role)] = &[
     ("/users", "Users", "users", Role::Admin),
     ("/audit", "Audit", "history", Role::Admin),
     ("/settings", "Settings", "settings", Role::Admin),
@@ -37,18 +42,21 @@ impl Page {
         let mut page = Self {
             context: Context::new(),
         };
-        let navigation: Vec<Item> = NAVIGATION
-            .iter()
-            .filter(|(_, _, _, role)| identity.role >= *role)
-            .map(|(href, label, icon, _)| Item {
-                href,
-                label,
-                icon,
-                active: *href == section,
-            })
-            .collect();
+        let visible = |pages: &'static [(&str, &str, &str, Role)]| -> Vec<Item> {
+            pages
+                .iter()
+                .filter(|(_, _, _, role)| identity.role >= *role)
+                .map(|(href, label, icon, _)| Item {
+                    href,
+                    label,
+                    icon,
+                    active: *href == section,
+                })
+                .collect()
+        };
         page.insert("live_seq", &viewer.live().last_seq());
-        page.insert("navigation", &navigation);
+        page.insert("navigation", &visible(NAVIGATION));
+        page.insert("management", &visible(MANAGEMENT));
         page.insert(
             "viewer",
             &Visitor {

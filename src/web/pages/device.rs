@@ -7,11 +7,11 @@ use actix_web::web::Path as UrlPath;
 use serde::Serialize;
 
 use super::chrome::Page;
-use super::device_log;
 use super::device_view::{ChartItem, ObjectView, chart_items, object_views};
 use super::devices::{DeviceLine, state};
 use super::events::EventLine;
 use super::operations::OperationLine;
+use super::{device_log, device_security};
 use crate::domain::{ContentFormat, EndpointName, Path, Timestamp, WantedState, Warning};
 use crate::store::EndpointRow;
 use crate::web::ApiError;
@@ -86,6 +86,7 @@ pub(super) async fn page(viewer: Viewer, name: UrlPath<String>) -> Result<HttpRe
     page.insert("formats", &formats);
     page.insert("expiry_s", &viewer.settings().operations.default_expiry_s);
     device_log::insert(&mut page, &viewer, &row).await?;
+    device_security::insert(&mut page, &viewer, &row).await?;
     page.insert("events", &EventLine::all(&events, &models));
     page.render("pages/device.html")
 }

@@ -35,21 +35,16 @@ pub(super) struct DevicesQuery {
 impl DevicesQuery {
     /// The address of the same list from another place on.
     fn address(&self, after: Option<&EndpointName>) -> String {
-        let mut address = "/devices".to_owned();
         let after = after.map_or("", EndpointName::as_str);
-        let parameters = [
-            ("search", self.search.as_str()),
-            ("tag", self.tag.as_str()),
-            ("registered", self.registered.as_str()),
-            ("after", after),
-        ];
-        for (name, value) in parameters {
-            if !value.is_empty() {
-                let separator = if address.contains('?') { '&' } else { '?' };
-                address.push_str(&format!("{separator}{name}={}", words::segment(value)));
-            }
-        }
-        address
+        words::address(
+            "/devices",
+            &[
+                ("search", &self.search),
+                ("tag", &self.tag),
+                ("registered", &self.registered),
+                ("after", after),
+            ],
+        )
     }
 }
 

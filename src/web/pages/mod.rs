@@ -10,8 +10,10 @@ mod account;
 mod admin;
 pub mod assets;
 mod chrome;
+mod credentials;
 mod device;
 mod device_log;
+mod device_security;
 mod device_view;
 mod devices;
 mod errors;
@@ -80,6 +82,17 @@ pub fn configure(cfg: &mut ServiceConfig) {
             .route("/users/remove", web::post().to(admin::remove_user))
             .route("/tokens", web::post().to(admin::add_token))
             .route("/tokens/{id}/remove", web::post().to(admin::remove_token))
+            .route("/credentials", web::get().to(credentials::page))
+            .route("/credentials", web::post().to(credentials::add))
+            .route("/credentials/revoked", web::post().to(credentials::revoke))
+            .route(
+                "/credentials/restored",
+                web::post().to(credentials::restore),
+            )
+            .route(
+                "/credentials/{id}/remove",
+                web::post().to(credentials::remove),
+            )
             .route("/audit", web::get().to(admin::audit))
             .route("/settings", web::get().to(settings::page))
             .route("/about", web::get().to(settings::about))

@@ -30,19 +30,14 @@ pub(super) struct ModelsQuery {
 impl ModelsQuery {
     /// The address of the same list from another place on.
     fn address(&self, after: &str) -> String {
-        let mut address = "/models".to_owned();
-        let parameters = [
-            ("search", self.search.as_str()),
-            ("source", self.source.as_str()),
-            ("after", after),
-        ];
-        for (name, value) in parameters {
-            if !value.is_empty() {
-                let separator = if address.contains('?') { '&' } else { '?' };
-                address.push_str(&format!("{separator}{name}={}", words::segment(value)));
-            }
-        }
-        address
+        words::address(
+            "/models",
+            &[
+                ("search", &self.search),
+                ("source", &self.source),
+                ("after", after),
+            ],
+        )
     }
 }
 

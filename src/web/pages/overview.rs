@@ -5,9 +5,11 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 
 use super::chrome::Page;
+use super::credentials::EndingNotice;
 use super::events::EventLine;
 use super::operations::OperationLine;
 use crate::domain::{OperationStatus, Timestamp};
+use crate::store::Role;
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
 use crate::web::waiting::waits;
@@ -41,6 +43,9 @@ pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
     let limit = usize::try_from(COUNT_LIMIT).unwrap_or(usize::MAX);
     let operations = viewer.operations(None, None, LATEST, None).await?;
     let events = viewer.events(None, None, LATEST, None).await?;
+    let endings = viewer.certificates_ending()?;
+    page.insert("certificates", &EndingNotice::new(&endings, now));
+    page.insert("is_admin", &(viewer.identity().role >= Role::Admin));
     page.insert("total", &total);
     page.insert("registered", &registered);
     page.insert("offline", &total.saturating_sub(registered));

@@ -81,6 +81,16 @@ pub(super) fn segment(text: &str) -> String {
     encoded
 }
 
+/// A path with those parameters that have a value.
+pub(super) fn address(path: &str, parameters: &[(&str, &str)]) -> String {
+    let mut address = path.to_owned();
+    for (name, value) in parameters.iter().filter(|(_, value)| !value.is_empty()) {
+        let separator = if address.contains('?') { '&' } else { '?' };
+        address.push_str(&format!("{separator}{name}={}", segment(value)));
+    }
+    address
+}
+
 /// `3 devices`, `1 device`.
 pub(super) fn count(number: usize, one: &str) -> String {
     if number == 1 {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flownexus::domain::{
-    Denial, EndpointId, EndpointName, EventId, GatewayReport, NewOperation, Node, Observation,
-    Operation, OperationId, OperationKind, OperationResult, OperationStatus, Path, Profile,
-    ProfileChange, Timestamp, Value, Wanted,
+    Denial, Denied, EndpointId, EndpointName, EventId, GatewayReport, NewOperation, Node,
+    Observation, Operation, OperationId, OperationKind, OperationResult, OperationStatus, Path,
+    Profile, ProfileChange, Timestamp, Transport, Value, Wanted,
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
@@ -16,7 +16,7 @@ use flownexus::store::{
     WebSession,
 };
 
-use super::Fleet;
+use super::{Fleet, GONE};
 
 #[async_trait]
 impl EndpointReader for Fleet {
@@ -450,9 +450,14 @@ impl Devices for Fleet {
         Some(false)
     }
 
-    fn last_refusal(&self, _: &EndpointName) -> Option<Denial> {
-        // Nobody is refused here.
-        None
+    /// Somebody has tried to be the one that is gone, over plain CoAP.
+    fn last_refusal(&self, endpoint: &EndpointName) -> Option<Denial> {
+        (endpoint.as_str() == GONE).then(|| Denial {
+            at: Timestamp::system(),
+            transport: Transport::Udp,
+            address: "192.0.2.9:40001".parse().expect("an address"),
+            reason: Denied::HasCredentials,
+        })
     }
 
     async fn change_profile(

@@ -1,0 +1,251 @@
+//! What the views may do with the credentials of devices and the list of revoked certificates.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use crate::domain::{CredentialId, Denial, EndpointName, Timestamp};
+use crate::security::certificates::Ending;
+use crate::security::{CheckedCredential, InputError, credential_input};
+use crate::store::{CredentialFilter, RevokedCertificate, StoredCredential};
+use crate::web::ApiError;
+use crate::web::credentials::{AfterRemoval, CredentialError, NewCredential, Removed};
+
+use super::{Admin, Viewer};
+
+/// A credential as somebody gives it.
+#[expect(missing_debug_implementations, reason = "it holds a key")]
+pub struct GivenCredential {
+    /// Whom it lets speak.
+    pub endpoint: String,
+    /// What proves it.
+    pub proof: GivenProof,
+    /// What to remember about it.
+    pub note: String,
+}
+
+/// What proves it, not checked yet.
+#[expect(missing_debug_implementations, reason = "it holds a key")]
+pub enum GivenProof {
+    /// A pre-shared key.
+    Psk {
+        /// The PSK identity.
+        identity: String,
+        /// The key in hex.
+        key: Zeroizing<String>,
+    },
+    /// A certificate: PEM, or DER in base64.
+    X509(String),
+    /// A public key: PEM, or DER in base64.
+    Rpk(String),
+}
+
+impl Viewer {
+    /// The credentials of an endpoint, 100 at most, and the last attempt to speak for it that was refused
+    /// since the server started. Only admins may be shown more than how many and of which kind.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn security(
+        &self,
+        endpoint: &EndpointName,
+    ) -> Result<(Vec<StoredCredential>, Option<Denial>), ApiError> {
+        let filter = CredentialFilter {
+            endpoint: Some(endpoint.clone()),
+            limit: MOST_COUNTED,
+            ..CredentialFilter::default()
+        };
+        let credentials = self.state.credentials.list(&filter).await?;
+        Ok((credentials, self.devices().last_refusal(endpoint)))
+    }
+
+    /// The certificates of the server, of its CA and of devices that end within
+    /// `certificates.warn_days`, or have ended; the first to end comes first.
+    ///
+    /// # Errors
+    /// When a date cannot be read.
+    pub fn certificates_ending(&self) -> Result<Vec<Ending>, ApiError> {
+        self.state
+            .certificates
+            .ending_soon(Timestamp::system())
+            .map_err(ApiError::internal)
+    }
+}
+
+impl Admin {
+    /// Credentials, by endpoint and number.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn credentials(
+        &self,
+        filter: &CredentialFilter,
+    ) -> Result<Vec<StoredCredential>, ApiError> {
+        Ok(self.state.credentials.list(filter).await?)
+    }
+
+    /// One credential.
+    ///
+    /// # Errors
+    /// 404 when there is none of this id.
+    pub async fn credential(&self, id: CredentialId) -> Result<StoredCredential, ApiError> {
+        let found = self.state.credentials.find(id).await?;
+        found.ok_or_else(|| unknown(id))
+    }
+
+    /// Stores a credential and puts it into force at once; returns what is unwise about it too.
+    ///
+    /// # Errors
+    /// 422 naming the field, 409 when another credential has it or its certificate is revoked.
+    pub async fn add_credential(
+        &self,
+        given: GivenCredential,
+    ) -> Result<(StoredCredential, Vec<String>), ApiError> {
+        let endpoint = EndpointName::new(&given.endpoint)
+            .map_err(|error| ApiError::invalid("endpoint", error.to_string()))?;
+        let checked = check(&given.proof, &endpoint)?;
+        let new = NewCredential {
+            endpoint,
+            proof: checked.proof,
+            note: given.note,
+            by: self.identity().actor(),
+        };
+        let added = self.state.credentials.add(new).await.map_err(refusal)?;
+        self.note("credential.create", &added).await;
+        self.watch_certificates().await;
+        Ok((added, checked.warnings))
+    }
+
+    /// Removes a credential; sessions that it opened end at once.
+    ///
+    /// # Errors
+    /// 404 when there is none of this id.
+    pub async fn remove_credential(
+        &self,
+        id: CredentialId,
+        then: AfterRemoval,
+    ) -> Result<Removed, ApiError> {
+        let by = self.identity().actor();
+        let removed = self.state.credentials.remove(id, then, &by).await;
+        let removed = removed.map_err(refusal)?.ok_or_else(|| unknown(id))?;
+        self.note("credential.delete", &removed.credential).await;
+        self.watch_certificates().await;
+        Ok(removed)
+    }
+
+    /// The certificates that are not trusted, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn revoked_certificates(&self) -> Result<Vec<RevokedCertificate>, ApiError> {
+        Ok(self.state.credentials.revoked().await?)
+    }
+
+    /// Trusts no certificate with this serial number any more; sessions that it opened end at once.
+    ///
+    /// # Errors
+    /// 409 when that is so already, 422 naming the field.
+    pub async fn revoke_certificate(
+        &self,
+        serial: &str,
+        reason: &str,
+        endpoint: Option<&str>,
+    ) -> Result<RevokedCertificate, ApiError> {
+        let endpoint = endpoint
+            .map(EndpointName::new)
+            .transpose()
+            .map_err(|error| ApiError::invalid("endpoint", error.to_string()))?;
+        let by = self.identity().actor();
+        let revoked = self
+            .state
+            .credentials
+            .revoke(serial, reason, endpoint, &by)
+            .await
+            .map_err(|error| match error {
+                CredentialError::LongNote => ApiError::invalid("reason", error.to_string()),
+                other => refusal(other),
+            })?;
+        let Some(revoked) = revoked else {
+            let detail = format!("the serial number {serial} is revoked already");
+            return Err(ApiError::conflict("exists", detail));
+        };
+        self.audit("certificate.revoke", &revoked.serial, &revoked.reason)
+            .await;
+        Ok(revoked)
+    }
+
+    /// Trusts certificates with this serial number again.
+    ///
+    /// # Errors
+    /// 404 when it is not revoked, 422 when it is no serial number.
+    pub async fn restore_certificate(&self, serial: &str) -> Result<(), ApiError> {
+        let restored = self.state.credentials.restore(serial).await;
+        if !restored.map_err(refusal)? {
+            let detail = format!("the serial number {serial} is not revoked");
+            return Err(ApiError::not_found(detail));
+        }
+        let serial = credential_input::serial(serial).unwrap_or_default();
+        self.audit("certificate.restore", &serial, "").await;
+        Ok(())
+    }
+
+    async fn note(&self, action: &str, credential: &StoredCredential) {
+        let (endpoint, detail) = (credential.endpoint.as_str(), credential.describe());
+        self.audit(action, endpoint, &detail).await;
+    }
+
+    /// The ends of stored certificates are warned of from now on.
+    async fn watch_certificates(&self) {
+        let stored = self.state.credentials.device_certificates().await;
+        self.state.certificates.set_device_certificates(stored);
+    }
+}
+
+fn check(proof: &GivenProof, endpoint: &EndpointName) -> Result<CheckedCredential, ApiError> {
+    match proof {
+        GivenProof::Psk { identity, key } => credential_input::psk(identity, key),
+        GivenProof::X509(text) => {
+            credential_input::x509(&pem_or_der(text), endpoint, Timestamp::system())
+        }
+        GivenProof::Rpk(text) => credential_input::rpk(&pem_or_der(text)),
+    }
+    .map_err(|error| wrong(&error))
+}
+
+/// DER where the text is base64, else the text as it is: PEM, or nothing that can be read.
+fn pem_or_der(text: &str) -> Vec<u8> {
+    let packed: String = text.split_ascii_whitespace().collect();
+    match STANDARD.decode(packed) {
+        Ok(der) => der,
+        Err(_) => text.as_bytes().to_vec(),
+    }
+}
+
+fn wrong(error: &InputError) -> ApiError {
+    let field = match error.field() {
+        "identity" => "psk.identity",
+        "key" => "psk.key",
+        "certificate" => "x509",
+        "public_key" => "rpk",
+        other => other,
+    };
+    ApiError::invalid(field, error.to_string())
+}
+
+fn refusal(error: CredentialError) -> ApiError {
+    match error {
+        CredentialError::Input(error) => wrong(&error),
+        CredentialError::LongNote => ApiError::invalid("note", error.to_string()),
+        CredentialError::Revoked(_) => ApiError::conflict("revoked", error.to_string()),
+        CredentialError::Store(error) => error.into(),
+        CredentialError::Taken { .. } => ApiError::conflict("exists", error.for_admins()),
+        CredentialError::Vault(error) => ApiError::internal(error),
+    }
+}
+
+fn unknown(id: CredentialId) -> ApiError {
+    ApiError::not_found(format!("there is no credential {id}"))
+}
+
+/// Credentials of one endpoint that are shown with it.
+const MOST_COUNTED: u64 = 100;
