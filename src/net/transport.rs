@@ -165,7 +165,7 @@ impl CoapTransport {
                     Ok(())
                 }
                 ready = ready(self.inner.plain.as_ref(), is_blocked) => ready.map(|()| self.read_plain()),
-                ready = secure_ready(secure) => ready.map(|()| self.read_secure()),
+                ready = secure_ready(secure) => ready.map(|()| self.read_secure(from_dtls.as_mut())),
                 told = told_by_dtls(&mut from_dtls) => {
                     self.with_secure(|secure, now, take| match told {
                         Some(outcome) => secure.outcome(now, outcome, take),
@@ -210,7 +210,8 @@ impl CoapTransport {
         handle_what_is_due(&mut endpoint, now);
     }
 
-    fn read_secure(&self) {
+    fn read_secure(&self, mut from_dtls: Option<&mut FromDtls>) {
+        let mut told = || from_dtls.as_mut()?.outcomes.try_recv().ok();
         let mut admit = |address, bytes, is_known| {
             let books = self.inner.admission.get();
             books.is_none_or(|books| {
@@ -222,7 +223,7 @@ impl CoapTransport {
         };
         self.with_secure(|secure, now, take| {
             BUFFER.with_borrow_mut(|buffer| {
-                secure.read(now, MAX_BATCH, buffer, &mut admit, take);
+                secure.read(now, MAX_BATCH, buffer, &mut admit, &mut told, take);
             });
         });
         handle_what_is_due(&mut self.inner.endpoint.borrow_mut(), Instant::now());

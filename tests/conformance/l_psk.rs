@@ -15,6 +15,8 @@ use crate::support::secure::Credentials;
 use crate::support::server::{Api, SOON, Server, eventually};
 use flownexus::coap::Code;
 
+/// Less than what OpenSSL waits before it sends a flight again.
+const A_SECOND: Duration = Duration::from_millis(900);
 /// Long enough for the loopback and a server that has something to send.
 const A_MOMENT: Duration = Duration::from_millis(300);
 
@@ -307,6 +309,22 @@ async fn l10_a_session_is_taken_up_again_after_a_restart_but_not_without_its_cre
     assert_eq!(device.expect_end_of_session(), "close_notify");
     let refused = device.resume().expect_err("a worthless ticket");
     assert!(refused.starts_with("alert 51 "), "{refused}");
+}
+
+/// The first message of a session is right behind the handshake, and the session before is still there.
+#[tokio::test]
+async fn l10_a_session_that_follows_another_loses_nothing_of_what_comes_at_once() {
+    let server = ALERT.hold().await;
+    let mut device = server.secure_device("l10-at-once");
+    device.register_now(3600, LINKS);
+    for number in 0..200 {
+        assert_eq!(device.resume(), Ok(true), "{number}");
+        let update = device.update();
+        device.send(&update);
+        let answer = device.receive(A_SECOND);
+        let answer = answer.unwrap_or_else(|| panic!("{number}: no answer to the first message"));
+        assert_eq!(answer.code, Code::CHANGED, "{number}");
+    }
 }
 
 /// RFC 6347 section 4.2.8.

@@ -231,18 +231,23 @@ impl Secure {
         Ok(())
     }
 
-    /// Reads what has come, up to so many datagrams.
+    /// Reads what has come, up to so many datagrams. Before each, what the threads have told counts: a
+    /// peer cannot answer before they have, and its next record would go to the session before.
     pub(super) fn read(
         &self,
         now: Instant,
         most: usize,
         buffer: &mut [u8],
         admit: &mut dyn FnMut(SocketAddr, usize, bool) -> bool,
+        told: &mut dyn FnMut() -> Option<Outcome>,
         take: &mut dyn FnMut(Happening<'_>),
     ) {
         for _ in 0..most {
             match self.socket.receive(buffer) {
                 Ok((length, from)) => {
+                    while let Some(outcome) = told() {
+                        self.outcome(now, outcome, take);
+                    }
                     let from = unmapped(from);
                     let datagram = buffer.get(..length).unwrap_or_default();
                     let is_known = self.state.borrow().sessions.at(from).is_some();
