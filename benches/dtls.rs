@@ -5,12 +5,10 @@
 //! from `/proc`. In the same run the same handshakes are made in memory with nothing but OpenSSL, so
 //! that the figures can be compared on any machine. Prints a table in Markdown.
 
-use std::error::Error;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use flownexus::net::dtls::{Client, ClientCredentials, ClientEvent, ClientSettings};
@@ -18,11 +16,13 @@ use openssl::pkey::PKey;
 use openssl::ssl::{ErrorCode, Ssl, SslContext, SslMethod, SslOptions, SslStream, SslVerifyMode};
 use openssl::x509::X509;
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use support::{Result, Server, flownexus, run};
+
+mod support;
 
 fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let server = Server::start(folder.path())?;
+    let server = start(folder.path())?;
     let psk = ClientCredentials::psk(IDENTITY, KEY.to_vec())?;
     let read = |name: &str| fs::read(folder.path().join("device").join(name));
     let (certificate, key) = (read("bench.crt")?, read("bench.key")?);
@@ -47,7 +47,7 @@ fn main() -> Result<()> {
     ] {
         let before = server.thread_seconds("dtls-0")?;
         for _ in 0..count {
-            connect(server.address, credentials, suite)?;
+            connect(server.coaps, credentials, suite)?;
         }
         let used = server.thread_seconds("dtls-0")? - before;
         let ours = f64::from(count) / used;
@@ -62,7 +62,7 @@ fn main() -> Result<()> {
     let mut last: Option<(usize, u64)> = None;
     for step in [0_usize, 500, 1_000, 2_000] {
         while held.len() < step {
-            held.push(connect(server.address, &psk, "PSK-AES128-CCM8")?);
+            held.push(connect(server.coaps, &psk, "PSK-AES128-CCM8")?);
         }
         let resident = server.resident_kib()?;
         let slope = last.map_or_else(String::new, |(count, before)| {
@@ -73,6 +73,21 @@ fn main() -> Result<()> {
         last = Some((step, resident));
     }
     Ok(())
+}
+
+/// A server with one pre-shared key, and one certificate of a device beside it.
+fn start(folder: &Path) -> Result<Server> {
+    let key: String = KEY.iter().map(|byte| format!("{byte:02x}")).collect();
+    let psk = format!("{IDENTITY}:{key}");
+    run(flownexus(folder).args(["credential", "add", "bench", "--psk", &psk]))?;
+    let many = ("FLOWNEXUS__COAPS__MAX_SESSIONS_PER_ENDPOINT", "10000");
+    let server = Server::start(folder, &[many])?;
+    run(flownexus(folder)
+        .args(["cert", "device", "--endpoint", "bench", "--ca"])
+        .arg(folder.join("certs"))
+        .arg("--out")
+        .arg(folder.join("device")))?;
+    Ok(server)
 }
 
 /// A client that has shaken hands, with its socket.
@@ -108,97 +123,6 @@ fn connect(
                 return Err(error.map_or_else(|| "the server has closed".into(), Into::into));
             }
         }
-    }
-}
-
-/// A server process on free ports, with one credential and one device certificate.
-struct Server {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Server {
-    fn start(folder: &Path) -> Result<Self> {
-        let flownexus = || {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_flownexus"));
-            command
-                .env("FLOWNEXUS__DATA_DIR", folder)
-                .env("FLOWNEXUS__WEB__LISTEN", "127.0.0.1:0")
-                .env("FLOWNEXUS__COAP__LISTEN", "127.0.0.1:0")
-                .env("FLOWNEXUS__COAPS__LISTEN", "127.0.0.1:0")
-                .env("FLOWNEXUS__COAPS__MAX_SESSIONS_PER_ENDPOINT", "10000")
-                .env("FLOWNEXUS__LOG__LEVEL", "error");
-            command
-        };
-        let run = |command: &mut Command| -> Result<()> {
-            let output = command.output()?;
-            if output.status.success() {
-                return Ok(());
-            }
-            Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
-        };
-        let mut key = String::new();
-        for byte in KEY {
-            key.push_str(&format!("{byte:02x}"));
-        }
-        let psk = format!("{IDENTITY}:{key}");
-        run(flownexus().args(["credential", "add", "bench", "--psk", &psk]))?;
-        let mut process = flownexus().arg("serve").stdout(Stdio::piped()).spawn()?;
-        let output = process.stdout.take().ok_or("no standard output")?;
-        let mut address = None;
-        let mut lines = BufReader::new(output).lines();
-        for line in lines.by_ref() {
-            let line = line?;
-            if let Some(text) = line.strip_prefix("coaps: ") {
-                address = Some(text.parse()?);
-                break;
-            }
-        }
-        let (certs, device) = (folder.join("certs"), folder.join("device"));
-        run(flownexus()
-            .args(["cert", "device", "--endpoint", "bench", "--ca"])
-            .arg(&certs)
-            .arg("--out")
-            .arg(&device))?;
-        let address = address.ok_or("the server has ended")?;
-        Ok(Self { process, address })
-    }
-
-    /// Processor time of a thread.
-    fn thread_seconds(&self, name: &str) -> Result<f64> {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.process.id()))?;
-        for task in tasks {
-            let stat = fs::read_to_string(task?.path().join("stat"))?;
-            let Some((front, rest)) = stat.rsplit_once(')') else {
-                continue;
-            };
-            if !front.ends_with(&format!("({name}")) {
-                continue;
-            }
-            // proc(5): utime and stime are fields 14 and 15, in ticks of 10 ms.
-            let ticks: u64 = rest
-                .split_whitespace()
-                .skip(11)
-                .take(2)
-                .filter_map(|field| field.parse::<u64>().ok())
-                .sum();
-            return Ok(ticks as f64 / 100.0);
-        }
-        Err(format!("the server has no thread {name}").into())
-    }
-
-    fn resident_kib(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().next());
-        Ok(kib.ok_or("no VmRSS")?.parse()?)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

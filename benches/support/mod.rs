@@ -1,0 +1,122 @@
+//! A server to be measured: a process of its own on free ports of this machine.
+
+#![allow(
+    dead_code,
+    reason = "which part is used depends on the benchmark that it is compiled into"
+)]
+
+use std::error::Error;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// A running server. It is killed when this is dropped.
+pub(crate) struct Server {
+    process: Child,
+    /// Where plain CoAP is served.
+    pub(crate) coap: SocketAddr,
+    /// Where CoAP over DTLS is served.
+    pub(crate) coaps: SocketAddr,
+}
+
+/// `flownexus` with everything that it keeps in this folder.
+pub(crate) fn flownexus(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flownexus"));
+    command
+        .env("FLOWNEXUS__DATA_DIR", folder)
+        .env("FLOWNEXUS__WEB__LISTEN", "127.0.0.1:0")
+        .env("FLOWNEXUS__COAP__LISTEN", "127.0.0.1:0")
+        .env("FLOWNEXUS__COAPS__LISTEN", "127.0.0.1:0")
+        .env("FLOWNEXUS__LOG__LEVEL", "error");
+    command
+}
+
+/// Runs a command that must succeed.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+}
+
+impl Server {
+    /// Starts one with further settings, by their names in the environment.
+    pub(crate) fn start(folder: &Path, settings: &[(&str, &str)]) -> Result<Self> {
+        let mut command = flownexus(folder);
+        command.envs(settings.iter().copied()).arg("serve");
+        let mut process = command.stdout(Stdio::piped()).spawn()?;
+        let output = process.stdout.take().ok_or("no standard output")?;
+        let (mut coap, mut coaps) = (None, None);
+        for line in BufReader::new(output).lines() {
+            let line = line?;
+            if let Some(text) = line.strip_prefix("coap: ") {
+                coap = Some(text.parse()?);
+            } else if let Some(text) = line.strip_prefix("coaps: ") {
+                coaps = Some(text.parse()?);
+            }
+            if let (Some(coap), Some(coaps)) = (coap, coaps) {
+                return Ok(Self {
+                    process,
+                    coap,
+                    coaps,
+                });
+            }
+        }
+        Err("the server has ended".into())
+    }
+
+    /// Processor time of a thread, in seconds.
+    pub(crate) fn thread_seconds(&self, name: &str) -> Result<f64> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.process.id()))?;
+        for task in tasks {
+            let stat = fs::read_to_string(task?.path().join("stat"))?;
+            if stat
+                .rsplit_once(')')
+                .is_some_and(|(front, _)| front.ends_with(&format!("({name}")))
+            {
+                return seconds(&stat);
+            }
+        }
+        Err(format!("the server has no thread {name}").into())
+    }
+
+    /// Processor time of the whole process, in seconds.
+    pub(crate) fn seconds(&self) -> Result<f64> {
+        seconds(&fs::read_to_string(format!(
+            "/proc/{}/stat",
+            self.process.id()
+        ))?)
+    }
+
+    /// Resident memory in KiB.
+    pub(crate) fn resident_kib(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        Ok(kib.ok_or("no VmRSS")?.parse()?)
+    }
+}
+
+/// proc(5): utime and stime are fields 14 and 15, in ticks of 10 ms.
+fn seconds(stat: &str) -> Result<f64> {
+    let (_, rest) = stat.rsplit_once(')').ok_or("no stat")?;
+    let ticks: u64 = rest
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum();
+    Ok(ticks as f64 / 100.0)
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
