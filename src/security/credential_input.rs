@@ -282,6 +282,54 @@ pub fn x509(
 /// # Errors
 /// Says why this is no such key.
 pub fn rpk(input: &[u8]) -> Result<CheckedCredential, InputError> {
+    Ok(CheckedCredential {
+        proof: CheckedProof::Rpk {
+            public_key: bare_key(input)?,
+        },
+        warnings: Vec::new(),
+    })
+}
+
+/// The public key that a raw public key (RFC 7250) of the other side must be: given as in [`rpk`], or as a
+/// certificate, PEM or DER, of which nothing but the key is looked at. DER, always in the same form.
+///
+/// # Errors
+/// Says why there is no such key.
+pub fn public_key(input: &[u8]) -> Result<Vec<u8>, InputError> {
+    let is_pem = match pem_labels(input) {
+        Some(labels) if labels.iter().any(|label| label == "CERTIFICATE") => true,
+        None if X509::from_der(input).is_ok() => false,
+        _ => return bare_key(input),
+    };
+    let wrong = |why: &str| InputError::PublicKey(why.to_owned());
+    check_size(input).map_err(wrong)?;
+    let read = if is_pem {
+        X509::from_pem(input)
+    } else {
+        X509::from_der(input)
+    };
+    let key = read
+        .and_then(|certificate| certificate.public_key())
+        .map_err(|_| wrong("the certificate cannot be read"))?;
+    usable(&key)
+}
+
+/// A serial number as people write it, see [`normalised_serial`].
+///
+/// # Errors
+/// When it is no hex.
+pub fn serial(text: &str) -> Result<String, InputError> {
+    normalised_serial(text)
+        .filter(|digits| digits.trim_start_matches('-').len() <= 2 * MAX_SERIAL_BYTES)
+        .ok_or(InputError::Serial)
+}
+
+/// SHA-256 of a public key, as the label of a raw public key has it.
+pub fn fingerprint_hex(public_key: &[u8]) -> String {
+    hex::encode(Sha256::digest(public_key))
+}
+
+fn bare_key(input: &[u8]) -> Result<Vec<u8>, InputError> {
     let wrong = |why: &str| InputError::PublicKey(why.to_owned());
     check_size(input).map_err(|why| InputError::PublicKey(why.to_owned()))?;
     let key = match pem_labels(input) {
@@ -308,27 +356,13 @@ pub fn rpk(input: &[u8]) -> Result<CheckedCredential, InputError> {
                 .map_err(|_| wrong("it is neither PEM nor DER of a SubjectPublicKeyInfo"))?
         }
     };
-    on_p256(&key).map_err(InputError::PublicKey)?;
-    let public_key = canonical(&key).map_err(|error| InputError::PublicKey(error.to_string()))?;
-    Ok(CheckedCredential {
-        proof: CheckedProof::Rpk { public_key },
-        warnings: Vec::new(),
-    })
+    usable(&key)
 }
 
-/// A serial number as people write it, see [`normalised_serial`].
-///
-/// # Errors
-/// When it is no hex.
-pub fn serial(text: &str) -> Result<String, InputError> {
-    normalised_serial(text)
-        .filter(|digits| digits.trim_start_matches('-').len() <= 2 * MAX_SERIAL_BYTES)
-        .ok_or(InputError::Serial)
-}
-
-/// SHA-256 of a public key, as the label of a raw public key has it.
-pub fn fingerprint_hex(public_key: &[u8]) -> String {
-    hex::encode(Sha256::digest(public_key))
+/// A key on P-256, as DER in the one form.
+fn usable(key: &PKeyRef<Public>) -> Result<Vec<u8>, InputError> {
+    on_p256(key).map_err(InputError::PublicKey)?;
+    canonical(key).map_err(|error| InputError::PublicKey(error.to_string()))
 }
 
 fn check_size(input: &[u8]) -> Result<(), &'static str> {

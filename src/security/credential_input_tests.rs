@@ -267,6 +267,30 @@ fn what_is_no_public_key_on_p256_is_refused_with_a_reason() {
 }
 
 #[test]
+fn the_key_of_the_other_side_is_read_from_a_public_key_or_a_certificate() {
+    let key = p256();
+    let der = key.public_key_to_der().expect("DER");
+    let pem = key.public_key_to_pem().expect("PEM");
+    let made = certificate(&key, &[1], "x", 400);
+    for input in [
+        &der,
+        &pem,
+        &made.to_pem().expect("PEM"),
+        &made.to_der().expect("DER"),
+    ] {
+        assert_eq!(public_key(input).expect("a key"), der);
+    }
+    refused(public_key(b""), "it is empty");
+    refused(public_key(b"hello"), "neither PEM nor DER");
+    let secret = key.private_key_to_pem_pkcs8().expect("PEM");
+    refused(public_key(&secret), "private key");
+    let other = certificate(&key_on(Nid::SECP384R1), &[1], "x", 400);
+    refused(public_key(&other.to_pem().expect("PEM")), "secp384r1");
+    let cut = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    refused(public_key(cut.as_bytes()), "cannot be read");
+}
+
+#[test]
 fn a_serial_number_is_read_as_people_write_it() {
     for text in ["0ABC", "abc", "0a:bc", " 0A:BC ", "0x0abc", "00 00 0a bc"] {
         assert_eq!(serial(text).expect(text), "0abc", "{text}");
