@@ -499,6 +499,13 @@ impl Settings {
     }
 }
 
+impl Certificates {
+    /// `warn_days` as a duration.
+    pub fn warn_ahead(&self) -> Duration {
+        Duration::from_secs(self.warn_days.saturating_mul(86_400))
+    }
+}
+
 impl Coap {
     /// `ack_timeout_ms` as a duration.
     pub fn ack_timeout(&self) -> Duration {

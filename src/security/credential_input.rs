@@ -191,7 +191,7 @@ pub fn psk_pair(pair: &str) -> Result<CheckedCredential, InputError> {
 
 /// One certificate, PEM or DER. It need not be made out to the endpoint, and whoever signed it does not
 /// matter: exactly this one is accepted (RFC 6698, usage 3, in spirit). What keeps a device from using it
-/// is a warning.
+/// is a warning, and so is an end within `warn_ahead` (`certificates.warn_days`).
 ///
 /// # Errors
 /// Says why this is no certificate.
@@ -199,6 +199,7 @@ pub fn x509(
     input: &[u8],
     endpoint: &EndpointName,
     now: Timestamp,
+    warn_ahead: Duration,
 ) -> Result<CheckedCredential, InputError> {
     let wrong = |why: &str| InputError::Certificate(why.to_owned());
     check_size(input).map_err(|why| InputError::Certificate(why.to_owned()))?;
@@ -249,7 +250,7 @@ pub fn x509(
         warnings.push(format!("the certificate has expired on {not_after}"));
     } else if not_before > now {
         warnings.push(format!("the certificate is not valid before {not_before}"));
-    } else if not_after.since(now) < EXPIRES_SOON {
+    } else if not_after.since(now) <= warn_ahead {
         warnings.push(format!("the certificate expires soon, on {not_after}"));
     }
     if !names.contains(endpoint) {
@@ -427,8 +428,6 @@ fn canonical(key: &PKeyRef<Public>) -> Result<Vec<u8>, openssl::error::ErrorStac
 const MAX_IDENTITY_BYTES: usize = 128;
 const MAX_KEY_BYTES: usize = 64;
 const WISE_KEY_BYTES: usize = 16;
-/// A certificate that ends within this time should be renewed.
-const EXPIRES_SOON: Duration = Duration::from_secs(30 * 86_400);
 /// RFC 5280 section 4.1.2.2.
 const MAX_SERIAL_BYTES: usize = 20;
 const MAX_INPUT_BYTES: usize = 65_536;
