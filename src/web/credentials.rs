@@ -303,13 +303,18 @@ impl Credentials {
         then: AfterRemoval,
         by: &str,
     ) -> Result<Option<Removed>, CredentialError> {
+        // Before the lock: a slow disk must hold up nobody else.
+        let ca = match then {
+            AfterRemoval::RevokeOurs => self.read_ca().await,
+            AfterRemoval::Keep => None,
+        };
         let mut known = self.known.lock().await;
         let Some(credential) = self.store.find(vec![id]).await?.pop() else {
             return Ok(None);
         };
         let revoke = match &credential.proof {
             StoredProof::X509(certificate)
-                if then == AfterRemoval::RevokeOurs && self.may_be_ours(certificate) =>
+                if then == AfterRemoval::RevokeOurs && may_be_ours(certificate, ca.as_deref()) =>
             {
                 Some(RevokedCertificate {
                     serial: certificate.serial.clone(),
@@ -492,14 +497,21 @@ impl Credentials {
         })
     }
 
-    /// True when the certificate would be trusted without its credential. A serial number is that of one
-    /// CA only: revoking one that a stranger chose could shut out another device.
-    fn may_be_ours(&self, certificate: &StoredCertificate) -> bool {
-        match std::fs::read(&self.ca) {
-            Ok(ca) => is_signed_by(&certificate.der, &ca),
-            // Without the CA nobody can tell, except that nobody signed it.
-            Err(_) => !is_signed_by(&certificate.der, &certificate.der),
-        }
+    /// The certificate that ours are signed with, where there is one.
+    async fn read_ca(&self) -> Option<Vec<u8>> {
+        let ca = self.ca.clone();
+        let read = tokio::task::spawn_blocking(move || std::fs::read(ca)).await;
+        read.ok()?.ok()
+    }
+}
+
+/// True when the certificate would be trusted without its credential. A serial number is that of one CA
+/// only: revoking one that a stranger chose could shut out another device.
+fn may_be_ours(certificate: &StoredCertificate, ca: Option<&[u8]>) -> bool {
+    match ca {
+        Some(ca) => is_signed_by(&certificate.der, ca),
+        // Without the CA nobody can tell, except that nobody signed it.
+        None => !is_signed_by(&certificate.der, &certificate.der),
     }
 }
 
