@@ -65,12 +65,13 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let stopping = Arc::new(AtomicBool::new(false));
     let keyring = Keyring::default();
     let vault = Vault::open(&settings.data_dir)?;
-    let credentials = Arc::new(Credentials::new(
+    let credentials = Credentials::new(
         Arc::new(store.clone()),
         vault.clone(),
         keyring.clone(),
         &settings.data_dir,
-    ));
+    );
+    let credentials = Arc::new(credentials.at_most(settings.credentials.max));
     load_credentials(&credentials).await?;
     let proofs = Proofs {
         keyring,

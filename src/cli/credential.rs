@@ -142,7 +142,8 @@ pub(super) fn run(args: CredentialArgs) -> anyhow::Result<()> {
             Vault::open(&settings.data_dir)?,
             Keyring::default(),
             &settings.data_dir,
-        );
+        )
+        .at_most(settings.credentials.max);
         work.run(&store, &credentials).await
     })
 }

@@ -186,7 +186,8 @@ fn what_keeps_a_device_from_using_its_certificate_is_a_warning() {
         checked.warnings
     );
     let before = Timestamp::clamped_from_millis(now().as_millis() - 10 * 86_400_000);
-    let checked = x509(&made.to_der().expect("DER"), &endpoint(), before, DAY).expect("a certificate");
+    let checked =
+        x509(&made.to_der().expect("DER"), &endpoint(), before, DAY).expect("a certificate");
     assert!(
         checked.warnings[0].contains("not valid before"),
         "{:?}",

@@ -254,3 +254,20 @@ async fn a_certificate_that_ends_within_the_days_of_the_settings_is_warned_of() 
         said(&server.command(&["credential", "remove", id.trim(), "--keep-serial"], ""));
     }
 }
+
+#[tokio::test]
+async fn one_credential_too_many_is_refused_by_the_name_of_the_setting() {
+    let mut server = Server::start().await;
+    server.kill();
+    server.set("credentials.max", 2);
+    let add = |identity: &str| {
+        let pair = format!("{identity}:{KEY}");
+        server.command(&["credential", "add", "thing", "--psk", &pair], "")
+    };
+    let first = said(&add("one"));
+    said(&add("two"));
+    refused(&add("three"), "`credentials.max`");
+    said(&server.command(&["credential", "remove", first.trim()], ""));
+    said(&add("three"));
+    refused(&add("four"), "`credentials.max`");
+}
