@@ -9,6 +9,7 @@ mod observations_are_wanted_state;
 mod operations_reach_devices;
 mod people_watch_and_forget_devices;
 mod rules_make_events;
+mod simulated_devices_say_why_they_are_refused;
 mod simulated_devices_show_raw_public_keys;
 mod simulated_devices_speak_dtls;
 mod values_arrive;
