@@ -5,7 +5,20 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use crate::support::server::{SOON, eventually};
+use crate::support::server::{DEVICE_KEY, SOON, Server, eventually};
+
+/// A server that has known a pre-shared key of the endpoint `pump` since its start ([`DEVICE_KEY`], the
+/// identity is the name), so that its log has no line yet of anybody who was refused: each address has
+/// one in a minute.
+pub(crate) async fn server_with_pump() -> Server {
+    let mut server = Server::start().await;
+    server.kill();
+    let psk = format!("pump:{}", hex::encode(DEVICE_KEY));
+    let added = server.command(&["credential", "add", "pump", "--psk", &psk], "");
+    assert!(added.status.success(), "{added:?}");
+    server.restart().await;
+    server
+}
 
 /// Running devices. Killed when dropped.
 pub(crate) struct Simulate {

@@ -12,4 +12,5 @@ mod rules_make_events;
 mod simulated_devices_say_why_they_are_refused;
 mod simulated_devices_show_raw_public_keys;
 mod simulated_devices_speak_dtls;
+mod the_log_names_whose_credential_was_used;
 mod values_arrive;
