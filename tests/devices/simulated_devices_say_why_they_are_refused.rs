@@ -1,7 +1,9 @@
 //! `simulate` tells people what the server says to a device that it does not take.
 
-use super::command::Simulate;
-use crate::support::server::Server;
+use rstest::rstest;
+
+use super::command::{Simulate, server_with_pump};
+use crate::support::server::{SOON, Server, eventually};
 
 #[tokio::test]
 async fn the_code_and_the_reason_of_a_refused_register_are_told_for_each_device() {
@@ -21,14 +23,42 @@ async fn the_code_and_the_reason_of_a_refused_register_are_told_for_each_device(
     }
 }
 
+#[rstest]
+#[case(
+    "pump:00112233445566778899aabbccddeeff",
+    " as pump: ",
+    "the key of the PSK identity `pump` is wrong"
+)]
+#[case(
+    "nobody:00112233445566778899aabbccddeeff",
+    " as nobody we know: ",
+    "the PSK identity `nobody` is unknown"
+)]
+#[tokio::test]
+async fn a_key_that_does_not_fit_is_named_in_the_log_of_the_server(
+    #[case] psk: &str,
+    #[case] name: &str,
+    #[case] reason: &str,
+) {
+    let server = server_with_pump().await;
+    let url = format!("coaps://{}", server.coaps());
+    let simulate = Simulate::start(&["--server", &url, "--psk", psk]);
+    // The device learns the same in both cases.
+    let said = simulate.says("No DTLS session for ").await;
+    assert!(said.contains("alert 20 (bad record mac)"), "{said}");
+    eventually("the log has the reason", SOON, || async {
+        let output = server.output();
+        let mut lines = output.lines();
+        lines
+            .any(|line| line.contains(name) && line.contains(reason))
+            .then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_device_under_another_name_than_its_credential_says_is_told_so() {
-    let server = Server::setup()
-        .setting("credentials.reload_s", 1)
-        .start()
-        .await;
-    // The handshake shows that the server has taken note of the credential.
-    drop(server.secure_device("pump"));
+    let server = server_with_pump().await;
     let url = format!("coaps://{}", server.coaps());
     let psk = format!("pump:{}", hex::encode(crate::support::server::DEVICE_KEY));
     let simulate = Simulate::start(&["--server", &url, "--prefix", "valve-", "--psk", &psk]);
