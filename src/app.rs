@@ -5,6 +5,8 @@
 //! endpoint actor; the store's writer has a thread of its own; the web workers are those of
 //! actix-web; this one starts, waits and ends (docs/adr/0001).
 
+mod demo;
+
 use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -34,7 +36,6 @@ use crate::lwm2m::ModelLibrary;
 use crate::net::{Admission, AdmissionCounters, CoapTransport, dtls};
 use crate::registry::{Handle, HandshakeRefused, RegistryActor, Surroundings};
 use crate::security::{Certificates, Keyring, Refusals, Vault, certificates};
-use crate::sim::{Fleet, FleetSettings};
 use crate::store::{
     EndpointReader, FleetLoader as _, LogResourceStore, RuleStore, SessionStore, Store,
     TemplateStore,
@@ -42,6 +43,7 @@ use crate::store::{
 use crate::web::credentials::Credentials;
 use crate::web::models::Catalogue;
 use crate::web::{self, AppParts, AppState};
+use demo::Demo;
 
 /// Runs the server until it is told to stop (SIGINT or SIGTERM).
 ///
@@ -65,12 +67,13 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let stopping = Arc::new(AtomicBool::new(false));
     let keyring = Keyring::default();
     let vault = Vault::open(&settings.data_dir)?;
-    let credentials = Arc::new(Credentials::new(
+    let credentials = Credentials::new(
         Arc::new(store.clone()),
         vault.clone(),
         keyring.clone(),
         &settings.data_dir,
-    ));
+    );
+    let credentials = Arc::new(credentials.at_most(settings.credentials.max));
     load_credentials(&credentials).await?;
     let proofs = Proofs {
         keyring,
@@ -137,15 +140,15 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let server = actix_rt::spawn(server);
 
     announce(&devices, &addresses, admin_password.as_deref());
-    let demo = match devices.address.filter(|_| demo > 0) {
-        Some(address) => Some(start_demo(address, demo)),
-        None => {
-            if demo > 0 {
-                tracing::warn!("The devices of the demo speak plain CoAP, which is switched off");
-            }
-            None
-        }
-    };
+    let demo = (demo > 0).then(|| {
+        let around = demo::Surroundings {
+            plain: devices.address,
+            secure: devices.secure_address,
+            credentials: Arc::clone(&credentials),
+            vault,
+        };
+        Demo::start(demo, around)
+    });
 
     wait_for_the_end().await?;
     tracing::info!("Shutting down");
@@ -364,16 +367,6 @@ fn announce(devices: &Devices, web: &[SocketAddr], admin_password: Option<&str>)
         let _ = writeln!(text, "(log in as `admin`; the password is shown this once)");
     }
     let _ = std::io::stdout().write_all(text.as_bytes());
-}
-
-fn start_demo(server: SocketAddr, count: usize) -> Fleet {
-    // Names of their own: `simulate` beside the demo adds devices instead of taking these over.
-    let settings = FleetSettings {
-        interval: DEMO_INTERVAL,
-        prefix: Some("demo-".to_owned()),
-        ..FleetSettings::new(reachable(server), count)
-    };
-    Fleet::start(settings)
 }
 
 /// Where a server that listens on this address is reached from its own machine.

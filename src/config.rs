@@ -153,6 +153,7 @@ pub struct Certificates {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each key is described in config/default.toml")]
 pub struct Credentials {
+    pub max: usize,
     pub reload_s: u64,
 }
 
@@ -467,6 +468,7 @@ impl Settings {
                 "coaps.max_sessions_per_endpoint",
                 self.coaps.max_sessions_per_endpoint,
             ),
+            ("credentials.max", self.credentials.max),
             ("endpoint.mailbox", self.endpoint.mailbox),
             ("endpoint.max_value_bytes", self.endpoint.max_value_bytes),
             ("endpoint.registry_mailbox", self.endpoint.registry_mailbox),
@@ -496,6 +498,13 @@ impl Settings {
             }
         }
         Ok(())
+    }
+}
+
+impl Certificates {
+    /// `warn_days` as a duration.
+    pub fn warn_ahead(&self) -> Duration {
+        Duration::from_secs(self.warn_days.saturating_mul(86_400))
     }
 }
 
@@ -560,5 +569,14 @@ mod tests {
             .expect_err("block size")
             .to_string();
         assert!(error.contains("coap.block_size_bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_refused() {
+        let mut settings = Settings::defaults();
+        assert_eq!(settings.credentials.max, 1_000_000);
+        settings.credentials.max = 0;
+        let error = settings.check().expect_err("no credential").to_string();
+        assert_eq!(error, "setting `credentials.max`: must be at least 1");
     }
 }

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use crate::domain::{EndpointName, Timestamp};
 use crate::security::certificates::{
     AltName, Authority, Description, DeviceKey, Folder, Issued, Lifetime, check_no_server,
-    describe_file,
+    describe_file, key_pair,
 };
 
 /// Arguments of `cert`.
@@ -37,6 +37,19 @@ enum CertCommand {
     },
     /// Make the certificate of a device, `NAME.crt` and `NAME.key`
     Device(DeviceArgs),
+    /// Make a key for a device without a certificate: `NAME.key` for the device, `NAME.pub` for
+    /// `credential add NAME --rpk`
+    Key {
+        /// The endpoint name with which the device registers
+        #[arg(long, value_name = "NAME", value_parser = endpoint_name)]
+        endpoint: EndpointName,
+        /// The folder for both files; made when it is not there
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Replace files that are there
+        #[arg(long)]
+        force: bool,
+    },
     /// Sign a certificate again: same key, same names, new dates. For the CA's own certificate too;
     /// what it has signed stays valid
     Renew {
@@ -115,6 +128,15 @@ pub(super) fn run(args: CertArgs) -> anyhow::Result<()> {
             );
         }
         CertCommand::Device(args) => device(args, now)?,
+        CertCommand::Key {
+            endpoint,
+            out,
+            force,
+        } => {
+            for file in key_pair(&Folder::new(out, force), &endpoint)? {
+                println!("{}", file.display());
+            }
+        }
         CertCommand::Renew { file, ca, days } => {
             say(&authority(&ca)?.renew_file(&file, days, now)?, now);
         }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand};
@@ -98,7 +99,7 @@ struct ProofArgs {
 }
 
 pub(super) fn run(args: CredentialArgs) -> anyhow::Result<()> {
-    let data_dir = args.settings.load()?.data_dir;
+    let settings = args.settings.load()?;
     // What is wrong with the input is said before the database is touched.
     let work = match args.command {
         CredentialCommand::Add {
@@ -107,7 +108,7 @@ pub(super) fn run(args: CredentialArgs) -> anyhow::Result<()> {
             note,
         } => {
             let endpoint = EndpointName::new(&endpoint)?;
-            let checked = proof.read(&endpoint)?;
+            let checked = proof.read(&endpoint, settings.certificates.warn_ahead())?;
             Work::Add {
                 endpoint,
                 checked,
@@ -138,10 +139,11 @@ pub(super) fn run(args: CredentialArgs) -> anyhow::Result<()> {
     with_store(&args.settings, async move |store| {
         let credentials = Credentials::new(
             Arc::new(store.clone()),
-            Vault::open(&data_dir)?,
+            Vault::open(&settings.data_dir)?,
             Keyring::default(),
-            &data_dir,
-        );
+            &settings.data_dir,
+        )
+        .at_most(settings.credentials.max);
         work.run(&store, &credentials).await
     })
 }
@@ -226,7 +228,12 @@ impl Work {
 }
 
 impl ProofArgs {
-    fn read(&self, endpoint: &EndpointName) -> anyhow::Result<CheckedCredential> {
+    /// A certificate that ends within `warn_ahead` is warned of.
+    fn read(
+        &self,
+        endpoint: &EndpointName,
+        warn_ahead: Duration,
+    ) -> anyhow::Result<CheckedCredential> {
         let checked = if let Some(pair) = &self.psk {
             let read;
             let pair = if pair == "-" {
@@ -239,7 +246,7 @@ impl ProofArgs {
         } else if let Some(file) = &self.psk_file {
             credential_input::psk_pair(&first_line(file)?)?
         } else if let Some(file) = &self.x509 {
-            credential_input::x509(&bytes(file)?, endpoint, Timestamp::system())?
+            credential_input::x509(&bytes(file)?, endpoint, Timestamp::system(), warn_ahead)?
         } else if let Some(file) = &self.rpk {
             credential_input::rpk(&bytes(file)?)?
         } else {

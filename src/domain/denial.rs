@@ -1,8 +1,10 @@
 //! Why somebody was not taken for a device.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use super::{Timestamp, Transport};
+use super::{EndpointName, Identity, Timestamp, Transport};
 
 /// Why a request, a notification or a handshake was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -64,4 +66,46 @@ pub struct Denial {
     pub address: SocketAddr,
     /// Why.
     pub reason: Denied,
+    /// What it had proven nevertheless.
+    pub shown: Option<Shown>,
+}
+
+impl Denial {
+    /// Why, with whose credential was used and what for: for people who may know, and never for the
+    /// device.
+    pub fn for_people(&self) -> String {
+        match &self.shown {
+            Some(shown) => format!("{}; {shown}", self.reason),
+            None => self.reason.to_string(),
+        }
+    }
+}
+
+/// What somebody had proven over DTLS who was refused all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Whose credential it has.
+    pub identity: Arc<Identity>,
+    /// The endpoint that it wanted to speak for.
+    pub wanted: Option<EndpointName>,
+}
+
+impl Shown {
+    /// Of a peer that has proven something: what, and for whom it wanted to speak.
+    pub fn of(identity: Option<Arc<Identity>>, wanted: Option<&EndpointName>) -> Option<Self> {
+        Some(Self {
+            identity: identity?,
+            wanted: wanted.cloned(),
+        })
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it has {}", self.identity)?;
+        match &self.wanted {
+            Some(wanted) => write!(f, " and called itself `{wanted}`"),
+            None => Ok(()),
+        }
+    }
 }

@@ -31,6 +31,15 @@ impl CredentialKind {
             Self::X509 => "x509",
         }
     }
+
+    /// The words for it in a sentence.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Psk => "pre-shared key",
+            Self::Rpk => "raw public key",
+            Self::X509 => "certificate",
+        }
+    }
 }
 
 impl FromStr for CredentialKind {
@@ -71,6 +80,20 @@ impl Identity {
     /// True when the peer may speak for this endpoint.
     pub fn speaks_for(&self, endpoint: &EndpointName) -> bool {
         self.endpoint == *endpoint || self.others.contains(endpoint)
+    }
+}
+
+/// For people who may know whose credentials there are.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            label, endpoint, ..
+        } = self;
+        write!(f, "the {} `{label}` of `{endpoint}`", self.kind.in_words())?;
+        for other in &self.others {
+            write!(f, ", `{other}`")?;
+        }
+        Ok(())
     }
 }
 

@@ -27,7 +27,7 @@ pub use command::{
     ContentFormat, NewOperation, Operation, OperationFailure, OperationKind, OperationRequest,
     OperationResult, OperationStatus, Origin,
 };
-pub use denial::{Denial, Denied};
+pub use denial::{Denial, Denied, Shown};
 pub use event::{LiveEvent, LiveKind, Topic};
 pub use gateway::{GatewayReport, GatewayState, REGISTRATION_EVENTS, RegistrationEvent};
 pub use identity::{CredentialKind, Identity, Reach, Unreachable};

@@ -21,7 +21,7 @@ use super::wire::{Routes, Wire};
 use crate::coap::Response;
 use crate::domain::{
     Denied, EndpointId, EndpointName, Identity, LogResource, Now, Operation, OperationId, Peer,
-    Profile, Reach, StoredAnswer, Unreachable,
+    Profile, Reach, Shown, StoredAnswer, Unreachable,
 };
 use crate::lwm2m::{ModelLibrary, Models};
 use crate::registry::OperateError;
@@ -362,6 +362,7 @@ impl EndpointActor {
             endpoint: Some(self.name.clone()),
             peer,
             reason,
+            shown: Shown::of(self.links.identity(peer), Some(&self.name)),
         });
     }
 

@@ -18,7 +18,7 @@ use super::teller::Teller;
 use crate::coap::{Code, Event, ExchangeId, RequestKey, Response};
 use crate::config::{Settings, UnknownEndpoints};
 use crate::domain::{
-    Denied, EndpointId, EndpointName, LogResource, Peer, Reach, RegistrationId, Rule, Token,
+    Denied, EndpointId, EndpointName, LogResource, Peer, Reach, RegistrationId, Rule, Shown, Token,
 };
 use crate::endpoint::{
     Deliver, EndpointActor, Forget, Gate as _, Input, Links, Listening, Lost, Metrics, Routes,
@@ -495,10 +495,12 @@ impl RegistryActor {
         let is_ours = |name: &EndpointName| {
             self.tables.state.borrow().id(name).is_some() || self.links.has_credentials(name)
         };
+        let shown = Shown::of(self.links.identity(key.peer), endpoint.as_ref());
         self.links.refusals.note(Refused {
             endpoint: endpoint.filter(is_ours),
             peer: key.peer,
             reason,
+            shown,
         });
         self.refuse(key, response);
     }
@@ -563,6 +565,7 @@ impl Handler<HandshakeRefused> for RegistryActor {
             endpoint,
             peer: refused.peer,
             reason: Denied::Handshake(refused.reason),
+            shown: None,
         });
     }
 }

@@ -191,7 +191,7 @@ pub fn psk_pair(pair: &str) -> Result<CheckedCredential, InputError> {
 
 /// One certificate, PEM or DER. It need not be made out to the endpoint, and whoever signed it does not
 /// matter: exactly this one is accepted (RFC 6698, usage 3, in spirit). What keeps a device from using it
-/// is a warning.
+/// is a warning, and so is an end within `warn_ahead` (`certificates.warn_days`).
 ///
 /// # Errors
 /// Says why this is no certificate.
@@ -199,6 +199,7 @@ pub fn x509(
     input: &[u8],
     endpoint: &EndpointName,
     now: Timestamp,
+    warn_ahead: Duration,
 ) -> Result<CheckedCredential, InputError> {
     let wrong = |why: &str| InputError::Certificate(why.to_owned());
     check_size(input).map_err(|why| InputError::Certificate(why.to_owned()))?;
@@ -249,7 +250,7 @@ pub fn x509(
         warnings.push(format!("the certificate has expired on {not_after}"));
     } else if not_before > now {
         warnings.push(format!("the certificate is not valid before {not_before}"));
-    } else if not_after.since(now) < EXPIRES_SOON {
+    } else if not_after.since(now) <= warn_ahead {
         warnings.push(format!("the certificate expires soon, on {not_after}"));
     }
     if !names.contains(endpoint) {
@@ -282,6 +283,54 @@ pub fn x509(
 /// # Errors
 /// Says why this is no such key.
 pub fn rpk(input: &[u8]) -> Result<CheckedCredential, InputError> {
+    Ok(CheckedCredential {
+        proof: CheckedProof::Rpk {
+            public_key: bare_key(input)?,
+        },
+        warnings: Vec::new(),
+    })
+}
+
+/// The public key that a raw public key (RFC 7250) of the other side must be: given as in [`rpk`], or as a
+/// certificate, PEM or DER, of which nothing but the key is looked at. DER, always in the same form.
+///
+/// # Errors
+/// Says why there is no such key.
+pub fn public_key(input: &[u8]) -> Result<Vec<u8>, InputError> {
+    let is_pem = match pem_labels(input) {
+        Some(labels) if labels.iter().any(|label| label == "CERTIFICATE") => true,
+        None if X509::from_der(input).is_ok() => false,
+        _ => return bare_key(input),
+    };
+    let wrong = |why: &str| InputError::PublicKey(why.to_owned());
+    check_size(input).map_err(wrong)?;
+    let read = if is_pem {
+        X509::from_pem(input)
+    } else {
+        X509::from_der(input)
+    };
+    let key = read
+        .and_then(|certificate| certificate.public_key())
+        .map_err(|_| wrong("the certificate cannot be read"))?;
+    usable(&key)
+}
+
+/// A serial number as people write it, see [`normalised_serial`].
+///
+/// # Errors
+/// When it is no hex.
+pub fn serial(text: &str) -> Result<String, InputError> {
+    normalised_serial(text)
+        .filter(|digits| digits.trim_start_matches('-').len() <= 2 * MAX_SERIAL_BYTES)
+        .ok_or(InputError::Serial)
+}
+
+/// SHA-256 of a public key, as the label of a raw public key has it.
+pub fn fingerprint_hex(public_key: &[u8]) -> String {
+    hex::encode(Sha256::digest(public_key))
+}
+
+fn bare_key(input: &[u8]) -> Result<Vec<u8>, InputError> {
     let wrong = |why: &str| InputError::PublicKey(why.to_owned());
     check_size(input).map_err(|why| InputError::PublicKey(why.to_owned()))?;
     let key = match pem_labels(input) {
@@ -308,27 +357,13 @@ pub fn rpk(input: &[u8]) -> Result<CheckedCredential, InputError> {
                 .map_err(|_| wrong("it is neither PEM nor DER of a SubjectPublicKeyInfo"))?
         }
     };
-    on_p256(&key).map_err(InputError::PublicKey)?;
-    let public_key = canonical(&key).map_err(|error| InputError::PublicKey(error.to_string()))?;
-    Ok(CheckedCredential {
-        proof: CheckedProof::Rpk { public_key },
-        warnings: Vec::new(),
-    })
+    usable(&key)
 }
 
-/// A serial number as people write it, see [`normalised_serial`].
-///
-/// # Errors
-/// When it is no hex.
-pub fn serial(text: &str) -> Result<String, InputError> {
-    normalised_serial(text)
-        .filter(|digits| digits.trim_start_matches('-').len() <= 2 * MAX_SERIAL_BYTES)
-        .ok_or(InputError::Serial)
-}
-
-/// SHA-256 of a public key, as the label of a raw public key has it.
-pub fn fingerprint_hex(public_key: &[u8]) -> String {
-    hex::encode(Sha256::digest(public_key))
+/// A key on P-256, as DER in the one form.
+fn usable(key: &PKeyRef<Public>) -> Result<Vec<u8>, InputError> {
+    on_p256(key).map_err(InputError::PublicKey)?;
+    canonical(key).map_err(|error| InputError::PublicKey(error.to_string()))
 }
 
 fn check_size(input: &[u8]) -> Result<(), &'static str> {
@@ -393,8 +428,6 @@ fn canonical(key: &PKeyRef<Public>) -> Result<Vec<u8>, openssl::error::ErrorStac
 const MAX_IDENTITY_BYTES: usize = 128;
 const MAX_KEY_BYTES: usize = 64;
 const WISE_KEY_BYTES: usize = 16;
-/// A certificate that ends within this time should be renewed.
-const EXPIRES_SOON: Duration = Duration::from_secs(30 * 86_400);
 /// RFC 5280 section 4.1.2.2.
 const MAX_SERIAL_BYTES: usize = 20;
 const MAX_INPUT_BYTES: usize = 65_536;

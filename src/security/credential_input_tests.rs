@@ -17,6 +17,8 @@ fn endpoint() -> EndpointName {
     EndpointName::new("urn:dev:1").expect("a name")
 }
 
+const DAY: Duration = Duration::from_secs(86_400);
+
 fn now() -> Timestamp {
     Timestamp::clamped_from_millis(1_800_000_000_000)
 }
@@ -65,7 +67,7 @@ fn certificate(key: &PKey<Private>, serial: &[u8], cn: &str, days: i64) -> X509 
 }
 
 fn read_x509(input: &[u8]) -> Result<(CheckedCertificate, Vec<String>), InputError> {
-    let checked = x509(input, &endpoint(), now())?;
+    let checked = x509(input, &endpoint(), now(), 30 * DAY)?;
     match checked.proof {
         CheckedProof::X509(certificate) => Ok((*certificate, checked.warnings)),
         other => panic!("{other:?}"),
@@ -166,18 +168,26 @@ fn what_keeps_a_device_from_using_its_certificate_is_a_warning() {
     };
     warned(&certificate(&p256(), &[1], "x", 0), "has expired on 2027-");
     warned(&certificate(&p256(), &[1], "x", 20), "expires soon");
+    let der = certificate(&p256(), &[1], "x", 20).to_der().expect("DER");
+    // It was valid from a day before now on.
+    for (days, words) in [(19, "expires soon, on 2027-"), (18, "")] {
+        let checked = x509(&der, &endpoint(), now(), days * DAY).expect("a certificate");
+        assert_eq!(checked.warnings.len(), usize::from(days == 19), "{days}");
+        assert!(checked.warnings.concat().contains(words), "{days}");
+    }
     let rsa = PKey::from_rsa(Rsa::generate(2048).expect("a key")).expect("a key");
     warned(&certificate(&rsa, &[1], "x", 400), "RSA key of 2048 bits");
     let made = certificate(&p256(), &[1], "x", 400);
     let other = EndpointName::new("other").expect("a name");
-    let checked = x509(&made.to_der().expect("DER"), &other, now()).expect("a certificate");
+    let checked = x509(&made.to_der().expect("DER"), &other, now(), DAY).expect("a certificate");
     assert!(
         checked.warnings[0].contains("not to `other`"),
         "{:?}",
         checked.warnings
     );
     let before = Timestamp::clamped_from_millis(now().as_millis() - 10 * 86_400_000);
-    let checked = x509(&made.to_der().expect("DER"), &endpoint(), before).expect("a certificate");
+    let checked =
+        x509(&made.to_der().expect("DER"), &endpoint(), before, DAY).expect("a certificate");
     assert!(
         checked.warnings[0].contains("not valid before"),
         "{:?}",
@@ -264,6 +274,30 @@ fn what_is_no_public_key_on_p256_is_refused_with_a_reason() {
         read_rpk(&edwards.public_key_to_pem().expect("PEM")),
         "Ed25519",
     );
+}
+
+#[test]
+fn the_key_of_the_other_side_is_read_from_a_public_key_or_a_certificate() {
+    let key = p256();
+    let der = key.public_key_to_der().expect("DER");
+    let pem = key.public_key_to_pem().expect("PEM");
+    let made = certificate(&key, &[1], "x", 400);
+    for input in [
+        &der,
+        &pem,
+        &made.to_pem().expect("PEM"),
+        &made.to_der().expect("DER"),
+    ] {
+        assert_eq!(public_key(input).expect("a key"), der);
+    }
+    refused(public_key(b""), "it is empty");
+    refused(public_key(b"hello"), "neither PEM nor DER");
+    let secret = key.private_key_to_pem_pkcs8().expect("PEM");
+    refused(public_key(&secret), "private key");
+    let other = certificate(&key_on(Nid::SECP384R1), &[1], "x", 400);
+    refused(public_key(&other.to_pem().expect("PEM")), "secp384r1");
+    let cut = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    refused(public_key(cut.as_bytes()), "cannot be read");
 }
 
 #[test]

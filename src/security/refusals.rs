@@ -12,7 +12,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use crate::domain::{Denial, Denied, EndpointName, Peer, Timestamp};
+use crate::domain::{Denial, Denied, EndpointName, Peer, Shown, Timestamp};
 
 /// Somebody was refused.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Refused {
     pub peer: Peer,
     /// Why.
     pub reason: Denied,
+    /// What it had proven nevertheless.
+    pub shown: Option<Shown>,
 }
 
 /// What is known of those who were refused. Cheap to clone; every clone sees the same.
@@ -110,16 +112,23 @@ impl Refusals {
             endpoint,
             peer,
             reason,
+            shown,
         } = refused;
         self.counters.get_or_create(&label(&reason)).inc();
         let mut known = self.lock();
         let unlogged = known.count_source(now, peer.address.ip());
-        if let Some(endpoint) = &endpoint {
+        // Whose key is in the wrong device, or the right one under a wrong name, finds it on its own page.
+        let owner = shown
+            .as_ref()
+            .filter(|_| reason == Denied::OtherEndpoint)
+            .map(|shown| &shown.identity.endpoint);
+        for endpoint in endpoint.iter().chain(owner) {
             let denial = Denial {
                 at: wall,
                 transport: peer.transport,
                 address: peer.address,
                 reason: reason.clone(),
+                shown: shown.clone(),
             };
             known.endpoints.insert(endpoint.clone(), denial);
         }
@@ -127,11 +136,19 @@ impl Refusals {
         let Some(unlogged) = unlogged else {
             return false;
         };
+        let identity = shown.as_ref().map(|shown| &shown.identity);
+        // Who has proven something is no stranger: what it calls itself may stand in the log.
+        let wanted = shown.as_ref().and_then(|shown| shown.wanted.as_ref());
         let name = endpoint
             .as_ref()
+            .or(wanted)
             .map_or("nobody we know", EndpointName::as_str);
+        let with = identity.map_or_else(String::new, |identity| format!(" with {identity}"));
         tracing::warn!(%peer, endpoint.name = name, reason = reason.name(), unlogged,
-            "Refused {peer} as {name}: {reason} ({unlogged} more of its address since the last such line)");
+            credential.endpoint = identity.map(|identity| identity.endpoint.as_str()),
+            credential.kind = identity.map(|identity| identity.kind.as_str()),
+            credential.label = identity.map(|identity| identity.label.as_str()),
+            "Refused {peer} as {name}{with}: {reason} ({unlogged} more of its address since the last such line)");
         true
     }
 
@@ -226,6 +243,7 @@ const LOG_LINES: u32 = 100;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{CredentialId, CredentialKind, Identity};
 
     fn name(text: &str) -> EndpointName {
         EndpointName::new(text).expect("a name")
@@ -236,6 +254,26 @@ mod tests {
             endpoint: endpoint.map(name),
             peer: Peer::udp(([192, 0, 2, last], 4000).into()),
             reason: Denied::HasCredentials,
+            shown: None,
+        }
+    }
+
+    /// Somebody with the key of `owner` who calls itself `wanted`.
+    fn with_the_key_of(owner: &str, wanted: &str, endpoint: Option<&str>) -> Refused {
+        let identity = Identity {
+            endpoint: name(owner),
+            others: Vec::new(),
+            kind: CredentialKind::Psk,
+            credential: Some(CredentialId(1)),
+            label: format!("{owner}-key"),
+        };
+        Refused {
+            reason: Denied::OtherEndpoint,
+            shown: Some(Shown {
+                identity: Arc::new(identity),
+                wanted: Some(name(wanted)),
+            }),
+            ..from(1, endpoint)
         }
     }
 
@@ -284,6 +322,31 @@ mod tests {
         assert_eq!(refusals.last(&name("other")), None);
         refusals.forget(&name("thing"));
         assert_eq!(refusals.last(&name("thing")), None);
+    }
+
+    #[test]
+    fn whose_key_was_used_for_another_endpoint_is_remembered_with_both() {
+        let refusals = Refusals::new(10);
+        refusals.note(with_the_key_of("thief", "thing", Some("thing")));
+        for endpoint in ["thief", "thing"] {
+            let last = refusals.last(&name(endpoint)).expect("remembered");
+            assert_eq!(
+                last.for_people(),
+                "the credential is for another endpoint; it has the pre-shared key `thief-key` of \
+                 `thief` and called itself `thing`"
+            );
+        }
+        // One that was never seen has no place of its own.
+        refusals.note(with_the_key_of("pump", "pumpp", None));
+        assert!(refusals.last(&name("pump")).is_some());
+        assert_eq!(refusals.last(&name("pumpp")), None);
+        // Any other reason is no matter of the key.
+        refusals.note(Refused {
+            reason: Denied::RegisteredInPlain,
+            ..with_the_key_of("valve", "tank", Some("tank"))
+        });
+        assert_eq!(refusals.last(&name("valve")), None);
+        assert!(refusals.last(&name("tank")).is_some());
     }
 
     #[test]

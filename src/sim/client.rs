@@ -371,6 +371,11 @@ impl Client {
                         }
                     }
                 }
+                Output::Denied { code, reason } => {
+                    let name = &self.device.settings().name;
+                    tracing::warn!(endpoint.name = %name, %code, reason,
+                        "The server refuses the Register of {name}: {code} {reason}");
+                }
                 Output::Drop | Output::Respond(_) => {}
                 Output::Finished => flow = Flow::Finished,
                 Output::Happened(happening) => self.happened(happening),

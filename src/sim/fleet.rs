@@ -1,6 +1,7 @@
 //! Many simulated devices on one thread.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub struct FleetSettings {
     pub count: usize,
     /// The number of the first device; the others follow.
     pub first: u64,
+    /// Of these only those with these numbers; none: all.
+    pub only: Option<BTreeSet<u64>>,
     /// Names are this and the number; `None`: `urn:imei:` and 15 digits.
     pub prefix: Option<String>,
     /// Between the starts of two devices.
@@ -55,6 +58,7 @@ impl FleetSettings {
             server,
             count,
             first: 1,
+            only: None,
             prefix: None,
             delay: Duration::from_millis(10),
             interval: Duration::from_secs(10),
@@ -188,6 +192,13 @@ async fn start_all(
 ) {
     let coap = small_coap();
     for number in (settings.first..).take(settings.count) {
+        if settings
+            .only
+            .as_ref()
+            .is_some_and(|only| !only.contains(&number))
+        {
+            continue;
+        }
         let started = settings.device(number).and_then(|device| {
             let security = settings.security.as_ref();
             let security = security.map(|security| security.of(&device.name, number));

@@ -8,7 +8,7 @@ use flownexus_entity::{credential, revoked_certificate, server_state};
 use sea_orm::sea_query::{Expr, ExprTrait as _, Func, LikeExpr};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
 use super::endpoint::like_pattern;
@@ -122,8 +122,9 @@ pub enum Addition {
 pub trait CredentialStore: Send + Sync {
     /// A row id for a new credential, never given out before: its key is sealed for it.
     async fn reserve(&self) -> Result<CredentialId, StoreError>;
-    /// Stores one under the id that was reserved for it.
-    async fn add(&self, credential: StoredCredential) -> Result<Addition, StoreError>;
+    /// Stores one under the id that was reserved for it. Fails with [`StoreError::Full`] when there would be
+    /// more than `limit`.
+    async fn add(&self, credential: StoredCredential, limit: u64) -> Result<Addition, StoreError>;
     /// Some of them, by endpoint and row.
     async fn list(&self, filter: &CredentialFilter) -> Result<Vec<StoredCredential>, StoreError>;
     /// Those of these rows that are there, by row.
@@ -204,7 +205,7 @@ impl CredentialStore for Store {
         .await
     }
 
-    async fn add(&self, credential: StoredCredential) -> Result<Addition, StoreError> {
+    async fn add(&self, credential: StoredCredential, limit: u64) -> Result<Addition, StoreError> {
         self.write(move |transaction| {
             Box::pin(async move {
                 // Nobody writes between these and the insert: there is one writer, and the indexes
@@ -224,6 +225,8 @@ impl CredentialStore for Store {
                     .exec_without_returning(transaction)
                     .await?;
                 count_up(transaction).await?;
+                // Behind the count: whoever else writes waits for that row, so nobody misses another.
+                check_count(transaction, limit).await?;
                 Ok(Addition::Added)
             })
         })
@@ -462,6 +465,26 @@ async fn insert_revoked(
     .exec_without_returning(transaction)
     .await?;
     Ok(true)
+}
+
+/// Fails when there are more than `limit`, and so ends the transaction without a change.
+async fn check_count(transaction: &DatabaseTransaction, limit: u64) -> Result<(), StoreError> {
+    // Ids begin at 1 and are not used again: below the limit there is no need to count.
+    let newest: Option<i64> = credential::Entity::find()
+        .select_only()
+        .column_as(credential::Column::Id.max(), "newest")
+        .into_tuple()
+        .one(transaction)
+        .await?
+        .flatten();
+    let may_be_more = newest.is_some_and(|id| u64::try_from(id).is_ok_and(|id| id > limit));
+    if may_be_more && credential::Entity::find().count(transaction).await? > limit {
+        return Err(StoreError::Full {
+            what: "credentials",
+            limit,
+        });
+    }
+    Ok(())
 }
 
 /// What [`CredentialStore::revision`] tells others.

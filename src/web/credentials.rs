@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
+use crate::config;
 use crate::domain::{CredentialId, CredentialKind, EndpointName, Timestamp};
 use crate::security::certificates::{DeviceCertificate, is_signed_by};
 use crate::security::{
@@ -35,6 +36,8 @@ pub struct Credentials {
     keyring: Keyring,
     /// The certificate that ours are signed with, where there is one.
     ca: PathBuf,
+    /// So many may be stored.
+    max: usize,
     /// Held while the store is changed or read and the keyring follows, so that an older look never
     /// follows a newer one.
     known: Mutex<Known>,
@@ -127,6 +130,12 @@ pub enum CredentialError {
         /// The one that has it.
         holder: Box<StoredCredential>,
     },
+    /// No more may be stored.
+    #[error("there are {limit} credentials, which is all that setting `credentials.max` allows")]
+    TooMany {
+        /// `credentials.max`
+        limit: u64,
+    },
     /// The secrets cannot be opened.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -158,8 +167,15 @@ impl Credentials {
             vault,
             keyring,
             ca: data_dir.join(CA_FILE),
+            max: config::Settings::defaults().credentials.max,
             known: Mutex::default(),
         }
+    }
+
+    /// The same with another limit of what may be stored (`credentials.max`).
+    #[must_use]
+    pub fn at_most(self, max: usize) -> Self {
+        Self { max, ..self }
     }
 
     /// Puts what is stored into force, all of it: to be called before the first datagram is read.
@@ -237,7 +253,8 @@ impl Credentials {
     /// Stores a credential and puts it into force at once.
     ///
     /// # Errors
-    /// [`CredentialError::Taken`], [`CredentialError::Revoked`], or when it cannot be stored or sealed.
+    /// [`CredentialError::Taken`], [`CredentialError::Revoked`], [`CredentialError::TooMany`], or when it
+    /// cannot be stored or sealed.
     pub async fn add(&self, new: NewCredential) -> Result<StoredCredential, CredentialError> {
         check_note(&new.note)?;
         let mut known = self.known.lock().await;
@@ -273,7 +290,12 @@ impl Credentials {
             created_by: new.by,
             last_used_at: None,
         };
-        match self.store.add(credential.clone()).await? {
+        let stored = self.store.add(credential.clone(), self.max as u64).await;
+        let stored = stored.map_err(|error| match error {
+            StoreError::Full { limit, .. } => CredentialError::TooMany { limit },
+            error => error.into(),
+        })?;
+        match stored {
             Addition::Added => {}
             Addition::Revoked(certificate) => {
                 return Err(CredentialError::Revoked(certificate.serial));
@@ -303,13 +325,18 @@ impl Credentials {
         then: AfterRemoval,
         by: &str,
     ) -> Result<Option<Removed>, CredentialError> {
+        // Before the lock: a slow disk must hold up nobody else.
+        let ca = match then {
+            AfterRemoval::RevokeOurs => self.read_ca().await,
+            AfterRemoval::Keep => None,
+        };
         let mut known = self.known.lock().await;
         let Some(credential) = self.store.find(vec![id]).await?.pop() else {
             return Ok(None);
         };
         let revoke = match &credential.proof {
             StoredProof::X509(certificate)
-                if then == AfterRemoval::RevokeOurs && self.may_be_ours(certificate) =>
+                if then == AfterRemoval::RevokeOurs && may_be_ours(certificate, ca.as_deref()) =>
             {
                 Some(RevokedCertificate {
                     serial: certificate.serial.clone(),
@@ -492,14 +519,21 @@ impl Credentials {
         })
     }
 
-    /// True when the certificate would be trusted without its credential. A serial number is that of one
-    /// CA only: revoking one that a stranger chose could shut out another device.
-    fn may_be_ours(&self, certificate: &StoredCertificate) -> bool {
-        match std::fs::read(&self.ca) {
-            Ok(ca) => is_signed_by(&certificate.der, &ca),
-            // Without the CA nobody can tell, except that nobody signed it.
-            Err(_) => !is_signed_by(&certificate.der, &certificate.der),
-        }
+    /// The certificate that ours are signed with, where there is one.
+    async fn read_ca(&self) -> Option<Vec<u8>> {
+        let ca = self.ca.clone();
+        let read = tokio::task::spawn_blocking(move || std::fs::read(ca)).await;
+        read.ok()?.ok()
+    }
+}
+
+/// True when the certificate would be trusted without its credential. A serial number is that of one CA
+/// only: revoking one that a stranger chose could shut out another device.
+fn may_be_ours(certificate: &StoredCertificate, ca: Option<&[u8]>) -> bool {
+    match ca {
+        Some(ca) => is_signed_by(&certificate.der, ca),
+        // Without the CA nobody can tell, except that nobody signed it.
+        None => !is_signed_by(&certificate.der, &certificate.der),
     }
 }
 

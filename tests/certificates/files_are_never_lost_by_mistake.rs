@@ -135,3 +135,22 @@ fn what_cannot_be_used_is_said_in_a_line() {
         &["cannot write file/ca/ca.key"],
     );
 }
+
+#[test]
+fn a_key_without_a_certificate_is_made_once_and_its_public_half_belongs_to_it() {
+    let bench = Bench::new();
+    let key = ["key", "--endpoint", "urn:imei:1", "--out", "k"];
+    let (files, _) = bench.makes(&key);
+    assert_eq!(files, ["k/urn_imei_1.key", "k/urn_imei_1.pub"]);
+    assert_eq!(bench.mode("k/urn_imei_1.key"), 0o600);
+    assert_eq!(bench.mode("k/urn_imei_1.pub"), 0o644);
+    let secret = openssl::pkey::PKey::private_key_from_pem(&bench.read("k/urn_imei_1.key"));
+    let public = openssl::pkey::PKey::public_key_from_pem(&bench.read("k/urn_imei_1.pub"));
+    let (secret, public) = (secret.expect("a key"), public.expect("a key"));
+    assert!(secret.public_eq(&public));
+    fs::remove_file(bench.path("k/urn_imei_1.pub")).expect("removed");
+    bench.refuses(&key, &["k/urn_imei_1.key exists already", "--force"]);
+    bench.makes(&[&key[..], &["--force"]].concat());
+    let another = openssl::pkey::PKey::public_key_from_pem(&bench.read("k/urn_imei_1.pub"));
+    assert!(!secret.public_eq(&another.expect("a key")));
+}

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use flownexus::config::Settings;
 use flownexus::domain::{EndpointName, Timestamp};
 use flownexus::security::{CheckedProof, Keyring, Vault, credential_input};
 use flownexus::store::Store;
@@ -84,7 +85,8 @@ pub(crate) fn psk(pair: &str) -> CheckedProof {
 }
 
 pub(crate) fn x509(endpoint: &str, pem: &[u8]) -> CheckedProof {
-    credential_input::x509(pem, &name(endpoint), Timestamp::system())
+    let warn_ahead = Settings::defaults().certificates.warn_ahead();
+    credential_input::x509(pem, &name(endpoint), Timestamp::system(), warn_ahead)
         .expect("a certificate")
         .proof
 }

@@ -105,6 +105,7 @@ async fn added_listed_and_removed_beside_a_running_server() {
         warning.contains("warning: the certificate is made out to `thing`"),
         "{warning}"
     );
+    assert!(!warning.contains("expires soon"), "{warning}");
     said(&run(&["add", "another", "--rpk", &rpk], ""));
 
     let listed = said(&run(&["list"], ""));
@@ -232,4 +233,41 @@ async fn serial_numbers_are_revoked_and_restored() {
     said(&run(&["restore", "0abc"]));
     refused(&run(&["restore", "0abc"]), "is not revoked");
     assert_eq!(said(&run(&["revoked"])), "");
+}
+
+#[tokio::test]
+async fn a_certificate_that_ends_within_the_days_of_the_settings_is_warned_of() {
+    let mut server = Server::start().await;
+    server.kill();
+    // It ends in a year.
+    let device = text(&Holder::new("thing", None).pem());
+    for (days, is_soon) in [(400, true), (30, false)] {
+        server.set("certificates.warn_days", days);
+        let added = server.command(&["credential", "add", "thing", "--x509", "-"], &device);
+        let id = said(&added);
+        let warning = text(&added.stderr);
+        assert_eq!(
+            warning.contains("warning: the certificate expires soon"),
+            is_soon,
+            "{days}: {warning}"
+        );
+        said(&server.command(&["credential", "remove", id.trim(), "--keep-serial"], ""));
+    }
+}
+
+#[tokio::test]
+async fn one_credential_too_many_is_refused_by_the_name_of_the_setting() {
+    let mut server = Server::start().await;
+    server.kill();
+    server.set("credentials.max", 2);
+    let add = |identity: &str| {
+        let pair = format!("{identity}:{KEY}");
+        server.command(&["credential", "add", "thing", "--psk", &pair], "")
+    };
+    let first = said(&add("one"));
+    said(&add("two"));
+    refused(&add("three"), "`credentials.max`");
+    said(&server.command(&["credential", "remove", first.trim()], ""));
+    said(&add("three"));
+    refused(&add("four"), "`credentials.max`");
 }

@@ -1,5 +1,6 @@
 //! What devices and the server say to each other, over real UDP.
 
+mod command;
 mod devices_register_update_and_leave;
 mod logs_become_lines;
 mod malformed_datagrams_harm_nobody;
@@ -8,5 +9,8 @@ mod observations_are_wanted_state;
 mod operations_reach_devices;
 mod people_watch_and_forget_devices;
 mod rules_make_events;
+mod simulated_devices_say_why_they_are_refused;
+mod simulated_devices_show_raw_public_keys;
 mod simulated_devices_speak_dtls;
+mod the_log_names_whose_credential_was_used;
 mod values_arrive;

@@ -186,7 +186,7 @@ async fn credentials_and_the_address_of_the_server_must_fit() {
     for (arguments, words) in [
         (
             &["--server", "coaps://localhost"][..],
-            "--psk or --cert is needed",
+            "--psk, --cert or --rpk is needed",
         ),
         (&["--psk", "pump:00ff"], "are for coaps://"),
         (
@@ -194,6 +194,11 @@ async fn credentials_and_the_address_of_the_server_must_fit() {
             "hexadecimal",
         ),
         (&["--psk", "pump:00", "--cert", "a"], "cannot be used with"),
+        (&["--psk", "pump:00", "--rpk", "a"], "cannot be used with"),
+        (
+            &["--cert", "a", "--key", "b", "--rpk", "c"],
+            "cannot be used with",
+        ),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_flownexus"))
             .arg("simulate")

@@ -2,3 +2,4 @@
 
 mod a_start_that_cannot_work_says_why;
 mod certificates_are_made_and_checked;
+mod the_demo_speaks_both_ways;

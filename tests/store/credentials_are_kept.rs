@@ -3,12 +3,14 @@
 use flownexus::domain::{CredentialId, CredentialKind, EndpointName};
 use flownexus::store::{
     Addition, CredentialFilter, CredentialStore as _, RevocationStore as _, RevokedCertificate,
-    Store, StoredCertificate, StoredCredential, StoredProof,
+    Store, StoreError, StoredCertificate, StoredCredential, StoredProof,
 };
 use rstest::rstest;
 
 use super::samples::at;
 use crate::support::database::{Engine, TestDatabase};
+
+const MAX: u64 = 100;
 
 fn name(text: &str) -> EndpointName {
     EndpointName::new(text).expect("a name")
@@ -63,7 +65,7 @@ async fn credential(store: &Store, endpoint: &str, proof: StoredProof) -> Stored
 
 async fn added(store: &Store, endpoint: &str, proof: StoredProof) -> StoredCredential {
     let credential = credential(store, endpoint, proof).await;
-    let result = store.add(credential.clone()).await.expect("stored");
+    let result = store.add(credential.clone(), MAX).await.expect("stored");
     assert_eq!(result, Addition::Added);
     credential
 }
@@ -125,7 +127,7 @@ async fn nothing_that_only_one_may_have_is_given_twice(
         // Another endpoint may not have it, and the same one not twice.
         for endpoint in ["other", "thing"] {
             let again = credential(&store, endpoint, same.clone()).await;
-            let result = store.add(again).await.expect("an answer");
+            let result = store.add(again, MAX).await.expect("an answer");
             assert_eq!(result, Addition::Taken(Box::new(first.clone())));
         }
         let gone = store.remove(first.id, None).await.expect("removed");
@@ -280,7 +282,7 @@ async fn each_change_is_seen_by_another_process(
     changed("added").await;
     let other = credential(&beside, "other", x509(0x0b, 50)).await;
     assert!(other.id > two.id);
-    let refused = server.add(other).await.expect("an answer");
+    let refused = server.add(other, MAX).await.expect("an answer");
     assert_eq!(refused, Addition::Taken(Box::new(two)));
     assert_eq!(
         server.revision().await.expect("read"),
@@ -307,7 +309,7 @@ async fn a_revoked_certificate_does_not_come_back(
     assert_eq!(gone, Some(one));
     assert_eq!(store.revoked().await.expect("read"), [revoked("03")]);
     let again = credential(&store, "thing", x509(3, 50)).await;
-    let refused = store.add(again.clone()).await.expect("an answer");
+    let refused = store.add(again.clone(), MAX).await.expect("an answer");
     assert_eq!(refused, Addition::Revoked(revoked("03")));
     // What is on the list stays as it was.
     let other = RevokedCertificate {
@@ -320,10 +322,82 @@ async fn a_revoked_certificate_does_not_come_back(
     assert!(store.restore("03").await.expect("restored"));
     assert!(!store.restore("03").await.expect("not there"));
     assert_eq!(store.revoked().await.expect("read"), []);
-    assert_eq!(store.add(again).await.expect("stored"), Addition::Added);
+    assert_eq!(
+        store.add(again, MAX).await.expect("stored"),
+        Addition::Added
+    );
     // Nothing is revoked for a credential that is not there.
     let nothing = store.remove(CredentialId(999), Some(revoked("04"))).await;
     assert_eq!(nothing.expect("an answer"), None);
     assert_eq!(store.revoked().await.expect("read"), []);
     store.close().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn one_too_many_changes_nothing(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let Some(database) = TestDatabase::new(engine) else {
+        return;
+    };
+    let store = database.open().await;
+    let limit = 2;
+    // Rows that are gone do not count, although their ids stay used.
+    let gone = added(&store, "thing", psk("gone")).await;
+    store.remove(gone.id, None).await.expect("removed");
+    let first = added(&store, "thing", psk("first")).await;
+    let second = credential(&store, "thing", rpk(2)).await;
+    let result = store.add(second.clone(), limit).await.expect("stored");
+    assert_eq!(result, Addition::Added);
+    let revision = store.revision().await.expect("read");
+    let third = credential(&store, "other", psk("third")).await;
+    let refused = store.add(third.clone(), limit).await.expect_err("full");
+    assert!(
+        matches!(refused, StoreError::Full { limit: 2, .. }),
+        "{refused}"
+    );
+    let expected = [first.clone(), second];
+    assert_eq!(store.list(&everything()).await.expect("read"), expected);
+    assert_eq!(store.revision().await.expect("read"), revision);
+    // What is there already is said to be there.
+    let again = credential(&store, "other", psk("first")).await;
+    let result = store.add(again, limit).await.expect("an answer");
+    assert_eq!(result, Addition::Taken(Box::new(first.clone())));
+    store.remove(first.id, None).await.expect("removed");
+    let result = store.add(third, limit).await.expect("room again");
+    assert_eq!(result, Addition::Added);
+    store.close().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn two_processes_together_store_no_more_than_may_be(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(database) = TestDatabase::new(engine) else {
+        return;
+    };
+    let server = database.open().await;
+    let beside = Store::open_beside(&database.settings)
+        .await
+        .expect("beside the server");
+    let limit = 5;
+    let mut stored = 0;
+    for round in 0..5 {
+        let one = credential(&server, "thing", psk(&format!("one {round}"))).await;
+        let other = credential(&beside, "thing", psk(&format!("other {round}"))).await;
+        let (one, other) = tokio::join!(server.add(one, limit), beside.add(other, limit));
+        for result in [one, other] {
+            match result {
+                Ok(addition) => {
+                    assert_eq!(addition, Addition::Added);
+                    stored += 1;
+                }
+                Err(error) => assert!(matches!(error, StoreError::Full { .. }), "{error}"),
+            }
+        }
+    }
+    assert_eq!(stored, 5);
+    assert_eq!(server.ids().await.expect("read").len(), 5);
+    beside.close().await;
+    server.close().await;
 }

@@ -116,11 +116,11 @@ impl CredentialStore for FakeCredentials {
         }))
     }
 
-    async fn add(&self, credential: StoredCredential) -> Result<Addition, StoreError> {
-        Ok(self.with(|state| {
+    async fn add(&self, credential: StoredCredential, limit: u64) -> Result<Addition, StoreError> {
+        self.with(|state| {
             let mut rows = state.rows.iter();
             if let Some(other) = rows.find(|row| collide(&row.proof, &credential.proof)) {
-                return Addition::Taken(Box::new(other.clone()));
+                return Ok(Addition::Taken(Box::new(other.clone())));
             }
             if let StoredProof::X509(certificate) = &credential.proof
                 && let Some(revoked) = state
@@ -128,12 +128,18 @@ impl CredentialStore for FakeCredentials {
                     .iter()
                     .find(|revoked| revoked.serial == certificate.serial)
             {
-                return Addition::Revoked(revoked.clone());
+                return Ok(Addition::Revoked(revoked.clone()));
+            }
+            if state.rows.len() as u64 >= limit {
+                return Err(StoreError::Full {
+                    what: "credentials",
+                    limit,
+                });
             }
             state.rows.push(credential);
             state.revision += 1;
-            Addition::Added
-        }))
+            Ok(Addition::Added)
+        })
     }
 
     async fn list(&self, filter: &CredentialFilter) -> Result<Vec<StoredCredential>, StoreError> {

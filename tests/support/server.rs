@@ -66,6 +66,7 @@ where
 #[derive(Default)]
 pub(crate) struct Setup {
     settings: BTreeMap<String, String>,
+    demo: usize,
 }
 
 impl Setup {
@@ -73,6 +74,12 @@ impl Setup {
     pub(crate) fn setting(mut self, key: &str, value: impl ToString) -> Self {
         let variable = format!("FLOWNEXUS__{}", key.replace('.', "__").to_uppercase());
         self.settings.insert(variable, value.to_string());
+        self
+    }
+
+    /// With so many simulated devices of its own (`--demo`).
+    pub(crate) fn demo(mut self, devices: usize) -> Self {
+        self.demo = devices;
         self
     }
 
@@ -115,10 +122,11 @@ impl Setup {
             !token.is_empty() && !token.contains(char::is_whitespace),
             "`{token}` is no token"
         );
-        let running = Running::start(&settings).await;
+        let running = Running::start(&settings, self.demo).await;
         Server {
             running: Some(running),
             settings,
+            demo: self.demo,
             data,
             token,
         }
@@ -130,6 +138,7 @@ impl Setup {
 pub(crate) struct Server {
     running: Option<Running>,
     settings: BTreeMap<String, String>,
+    demo: usize,
     data: TempDir,
     token: String,
 }
@@ -262,13 +271,18 @@ impl Server {
     /// [`Server::terminate`]; kills it first when it still runs.
     pub(crate) async fn restart(&mut self) {
         self.kill();
-        self.running = Some(Running::start(&self.settings).await);
+        self.running = Some(Running::start(&self.settings, self.demo).await);
     }
 
     /// Changes a setting for the next start.
     pub(crate) fn set(&mut self, key: &str, value: impl ToString) {
         let changed = Setup::default().setting(key, value).settings;
         self.settings.extend(changed);
+    }
+
+    /// Changes the number of simulated devices for the next start.
+    pub(crate) fn set_demo(&mut self, devices: usize) {
+        self.demo = devices;
     }
 
     /// What was printed and the end of the log, since the last start.
@@ -449,9 +463,9 @@ struct Running {
 }
 
 impl Running {
-    async fn start(settings: &BTreeMap<String, String>) -> Self {
+    async fn start(settings: &BTreeMap<String, String>, demo: usize) -> Self {
         let mut child = command(settings)
-            .arg("serve")
+            .args(["serve", "--demo", &demo.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -19,8 +19,8 @@ use security::SecurityArgs;
 /// Arguments of `simulate`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct SimulateArgs {
-    /// The server: `coap://HOST:PORT`, or `coaps://HOST:PORT` with `--psk` or `--cert`; the port may
-    /// be left out when it is 5683 or 5684
+    /// The server: `coap://HOST:PORT`, or `coaps://HOST:PORT` with `--psk`, `--cert` or `--rpk`; the
+    /// port may be left out when it is 5683 or 5684
     #[arg(long, value_name = "URL", default_value = "coap://localhost:5683")]
     server: String,
     /// How many devices
@@ -63,13 +63,13 @@ pub(super) async fn run(args: SimulateArgs) -> anyhow::Result<()> {
     let security = args.security.fleet(url.host, args.count)?;
     if url.is_secure && security.is_none() {
         bail!(
-            "--server {}: --psk or --cert is needed for coaps://",
+            "--server {}: --psk, --cert or --rpk is needed for coaps://",
             args.server
         );
     }
     if !url.is_secure && security.is_some() {
         bail!(
-            "--server {}: --psk and --cert are for coaps://",
+            "--server {}: --psk, --cert and --rpk are for coaps://",
             args.server
         );
     }

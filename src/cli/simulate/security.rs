@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use zeroize::Zeroizing;
 
 use crate::domain::EndpointName;
 use crate::net::dtls::{ClientCredentials, ClientSettings};
 use crate::security::certificates::file_stem;
+use crate::security::credential_input::public_key;
 use crate::sim::{FleetSecurity, SimSecurity};
 
 /// Credentials, for a server that is reached by `coaps://`.
@@ -15,7 +17,7 @@ use crate::sim::{FleetSecurity, SimSecurity};
 pub(super) struct SecurityArgs {
     /// Pre-shared key; `{n}` in the identity is the number of a device, `{name}` its name. Without
     /// either, several devices get their number behind the identity
-    #[arg(long, value_name = "IDENTITY:HEXKEY", conflicts_with_all = ["cert", "key", "ca"])]
+    #[arg(long, value_name = "IDENTITY:HEXKEY", conflicts_with_all = ["cert", "key", "ca", "rpk"])]
     psk: Option<String>,
     /// Certificate of the device; for several devices a folder with NAME.crt and NAME.key for each
     #[arg(long, value_name = "PEM")]
@@ -26,6 +28,14 @@ pub(super) struct SecurityArgs {
     /// CA that the server's certificate must be of; without one any server is believed
     #[arg(long, value_name = "PEM", requires = "cert")]
     ca: Option<PathBuf>,
+    /// Private key whose raw public key (RFC 7250) the device shows; for several devices a folder with
+    /// NAME.key for each
+    #[arg(long, value_name = "PEM", conflicts_with_all = ["cert", "key", "ca"])]
+    rpk: Option<PathBuf>,
+    /// Public key that the server must show, or a certificate with it; without one any server is
+    /// believed
+    #[arg(long, value_name = "PEM", requires = "rpk")]
+    server_key: Option<PathBuf>,
 }
 
 impl SecurityArgs {
@@ -42,6 +52,9 @@ impl SecurityArgs {
                 let settings = template.of(name, number);
                 settings.map_err(|error| format!("--psk: {error:#}"))
             })));
+        }
+        if let Some(key) = &self.rpk {
+            return self.raw_public_keys(key, count).map(Some);
         }
         let Some(certificate) = &self.cert else {
             return Ok(None);
@@ -76,6 +89,34 @@ impl SecurityArgs {
         };
         let security = make(certificate, key)?;
         Ok(Some(FleetSecurity::new(move |_, _| Ok(security.clone()))))
+    }
+
+    /// Raw public keys, by the file of one private key or a folder of many.
+    fn raw_public_keys(&self, key: &Path, count: usize) -> anyhow::Result<FleetSecurity> {
+        let server = self
+            .server_key
+            .as_deref()
+            .map(|path| public_key(&read(path)?).with_context(|| shown(path)))
+            .transpose()
+            .context("--server-key")?;
+        let make = move |key: &Path| -> anyhow::Result<SimSecurity> {
+            let pem = Zeroizing::new(read(key)?);
+            let credentials = ClientCredentials::raw_public_key(&pem, server.clone());
+            let credentials = credentials.with_context(|| shown(key))?;
+            Ok(SimSecurity::new(ClientSettings::new(credentials)))
+        };
+        if key.is_dir() {
+            let folder = key.to_owned();
+            return Ok(FleetSecurity::new(move |name, _| {
+                let key = folder.join(format!("{}.key", file_stem(name)));
+                make(&key).map_err(|error| format!("--rpk: {error:#}"))
+            }));
+        }
+        if count > 1 {
+            bail!("--rpk: a key is for one device; name a folder for {count} of them");
+        }
+        let security = make(key).context("--rpk")?;
+        Ok(FleetSecurity::new(move |_, _| Ok(security.clone())))
     }
 }
 

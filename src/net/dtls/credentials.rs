@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
+use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::ssl::{
     Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslRef,
@@ -61,6 +62,9 @@ pub enum CredentialError {
     /// A file without any certificate.
     #[error("there is no certificate in it")]
     NoCertificate,
+    /// A raw public key of a kind that LwM2M does not know (Transport 5.2.8.2).
+    #[error("the private key is not one on P-256")]
+    NotOnP256,
     /// The certificate is of another key.
     #[error("the private key is not that of the certificate")]
     OtherKey,
@@ -115,9 +119,13 @@ impl ClientCredentials {
     /// `SubjectPublicKeyInfo` in DER; without one every server is believed.
     ///
     /// # Errors
-    /// The key is no PEM.
+    /// The key is no PEM, has a password, or is not on P-256.
     pub fn raw_public_key(key: &[u8], server: Option<Vec<u8>>) -> Result<Self, CredentialError> {
         let key = private_key(key)?;
+        let curve = key.ec_key().ok().and_then(|key| key.group().curve_name());
+        if curve != Some(Nid::X9_62_PRIME256V1) {
+            return Err(CredentialError::NotOnP256);
+        }
         Ok(Self(Arc::new(Secret::RawPublicKey { key, server })))
     }
 
@@ -215,7 +223,8 @@ fn private_key(pem: &[u8]) -> Result<PKey<Private>, CredentialError> {
         what: "private key",
         source,
     };
-    PKey::private_key_from_pem(pem).map_err(fail)
+    // Without a callback OpenSSL asks for a password on the terminal, and waits there.
+    PKey::private_key_from_pem_callback(pem, |_| Ok(0)).map_err(fail)
 }
 
 /// All clients share two contexts, as a context is large and devices are many: one for raw public

@@ -355,6 +355,12 @@ impl Handshakes {
         let found = take(&handshake.findings);
         let refusal = match found.refusal {
             Some(refusal @ (Refusal::Certificate { .. } | Refusal::UnknownKey(_))) => refusal,
+            // Where the MAC is over what is encrypted (RFC 7366), OpenSSL gives up at once.
+            Some(refusal @ (Refusal::WrongKey(_) | Refusal::UnknownIdentity(_)))
+                if is_of_another_key(error) =>
+            {
+                refusal
+            }
             _ => Refusal::Protocol(words(error)),
         };
         self.tell(Outcome::Refused {
@@ -526,6 +532,14 @@ fn take(findings: &Mutex<Findings>) -> Findings {
     std::mem::take(&mut *findings.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
+/// True when a protected record of the peer could not be read.
+fn is_of_another_key(error: &openssl::ssl::Error) -> bool {
+    error.ssl_error().is_some_and(|stack| {
+        let mut errors = stack.errors().iter();
+        errors.any(|error| error.reason_code() == BAD_RECORD_MAC)
+    })
+}
+
 /// OpenSSL's reason, without its places in the source.
 fn words(error: &openssl::ssl::Error) -> String {
     let reasons: Vec<&str> = error
@@ -558,5 +572,7 @@ const MOST_RETURNS: usize = 4096;
 const STALE: Duration = Duration::from_secs(5);
 /// So many are looked at for the stalest.
 const LOOKED_AT: usize = 64;
+/// `SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC`
+const BAD_RECORD_MAC: i32 = 281;
 /// `decrypt_error` (RFC 5246 section 7.2.2), also for unknown identities (RFC 4279 section 2).
 const DECRYPT_ERROR: u8 = 51;

@@ -135,6 +135,14 @@ async fn l01_over_dtls_a_name_is_taken_from_the_identity_and_l05_must_be_that() 
     assert_eq!(house.refusals.count(&Denied::OtherEndpoint), 1);
     // Nobody here is called so: it is not remembered what strangers call themselves.
     assert_eq!(house.refusals.last(&name("other")), None);
+    // Whose key it was is known: people find it there, and the device is told nothing of it.
+    let denial = house.refusals.last(&name("thing")).expect("remembered");
+    let said = denial.for_people();
+    assert!(
+        said.contains("of `thing` and called itself `other`"),
+        "{said}"
+    );
+    assert_eq!(text(&answer), "the credential is for another endpoint");
 }
 
 #[actix_rt::test]

@@ -46,7 +46,7 @@ impl Certificates {
         let current = ServerCertificates::load_or_make(&folder, &hosts, now)?;
         let certificates = Self(Arc::new(Inner {
             folder,
-            ahead: Duration::from_secs(settings.certificates.warn_days.saturating_mul(86_400)),
+            ahead: settings.certificates.warn_ahead(),
             current: ArcSwap::from_pointee(current),
             changes: tokio_watch::channel(0).0,
             devices: Mutex::default(),

@@ -293,6 +293,25 @@ impl Authority {
     }
 }
 
+/// Makes the key of a device that shows its raw public key (RFC 7250) instead of a certificate, and writes
+/// `NAME.key` for the device and `NAME.pub` for the server; returns both files.
+///
+/// # Errors
+/// When a file is there already or cannot be written.
+pub fn key_pair(
+    folder: &Folder,
+    endpoint: &EndpointName,
+) -> Result<Vec<PathBuf>, CertificateError> {
+    let stem = file_stem(endpoint);
+    let [secret, public] = [format!("{stem}.key"), format!("{stem}.pub")];
+    folder.check_free(&[&secret, &public])?;
+    let key = new_key()?;
+    Ok(vec![
+        folder.write_secret(&secret, &pem(&key)?)?,
+        folder.write_public(&public, &key.public_key_to_pem()?)?,
+    ])
+}
+
 /// Fails when the certificate of the server beside the CA bears this name. Many devices look only at
 /// the signature and the name of the server that they talk to.
 ///

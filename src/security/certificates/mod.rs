@@ -38,7 +38,7 @@ pub use authority::{Authority, Lifetime};
 pub use expiry::{DeviceCertificate, Ending, ExpiryMetrics, ExpiryWatch, Holder, ending_soon};
 pub use files::{CA_CERTIFICATE, CA_KEY, Folder, SERVER_CERTIFICATE, SERVER_KEY, file_stem};
 pub use in_force::{Certificates, Refreshed, watch};
-pub use making::{DeviceKey, Issued, check_no_server};
+pub use making::{DeviceKey, Issued, check_no_server, key_pair};
 pub use reading::{
     Description, describe, describe_file, fingerprint, is_signed_by, names_of, normalised_serial,
     serial_hex,

@@ -205,11 +205,13 @@ impl Device {
                 self.location = Some(location);
                 self.phase = Phase::Registered;
                 self.failures = 0;
+                self.denials.clear();
                 self.update_at = Some(now.instant + self.update_after());
                 outputs.push(Output::Happened(Happening::Registered));
                 return;
             }
             patience = max_age(response);
+            self.denied(response, outputs);
         }
         outputs.push(Output::Happened(Happening::Failed));
         if self.stopping {
@@ -218,6 +220,23 @@ impl Device {
         }
         let wait = self.backoff().max(patience.unwrap_or_default());
         self.phase = Phase::Waiting(now.instant + wait);
+    }
+
+    /// Tells that the server refuses, unless that was told already.
+    fn denied(&mut self, response: &Response, outputs: &mut Vec<Output>) {
+        if response.code.is_success() {
+            return;
+        }
+        let reason = diagnostic(&response.payload);
+        let denial = (response.code, reason.clone());
+        if self.denials.contains(&denial) || self.denials.len() >= DENIALS {
+            return;
+        }
+        self.denials.push(denial);
+        outputs.push(Output::Denied {
+            code: response.code,
+            reason,
+        });
     }
 
     fn update_answered(
@@ -430,6 +449,19 @@ fn max_age(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds.into()).min(LONGEST_PATIENCE))
 }
 
+/// A diagnostic payload (RFC 7252 section 5.5.2) as one line.
+fn diagnostic(payload: &[u8]) -> String {
+    String::from_utf8_lossy(payload)
+        .chars()
+        .map(|one| if one.is_control() { ' ' } else { one })
+        .take(DIAGNOSTIC_CHARS)
+        .collect()
+}
+
+/// A server that never says the same twice is not listened to for ever.
+const DENIALS: usize = 8;
+/// Of a diagnostic payload so much is shown.
+const DIAGNOSTIC_CHARS: usize = 200;
 /// `application/link-format`
 pub(super) const LINK_FORMAT: u16 = 40;
 /// However long a server asks to be left alone.

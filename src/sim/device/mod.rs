@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::coap::{ExchangeFailure, Request, Response};
+use crate::coap::{Code, ExchangeFailure, Request, Response};
 use crate::domain::{Lwm2mVersion, Node, Now, Path, Token, Value};
 use crate::lwm2m::Models;
 use crate::lwm2m::register::Refusal;
@@ -90,6 +90,13 @@ pub enum Output {
         /// The request.
         request: Request,
     },
+    /// The server refuses its Register. Said once for each code and reason, until it is registered.
+    Denied {
+        /// The code of the answer.
+        code: Code,
+        /// The diagnostic payload, shortened and without control characters; empty when there is none.
+        reason: String,
+    },
     /// It does not hear the request: it sleeps, or is switched off.
     Drop,
     /// It is off and does nothing more.
@@ -149,6 +156,8 @@ pub struct Device {
     last_exchange: u32,
     /// Registers in a row that failed.
     failures: u32,
+    /// How the server has refused it since it was last registered.
+    denials: Vec<(Code, String)>,
     announce: Announce,
     update_at: Option<Instant>,
     update_wanted: bool,
@@ -197,6 +206,7 @@ impl Device {
             last_exchange: 0,
             failures: 0,
             announce: Announce::default(),
+            denials: Vec::new(),
             update_at: None,
             update_wanted: false,
             stopping: false,

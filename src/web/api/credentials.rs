@@ -366,7 +366,7 @@ pub(super) async fn show_credential(
         (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Another credential has this identity, key or certificate, or the certificate is revoked", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Another credential has this identity, key or certificate, the certificate is revoked, or there are too many (`credentials.max`)", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field makes no sense", body = Problem, content_type = "application/problem+json"),
     ),
 )]

@@ -1,5 +1,7 @@
 //! What the views may do with the credentials of devices and the list of revoked certificates.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
@@ -96,14 +98,16 @@ impl Admin {
     /// Stores a credential and puts it into force at once; returns what is unwise about it too.
     ///
     /// # Errors
-    /// 422 naming the field, 409 when another credential has it or its certificate is revoked.
+    /// 422 naming the field, 409 when another credential has it, its certificate is revoked, or there are
+    /// too many.
     pub async fn add_credential(
         &self,
         given: GivenCredential,
     ) -> Result<(StoredCredential, Vec<String>), ApiError> {
         let endpoint = EndpointName::new(&given.endpoint)
             .map_err(|error| ApiError::invalid("endpoint", error.to_string()))?;
-        let checked = check(&given.proof, &endpoint)?;
+        let warn_ahead = self.settings().certificates.warn_ahead();
+        let checked = check(&given.proof, &endpoint, warn_ahead)?;
         let new = NewCredential {
             endpoint,
             proof: checked.proof,
@@ -201,11 +205,15 @@ impl Admin {
     }
 }
 
-fn check(proof: &GivenProof, endpoint: &EndpointName) -> Result<CheckedCredential, ApiError> {
+fn check(
+    proof: &GivenProof,
+    endpoint: &EndpointName,
+    warn_ahead: Duration,
+) -> Result<CheckedCredential, ApiError> {
     match proof {
         GivenProof::Psk { identity, key } => credential_input::psk(identity, key),
         GivenProof::X509(text) => {
-            credential_input::x509(&pem_or_der(text), endpoint, Timestamp::system())
+            credential_input::x509(&pem_or_der(text), endpoint, Timestamp::system(), warn_ahead)
         }
         GivenProof::Rpk(text) => credential_input::rpk(&pem_or_der(text)),
     }
@@ -239,6 +247,7 @@ fn refusal(error: CredentialError) -> ApiError {
         CredentialError::Revoked(_) => ApiError::conflict("revoked", error.to_string()),
         CredentialError::Store(error) => error.into(),
         CredentialError::Taken { .. } => ApiError::conflict("exists", error.for_admins()),
+        CredentialError::TooMany { .. } => ApiError::conflict("full", error.to_string()),
         CredentialError::Vault(error) => ApiError::internal(error),
     }
 }

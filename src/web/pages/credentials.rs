@@ -2,6 +2,8 @@
 //! are not trusted any more. A key that was stored is never shown, and one that was refused has to be
 //! typed again.
 
+use std::time::Duration;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Form, Path, Query};
@@ -79,9 +81,8 @@ impl CredentialsQuery {
         }
     }
 
-    fn filter(&self, warn_days: u64) -> CredentialFilter {
+    fn filter(&self, ahead: Duration) -> CredentialFilter {
         let text = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-        let ahead = std::time::Duration::from_secs(warn_days.saturating_mul(86_400));
         CredentialFilter {
             endpoint: EndpointName::new(&self.endpoint).ok(),
             kind: self.kind.parse().ok(),
@@ -249,7 +250,7 @@ async fn render(
     let settings = admin.settings();
     let now = Timestamp::system();
     let mut rows = admin
-        .credentials(&query.filter(settings.certificates.warn_days))
+        .credentials(&query.filter(settings.certificates.warn_ahead()))
         .await?;
     let limit = usize::try_from(LIMIT).unwrap_or(usize::MAX);
     let more = rows.len() > limit;

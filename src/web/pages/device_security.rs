@@ -37,7 +37,12 @@ pub(super) async fn insert(
     // What a credential is called by is for admins alone.
     page.insert("credentials", if is_admin { &lines[..] } else { &[] });
     page.insert("credential_kinds", &kinds);
-    page.insert("refusal", &refusal.as_ref().map(RefusalLine::new));
+    page.insert(
+        "refusal",
+        &refusal
+            .as_ref()
+            .map(|denial| RefusalLine::new(denial, is_admin)),
+    );
     page.insert("coaps", &viewer.settings().coaps.enabled);
     Ok(())
 }
@@ -58,12 +63,17 @@ struct RefusalLine {
 }
 
 impl RefusalLine {
-    fn new(denial: &Denial) -> Self {
+    /// Whose credential was used is for those who may know which there are.
+    fn new(denial: &Denial, for_admin: bool) -> Self {
         Self {
             at: denial.at,
             address: denial.address.to_string(),
             secure: denial.transport == Transport::Dtls,
-            reason: denial.reason.to_string(),
+            reason: if for_admin {
+                denial.for_people()
+            } else {
+                denial.reason.to_string()
+            },
             name: denial.reason.name(),
         }
     }

@@ -457,6 +457,7 @@ impl Devices for Fleet {
             transport: Transport::Udp,
             address: "192.0.2.9:40001".parse().expect("an address"),
             reason: Denied::HasCredentials,
+            shown: None,
         })
     }
 

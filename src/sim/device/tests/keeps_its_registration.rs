@@ -136,6 +136,40 @@ fn it_tries_to_register_ever_more_seldom_and_gives_way_to_a_busy_server() {
 }
 
 #[test]
+fn what_the_server_says_when_it_refuses_is_told_once_until_it_registers() {
+    let mut bench = Bench::new(|settings| settings.retry_max = Duration::from_secs(20));
+    bench.input(Input::Start);
+    let refuse = |bench: &mut Bench, code, reason: &str| {
+        bench.reply(Ok(Response::refusal(code, reason)));
+        bench.pass(30.0);
+    };
+    let forbidden = (Code::FORBIDDEN, "another endpoint".to_owned());
+    refuse(&mut bench, Code::FORBIDDEN, "another endpoint");
+    refuse(&mut bench, Code::FORBIDDEN, "another endpoint");
+    assert_eq!(bench.denied, std::slice::from_ref(&forbidden));
+    // Another reason, another code, and the first one again.
+    refuse(&mut bench, Code::FORBIDDEN, "stranger\r\nWARN no");
+    refuse(&mut bench, Code::BAD_REQUEST, "another endpoint");
+    refuse(&mut bench, Code::FORBIDDEN, "another endpoint");
+    let stranger = (Code::FORBIDDEN, "stranger  WARN no".to_owned());
+    let bad = (Code::BAD_REQUEST, "another endpoint".to_owned());
+    assert_eq!(bench.denied, [forbidden.clone(), stranger, bad]);
+    // A server that never says the same, and whatever it is.
+    for number in 0..20 {
+        refuse(&mut bench, Code::FORBIDDEN, &format!("{number}"));
+    }
+    assert_eq!(bench.denied.len(), 8);
+    bench.confirm_registration();
+    bench.input(Input::Update);
+    bench.reply(Ok(Response::new(Code::NOT_FOUND)));
+    bench.denied.clear();
+    refuse(&mut bench, Code::FORBIDDEN, &"x".repeat(1_000));
+    refuse(&mut bench, Code::FORBIDDEN, "another endpoint");
+    let long = (Code::FORBIDDEN, "x".repeat(200));
+    assert_eq!(bench.denied, [long, forbidden]);
+}
+
+#[test]
 fn a_busy_server_gets_the_same_update_later() {
     let mut bench = Bench::registered(|_| {});
     bench.write(Code::PUT, "/1/0/1", &[("/1/0/1", Value::Integer(60))]);

@@ -30,6 +30,7 @@ struct Bench {
     asked: Vec<(u32, Request)>,
     notified: Vec<(Token, Response, bool)>,
     happened: Vec<Happening>,
+    denied: Vec<(Code, String)>,
     finished: bool,
     last_token: u8,
 }
@@ -52,6 +53,7 @@ impl Bench {
             asked: Vec::new(),
             notified: Vec::new(),
             happened: Vec::new(),
+            denied: Vec::new(),
             finished: false,
             last_token: 0,
         }
@@ -84,6 +86,7 @@ impl Bench {
         for (at, output) in self.device.handle(self.now, input).into_iter().enumerate() {
             match output {
                 Output::Ask { exchange, request } => self.asked.push((exchange, request)),
+                Output::Denied { code, reason } => self.denied.push((code, reason)),
                 Output::Drop => assert_eq!(at, 0, "the fate of a request comes first"),
                 Output::Finished => self.finished = true,
                 Output::Happened(happening) => self.happened.push(happening),
