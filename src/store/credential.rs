@@ -13,7 +13,7 @@ use sea_orm::{
 
 use super::endpoint::like_pattern;
 use super::records::{corrupt, millis, name, text, time};
-use super::sequence::{next_id, save};
+use super::sequence::{next_id, raise};
 use super::{Store, StoreError};
 use crate::domain::{CredentialId, CredentialKind, EndpointName, Timestamp};
 
@@ -489,11 +489,7 @@ async fn check_count(transaction: &DatabaseTransaction, limit: u64) -> Result<()
 
 /// What [`CredentialStore::revision`] tells others.
 async fn count_up(transaction: &DatabaseTransaction) -> Result<(), StoreError> {
-    let before = server_state::Entity::find_by_id(REVISION.to_owned())
-        .one(transaction)
-        .await?
-        .map_or(0, |row| row.value);
-    save(transaction, REVISION.to_owned(), before.saturating_add(1)).await
+    raise(transaction, REVISION.to_owned(), 1).await.map(drop)
 }
 
 fn row(credential: StoredCredential) -> credential::ActiveModel {
