@@ -8,6 +8,7 @@ mod addresses_that_are_not_proven;
 mod blockwise_transfers_that_go_wrong;
 mod datagrams_that_are_no_messages;
 mod floods_of_handshakes;
+mod forged_records;
 mod handshakes_with_gaps;
 mod messages_out_of_their_place;
 mod payloads_that_blow_up;

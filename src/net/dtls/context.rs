@@ -7,6 +7,7 @@ use openssl::ssl::{
 
 use super::ffi::{self, CertificateType};
 use super::proof::{Trust, trust_index, with_findings};
+use super::sieve::NO_ENCRYPT_THEN_MAC;
 use super::suites::{Only, UnknownSuite, cipher_list};
 use super::tickets::{self, TICKET_KEYS};
 use crate::config::Coaps;
@@ -121,7 +122,8 @@ fn common(
     context.set_sigalgs_list(
         "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:RSA-PSS+SHA256:RSA+SHA256",
     )?;
-    context.set_options(SslOptions::NO_QUERY_MTU | SslOptions::NO_RENEGOTIATION);
+    context
+        .set_options(SslOptions::NO_QUERY_MTU | SslOptions::NO_RENEGOTIATION | NO_ENCRYPT_THEN_MAC);
     context.set_mode(SslMode::RELEASE_BUFFERS);
     // Tickets keep sessions at the devices; nothing is kept here.
     context.set_session_cache_mode(SslSessionCacheMode::OFF);

@@ -15,9 +15,11 @@ use foreign_types_shared::ForeignTypeRef as _;
 use libc::{c_int, c_uchar};
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKeyRef, Public};
-use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslRef, SslSession, SslStream};
+use openssl::ssl::{
+    Ssl, SslCipherRef, SslContext, SslContextBuilder, SslRef, SslSession, SslStream,
+};
 use openssl::x509::{X509StoreContextRef, X509VerifyResult};
-use openssl_sys::{EVP_PKEY, SSL, SSL_CTX, SSL_ctrl, X509_STORE_CTX};
+use openssl_sys::{EVP_PKEY, SSL, SSL_CIPHER, SSL_CTX, SSL_ctrl, X509_STORE_CTX};
 
 /// What proves a peer in a handshake with certificates (RFC 7250 section 3, IANA "TLS Certificate
 /// Types").
@@ -149,6 +151,15 @@ pub(super) fn set_first_timeout<S>(stream: &SslStream<S>, first: Duration) {
     unsafe { DTLS_set_timer_cb(stream.ssl().as_ptr(), Some(next)) }
 }
 
+/// The cipher suite that a handshake has agreed upon, before it is in use.
+pub(super) fn pending_cipher(ssl: &SslRef) -> Option<&SslCipherRef> {
+    // SAFETY: the pointer is that of a live SSL, which is only read; ciphers are in tables of OpenSSL
+    // that live as long as the program.
+    let cipher = unsafe { SSL_get_pending_cipher(ssl.as_ptr()) };
+    // SAFETY: it is not null and lives long enough, see above; nobody writes to it.
+    (!cipher.is_null()).then(|| unsafe { SslCipherRef::from_ptr(cipher.cast_mut()) })
+}
+
 /// What a handshake has agreed upon for the client's proof.
 #[cfg(test)]
 pub(super) fn client_certificate_type(ssl: &SslRef) -> CertificateType {
@@ -255,6 +266,7 @@ enum BioAddr {}
 
 // <openssl/ssl.h>, <openssl/bio.h> and <openssl/x509_vfy.h> of OpenSSL 3.2 and later.
 unsafe extern "C" {
+    fn SSL_get_pending_cipher(ssl: *const SSL) -> *const SSL_CIPHER;
     fn BIO_ADDR_new() -> *mut BioAddr;
     fn BIO_ADDR_free(address: *mut BioAddr);
     fn DTLSv1_listen(ssl: *mut SSL, peer: *mut BioAddr) -> c_int;

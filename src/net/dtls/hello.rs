@@ -238,7 +238,7 @@ fn digest(
 
 /// Bytes of a cookie.
 pub(super) const COOKIE: usize = 32;
-const RECORD_HEADER: usize = 13;
+pub(super) const RECORD_HEADER: usize = 13;
 const MESSAGE_HEADER: usize = 12;
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;

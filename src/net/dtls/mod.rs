@@ -22,6 +22,7 @@ mod proof;
 mod refusal;
 mod session;
 mod sessions;
+mod sieve;
 mod suites;
 mod tickets;
 

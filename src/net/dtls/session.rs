@@ -8,6 +8,7 @@ use std::time::Instant;
 use openssl::ssl::{ErrorCode, ShutdownState, SslStream};
 
 use super::pipe::Pipe;
+use super::sieve::{shortest, sieve};
 use crate::domain::{Identity, Peer, SessionId};
 
 /// A live session.
@@ -20,6 +21,8 @@ pub(super) struct Session {
     pub(super) client_random: [u8; 32],
     /// When something that could be read came last.
     pub(super) heard: Instant,
+    /// Bytes of the shortest record that its cipher makes.
+    shortest: usize,
     stream: SslStream<Pipe>,
 }
 
@@ -41,12 +44,14 @@ impl Session {
         stream: SslStream<Pipe>,
         now: Instant,
     ) -> Self {
+        let cipher = stream.ssl().current_cipher();
         Self {
             id,
             address,
             identity,
             client_random,
             heard: now,
+            shortest: cipher.map_or(0, shortest),
             stream,
         }
     }
@@ -64,7 +69,10 @@ impl Session {
         mut take: impl FnMut(&[u8]),
     ) -> After {
         if let Some(datagram) = datagram {
-            self.stream.get_mut().push(datagram.to_vec());
+            let kept = sieve(datagram, |record| {
+                record.epoch == 0 || record.body.len() >= self.shortest
+            });
+            self.stream.get_mut().push(kept);
         }
         let mut heard = false;
         loop {

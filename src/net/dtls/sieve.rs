@@ -1,0 +1,94 @@
+//! Takes records out of datagrams that cannot be genuine, before OpenSSL sees them.
+//!
+//! Invalid records are to be dropped in silence (RFC 6347 section 4.1.2.7), and OpenSSL does so, but for
+//! two cases, in which it ends the connection with an alert, also a live one: a record that is too short
+//! to hold what its cipher adds, and a wrong MAC where the MAC is over what was encrypted
+//! (`dtls_process_record` of its record layer). Whoever can send from a device's address, and knows no
+//! key, could end its session that way. The first is kept from it here; the second does not happen,
+//! because the extension Encrypt-then-MAC (RFC 7366) is not offered, see [`NO_ENCRYPT_THEN_MAC`].
+
+use openssl::ssl::{SslCipherRef, SslOptions};
+
+use super::hello::RECORD_HEADER;
+
+/// A record that is whole.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record<'a> {
+    /// The content type.
+    pub(super) kind: u8,
+    pub(super) epoch: u16,
+    pub(super) body: &'a [u8],
+}
+
+/// Without the records that are not to be kept. What is no whole record is left where it is: OpenSSL
+/// drops it.
+pub(super) fn sieve(datagram: &[u8], mut keeps: impl FnMut(Record<'_>) -> bool) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(datagram.len());
+    let mut rest = datagram;
+    while let Some((header, after)) = rest.split_first_chunk::<RECORD_HEADER>() {
+        let [kind, _, _, epoch_high, epoch_low, .., high, low] = *header;
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let Some((body, next)) = after.split_at_checked(length) else {
+            break;
+        };
+        let epoch = u16::from_be_bytes([epoch_high, epoch_low]);
+        if keeps(Record { kind, epoch, body }) {
+            kept.extend_from_slice(header);
+            kept.extend_from_slice(body);
+        }
+        rest = next;
+    }
+    kept.extend_from_slice(rest);
+    kept
+}
+
+/// Bytes of the shortest record that a cipher suite makes: what it adds to an empty one.
+pub(super) fn shortest(cipher: &SslCipherRef) -> usize {
+    let name = cipher.name();
+    // RFC 5288 section 3, RFC 6655 sections 3 and 4, RFC 7905 section 2.
+    let (nonce, tag) = if name.contains("CCM8") {
+        (8, 8)
+    } else if name.contains("CCM") || name.contains("GCM") {
+        (8, 16)
+    } else if name.contains("CHACHA20") {
+        (0, 16)
+    } else {
+        // CBC: OpenSSL finds out by itself, and in constant time.
+        (0, 1)
+    };
+    nonce + tag
+}
+
+/// `SSL_OP_NO_ENCRYPT_THEN_MAC`, which the crate does not name.
+pub(super) const NO_ENCRYPT_THEN_MAC: SslOptions = SslOptions::from_bits_retain(1 << 19);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(kind: u8, epoch: u8, length: u8) -> Vec<u8> {
+        let mut record = vec![kind, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 9, 0, length];
+        record.resize(RECORD_HEADER + usize::from(length), 0x5a);
+        record
+    }
+
+    #[test]
+    fn only_the_records_that_are_not_wanted_are_taken_out() {
+        let (short, long, plain) = (record(23, 1, 3), record(23, 1, 40), record(22, 0, 3));
+        let datagram = [&short[..], &plain, &long, &short].concat();
+        let left = sieve(&datagram, |record| {
+            record.epoch == 0 || record.body.len() >= 16
+        });
+        assert_eq!(left, [plain, long].concat());
+    }
+
+    #[test]
+    fn what_is_cut_stays_as_it_is() {
+        let whole = record(23, 1, 3);
+        for length in 0..whole.len() {
+            let cut = whole.get(..length).expect("shorter");
+            assert_eq!(sieve(cut, |_| false), cut);
+        }
+        assert!(sieve(&whole, |_| false).is_empty());
+    }
+}
