@@ -6,7 +6,7 @@
 //! back to the sockets' arbiter with its connection.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,11 +15,13 @@ use openssl::error::ErrorStack;
 use openssl::ssl::{ErrorCode, Ssl, SslContext, SslStream};
 use tokio::sync::mpsc;
 
+use super::budget::{Budget, Verdict};
 use super::context::Contexts;
 use super::counters::Counters;
 use super::ffi::{self, ListenScratch, Listened};
 use super::hello::{Cookies, First, Hello, fatal_alert, holds_protected};
 use super::lanes::Lanes;
+use super::outlet::Outlet;
 use super::pipe::Pipe;
 use super::proof::{Findings, SharedFindings, Trust, findings_index};
 use super::refusal::Refusal;
@@ -75,6 +77,8 @@ pub(in crate::net) struct Established {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HandshakeLimits {
     pub(super) max_handshakes: usize,
+    /// What one peer can make the server keep before its handshake is finished.
+    pub(super) kept_bytes: usize,
     pub(super) timeout: Duration,
     pub(super) first_retransmission: Duration,
     pub(super) mtu: u32,
@@ -82,9 +86,8 @@ pub(super) struct HandshakeLimits {
 
 /// The thread's state.
 pub(super) struct Handshakes {
-    socket: UdpSocket,
-    /// True when the socket takes IPv4 addresses in their mapped form only.
-    is_dual: bool,
+    /// Where datagrams of ours go.
+    outlet: Box<dyn Outlet>,
     contexts: Arc<ArcSwap<Contexts>>,
     trust: Arc<ArcSwap<Trust>>,
     limits: HandshakeLimits,
@@ -103,6 +106,7 @@ pub(super) struct Handshakes {
 struct Handshake {
     stream: SslStream<Pipe>,
     findings: SharedFindings,
+    budget: Budget,
     client_random: [u8; 32],
     begun: Instant,
     /// When it is given up.
@@ -111,6 +115,8 @@ struct Handshake {
     due: Instant,
     /// The last datagram of the peer.
     heard: Instant,
+    /// Something under keys has come, perhaps before its time.
+    has_protected: bool,
     /// A Finished has come that could not be read.
     is_doubted: bool,
     call: Option<Call>,
@@ -118,7 +124,7 @@ struct Handshake {
 
 impl Handshakes {
     pub(super) fn new(
-        socket: UdpSocket,
+        outlet: Box<dyn Outlet>,
         contexts: Arc<ArcSwap<Contexts>>,
         trust: Arc<ArcSwap<Trust>>,
         limits: HandshakeLimits,
@@ -126,10 +132,8 @@ impl Handshakes {
         outcomes: mpsc::Sender<Outcome>,
         now: Instant,
     ) -> Result<Self, ErrorStack> {
-        let is_dual = socket.local_addr().is_ok_and(|address| address.is_ipv6());
         Ok(Self {
-            socket,
-            is_dual,
+            outlet,
             contexts,
             trust,
             limits,
@@ -161,7 +165,7 @@ impl Handshakes {
         }
     }
 
-    fn datagram(&mut self, now: Instant, from: SocketAddr, datagram: Vec<u8>) {
+    pub(super) fn datagram(&mut self, now: Instant, from: SocketAddr, datagram: Vec<u8>) {
         match First::of(&datagram) {
             First::Hello(hello) => {
                 let random = hello.random;
@@ -221,20 +225,22 @@ impl Handshakes {
         let handshake = Handshake {
             stream,
             findings,
+            budget: Budget::new(self.limits.kept_bytes),
             client_random: random,
             begun: now,
             deadline,
             due: deadline,
             heard: now,
+            has_protected: false,
             is_doubted: false,
             call: None,
         };
-        self.insert(from, handshake);
+        self.insert(now, from, handshake);
         self.go_on(now, from, None);
     }
 
     /// Begins a session of ours.
-    fn call(&mut self, now: Instant, call: Call) {
+    pub(super) fn call(&mut self, now: Instant, call: Call) {
         let (address, session) = (call.address, call.session);
         let refuse = |refusal| Outcome::Refused {
             address,
@@ -266,16 +272,18 @@ impl Handshakes {
                 let handshake = Handshake {
                     stream,
                     findings,
+                    budget: Budget::new(self.limits.kept_bytes),
                     client_random: [0; 32],
                     begun: now,
                     deadline,
                     due: deadline,
                     heard: now,
+                    has_protected: false,
                     is_doubted: false,
                     call: Some(call),
                 };
                 self.counters.begun.inc();
-                self.insert(address, handshake);
+                self.insert(now, address, handshake);
                 self.go_on(now, address, None);
             }
             Err(error) => self.tell(refuse(Refusal::Protocol(error.to_string()))),
@@ -287,9 +295,16 @@ impl Handshakes {
         let Some(mut handshake) = self.remove(address) else {
             return;
         };
-        let is_protected = datagram.as_deref().is_some_and(holds_protected);
         if let Some(datagram) = datagram {
             handshake.heard = now;
+            let epoch = u16::from(has_keys(&handshake.stream));
+            let verdict = handshake.budget.judge(epoch, &datagram);
+            if verdict != Verdict::Fits {
+                self.counters.dropped(verdict);
+                self.insert(now, address, handshake);
+                return;
+            }
+            handshake.has_protected |= holds_protected(&datagram);
             handshake.stream.get_mut().push(datagram);
         }
         let result = handshake.stream.do_handshake();
@@ -297,13 +312,15 @@ impl Handshakes {
         match result {
             Ok(()) => self.finish(now, address, handshake),
             Err(error) if matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE) => {
-                if is_protected && handshake.call.is_none() {
+                let is_unread = handshake.has_protected && has_keys(&handshake.stream);
+                if is_unread && !handshake.is_doubted && handshake.call.is_none() {
                     // Its Finished could not be read: the keys differ. A forged one must not end
-                    // the handshake, so the right one may still come.
+                    // the handshake, so the right one may still come. Before there were keys it was
+                    // only early, and what it has overtaken may be lost (RFC 6347 section 4.2.4).
                     handshake.is_doubted = true;
                     handshake.deadline = handshake.deadline.min(now + VERDICT);
                 }
-                self.insert(address, handshake);
+                self.insert(now, address, handshake);
             }
             Err(error) => self.fail(address, handshake, &error),
         }
@@ -366,7 +383,7 @@ impl Handshakes {
     }
 
     /// Sends flights again, and gives up what takes too long.
-    fn timeouts(&mut self, now: Instant) {
+    pub(super) fn timeouts(&mut self, now: Instant) {
         while let Some(&(at, address)) = self.due.first() {
             if at > now {
                 break;
@@ -384,7 +401,7 @@ impl Handshakes {
             match again {
                 Ok(sent) => {
                     self.counters.retransmissions.inc_by(u64::from(sent));
-                    self.insert(address, handshake);
+                    self.insert(now, address, handshake);
                 }
                 Err(_) => self.give_up(address, &handshake),
             }
@@ -411,6 +428,7 @@ impl Handshakes {
                 self.send(address, &fatal_alert(DECRYPT_ERROR));
                 refusal
             }
+            _ if handshake.budget.is_over() => Refusal::KeptTooMuch,
             _ => Refusal::TimedOut,
         };
         self.tell(Outcome::Refused {
@@ -450,9 +468,9 @@ impl Handshakes {
         }
     }
 
-    fn insert(&mut self, address: SocketAddr, mut handshake: Handshake) {
+    fn insert(&mut self, now: Instant, address: SocketAddr, mut handshake: Handshake) {
         let wait = ffi::timeout(handshake.stream.ssl());
-        let again = wait.and_then(|wait| Instant::now().checked_add(wait.max(TICK)));
+        let again = wait.and_then(|wait| now.checked_add(wait.max(TICK)));
         handshake.due = again.map_or(handshake.deadline, |again| again.min(handshake.deadline));
         self.due.insert((handshake.due, address));
         self.under_way.insert(address, handshake);
@@ -464,6 +482,20 @@ impl Handshakes {
         self.due.remove(&(handshake.due, address));
         self.count();
         Some(handshake)
+    }
+
+    /// Fails when something is larger than its limit or the tables disagree, for the fuzzer. How many
+    /// are under way.
+    pub(super) fn assert_limits(&self) -> usize {
+        let under_way = self.under_way.len();
+        assert!(under_way <= self.limits.max_handshakes, "handshakes");
+        assert_eq!(self.due.len(), under_way, "each is due once");
+        for (address, handshake) in &self.under_way {
+            assert!(self.due.contains(&(handshake.due, *address)), "it is due");
+            assert!(handshake.due <= handshake.deadline, "before its deadline");
+        }
+        assert!(self.established.is_empty(), "nobody has a key");
+        under_way
     }
 
     fn count(&self) {
@@ -498,12 +530,7 @@ impl Handshakes {
     }
 
     fn send(&self, address: SocketAddr, datagram: &[u8]) {
-        let to = match address {
-            SocketAddr::V4(v4) if self.is_dual => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
-            address => address,
-        };
-        // What the kernel does not take is lost, and sent again in time.
-        let _ = self.socket.send_to(datagram, to);
+        self.outlet.send(address, datagram);
     }
 
     fn refuse(&self, address: SocketAddr, refusal: Refusal) {
@@ -520,6 +547,12 @@ impl Handshakes {
         // Fails only when the server ends.
         let _ = self.outcomes.blocking_send(outcome);
     }
+}
+
+/// True when the peer has changed to its keys and the server has followed: what is under them is
+/// read, or thrown away, and no longer kept.
+fn has_keys(stream: &SslStream<Pipe>) -> bool {
+    stream.ssl().state_string() == READ_CHANGE_CIPHER_SPEC
 }
 
 fn take(findings: &Mutex<Findings>) -> Findings {
@@ -558,5 +591,7 @@ const MOST_RETURNS: usize = 4096;
 const STALE: Duration = Duration::from_secs(5);
 /// So many are looked at for the stalest.
 const LOOKED_AT: usize = 64;
+/// OpenSSL's short name of the state in which it waits for the Finished of the other side.
+const READ_CHANGE_CIPHER_SPEC: &str = "TRCCS";
 /// `decrypt_error` (RFC 5246 section 7.2.2), also for unknown identities (RFC 4279 section 2).
 const DECRYPT_ERROR: u8 = 51;
