@@ -104,6 +104,7 @@ pub struct Coaps {
     pub mtu_bytes: u32,
     pub handshake_threads: usize,
     pub max_handshakes: usize,
+    pub max_handshake_bytes: usize,
     pub handshake_timeout_s: u64,
     pub retransmit_ms: u64,
     pub queue_length: usize,
@@ -426,6 +427,9 @@ impl Settings {
         }
         if !(50..=60_000).contains(&self.coaps.retransmit_ms) {
             return invalid("coaps.retransmit_ms", "must be from 50 to 60000");
+        }
+        if self.coaps.max_handshake_bytes < 32_768 {
+            return invalid("coaps.max_handshake_bytes", "must be at least 32768");
         }
         if self.registration.min_lifetime_s > self.registration.max_lifetime_s {
             return invalid(

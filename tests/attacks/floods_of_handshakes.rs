@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::raw_handshakes::{
     ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, RawPeer, hello, key_exchange, record,
 };
+use super::resident_kb;
 use crate::support::secure::{Credentials, Secure};
 use crate::support::server::{SOON, Server, eventually};
 
@@ -21,17 +22,6 @@ const BURST: u32 = 500;
 const STEPS: u32 = 4;
 /// What an allocator may keep.
 const SLACK_KB: u64 = 16 * 1024;
-
-/// Resident memory, in KB.
-fn resident_kb(server: &Server) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process_id()));
-    let status = status.expect("Linux, and a process that runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|rest| rest.split_whitespace().next());
-    number
-        .and_then(|number| number.parse().ok())
-        .expect("VmRSS")
-}
 
 /// One hello from each of these sources; as fast as they are answered.
 fn flood(server: SocketAddr, from: u32, to: u32, sent: &AtomicU32) {

@@ -6,9 +6,12 @@
 
 mod addresses_that_are_not_proven;
 mod blockwise_transfers_that_go_wrong;
+mod certificates_that_break_parsers;
 mod datagrams_that_are_no_messages;
 mod floods_of_handshakes;
 mod forged_records;
+mod handshakes_out_of_order;
+mod handshakes_that_hoard;
 mod handshakes_with_gaps;
 mod messages_out_of_their_place;
 mod payloads_that_blow_up;
@@ -88,6 +91,17 @@ pub(crate) fn expect_nothing(device: &mut ScriptedDevice, after: &str) {
         (MessageType::Reset, ping.message_id),
         "after {after}: {answer:?}"
     );
+}
+
+/// Resident memory of the server's process, in KB.
+pub(crate) fn resident_kb(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process_id()));
+    let status = status.expect("Linux, and a process that runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|rest| rest.split_whitespace().next());
+    number
+        .and_then(|number| number.parse().ok())
+        .expect("VmRSS")
 }
 
 /// A request with these options and this body, confirmable, of a device that counts only its

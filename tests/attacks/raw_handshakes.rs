@@ -7,6 +7,9 @@ use std::time::Duration;
 pub(super) const CLIENT_HELLO: u8 = 1;
 pub(super) const SERVER_HELLO: u8 = 2;
 pub(super) const HELLO_VERIFY_REQUEST: u8 = 3;
+pub(super) const CERTIFICATE: u8 = 11;
+pub(super) const SERVER_HELLO_DONE: u8 = 14;
+pub(super) const CERTIFICATE_VERIFY: u8 = 15;
 pub(super) const CLIENT_KEY_EXCHANGE: u8 = 16;
 /// Content types of records.
 pub(super) const CHANGE_CIPHER_SPEC: u8 = 20;
@@ -14,6 +17,15 @@ pub(super) const ALERT: u8 = 21;
 pub(super) const HANDSHAKE: u8 = 22;
 /// `TLS_PSK_WITH_AES_128_CCM_8`
 pub(super) const PSK_CCM_8: u16 = 0xc0a8;
+/// `TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8`
+const ECDSA_CCM_8: u16 = 0xc0ae;
+/// What a client with a certificate says of itself: P-256 (RFC 8422 section 5.1), and ECDSA with
+/// SHA-256 (RFC 5246 section 7.4.1.4.1).
+const P256: [u8; 24] = [
+    0, 22, 0, 10, 0, 4, 0, 2, 0, 23, 0, 11, 0, 2, 1, 0, 0, 13, 0, 4, 0, 2, 4, 3,
+];
+/// Fits into a record.
+const LARGE_PART: usize = 14_000;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A peer at an address of its own that gets as far as the `ServerHello`.
@@ -54,12 +66,18 @@ impl RawPeer {
 
     /// The two hellos. The first datagram of the answer to the second.
     pub(super) fn hello(&mut self, suites: &[u16]) -> Vec<u8> {
+        self.hello_with(suites, &[])
+    }
+
+    fn hello_with(&mut self, suites: &[u16], extensions: &[u8]) -> Vec<u8> {
         let random = rand_of(self.socket.local_addr().expect("bound"));
-        let first = self.record(HANDSHAKE, &hello(0, random, &[], suites));
+        let hello =
+            |sequence, cookie: &[u8]| hello_with(sequence, random, cookie, suites, extensions);
+        let first = self.record(HANDSHAKE, &hello(0, &[]));
         self.send(&first);
         let asked = self.receive().expect("a HelloVerifyRequest");
         assert_eq!((asked[0], asked[13]), (HANDSHAKE, HELLO_VERIFY_REQUEST));
-        let second = self.record(HANDSHAKE, &hello(1, random, &asked[28..], suites));
+        let second = self.record(HANDSHAKE, &hello(1, &asked[28..]));
         self.send(&second);
         self.receive().expect("an answer to the second hello")
     }
@@ -69,6 +87,66 @@ impl RawPeer {
         let answer = self.hello(&[PSK_CCM_8]);
         assert_eq!((answer[0], answer[13]), (HANDSHAKE, SERVER_HELLO));
     }
+
+    /// The two hellos of a peer with a certificate, up to the `ServerHelloDone`.
+    pub(super) fn begin_with_certificate(&mut self) {
+        let mut answer = self.hello_with(&[ECDSA_CCM_8], &P256);
+        assert_eq!((answer[0], answer[13]), (HANDSHAKE, SERVER_HELLO));
+        while !records(&answer).any(|record| record[13] == SERVER_HELLO_DONE) {
+            answer = self.receive().expect("the rest of the server's flight");
+        }
+    }
+
+    /// Sends a message of any length in datagrams that are not too large.
+    pub(super) fn send_message(&mut self, kind: u8, sequence: u8, body: &[u8]) {
+        for part in parts(kind, sequence, body, LARGE_PART) {
+            let record = self.record(HANDSHAKE, &part);
+            self.send(&record);
+        }
+    }
+
+    /// The alert by which the server ends the handshake; none when it does not.
+    pub(super) fn alert(&self) -> Option<u8> {
+        loop {
+            let answer = self.receive()?;
+            if answer[0] == ALERT {
+                return Some(answer[14]);
+            }
+        }
+    }
+
+    /// Ends the handshake: `handshake_failure`.
+    pub(super) fn give_up(&mut self) {
+        let alert = self.record(ALERT, &[2, 40]);
+        self.send(&alert);
+    }
+}
+
+/// The records of a datagram, each with its header.
+pub(super) fn records(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        let length = rest.get(11..13)?;
+        let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
+        let (record, next) = rest.split_at(13 + length);
+        rest = next;
+        Some(record)
+    })
+}
+
+/// A message in fragments of this size, with their headers.
+pub(super) fn parts(kind: u8, sequence: u8, body: &[u8], size: usize) -> Vec<Vec<u8>> {
+    let length = u32::try_from(body.len()).expect("short");
+    if body.is_empty() {
+        return vec![message(kind, sequence, body)];
+    }
+    let number = |at: usize| u32::try_from(at).expect("short");
+    let chunks = body.chunks(size).enumerate();
+    let part = |(at, part): (usize, &[u8])| {
+        let numbers = [length, number(at * size), number(part.len())];
+        fragment(kind, sequence, numbers, part)
+    };
+    chunks.map(part).collect()
 }
 
 /// A record of these bytes.
@@ -104,6 +182,16 @@ pub(super) fn message(kind: u8, sequence: u8, body: &[u8]) -> Vec<u8> {
 
 /// The message of a `ClientHello`.
 pub(super) fn hello(sequence: u8, random: [u8; 32], cookie: &[u8], suites: &[u16]) -> Vec<u8> {
+    hello_with(sequence, random, cookie, suites, &[])
+}
+
+fn hello_with(
+    sequence: u8,
+    random: [u8; 32],
+    cookie: &[u8],
+    suites: &[u16],
+    extensions: &[u8],
+) -> Vec<u8> {
     let mut body = vec![0xfe, 0xfd];
     body.extend(random);
     body.push(0);
@@ -112,6 +200,7 @@ pub(super) fn hello(sequence: u8, random: [u8; 32], cookie: &[u8], suites: &[u16
     body.extend(u16::try_from(2 * suites.len()).expect("few").to_be_bytes());
     body.extend(suites.iter().flat_map(|suite| suite.to_be_bytes()));
     body.extend([1, 0]);
+    body.extend(extensions);
     message(CLIENT_HELLO, sequence, &body)
 }
 

@@ -1,6 +1,6 @@
 //! J. Devices whose address changes (NAT). J4 is about OSCORE and disabled upstream too.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
 use rstest::rstest;
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::support::certificates::Holder;
 use crate::support::device::{SENML_JSON, ScriptedDevice, TEXT};
 use crate::support::secure::Credentials;
 use crate::support::server::{Api, Server};
-use flownexus::coap::Code;
+use flownexus::coap::{Code, Options};
 use flownexus::domain::Token;
 
 /// Without credentials an address proves little: the port may change, as behind a NAT that forgot the
@@ -199,4 +199,112 @@ async fn j03_by_a_setting_requests_follow_a_device_with_credentials(#[case] sett
     })
     .await;
     confirmed(&ended, "2.05");
+}
+
+/// How a device comes back from behind a NAT that has forgotten it.
+#[derive(Clone, Copy, Debug)]
+enum Back {
+    /// A handshake from nothing.
+    Anew,
+    /// By the ticket of its session.
+    Resumed,
+}
+
+/// RFC 7252 section 9.1: what was asked in one session is not answered in another. So what was under
+/// way is asked again in the new one.
+#[rstest]
+#[case::psk_anew("psk", Back::Anew)]
+#[case::psk_resumed("psk", Back::Resumed)]
+#[case::x509_anew("x509", Back::Anew)]
+#[case::x509_resumed("x509", Back::Resumed)]
+#[tokio::test]
+async fn j05_observations_and_what_is_under_way_go_on_in_the_next_session_at_another_port(
+    #[case] kind: &str,
+    #[case] back: Back,
+) {
+    let server = ALERT.hold().await;
+    let api = server.api();
+    let name = format!("j05-{kind}-{back:?}");
+    let mut device = match kind {
+        "psk" => server.secure_device(&name),
+        _ => connected(
+            &server,
+            &name,
+            x509(&authority(&server).sign(&name), &server),
+        ),
+    };
+    device.register_now(3600, LINKS);
+    let token = observed(&api, &mut device).await;
+    let body = json!({"kind": "read", "path": "/1/0/1", "format": "text"});
+    let operation = api.operate(device.name(), &body).await;
+    let read = Asked::get("/1/0/1").accept(TEXT).expect(&mut device);
+
+    let before = device.address();
+    device.move_keeping_session();
+    match back {
+        Back::Anew => device.handshake().expect("a session"),
+        Back::Resumed => assert_eq!(device.resume(), Ok(true)),
+    }
+    assert_ne!(device.address(), before);
+    // Under the old token from the new session.
+    device.notify(token, 2, TEXT, b"61");
+    assert_eq!(latest(&api, &device, "/1/0/1").await[0][2], 61);
+    // The answer to the request of the session before is none.
+    device.answer_content(&read, TEXT, b"666");
+    let update = device.update();
+    assert_eq!(device.ask(&update).code, Code::CHANGED);
+    let again = Asked::get("/1/0/1").accept(TEXT).expect(&mut device);
+    assert_ne!(again.token, read.token);
+    device.answer_content(&again, TEXT, b"62");
+    let ended = api.ended(&operation).await;
+    confirmed(&ended, "2.05");
+    assert_eq!(
+        ended["attempts"], 1,
+        "its session was lost, not the device: {ended}"
+    );
+    assert_eq!(latest(&api, &device, "/1/0/1").await[0][2], 62);
+    device.notify(token, 3, TEXT, b"63");
+    assert_eq!(latest(&api, &device, "/1/0/1").await[0][2], 63);
+}
+
+/// The port that the NAT took away goes to another device of the same network.
+#[tokio::test]
+async fn j05_another_identity_at_the_port_of_a_device_that_has_moved_speaks_for_itself_only() {
+    let server = ALERT.hold().await;
+    let api = server.api();
+    let mut device = server.secure_device("j05-moved");
+    let mut heir = server.secure_device("j05-heir");
+    for device in [&mut device, &mut heir] {
+        device.register_now(3600, LINKS);
+    }
+    let token = observed(&api, &mut device).await;
+    let body = json!({"kind": "read", "path": "/1/0/1", "format": "text"});
+    let operation = api.operate(device.name(), &body).await;
+    let read = Asked::get("/1/0/1").accept(TEXT).expect(&mut device);
+    let before = device.address();
+    device.move_keeping_session();
+    assert_eq!(device.resume(), Ok(true));
+    let socket = UdpSocket::bind(before).expect("the port is free again");
+    heir.session(|session| session.move_to(socket));
+    assert_eq!(heir.resume(), Ok(true));
+    assert_eq!(heir.address(), before);
+    // It knows the token, the message id, even the location of the device before it.
+    let notification = heir.notification(token, 9, TEXT, b"666");
+    heir.send(&notification);
+    heir.answer_content(&read, TEXT, b"666");
+    let mut options = Options::new();
+    options.add_uri_path(&device.location().join("/"));
+    let update = heir.request(Code::POST, options, &[]);
+    assert_eq!(heir.ask(&update).code, Code::FORBIDDEN);
+    let newest = latest(&api, &device, "/1/0/1").await;
+    assert_eq!(newest[0][2], 60);
+    let update = device.update();
+    assert_eq!(device.ask(&update).code, Code::CHANGED);
+    let again = Asked::get("/1/0/1").accept(TEXT).expect(&mut device);
+    device.answer_content(&again, TEXT, b"61");
+    confirmed(&api.ended(&operation).await, "2.05");
+    device.notify(token, 2, TEXT, b"62");
+    assert_eq!(latest(&api, &device, "/1/0/1").await[0][2], 62);
+    let update = heir.update();
+    assert_eq!(heir.ask(&update).code, Code::CHANGED);
 }

@@ -193,3 +193,21 @@ async fn m06_an_identity_that_is_free_again_speaks_for_its_new_device_only() {
     second.register_now(3600, LINKS);
     soon_turned_away(&server, "m06-first", &key);
 }
+
+/// A ticket holds the certificate, so the hello that offers it is longer than a datagram (RFC 6347
+/// section 4.2.3).
+#[tokio::test]
+async fn m07_a_hello_in_several_datagrams_takes_a_session_up_again() {
+    let server = ALERT.hold().await;
+    let holder = authority(&server).sign("m07");
+    let credentials = x509(&holder, &server).with_mtu(300);
+    let mut device = connected(&server, "m07", credentials);
+    device.register_now(3600, LINKS);
+    assert_eq!(device.resume(), Ok(true));
+    let hellos = device.session(|session| session.sent());
+    let is_later_part = |datagram: &Vec<u8>| datagram[13] == 1 && datagram[19..22] != [0; 3];
+    assert!(hellos.iter().any(is_later_part), "the hello is whole");
+    let update = device.update();
+    assert_eq!(device.ask(&update).code, Code::CHANGED);
+    is_read(&server.api(), &mut device).await;
+}

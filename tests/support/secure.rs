@@ -32,6 +32,8 @@ const DATAGRAM: usize = 65_536;
 #[derive(Clone)]
 pub(crate) struct Credentials {
     proof: Proof,
+    /// Certificates behind its own.
+    chain: Vec<X509>,
     /// OpenSSL's names.
     suites: String,
     mtu: u32,
@@ -113,6 +115,11 @@ impl Credentials {
         Self { suites, ..self }
     }
 
+    /// Further certificates that are sent behind its own.
+    pub(crate) fn with_chain(self, chain: Vec<X509>) -> Self {
+        Self { chain, ..self }
+    }
+
     /// Another size of the datagrams of a handshake.
     pub(crate) fn with_mtu(self, mtu: u32) -> Self {
         Self { mtu, ..self }
@@ -122,6 +129,7 @@ impl Credentials {
         let suites = suites.to_owned();
         Self {
             proof,
+            chain: Vec::new(),
             suites,
             mtu: 1_200,
         }
@@ -174,6 +182,9 @@ impl Credentials {
                     .set_certificate(&certificate)
                     .expect("a certificate");
                 context.set_private_key(&key).expect("its key");
+                for next in self.chain.clone() {
+                    context.add_extra_chain_cert(next).expect("a certificate");
+                }
                 if let Some(authority) = authority {
                     let store = context.cert_store_mut();
                     store.add_cert(authority).expect("a certificate");

@@ -57,6 +57,7 @@ impl Session {
         let mut commit = Commit::default();
         let mut then = Vec::new();
         let follows = !key.peer.is_secure() || env.settings.update_on_notification;
+        let is_in_another_session = registration.peer != key.peer && key.peer.is_secure();
         if registration.peer != key.peer && follows {
             registration.peer = key.peer;
             commit.changes.push(Change::Moved {
@@ -75,6 +76,9 @@ impl Session {
             observation.notified_at = Some(env.now.wall);
         }
         let observation = observation.clone();
+        if is_in_another_session && follows {
+            self.ask_in_the_next_session(env, &mut commit, steps);
+        }
         self.heard(env);
 
         if !response.code.is_success() {
@@ -369,13 +373,17 @@ impl Session {
         }
         let mut commit = Commit::default();
         let mut then = Vec::new();
-        if registration.peer != key.peer && env.settings.update_on_send {
+        let follows = registration.peer != key.peer && env.settings.update_on_send;
+        if follows {
             registration.peer = key.peer;
             commit.changes.push(Change::Moved {
                 endpoint_id: self.endpoint_id,
                 peer: key.peer,
             });
             then.push(Action::Registered(registration.id.clone(), key.peer));
+        }
+        if follows && key.peer.is_secure() {
+            self.ask_in_the_next_session(env, &mut commit, steps);
         }
         let Some(registration) = &self.registration else {
             return;

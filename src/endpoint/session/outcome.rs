@@ -410,6 +410,35 @@ impl Session {
         then
     }
 
+    /// The device has come in another session. What was asked in the one before cannot be answered in
+    /// this one (RFC 7252 section 9.1), and nobody may be left in that one, so it is asked again at
+    /// once and the attempt does not count. What must not be done twice waits for its answer.
+    pub(super) fn ask_in_the_next_session(
+        &mut self,
+        env: &Env<'_>,
+        commit: &mut Commit,
+        steps: &mut Vec<Step>,
+    ) {
+        let Some(in_flight) = self.in_flight.take_if(|in_flight| match &in_flight.job {
+            Job::Operation(operation) => operation.request.may_be_repeated(),
+            Job::Fetch(_) => true,
+        }) else {
+            return;
+        };
+        steps.extend(
+            in_flight
+                .exchange
+                .map(|exchange| Step::Do(Action::CancelExchange(exchange))),
+        );
+        match in_flight.job {
+            Job::Operation(mut operation) => {
+                operation.attempts = operation.attempts.saturating_sub(1);
+                self.requeue(env, *operation, commit);
+            }
+            Job::Fetch(fetch) => self.fetches.push_front(fetch),
+        }
+    }
+
     /// An operation that was SENDING when the server stopped.
     pub(super) fn resume(
         &mut self,

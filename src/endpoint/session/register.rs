@@ -151,6 +151,7 @@ impl Session {
             // It has come by itself, so a session of ours that was being made was not made in vain.
             in_flight.connecting = false;
         }
+        let is_in_another_session = registration.peer != key.peer && key.peer.is_secure();
         registration.peer = key.peer;
         registration.updated_at = env.now.wall;
         if let Some(lifetime) = update.lifetime {
@@ -199,6 +200,9 @@ impl Session {
             .push(self.live(LiveKind::Updated, env.now.wall, facts(&registration)));
         let peer = registration.peer;
         self.registration = Some(registration);
+        if is_in_another_session {
+            self.ask_in_the_next_session(env, &mut commit, steps);
+        }
         self.heard(env);
         self.note_learned(&mut commit);
         self.seen_written = Some(env.now.instant);

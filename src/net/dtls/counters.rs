@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use super::budget::Verdict;
 use super::refusal::Refusal;
 use crate::domain::CredentialKind;
 
@@ -19,6 +20,7 @@ pub struct Counters {
     finished: Family<FinishedLabel, Counter>,
     refused: Family<ReasonLabel, Counter>,
     records: Family<RecordLabel, Counter>,
+    dropped: Family<ReasonLabel, Counter>,
     /// Handshakes whose peer has shown its address.
     pub(super) begun: Counter,
     /// Cookies sent to strangers.
@@ -69,6 +71,7 @@ impl Default for Counters {
             finished: Family::default(),
             refused: Family::default(),
             records: Family::default(),
+            dropped: Family::default(),
             begun: Counter::default(),
             verify_requests: Counter::default(),
             strays: Counter::default(),
@@ -124,6 +127,11 @@ impl Counters {
             "hello_verify_requests",
             "Cookies sent to addresses that have shown nothing yet",
             self.verify_requests.clone(),
+        );
+        dtls.register(
+            "handshake_datagrams_dropped",
+            "Datagrams of handshakes that OpenSSL has not seen: malformed, or too much to be kept",
+            self.dropped.clone(),
         );
         dtls.register(
             "flights_retransmitted",
@@ -182,6 +190,16 @@ impl Counters {
     pub(super) fn refused(&self, refusal: &Refusal) {
         let reason = refusal.reason();
         self.refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// A datagram of a handshake that OpenSSL must not see.
+    pub(super) fn dropped(&self, verdict: Verdict) {
+        let reason = match verdict {
+            Verdict::Fits => return,
+            Verdict::Malformed => "malformed",
+            Verdict::TooMuch => "too_much",
+        };
+        self.dropped.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// A datagram of a session: with data, or with nothing that could be read.

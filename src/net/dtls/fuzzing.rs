@@ -1,13 +1,35 @@
 //! What the fuzzer runs (`tests/fuzz`): here, so that a test replays the corpus and it cannot rot.
 //! Not for use by other rooms.
 
-use super::hello::{COOKIE, First, holds_protected};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use super::context::Contexts;
+use super::counters::Counters;
+use super::handshake::{Call, HandshakeLimits, Handshakes, Outcome};
+use super::hello::{COOKIE, First, HANDSHAKE};
+use super::outlet::Outlet;
+use super::proof::Trust;
+use super::sieve::{sieve, split_early};
+use super::tickets::TICKET_KEYS;
+use crate::config::Settings;
+use crate::domain::{CredentialId, EndpointName, SessionId, Timestamp};
+use crate::security::{Credential, Keyring, Proof, ServerCertificates};
 
 /// The first look at any datagram. What is answered is answered with no more bytes than came.
 pub fn hello(datagram: &[u8]) {
     let first = First::of(datagram);
-    let is_protected = holds_protected(datagram);
-    assert!(first != First::Protected || is_protected);
+    let (in_time, early) = split_early(datagram, 0);
+    assert_eq!([in_time, early].concat(), datagram);
+    assert!(first != First::Protected || in_time.is_empty());
+    assert_eq!(sieve(datagram, |_| true), datagram);
     if let First::Hello(hello) = first {
         let answer = hello.verify_request(&[0x5a; COOKIE]);
         assert!(answer.len() <= datagram.len(), "{datagram:02x?}");
@@ -15,21 +37,324 @@ pub fn hello(datagram: &[u8]) {
     }
 }
 
+/// Drives a handshake thread with tiny limits through whatever the bytes say: peers that have returned
+/// their cookie and then send anything, calls of ours, time. Nobody has a key, so nobody gets a
+/// session; everything stays within its limit, and is given up in the end.
+///
+/// A script is a row of steps. The upper four bits of a step's first byte say which peer it is of, the
+/// lower four what happens:
+///
+/// | step | bytes behind it | what happens |
+/// |---|---|---|
+/// | 0, 1 | | the two hellos, with a PSK suite or one with certificates |
+/// | 2 | length (2), bytes | a datagram |
+/// | 3 | type, epoch, length (2), bytes | a record, with the next sequence number |
+/// | 4 | type, number, length (2), bytes | a handshake message in a record |
+/// | 5 | type, number, length (3), offset (3), length (2), bytes | a fragment in a record |
+/// | 6 | | a call of ours to that peer |
+/// | 7 | tenths of a second | time passes |
+pub fn handshake(script: &[u8]) {
+    let mut driver = Driver::new(script);
+    while driver.step().is_some() {
+        driver.look();
+    }
+    driver.finish();
+}
+
+struct Driver<'a> {
+    script: &'a [u8],
+    now: Instant,
+    handshakes: Handshakes,
+    outcomes: mpsc::Receiver<Outcome>,
+    sent: Arc<Sent>,
+    /// Of the next record of each peer.
+    sequences: HashMap<u8, u16>,
+}
+
+/// What was sent, to whomever.
+#[derive(Default)]
+struct Sent(Mutex<Vec<Vec<u8>>>);
+
+impl Sent {
+    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Outlet for Arc<Sent> {
+    fn send(&self, _: SocketAddr, datagram: &[u8]) {
+        self.lock().push(datagram.to_vec());
+    }
+}
+
+impl<'a> Driver<'a> {
+    fn new(script: &'a [u8]) -> Self {
+        let now = Instant::now();
+        let (tell, outcomes) = mpsc::channel(64);
+        let sent = Arc::<Sent>::default();
+        let limits = HandshakeLimits {
+            max_handshakes: 3,
+            kept_bytes: 60_000,
+            timeout: TIMEOUT,
+            first_retransmission: Duration::from_secs(1),
+            mtu: 600,
+        };
+        let handshakes = Handshakes::new(
+            Box::new(Arc::clone(&sent)),
+            Arc::clone(&SERVER.contexts),
+            Arc::clone(&SERVER.trust),
+            limits,
+            Counters::default(),
+            tell,
+            now,
+        );
+        Self {
+            script,
+            now,
+            handshakes: handshakes.expect("OpenSSL works"),
+            outcomes,
+            sent,
+            sequences: HashMap::new(),
+        }
+    }
+
+    /// One step of the script; nothing at its end.
+    fn step(&mut self) -> Option<()> {
+        let first = self.byte()?;
+        let peer = first >> 4;
+        match first & 15 {
+            0 => self.begin(peer, &PSK_HELLO),
+            1 => self.begin(peer, &CERTIFICATE_HELLO),
+            2 => {
+                let datagram = self.bytes()?.to_vec();
+                self.deliver(peer, datagram);
+            }
+            3 => {
+                let [kind, epoch] = [self.byte()?, self.byte()?];
+                let body = self.bytes()?;
+                self.record(peer, kind, epoch, body);
+            }
+            4 => {
+                let [kind, number] = [self.byte()?, self.byte()?];
+                let body = self.bytes()?;
+                self.record(peer, HANDSHAKE, 0, &message(kind, number, body));
+            }
+            5 => {
+                let [kind, number] = [self.byte()?, self.byte()?];
+                let numbers = self.take(6);
+                let body = self.bytes()?;
+                let [.., high, low] = body.len().to_be_bytes();
+                let (length, offset) = numbers.split_at_checked(3)?;
+                let header: [&[u8]; 5] = [&[kind], length, &[0, number], offset, &[0, high, low]];
+                self.record(peer, HANDSHAKE, 0, &[&header.concat(), body].concat());
+            }
+            6 => self.handshakes.call(
+                self.now,
+                Call {
+                    address: address(peer),
+                    session: SessionId(u64::from(peer)),
+                    endpoint: device(),
+                    psk: SERVER.trust.load().keyring.psk_of(&device()),
+                },
+            ),
+            7 => {
+                let tenths = u64::from(self.byte()?);
+                self.now += Duration::from_millis(100 * tenths);
+                self.handshakes.timeouts(self.now);
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// A peer returns its cookie.
+    fn begin(&mut self, peer: u8, rest: &[u8]) {
+        let body = |cookie: &[u8]| {
+            let length = u8::try_from(cookie.len()).unwrap_or_default();
+            [&[0xfe, 0xfd], &[peer; 32][..], &[0, length], cookie, rest].concat()
+        };
+        self.look();
+        self.record(peer, HANDSHAKE, 0, &message(CLIENT_HELLO, 0, &body(&[])));
+        // Behind the headers, the version and the length. None where we are calling that peer.
+        let asked = self.look();
+        let cookie = asked.last().and_then(|datagram| datagram.get(28..));
+        let hello = message(CLIENT_HELLO, 1, &body(cookie.unwrap_or_default()));
+        self.record(peer, HANDSHAKE, 0, &hello);
+    }
+
+    fn record(&mut self, peer: u8, kind: u8, epoch: u8, body: &[u8]) {
+        let sequence = self.sequences.entry(peer).or_default();
+        *sequence = sequence.wrapping_add(1);
+        let [high, low] = sequence.to_be_bytes();
+        let Ok(length) = u16::try_from(body.len()) else {
+            return;
+        };
+        let header = [kind, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, high, low];
+        let datagram = [&header, &length.to_be_bytes()[..], body].concat();
+        self.deliver(peer, datagram);
+    }
+
+    fn deliver(&mut self, peer: u8, datagram: Vec<u8>) {
+        self.handshakes.datagram(self.now, address(peer), datagram);
+    }
+
+    /// Everything is as it must be; what was sent since the last look.
+    fn look(&mut self) -> Vec<Vec<u8>> {
+        self.handshakes.assert_limits();
+        while let Ok(outcome) = self.outcomes.try_recv() {
+            assert!(
+                !matches!(outcome, Outcome::Established(_) | Outcome::Returned(..)),
+                "somebody got a session without a key"
+            );
+        }
+        let sent = std::mem::take(&mut *self.sent.lock());
+        let is_short = |datagram: &Vec<u8>| datagram.len() <= 600;
+        assert!(sent.iter().all(is_short), "longer than the path allows");
+        sent
+    }
+
+    /// Nothing is left when its time is over.
+    fn finish(&mut self) {
+        self.look();
+        self.now += TIMEOUT;
+        self.handshakes.timeouts(self.now);
+        self.look();
+        assert_eq!(self.handshakes.assert_limits(), 0, "everything ends");
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.script.split_first()?;
+        self.script = rest;
+        Some(*first)
+    }
+
+    /// A length of two bytes, and so many bytes, or as many as there are.
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = u16::from_be_bytes([self.byte()?, self.byte()?]);
+        Some(self.take(usize::from(length)))
+    }
+
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let (taken, rest) = self.script.split_at(length.min(self.script.len()));
+        self.script = rest;
+        taken
+    }
+}
+
+fn message(kind: u8, number: u8, body: &[u8]) -> Vec<u8> {
+    let [.., top, high, low] = body.len().to_be_bytes();
+    let header = [kind, top, high, low, 0, number, 0, 0, 0, top, high, low];
+    [&header, body].concat()
+}
+
+fn address(peer: u8) -> SocketAddr {
+    ([192, 0, 2, peer], 5684).into()
+}
+
+fn device() -> EndpointName {
+    EndpointName::new("device").expect("a name")
+}
+
+/// Keys and certificates, and a device with a key that nobody has.
+struct Server {
+    contexts: Arc<ArcSwap<Contexts>>,
+    trust: Arc<ArcSwap<Trust>>,
+}
+
+/// Made once.
+static SERVER: LazyLock<Server> = LazyLock::new(|| {
+    let settings = Settings::defaults().coaps;
+    let mut secret = Zeroizing::new([0; 32]);
+    openssl::rand::rand_bytes(secret.as_mut_slice()).expect("randomness");
+    let keyring = Keyring::default();
+    keyring.add(Credential {
+        id: CredentialId(1),
+        endpoint: device(),
+        proof: Proof::Psk {
+            identity: "device".to_owned(),
+            key: Zeroizing::new(secret.to_vec()),
+        },
+    });
+    let folder = std::env::temp_dir().join(format!("flownexus-fuzz-{}", std::process::id()));
+    let certificates = made_in(&folder);
+    // What is in memory is all that is needed.
+    let _ = std::fs::remove_dir_all(&folder);
+    let trust = Trust {
+        authorities: super::authorities(&certificates).expect("OpenSSL works"),
+        keyring,
+        decoy: secret,
+    };
+    let contexts = Contexts::new(&settings, &certificates, &trust, &[7; TICKET_KEYS]);
+    Server {
+        contexts: Arc::new(ArcSwap::from_pointee(contexts.expect("OpenSSL works"))),
+        trust: Arc::new(ArcSwap::from_pointee(trust)),
+    }
+});
+
+fn made_in(folder: &Path) -> ServerCertificates {
+    let made = ServerCertificates::load_or_make(folder, &[], Timestamp::system());
+    made.expect("a folder that can be written")
+}
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+const CLIENT_HELLO: u8 = 1;
+/// `TLS_PSK_WITH_AES_128_CCM_8`, no compression, no extensions.
+const PSK_HELLO: [u8; 6] = [0, 2, 0xc0, 0xa8, 1, 0];
+/// `TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8`, no compression; P-256, points in full, ECDSA with SHA-256.
+const CERTIFICATE_HELLO: [u8; 30] = [
+    0, 2, 0xc0, 0xae, 1, 0, 0, 22, 0, 10, 0, 4, 0, 2, 0, 23, 0, 11, 0, 2, 1, 0, 0, 13, 0, 4, 0, 2,
+    4, 3,
+];
+
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
+
+    fn corpus(name: &str) -> impl Iterator<Item = (PathBuf, Vec<u8>)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
+        let entries = std::fs::read_dir(folder.join(name)).expect("the corpus is part of the tree");
+        entries.map(|entry| {
+            let path = entry.expect("an entry").path();
+            let bytes = std::fs::read(&path).expect("a readable file");
+            (path, bytes)
+        })
+    }
 
     #[test]
     fn the_corpus_of_dtls_hello_passes_whole_and_in_parts() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/dtls_hello");
         let mut replayed = 0;
-        for entry in std::fs::read_dir(&folder).expect("the corpus is part of the tree") {
-            let datagram = std::fs::read(entry.expect("an entry").path()).expect("a readable file");
+        for (_, datagram) in corpus("dtls_hello") {
             for length in 0..=datagram.len() {
                 super::hello(datagram.get(..length).expect("shorter"));
             }
             replayed += 1;
         }
-        assert!(replayed > 3, "{} is too small", folder.display());
+        assert!(replayed > 3, "the corpus is too small");
+    }
+
+    #[test]
+    fn the_corpus_of_dtls_handshake_passes_whole_and_in_parts() {
+        let mut replayed = 0;
+        for (path, script) in corpus("dtls_handshake") {
+            println!("{}", path.display());
+            super::handshake(&script);
+            for length in (0..script.len()).step_by(23) {
+                super::handshake(script.get(..length).expect("shorter"));
+            }
+            replayed += 1;
+        }
+        assert!(replayed > 7, "the corpus is too small");
+    }
+
+    /// The corpus reaches what it is meant for: a handshake of each kind begins, and is answered.
+    #[test]
+    fn a_script_begins_handshakes_of_each_kind() {
+        let mut driver = super::Driver::new(&[0x10, 0x21, 0x36]);
+        for under_way in 1..=3 {
+            driver.step().expect("a step");
+            assert_eq!(driver.handshakes.assert_limits(), under_way);
+            assert!(!driver.look().is_empty(), "an answer, or a hello of ours");
+        }
+        driver.finish();
     }
 }

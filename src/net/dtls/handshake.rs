@@ -6,7 +6,7 @@
 //! back to the sockets' arbiter with its connection.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,14 +15,17 @@ use openssl::error::ErrorStack;
 use openssl::ssl::{ErrorCode, Ssl, SslContext, SslStream};
 use tokio::sync::mpsc;
 
+use super::budget::{Budget, Verdict};
 use super::context::Contexts;
 use super::counters::Counters;
 use super::ffi::{self, ListenScratch, Listened};
-use super::hello::{Cookies, First, Hello, fatal_alert, holds_protected};
+use super::hello::{Cookies, First, Hello, fatal_alert};
 use super::lanes::Lanes;
+use super::outlet::Outlet;
 use super::pipe::Pipe;
 use super::proof::{Findings, SharedFindings, Trust, findings_index};
 use super::refusal::Refusal;
+use super::sieve::{shortest, sieve, split_early};
 use crate::domain::{EndpointName, Identity, SessionId};
 
 /// What a thread is given.
@@ -75,6 +78,8 @@ pub(in crate::net) struct Established {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HandshakeLimits {
     pub(super) max_handshakes: usize,
+    /// What one peer can make the server keep before its handshake is finished.
+    pub(super) kept_bytes: usize,
     pub(super) timeout: Duration,
     pub(super) first_retransmission: Duration,
     pub(super) mtu: u32,
@@ -82,9 +87,8 @@ pub(super) struct HandshakeLimits {
 
 /// The thread's state.
 pub(super) struct Handshakes {
-    socket: UdpSocket,
-    /// True when the socket takes IPv4 addresses in their mapped form only.
-    is_dual: bool,
+    /// Where datagrams of ours go.
+    outlet: Box<dyn Outlet>,
     contexts: Arc<ArcSwap<Contexts>>,
     trust: Arc<ArcSwap<Trust>>,
     limits: HandshakeLimits,
@@ -103,6 +107,7 @@ pub(super) struct Handshakes {
 struct Handshake {
     stream: SslStream<Pipe>,
     findings: SharedFindings,
+    budget: Budget,
     client_random: [u8; 32],
     begun: Instant,
     /// When it is given up.
@@ -111,6 +116,8 @@ struct Handshake {
     due: Instant,
     /// The last datagram of the peer.
     heard: Instant,
+    /// Something under keys has come, perhaps before its time.
+    has_protected: bool,
     /// A Finished has come that could not be read.
     is_doubted: bool,
     call: Option<Call>,
@@ -118,7 +125,7 @@ struct Handshake {
 
 impl Handshakes {
     pub(super) fn new(
-        socket: UdpSocket,
+        outlet: Box<dyn Outlet>,
         contexts: Arc<ArcSwap<Contexts>>,
         trust: Arc<ArcSwap<Trust>>,
         limits: HandshakeLimits,
@@ -126,10 +133,8 @@ impl Handshakes {
         outcomes: mpsc::Sender<Outcome>,
         now: Instant,
     ) -> Result<Self, ErrorStack> {
-        let is_dual = socket.local_addr().is_ok_and(|address| address.is_ipv6());
         Ok(Self {
-            socket,
-            is_dual,
+            outlet,
             contexts,
             trust,
             limits,
@@ -161,7 +166,7 @@ impl Handshakes {
         }
     }
 
-    fn datagram(&mut self, now: Instant, from: SocketAddr, datagram: Vec<u8>) {
+    pub(super) fn datagram(&mut self, now: Instant, from: SocketAddr, datagram: Vec<u8>) {
         match First::of(&datagram) {
             First::Hello(hello) => {
                 let random = hello.random;
@@ -221,20 +226,22 @@ impl Handshakes {
         let handshake = Handshake {
             stream,
             findings,
+            budget: Budget::new(self.limits.kept_bytes),
             client_random: random,
             begun: now,
             deadline,
             due: deadline,
             heard: now,
+            has_protected: false,
             is_doubted: false,
             call: None,
         };
-        self.insert(from, handshake);
+        self.insert(now, from, handshake);
         self.go_on(now, from, None);
     }
 
     /// Begins a session of ours.
-    fn call(&mut self, now: Instant, call: Call) {
+    pub(super) fn call(&mut self, now: Instant, call: Call) {
         let (address, session) = (call.address, call.session);
         let refuse = |refusal| Outcome::Refused {
             address,
@@ -266,16 +273,18 @@ impl Handshakes {
                 let handshake = Handshake {
                     stream,
                     findings,
+                    budget: Budget::new(self.limits.kept_bytes),
                     client_random: [0; 32],
                     begun: now,
                     deadline,
                     due: deadline,
                     heard: now,
+                    has_protected: false,
                     is_doubted: false,
                     call: Some(call),
                 };
                 self.counters.begun.inc();
-                self.insert(address, handshake);
+                self.insert(now, address, handshake);
                 self.go_on(now, address, None);
             }
             Err(error) => self.tell(refuse(Refusal::Protocol(error.to_string()))),
@@ -287,23 +296,43 @@ impl Handshakes {
         let Some(mut handshake) = self.remove(address) else {
             return;
         };
-        let is_protected = datagram.as_deref().is_some_and(holds_protected);
-        if let Some(datagram) = datagram {
-            handshake.heard = now;
-            handshake.stream.get_mut().push(datagram);
-        }
-        let result = handshake.stream.do_handshake();
+        let result = match datagram {
+            None => handshake.stream.do_handshake(),
+            Some(datagram) => {
+                handshake.heard = now;
+                let verdict = handshake.budget.judge(&datagram);
+                if verdict != Verdict::Fits {
+                    self.counters.dropped(verdict);
+                    self.insert(now, address, handshake);
+                    return;
+                }
+                let (in_time, early) = split_early(&datagram, handshake.epoch());
+                handshake.push(in_time);
+                let result = handshake.stream.do_handshake();
+                // What was in time may have brought the keys for the rest.
+                if !early.is_empty() && result.as_ref().err().is_none_or(is_waiting) {
+                    if handshake.push(early) > 0 {
+                        self.counters.dropped(Verdict::TooMuch);
+                    }
+                    handshake.stream.do_handshake()
+                } else {
+                    result
+                }
+            }
+        };
         self.flush(address, &mut handshake.stream);
         match result {
             Ok(()) => self.finish(now, address, handshake),
-            Err(error) if matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE) => {
-                if is_protected && handshake.call.is_none() {
+            Err(error) if is_waiting(&error) => {
+                let is_unread = handshake.has_protected && handshake.epoch() > 0;
+                if is_unread && !handshake.is_doubted && handshake.call.is_none() {
                     // Its Finished could not be read: the keys differ. A forged one must not end
-                    // the handshake, so the right one may still come.
+                    // the handshake, so the right one may still come. Before there were keys it was
+                    // only early, and what it has overtaken may be lost (RFC 6347 section 4.2.4).
                     handshake.is_doubted = true;
                     handshake.deadline = handshake.deadline.min(now + VERDICT);
                 }
-                self.insert(address, handshake);
+                self.insert(now, address, handshake);
             }
             Err(error) => self.fail(address, handshake, &error),
         }
@@ -355,12 +384,6 @@ impl Handshakes {
         let found = take(&handshake.findings);
         let refusal = match found.refusal {
             Some(refusal @ (Refusal::Certificate { .. } | Refusal::UnknownKey(_))) => refusal,
-            // Where the MAC is over what is encrypted (RFC 7366), OpenSSL gives up at once.
-            Some(refusal @ (Refusal::WrongKey(_) | Refusal::UnknownIdentity(_)))
-                if is_of_another_key(error) =>
-            {
-                refusal
-            }
             _ => Refusal::Protocol(words(error)),
         };
         self.tell(Outcome::Refused {
@@ -372,7 +395,7 @@ impl Handshakes {
     }
 
     /// Sends flights again, and gives up what takes too long.
-    fn timeouts(&mut self, now: Instant) {
+    pub(super) fn timeouts(&mut self, now: Instant) {
         while let Some(&(at, address)) = self.due.first() {
             if at > now {
                 break;
@@ -390,7 +413,7 @@ impl Handshakes {
             match again {
                 Ok(sent) => {
                     self.counters.retransmissions.inc_by(u64::from(sent));
-                    self.insert(address, handshake);
+                    self.insert(now, address, handshake);
                 }
                 Err(_) => self.give_up(address, &handshake),
             }
@@ -417,6 +440,7 @@ impl Handshakes {
                 self.send(address, &fatal_alert(DECRYPT_ERROR));
                 refusal
             }
+            _ if handshake.budget.is_over() => Refusal::KeptTooMuch,
             _ => Refusal::TimedOut,
         };
         self.tell(Outcome::Refused {
@@ -456,9 +480,9 @@ impl Handshakes {
         }
     }
 
-    fn insert(&mut self, address: SocketAddr, mut handshake: Handshake) {
+    fn insert(&mut self, now: Instant, address: SocketAddr, mut handshake: Handshake) {
         let wait = ffi::timeout(handshake.stream.ssl());
-        let again = wait.and_then(|wait| Instant::now().checked_add(wait.max(TICK)));
+        let again = wait.and_then(|wait| now.checked_add(wait.max(TICK)));
         handshake.due = again.map_or(handshake.deadline, |again| again.min(handshake.deadline));
         self.due.insert((handshake.due, address));
         self.under_way.insert(address, handshake);
@@ -470,6 +494,20 @@ impl Handshakes {
         self.due.remove(&(handshake.due, address));
         self.count();
         Some(handshake)
+    }
+
+    /// Fails when something is larger than its limit or the tables disagree, for the fuzzer. How many
+    /// are under way.
+    pub(super) fn assert_limits(&self) -> usize {
+        let under_way = self.under_way.len();
+        assert!(under_way <= self.limits.max_handshakes, "handshakes");
+        assert_eq!(self.due.len(), under_way, "each is due once");
+        for (address, handshake) in &self.under_way {
+            assert!(self.due.contains(&(handshake.due, *address)), "it is due");
+            assert!(handshake.due <= handshake.deadline, "before its deadline");
+        }
+        assert!(self.established.is_empty(), "nobody has a key");
+        under_way
     }
 
     fn count(&self) {
@@ -504,12 +542,7 @@ impl Handshakes {
     }
 
     fn send(&self, address: SocketAddr, datagram: &[u8]) {
-        let to = match address {
-            SocketAddr::V4(v4) if self.is_dual => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
-            address => address,
-        };
-        // What the kernel does not take is lost, and sent again in time.
-        let _ = self.socket.send_to(datagram, to);
+        self.outlet.send(address, datagram);
     }
 
     fn refuse(&self, address: SocketAddr, refusal: Refusal) {
@@ -528,16 +561,46 @@ impl Handshakes {
     }
 }
 
-fn take(findings: &Mutex<Findings>) -> Findings {
-    std::mem::take(&mut *findings.lock().unwrap_or_else(PoisonError::into_inner))
+impl Handshake {
+    /// The epoch of the keys by which OpenSSL reads now: once the peer has changed to its own, what is
+    /// under them is read, or thrown away, and no longer kept.
+    fn epoch(&self) -> u16 {
+        let ssl = self.stream.ssl();
+        u16::from(ssl.is_init_finished() || ssl.state_string() == READ_CHANGE_CIPHER_SPEC)
+    }
+
+    /// Gives OpenSSL what may be genuine: no record under keys before a cipher suite is agreed upon, none
+    /// that is shorter than this one's, and no more of those whose keys are not there yet than may be
+    /// kept. How many there was no room for.
+    fn push(&mut self, datagram: &[u8]) -> usize {
+        let ssl = self.stream.ssl();
+        let cipher = ffi::pending_cipher(ssl).or_else(|| ssl.current_cipher());
+        let (epoch, shortest) = (self.epoch(), cipher.map(shortest));
+        let mut dropped = 0;
+        let kept = sieve(datagram, |record| {
+            if record.epoch == 0 {
+                return true;
+            }
+            if shortest.is_none_or(|shortest| record.body.len() < shortest) {
+                return false;
+            }
+            let fits = record.epoch <= epoch || self.budget.keep_record();
+            self.has_protected |= fits;
+            dropped += usize::from(!fits);
+            fits
+        });
+        self.stream.get_mut().push(kept);
+        dropped
+    }
 }
 
-/// True when a protected record of the peer could not be read.
-fn is_of_another_key(error: &openssl::ssl::Error) -> bool {
-    error.ssl_error().is_some_and(|stack| {
-        let mut errors = stack.errors().iter();
-        errors.any(|error| error.reason_code() == BAD_RECORD_MAC)
-    })
+/// True when the handshake waits for the peer.
+fn is_waiting(error: &openssl::ssl::Error) -> bool {
+    matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE)
+}
+
+fn take(findings: &Mutex<Findings>) -> Findings {
+    std::mem::take(&mut *findings.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// OpenSSL's reason, without its places in the source.
@@ -572,7 +635,7 @@ const MOST_RETURNS: usize = 4096;
 const STALE: Duration = Duration::from_secs(5);
 /// So many are looked at for the stalest.
 const LOOKED_AT: usize = 64;
-/// `SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC`
-const BAD_RECORD_MAC: i32 = 281;
+/// OpenSSL's short name of the state in which it waits for the Finished of the other side.
+const READ_CHANGE_CIPHER_SPEC: &str = "TRCCS";
 /// `decrypt_error` (RFC 5246 section 7.2.2), also for unknown identities (RFC 4279 section 2).
 const DECRYPT_ERROR: u8 = 51;

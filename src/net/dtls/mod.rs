@@ -5,6 +5,7 @@
 //! its datagrams are opened and sealed between the socket and the message layer. Each session is a
 //! [`Peer`] of its own and has an [`Identity`]; it ends when its credential does.
 
+mod budget;
 mod client;
 #[cfg(test)]
 mod client_tests;
@@ -17,6 +18,7 @@ pub mod fuzzing;
 mod handshake;
 mod hello;
 mod lanes;
+mod outlet;
 mod pipe;
 mod proof;
 mod refusal;
@@ -30,7 +32,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -152,6 +154,7 @@ impl Secure {
         let trust = Arc::new(ArcSwap::from_pointee(trust));
         let limits = HandshakeLimits {
             max_handshakes: settings.max_handshakes,
+            kept_bytes: settings.max_handshake_bytes,
             timeout: Duration::from_secs(settings.handshake_timeout_s.max(1)),
             first_retransmission: Duration::from_millis(settings.retransmit_ms),
             mtu: settings.mtu_bytes,
@@ -160,9 +163,8 @@ impl Secure {
         let mut lanes = Vec::new();
         for number in 0..settings.handshake_threads {
             let lane = Arc::new(Lanes::new(settings.queue_length));
-            let sending: UdpSocket = socket.sending()?;
             let handshakes = Handshakes::new(
-                sending,
+                Box::new(outlet::Socket::new(socket.sending()?)),
                 Arc::clone(&contexts),
                 Arc::clone(&trust),
                 limits,

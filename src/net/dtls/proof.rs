@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use openssl::ex_data::Index;
+use openssl::pkey::Id;
 use openssl::ssl::{Ssl, SslContext, SslRef};
 use openssl::x509::{X509Ref, X509StoreContext, X509StoreContextRef, X509VerifyResult};
 use zeroize::Zeroizing;
@@ -176,6 +177,9 @@ impl Trust {
             };
             (refusal, names)
         };
+        if let Some(why) = unfit(leaf) {
+            return Err(refuse(&why, names));
+        }
         if self.keyring.is_revoked(&serial) {
             return Err(refuse("it was revoked", names));
         }
@@ -240,6 +244,21 @@ impl Trust {
             }
         }
     }
+}
+
+/// Why a certificate cannot be used, whoever has signed it. OpenSSL is at a level at which it asks for
+/// no strength of keys, see `context`; and it writes the certificate into the ticket of the session,
+/// which ends the handshake where that is too long for a ticket (RFC 5077 section 3.3).
+fn unfit(leaf: &X509Ref) -> Option<String> {
+    let length = leaf.to_der().map_or(usize::MAX, |der| der.len());
+    if length > MOST_CERTIFICATE_BYTES {
+        return Some(format!("it has more than {MOST_CERTIFICATE_BYTES} bytes"));
+    }
+    let key = leaf.public_key().ok()?;
+    (key.id() == Id::RSA && key.bits() < LEAST_RSA_BITS).then(|| {
+        let bits = key.bits();
+        format!("its RSA key has {bits} bits, fewer than {LEAST_RSA_BITS}")
+    })
 }
 
 /// What the next ticket of a connection is to say.
@@ -332,3 +351,8 @@ fn forgiven_of_stored(error: X509VerifyResult) -> bool {
             | CERTIFICATE_UNTRUSTED
     )
 }
+
+/// Of a device's certificate; those of constrained devices have some 500.
+const MOST_CERTIFICATE_BYTES: usize = 16 * 1024;
+/// Shorter keys are broken, or soon (NIST SP 800-57 part 1, 112 bits).
+const LEAST_RSA_BITS: u32 = 2048;

@@ -30,6 +30,12 @@ pub enum Refusal {
     /// The device that we called is another one.
     #[error("another device answered: {0}")]
     OtherDevice(EndpointName),
+    /// The handshake was not finished, and more was sent for it than may be kept.
+    #[error(
+        "the handshake was not finished, and more was sent too early than is kept \
+         (coaps.max_handshake_bytes)"
+    )]
+    KeptTooMuch,
     /// The handshake was not finished in time.
     #[error("the handshake was not finished in time (coaps.handshake_timeout_s)")]
     TimedOut,
@@ -53,6 +59,7 @@ impl Refusal {
             Self::WrongKey(_) => "wrong_key",
             Self::UnknownKey(_) => "unknown_key",
             Self::Certificate { .. } => "certificate",
+            Self::KeptTooMuch => "kept_too_much",
             Self::OtherDevice(_) => "other_device",
             Self::TimedOut => "timed_out",
             Self::TooManyHandshakes => "too_many_handshakes",

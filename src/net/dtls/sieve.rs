@@ -14,8 +14,6 @@ use super::hello::RECORD_HEADER;
 /// A record that is whole.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record<'a> {
-    /// The content type.
-    pub(super) kind: u8,
     pub(super) epoch: u16,
     pub(super) body: &'a [u8],
 }
@@ -26,13 +24,13 @@ pub(super) fn sieve(datagram: &[u8], mut keeps: impl FnMut(Record<'_>) -> bool) 
     let mut kept = Vec::with_capacity(datagram.len());
     let mut rest = datagram;
     while let Some((header, after)) = rest.split_first_chunk::<RECORD_HEADER>() {
-        let [kind, _, _, epoch_high, epoch_low, .., high, low] = *header;
+        let [_, _, _, epoch_high, epoch_low, .., high, low] = *header;
         let length = usize::from(u16::from_be_bytes([high, low]));
         let Some((body, next)) = after.split_at_checked(length) else {
             break;
         };
         let epoch = u16::from_be_bytes([epoch_high, epoch_low]);
-        if keeps(Record { kind, epoch, body }) {
+        if keeps(Record { epoch, body }) {
             kept.extend_from_slice(header);
             kept.extend_from_slice(body);
         }
@@ -40,6 +38,20 @@ pub(super) fn sieve(datagram: &[u8], mut keeps: impl FnMut(Record<'_>) -> bool) 
     }
     kept.extend_from_slice(rest);
     kept
+}
+
+/// What is read now, and what begins with the first record for later keys than those of this epoch.
+pub(super) fn split_early(datagram: &[u8], epoch: u16) -> (&[u8], &[u8]) {
+    let mut rest = datagram;
+    while let Some((header, after)) = rest.split_first_chunk::<RECORD_HEADER>() {
+        let [_, _, _, high, low, .., length_high, length_low] = *header;
+        if u16::from_be_bytes([high, low]) > epoch {
+            return datagram.split_at(datagram.len() - rest.len());
+        }
+        let length = usize::from(u16::from_be_bytes([length_high, length_low]));
+        rest = after.get(length..).unwrap_or_default();
+    }
+    (datagram, &[])
 }
 
 /// Bytes of the shortest record that a cipher suite makes: what it adds to an empty one.
@@ -80,6 +92,21 @@ mod tests {
             record.epoch == 0 || record.body.len() >= 16
         });
         assert_eq!(left, [plain, long].concat());
+    }
+
+    #[test]
+    fn what_is_for_later_keys_is_found_behind_the_rest() {
+        let flight = [record(22, 0, 5), record(20, 0, 1), record(22, 1, 40)].concat();
+        let (in_time, early) = split_early(&flight, 0);
+        assert_eq!(
+            (in_time, early),
+            flight.split_at(flight.len() - record(22, 1, 40).len())
+        );
+        assert_eq!(split_early(&flight, 1), (&flight[..], &[][..]));
+        for length in 0..in_time.len() {
+            let cut = flight.get(..length).expect("shorter");
+            assert_eq!(split_early(cut, 0), (cut, &[][..]));
+        }
     }
 
     #[test]

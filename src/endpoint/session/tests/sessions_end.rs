@@ -64,6 +64,42 @@ fn a_device_that_comes_by_itself_while_it_is_called_in_vain_is_asked_in_its_new_
     assert_eq!(bench.sent().pop().expect("a request").0, new);
 }
 
+/// RFC 7252 section 9.1: it could not answer in the next session what it was asked in the one before.
+#[test]
+fn what_is_under_way_is_asked_again_in_the_session_in_which_the_device_comes_back() {
+    let mut bench = registered(LISTENS);
+    let read = bench.operate(OperationKind::Read, "/3/0/0");
+    let before = bench.peer;
+    assert_eq!(bench.sent().pop().expect("a request").0, before);
+    let new = bench.handshake(2, "thing");
+    let update = bench.update("");
+    bench.feed(update);
+    assert_eq!(bench.sent().len(), 2);
+    assert_eq!(bench.sent().pop().expect("a request").0, new);
+    let stored = bench.stored(read.id);
+    assert_eq!(
+        (stored.status, stored.attempts),
+        (OperationStatus::Sending, 1)
+    );
+    // In the same session an Update changes nothing.
+    let update = bench.update("");
+    bench.feed(update);
+    assert_eq!(bench.sent().len(), 2);
+}
+
+#[test]
+fn what_must_not_be_done_twice_waits_for_its_answer_from_the_session_before() {
+    let mut bench = registered(LISTENS);
+    let execute = bench.operate(OperationKind::Execute, "/3/0/4");
+    bench.handshake(2, "thing");
+    let update = bench.update("");
+    bench.feed(update);
+    assert_eq!(bench.sent().len(), 1);
+    assert_eq!(bench.stored(execute.id).status, OperationStatus::Sending);
+    bench.fail(ExchangeFailure::NotAcknowledged);
+    assert_eq!(bench.stored(execute.id).status, OperationStatus::Failed);
+}
+
 #[test]
 fn l03_a_device_that_sleeps_is_not_called_and_what_waits_is_not_counted() {
     let mut bench = registered(SLEEPS);
