@@ -74,6 +74,8 @@ pub struct Identity {
     /// What names the proof to people: the PSK identity, the SHA-256 of the raw public key in hex,
     /// or the serial number of the certificate in hex.
     pub label: String,
+    /// SHA-256 of the CA's certificate, where a CA of ours has vouched for the peer.
+    pub anchor: Option<[u8; 32]>,
 }
 
 impl Identity {
@@ -117,6 +119,9 @@ pub enum Unreachable {
     /// Nothing that both sides could prove themselves with.
     #[error("there is no session with the device and no credential to begin one with")]
     NoCredential,
+    /// Its address is blocked.
+    #[error("the address is blocked (admission.block)")]
+    Blocked,
     /// As many handshakes as may be are under way.
     #[error("too many handshakes are under way (coaps.max_handshakes)")]
     TooManyHandshakes,

@@ -344,6 +344,10 @@ impl CoapTransport {
     /// # Errors
     /// It cannot be begun.
     pub fn connect(&self, peer: Peer, endpoint: &EndpointName) -> Result<(), Unreachable> {
+        let books = self.inner.admission.get();
+        if books.is_some_and(|books| books.0.borrow().is_blocked(peer.address.ip())) {
+            return Err(Unreachable::Blocked);
+        }
         match &self.inner.secure {
             Some(secure) => secure.connect(peer, endpoint),
             None => Err(Unreachable::SwitchedOff),
@@ -358,10 +362,11 @@ impl CoapTransport {
         &self,
         certificates: Arc<ServerCertificates>,
     ) -> Result<(), dtls::ContextError> {
-        match &self.inner.secure {
-            Some(secure) => secure.use_certificates(certificates),
-            None => Ok(()),
-        }
+        let mut outcome = Ok(());
+        self.with_secure(|secure, _, take| {
+            outcome = secure.use_certificates(certificates, take);
+        });
+        outcome
     }
 
     /// The session with a peer is over: what waits for it fails at once, what was remembered of it

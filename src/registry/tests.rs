@@ -54,6 +54,7 @@ impl Cable {
     /// A handshake has shown who is behind a session.
     fn open(&self, peer: Peer, endpoint: &str) {
         let identity = Identity {
+            anchor: None,
             endpoint: EndpointName::new(endpoint).expect("a name"),
             others: Vec::new(),
             kind: CredentialKind::Psk,

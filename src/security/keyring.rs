@@ -87,6 +87,8 @@ struct Held {
     certificates: usize,
     /// Certificates and raw public keys.
     public: usize,
+    /// The one that the endpoint has proven itself by last: it has that one, whatever was added since.
+    last: Option<CredentialId>,
 }
 
 impl Default for Keyring {
@@ -155,6 +157,9 @@ impl Keyring {
             // Bounded by the credentials that there are.
             if keys.all.contains_key(&id) {
                 keys.used.insert(id);
+                if let Some(held) = keys.endpoints.get_mut(&identity.endpoint) {
+                    held.last = Some(id);
+                }
             }
         }
     }
@@ -174,19 +179,19 @@ impl Keyring {
         Some((credential.identity(), key.clone()))
     }
 
-    /// Some pre-shared key of an endpoint, for a session that we begin ourselves.
-    pub fn psk_of(&self, endpoint: &EndpointName) -> Option<(String, PskKey)> {
+    /// The pre-shared key of an endpoint for a session that we begin ourselves: the one that it has proven
+    /// itself by last, or the newest. While a key is changed the device has the old one still.
+    pub fn psk_of(&self, endpoint: &EndpointName) -> Option<(Identity, PskKey)> {
         let keys = self.read();
-        let newest = keys
-            .endpoints
-            .get(endpoint)?
+        let held = keys.endpoints.get(endpoint)?;
+        let newest = held
             .ids
             .iter()
             .filter_map(|id| keys.all.get(id))
             .filter(|credential| matches!(credential.proof, Proof::Psk { .. }))
-            .max_by_key(|credential| credential.id)?;
+            .max_by_key(|credential| (held.last == Some(credential.id), credential.id))?;
         match &newest.proof {
-            Proof::Psk { identity, key } => Some((identity.clone(), key.clone())),
+            Proof::Psk { key, .. } => Some((newest.identity(), key.clone())),
             Proof::Rpk { .. } | Proof::X509 { .. } => None,
         }
     }
@@ -248,6 +253,24 @@ impl Keyring {
         }
     }
 
+    /// The identity as far as it is still valid: nothing once its credential is gone, and without the names
+    /// of its certificate that others have been stored for since.
+    pub fn current(&self, identity: &Arc<Identity>) -> Option<Arc<Identity>> {
+        if !self.is_current(identity) {
+            return None;
+        }
+        if identity
+            .others
+            .iter()
+            .any(|name| self.pins_certificates(name))
+        {
+            let mut left = Identity::clone(identity);
+            left.others.retain(|name| !self.pins_certificates(name));
+            return Some(Arc::new(left));
+        }
+        Some(Arc::clone(identity))
+    }
+
     /// Changes whenever a credential was taken away.
     pub fn removals(&self) -> watch::Receiver<u64> {
         self.removals.subscribe()
@@ -278,6 +301,7 @@ impl Credential {
             Proof::X509 { serial, .. } => (CredentialKind::X509, serial.clone()),
         };
         Identity {
+            anchor: None,
             endpoint: self.endpoint.clone(),
             others: Vec::new(),
             kind,
@@ -393,8 +417,15 @@ mod tests {
         let (before, _) = ring.psk("old").expect("the first key");
         ring.add(psk(2, "thing", "new"));
         assert!(ring.is_current(&before));
-        assert_eq!(ring.psk_of(&name("thing")).expect("a key").0, "new");
+        let to_call = || ring.psk_of(&name("thing")).expect("a key").0.label;
+        assert_eq!(to_call(), "new", "nothing is known of the device");
+        ring.used(&before);
+        assert_eq!(to_call(), "old", "it has this one");
+        ring.used(&ring.psk("new").expect("the second key").0);
+        assert_eq!(to_call(), "new");
+        ring.used(&before);
         ring.remove(CredentialId(1));
+        assert_eq!(to_call(), "new");
         assert!(!ring.is_current(&before));
         assert!(ring.psk("old").is_none());
         assert!(ring.holds(&name("thing")));
@@ -417,6 +448,7 @@ mod tests {
     fn a_stored_certificate_excludes_others_of_the_endpoint() {
         let ring = Keyring::default();
         let by_our_ca = Identity {
+            anchor: None,
             endpoint: name("thing"),
             others: Vec::new(),
             kind: CredentialKind::X509,
@@ -430,6 +462,28 @@ mod tests {
         assert!(!ring.is_current(&by_our_ca));
         assert!(ring.pins_certificates(&name("thing")));
         assert_eq!(ring.x509(&[5; 32]).expect("stored").label, "05");
+    }
+
+    #[test]
+    fn a_name_that_a_certificate_is_stored_for_is_no_longer_that_of_others() {
+        let ring = Keyring::default();
+        let of_both = Arc::new(Identity {
+            anchor: Some([1; 32]),
+            endpoint: name("one"),
+            others: vec![name("two"), name("three")],
+            kind: CredentialKind::X509,
+            credential: None,
+            label: "99".to_owned(),
+        });
+        let names = |ring: &Keyring| {
+            ring.current(&of_both)
+                .map(|identity| identity.others.clone())
+        };
+        assert_eq!(names(&ring), Some(vec![name("two"), name("three")]));
+        ring.add(certificate(1, "two", 5));
+        assert_eq!(names(&ring), Some(vec![name("three")]));
+        ring.add(certificate(2, "one", 6));
+        assert_eq!(names(&ring), None);
     }
 
     #[test]

@@ -261,6 +261,7 @@ mod tests {
     /// Somebody with the key of `owner` who calls itself `wanted`.
     fn with_the_key_of(owner: &str, wanted: &str, endpoint: Option<&str>) -> Refused {
         let identity = Identity {
+            anchor: None,
             endpoint: name(owner),
             others: Vec::new(),
             kind: CredentialKind::Psk,

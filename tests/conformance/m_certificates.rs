@@ -211,3 +211,65 @@ async fn m07_a_hello_in_several_datagrams_takes_a_session_up_again() {
     assert_eq!(device.ask(&update).code, Code::CHANGED);
     is_read(&server.api(), &mut device).await;
 }
+
+/// The files of the server that prove it and that it believes others by.
+fn certs(server: &Server, name: &str) -> std::path::PathBuf {
+    server.data_dir().join("certs").join(name)
+}
+
+#[tokio::test]
+async fn m08_a_ca_that_is_taken_out_takes_the_sessions_along_that_it_has_vouched_for() {
+    let server = Server::setup()
+        .setting("certificates.reload_s", 1)
+        .start()
+        .await;
+    let (old, new) = (authority(&server), Holder::authority("the next one"));
+    let mut by_old = connected(&server, "m08", x509(&old.sign("m08"), &server));
+    by_old.register_now(3600, LINKS);
+    let mut by_key = server.secure_device("m08-psk");
+    by_key.register_now(3600, LINKS);
+    // Both are believed while devices are given new certificates.
+    let both = [old.certificate(), new.certificate()].concat();
+    fs::write(certs(&server, "ca.crt"), both).expect("written");
+    let by_new = new.sign("m08-new");
+    let by_new = Credentials::x509(
+        &by_new.certificate(),
+        &by_new.key(),
+        Some(&old.certificate()),
+    );
+    let mut by_new = connected(&server, "m08-new", by_new);
+    by_new.register_now(3600, LINKS);
+    let update = by_old.update();
+    assert_eq!(by_old.ask(&update).code, Code::CHANGED);
+
+    let of_server = new.sign("localhost");
+    fs::write(certs(&server, "server.crt"), of_server.certificate()).expect("written");
+    fs::write(certs(&server, "server.key"), of_server.key()).expect("written");
+    fs::write(certs(&server, "ca.crt"), new.certificate()).expect("written");
+    assert_eq!(by_old.expect_end_of_session(), "close_notify");
+    by_old.resume().expect_err("its ticket is worthless too");
+    for device in [&mut by_new, &mut by_key] {
+        let update = device.update();
+        assert_eq!(device.ask(&update).code, Code::CHANGED);
+    }
+}
+
+#[tokio::test]
+async fn m09_a_device_that_its_ca_vouches_for_can_be_asked_after_a_restart() {
+    let mut server = Server::start().await;
+    let holder = authority(&server).sign("m09");
+    let mut device = connected(&server, "m09", x509(&holder, &server));
+    device.register_now(3600, LINKS);
+    is_read(&server.api(), &mut device).await;
+    server.kill();
+    server.restart().await;
+    let body = json!({"kind": "read", "path": "/1/0/1", "format": "text"});
+    let ended = operate(&server.api(), &mut device, body, |device| {
+        device.accept_handshake().expect("the server's handshake");
+        let read = Asked::get("/1/0/1").accept(TEXT).expect(device);
+        device.answer_content(&read, TEXT, b"60");
+    })
+    .await;
+    confirmed(&ended, "2.05");
+    is_read(&server.api(), &mut device).await;
+}

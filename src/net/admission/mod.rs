@@ -198,7 +198,8 @@ impl Admission {
         Ok(())
     }
 
-    fn is_blocked(&self, address: IpAddr) -> bool {
+    /// True when `admission.block` names the address.
+    pub(super) fn is_blocked(&self, address: IpAddr) -> bool {
         self.settings
             .block
             .iter()
@@ -369,7 +370,7 @@ impl Allowance for Shared {
 }
 
 /// Whose budget an address shares: an IPv4 address its own, an IPv6 address that of its /64.
-fn origin(address: IpAddr) -> Ipv6Addr {
+pub(super) fn origin(address: IpAddr) -> Ipv6Addr {
     match address {
         IpAddr::V4(v4) => v4.to_ipv6_mapped(),
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)),

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use openssl::error::ErrorStack;
-use openssl::ssl::{ErrorCode, Ssl, SslContext, SslStream};
+use openssl::ssl::{Ssl, SslContext, SslStream};
 use tokio::sync::mpsc;
 
+use super::attempt::{Handshake, is_waiting};
 use super::budget::{Budget, Verdict};
 use super::context::Contexts;
 use super::counters::Counters;
@@ -25,8 +26,10 @@ use super::outlet::Outlet;
 use super::pipe::Pipe;
 use super::proof::{Findings, SharedFindings, Trust, findings_index};
 use super::refusal::Refusal;
-use super::sieve::{shortest, sieve, split_early};
+use super::shares::Shares;
+use super::sieve::{sequence_of, split_early};
 use crate::domain::{EndpointName, Identity, SessionId};
+use crate::security::PskKey;
 
 /// What a thread is given.
 #[derive(Debug)]
@@ -43,7 +46,7 @@ pub(super) struct Call {
     pub(super) address: SocketAddr,
     pub(super) session: SessionId,
     pub(super) endpoint: EndpointName,
-    pub(super) psk: Option<(String, zeroize::Zeroizing<Vec<u8>>)>,
+    pub(super) psk: Option<(Identity, PskKey)>,
 }
 
 /// What comes back.
@@ -55,6 +58,8 @@ pub(in crate::net) enum Outcome {
     /// A handshake has ended, or was not begun.
     Refused {
         address: SocketAddr,
+        /// True when no handshake is under way with the address any more.
+        ended: bool,
         /// The session of ours that will not be.
         call: Option<SessionId>,
         claimed: Vec<EndpointName>,
@@ -98,29 +103,12 @@ pub(super) struct Handshakes {
     scratch: ListenScratch,
     under_way: HashMap<SocketAddr, Handshake>,
     due: BTreeSet<(Instant, SocketAddr)>,
+    /// How many of them each source has.
+    shares: Shares,
     /// Whose handshake has ended well a moment ago.
     established: HashMap<SocketAddr, Instant>,
     /// The same in order.
     returns: VecDeque<(Instant, SocketAddr)>,
-}
-
-struct Handshake {
-    stream: SslStream<Pipe>,
-    findings: SharedFindings,
-    budget: Budget,
-    client_random: [u8; 32],
-    begun: Instant,
-    /// When it is given up.
-    deadline: Instant,
-    /// The entry in `due`.
-    due: Instant,
-    /// The last datagram of the peer.
-    heard: Instant,
-    /// Something under keys has come, perhaps before its time.
-    has_protected: bool,
-    /// A Finished has come that could not be read.
-    is_doubted: bool,
-    call: Option<Call>,
 }
 
 impl Handshakes {
@@ -144,6 +132,7 @@ impl Handshakes {
             scratch: ListenScratch::new()?,
             under_way: HashMap::new(),
             due: BTreeSet::new(),
+            shares: Shares::default(),
             established: HashMap::new(),
             returns: VecDeque::new(),
         })
@@ -170,11 +159,10 @@ impl Handshakes {
         match First::of(&datagram) {
             First::Hello(hello) => {
                 let random = hello.random;
-                if self.under_way.get(&from).is_some_and(|handshake| {
-                    handshake.call.is_some() || handshake.client_random == random
-                }) {
-                    // Sent again, or a device that calls us while we call it: that is sorted out by
-                    // whoever is first.
+                let before = self.under_way.get(&from);
+                if before
+                    .is_some_and(|before| before.call.is_none() && before.client_random == random)
+                {
                     return self.go_on(now, from, Some(datagram));
                 }
                 if self.cookies.are_of(from, hello.cookie) {
@@ -192,7 +180,7 @@ impl Handshakes {
                     self.counters.strays.inc();
                 }
             }
-            First::Foreign => self.refuse(from, Refusal::Foreign),
+            First::Foreign => self.refuse(from, false, Refusal::Foreign),
         }
     }
 
@@ -205,19 +193,23 @@ impl Handshakes {
 
     /// A peer has shown its address: from here on it costs memory.
     fn begin(&mut self, now: Instant, from: SocketAddr, random: [u8; 32], datagram: Vec<u8>) {
+        // The arbiter knows of one that is replaced, and is to hear of its end.
+        let replaces = self.under_way.contains_key(&from);
         if !self.make_room(now, from) {
-            return self.refuse(from, Refusal::TooManyHandshakes);
+            return self.refuse(from, replaces, Refusal::TooManyHandshakes);
         }
         let (mut stream, findings) = match self.connection(&self.contexts.load().server, false) {
             Ok(made) => made,
-            Err(error) => return self.refuse(from, Refusal::Protocol(error.to_string())),
+            Err(error) => return self.refuse(from, replaces, Refusal::Protocol(error.to_string())),
         };
+        let sequence = sequence_of(&datagram);
         stream.get_mut().push(datagram);
         match ffi::listen(&mut stream, &mut self.scratch) {
             Listened::Accepted => {}
             Listened::Nothing | Listened::Broken => {
                 // Not what it looked like; OpenSSL knows better.
-                return self.refuse(from, Refusal::Protocol("a broken ClientHello".to_owned()));
+                let why = "a broken ClientHello".to_owned();
+                return self.refuse(from, replaces, Refusal::Protocol(why));
             }
         }
         self.counters.begun.inc();
@@ -233,6 +225,8 @@ impl Handshakes {
             due: deadline,
             heard: now,
             has_protected: false,
+            plain: sequence.saturating_add(1),
+            alert: None,
             is_doubted: false,
             call: None,
         };
@@ -243,14 +237,16 @@ impl Handshakes {
     /// Begins a session of ours.
     pub(super) fn call(&mut self, now: Instant, call: Call) {
         let (address, session) = (call.address, call.session);
+        // Its own handshake goes on, when the device is calling us already: it is quicker than we are.
+        let is_calling = self.under_way.contains_key(&address);
         let refuse = |refusal| Outcome::Refused {
             address,
+            ended: !is_calling,
             call: Some(session),
             claimed: vec![call.endpoint.clone()],
             refusal,
         };
-        // A device that is calling us already is quicker than we are.
-        if self.under_way.contains_key(&address) || !self.make_room(now, address) {
+        if is_calling || !self.make_room(now, address) {
             self.tell(refuse(Refusal::TooManyHandshakes));
             return;
         }
@@ -263,7 +259,11 @@ impl Handshakes {
             let mut found = findings.lock().unwrap_or_else(PoisonError::into_inner);
             found.called = Some(call.endpoint.clone());
             found.claimed = vec![call.endpoint.clone()];
-            found.own_psk = call.psk.clone();
+            found.keyed = call.psk.as_ref().map(|(identity, _)| identity.clone());
+            found.own_psk = call
+                .psk
+                .as_ref()
+                .map(|(identity, key)| (identity.label.clone(), key.clone()));
             drop(found);
             (stream, findings)
         });
@@ -280,6 +280,8 @@ impl Handshakes {
                     due: deadline,
                     heard: now,
                     has_protected: false,
+                    plain: 0,
+                    alert: None,
                     is_doubted: false,
                     call: Some(call),
                 };
@@ -296,10 +298,10 @@ impl Handshakes {
         let Some(mut handshake) = self.remove(address) else {
             return;
         };
+        let state = handshake.stream.ssl().state_string();
         let result = match datagram {
             None => handshake.stream.do_handshake(),
             Some(datagram) => {
-                handshake.heard = now;
                 let verdict = handshake.budget.judge(&datagram);
                 if verdict != Verdict::Fits {
                     self.counters.dropped(verdict);
@@ -308,6 +310,10 @@ impl Handshakes {
                 }
                 let (in_time, early) = split_early(&datagram, handshake.epoch());
                 handshake.push(in_time);
+                if handshake.alert.is_some() {
+                    // It may be forged, so the handshake may still go on.
+                    handshake.deadline = handshake.deadline.min(now + VERDICT);
+                }
                 let result = handshake.stream.do_handshake();
                 // What was in time may have brought the keys for the rest.
                 if !early.is_empty() && result.as_ref().err().is_none_or(is_waiting) {
@@ -324,6 +330,9 @@ impl Handshakes {
         match result {
             Ok(()) => self.finish(now, address, handshake),
             Err(error) if is_waiting(&error) => {
+                if handshake.stream.ssl().state_string() != state {
+                    handshake.heard = now;
+                }
                 let is_unread = handshake.has_protected && handshake.epoch() > 0;
                 if is_unread && !handshake.is_doubted && handshake.call.is_none() {
                     // Its Finished could not be read: the keys differ. A forged one must not end
@@ -372,6 +381,7 @@ impl Handshakes {
                 self.flush(address, &mut stream);
                 self.tell(Outcome::Refused {
                     address,
+                    ended: true,
                     call,
                     claimed,
                     refusal,
@@ -388,6 +398,7 @@ impl Handshakes {
         };
         self.tell(Outcome::Refused {
             address,
+            ended: true,
             call: handshake.call.map(|call| call.session),
             claimed: found.claimed,
             refusal,
@@ -405,7 +416,7 @@ impl Handshakes {
                 continue;
             };
             if handshake.deadline <= now {
-                self.give_up(address, &handshake);
+                self.give_up(address, handshake);
                 continue;
             }
             let again = ffi::handle_timeout(&mut handshake.stream);
@@ -415,7 +426,7 @@ impl Handshakes {
                     self.counters.retransmissions.inc_by(u64::from(sent));
                     self.insert(now, address, handshake);
                 }
-                Err(_) => self.give_up(address, &handshake),
+                Err(_) => self.give_up(address, handshake),
             }
         }
         while let Some(&(until, address)) = self.returns.front() {
@@ -430,7 +441,16 @@ impl Handshakes {
         }
     }
 
-    fn give_up(&mut self, address: SocketAddr, handshake: &Handshake) {
+    fn give_up(&mut self, address: SocketAddr, mut handshake: Handshake) {
+        if let Some(alert) = handshake.alert.take() {
+            // Nothing better has come: OpenSSL says what it means.
+            handshake.stream.get_mut().push(alert);
+            if let Err(error) = handshake.stream.do_handshake()
+                && !is_waiting(&error)
+            {
+                return self.fail(address, handshake, &error);
+            }
+        }
         let found = take(&handshake.findings);
         let refusal = match found.refusal {
             Some(refusal @ (Refusal::WrongKey(_) | Refusal::UnknownIdentity(_)))
@@ -445,6 +465,7 @@ impl Handshakes {
         };
         self.tell(Outcome::Refused {
             address,
+            ended: true,
             call: handshake.call.as_ref().map(|call| call.session),
             claimed: found.claimed,
             refusal,
@@ -452,27 +473,41 @@ impl Handshakes {
     }
 
     /// True when one more handshake may begin: also when one that has not gone on for a while made
-    /// room.
+    /// room. Sources (an IPv4 address, or an IPv6 /64) share what there is: who has more of it makes
+    /// room for who has less, so that one of them cannot keep the others out.
     fn make_room(&mut self, now: Instant, address: SocketAddr) -> bool {
         if let Some(before) = self.remove(address) {
-            // The device has begun anew, and waits for nothing of the one before.
             self.counters.replaced.inc();
-            drop(before);
+            if let Some(call) = before.call {
+                // The device has called us itself, and is on its way.
+                self.tell(Outcome::Refused {
+                    address,
+                    ended: false,
+                    call: Some(call.session),
+                    claimed: vec![call.endpoint],
+                    refusal: Refusal::Overtaken,
+                });
+            }
         }
-        if self.under_way.len() < self.limits.max_handshakes {
+        let limit = self.limits.max_handshakes;
+        if self.under_way.len() < limit {
             return true;
         }
+        let (own, most) = (self.shares.of(address.ip()), self.shares.most());
+        // Whoever has more than half is not waited for.
+        let is_hog = most > own.saturating_add(1) && most > limit / 2;
+        let least = if is_hog { most } else { own.max(1) };
         let stalest = self
-            .due
+            .under_way
             .iter()
-            .take(LOOKED_AT)
-            .filter_map(|(_, address)| Some((*address, self.under_way.get(address)?.heard)))
-            .min_by_key(|(_, heard)| *heard)
-            .filter(|(_, heard)| now.saturating_duration_since(*heard) >= STALE);
+            .filter(|(address, _)| self.shares.of(address.ip()) >= least)
+            .map(|(address, handshake)| (handshake.heard, *address))
+            .min()
+            .filter(|(heard, _)| is_hog || now.saturating_duration_since(*heard) >= STALE);
         match stalest {
-            Some((address, _)) => {
+            Some((_, address)) => {
                 if let Some(handshake) = self.remove(address) {
-                    self.give_up(address, &handshake);
+                    self.give_up(address, handshake);
                 }
                 true
             }
@@ -486,12 +521,14 @@ impl Handshakes {
         handshake.due = again.map_or(handshake.deadline, |again| again.min(handshake.deadline));
         self.due.insert((handshake.due, address));
         self.under_way.insert(address, handshake);
+        self.shares.add(address.ip());
         self.count();
     }
 
     fn remove(&mut self, address: SocketAddr) -> Option<Handshake> {
         let handshake = self.under_way.remove(&address)?;
         self.due.remove(&(handshake.due, address));
+        self.shares.remove(address.ip());
         self.count();
         Some(handshake)
     }
@@ -545,58 +582,25 @@ impl Handshakes {
         self.outlet.send(address, datagram);
     }
 
-    fn refuse(&self, address: SocketAddr, refusal: Refusal) {
-        // Of what strangers do, not everything has to be told.
-        let _ = self.outcomes.try_send(Outcome::Refused {
+    fn refuse(&self, address: SocketAddr, ended: bool, refusal: Refusal) {
+        let refused = Outcome::Refused {
             address,
+            ended,
             call: None,
             claimed: Vec::new(),
             refusal,
-        });
+        };
+        if ended {
+            return self.tell(refused);
+        }
+        // Of what strangers do, not everything has to be told.
+        let _ = self.outcomes.try_send(refused);
     }
 
     fn tell(&self, outcome: Outcome) {
         // Fails only when the server ends.
         let _ = self.outcomes.blocking_send(outcome);
     }
-}
-
-impl Handshake {
-    /// The epoch of the keys by which OpenSSL reads now: once the peer has changed to its own, what is
-    /// under them is read, or thrown away, and no longer kept.
-    fn epoch(&self) -> u16 {
-        let ssl = self.stream.ssl();
-        u16::from(ssl.is_init_finished() || ssl.state_string() == READ_CHANGE_CIPHER_SPEC)
-    }
-
-    /// Gives OpenSSL what may be genuine: no record under keys before a cipher suite is agreed upon, none
-    /// that is shorter than this one's, and no more of those whose keys are not there yet than may be
-    /// kept. How many there was no room for.
-    fn push(&mut self, datagram: &[u8]) -> usize {
-        let ssl = self.stream.ssl();
-        let cipher = ffi::pending_cipher(ssl).or_else(|| ssl.current_cipher());
-        let (epoch, shortest) = (self.epoch(), cipher.map(shortest));
-        let mut dropped = 0;
-        let kept = sieve(datagram, |record| {
-            if record.epoch == 0 {
-                return true;
-            }
-            if shortest.is_none_or(|shortest| record.body.len() < shortest) {
-                return false;
-            }
-            let fits = record.epoch <= epoch || self.budget.keep_record();
-            self.has_protected |= fits;
-            dropped += usize::from(!fits);
-            fits
-        });
-        self.stream.get_mut().push(kept);
-        dropped
-    }
-}
-
-/// True when the handshake waits for the peer.
-fn is_waiting(error: &openssl::ssl::Error) -> bool {
-    matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE)
 }
 
 fn take(findings: &Mutex<Findings>) -> Findings {
@@ -633,9 +637,5 @@ const RETURNS: Duration = Duration::from_secs(5);
 const MOST_RETURNS: usize = 4096;
 /// A handshake whose peer was silent for so long makes room for others.
 const STALE: Duration = Duration::from_secs(5);
-/// So many are looked at for the stalest.
-const LOOKED_AT: usize = 64;
-/// OpenSSL's short name of the state in which it waits for the Finished of the other side.
-const READ_CHANGE_CIPHER_SPEC: &str = "TRCCS";
 /// `decrypt_error` (RFC 5246 section 7.2.2), also for unknown identities (RFC 4279 section 2).
 const DECRYPT_ERROR: u8 = 51;

@@ -236,7 +236,7 @@ pub(super) const COOKIE: usize = 32;
 pub(super) const RECORD_HEADER: usize = 13;
 pub(super) const MESSAGE_HEADER: usize = 12;
 const CHANGE_CIPHER_SPEC: u8 = 20;
-const ALERT: u8 = 21;
+pub(super) const ALERT: u8 = 21;
 pub(super) const HANDSHAKE: u8 = 22;
 /// Of records with a connection id (RFC 9146), the highest content type of DTLS 1.2.
 const LAST_CONTENT_TYPE: u8 = 25;

@@ -5,6 +5,7 @@
 //! its datagrams are opened and sealed between the socket and the message layer. Each session is a
 //! [`Peer`] of its own and has an [`Identity`]; it ends when its credential does.
 
+mod attempt;
 mod budget;
 mod client;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod proof;
 mod refusal;
 mod session;
 mod sessions;
+mod shares;
 mod sieve;
 mod suites;
 mod tickets;
@@ -57,12 +59,11 @@ use self::hello::First;
 use self::lanes::{Lane, Lanes};
 use self::proof::Trust;
 use self::session::{After, Session};
-use self::sessions::{SessionLimits, Sessions};
+use self::sessions::{Full, SessionLimits, Sessions};
 use super::udp::{BindError, PlainSocket};
 use crate::config::Coaps;
-use crate::domain::{
-    CredentialKind, EndpointName, Identity, Peer, Reach, SessionId, Unreachable, unmapped,
-};
+use crate::domain::{EndpointName, Identity, Peer, Reach, SessionId, Unreachable, unmapped};
+use crate::security::certificates::fingerprint;
 use crate::security::{Keyring, ServerCertificates};
 
 /// What DTLS needs of the rest of the house.
@@ -121,8 +122,6 @@ struct State {
     handshaking: HashSet<SocketAddr>,
     /// Sessions of ours that are being made.
     calls: HashMap<SessionId, Waiting>,
-    /// Endpoints that have proven themselves by a certificate of our CA, which no row tells of.
-    certified: HashSet<EndpointName>,
     /// Sealed, and not taken by the kernel yet.
     unsent: VecDeque<(SocketAddr, Vec<u8>)>,
 }
@@ -187,7 +186,6 @@ impl Secure {
             }),
             handshaking: HashSet::new(),
             calls: HashMap::new(),
-            certified: HashSet::new(),
             unsent: VecDeque::new(),
         };
         let secure = Self {
@@ -219,18 +217,22 @@ impl Secure {
         !self.state.borrow().unsent.is_empty()
     }
 
-    /// Other certificates are in force; sessions go on, and tickets of other CAs are worthless.
+    /// Other certificates are in force. Sessions go on, but for those of devices whose CA is not among
+    /// them any more; their tickets are worthless too.
     pub(super) fn use_certificates(
         &self,
         certificates: Arc<ServerCertificates>,
+        take: &mut dyn FnMut(Happening<'_>),
     ) -> Result<(), ContextError> {
         let trust = Trust {
             authorities: authorities(&certificates)?,
             ..Trust::clone(&self.trust.load())
         };
         let contexts = Contexts::new(&self.settings, &certificates, &trust, &self.ticket_keys)?;
-        self.trust.store(Arc::new(trust));
+        let trust = Arc::new(trust);
+        self.trust.store(Arc::clone(&trust));
         self.contexts.store(Arc::new(contexts));
+        self.end_those(take, |identity| trust.check_anchor(identity).is_err());
         Ok(())
     }
 
@@ -408,12 +410,15 @@ impl Secure {
             Outcome::Established(established) => self.established(now, *established, take),
             Outcome::Refused {
                 address,
+                ended,
                 call,
                 claimed,
                 refusal,
             } => {
                 let mut state = self.state.borrow_mut();
-                state.handshaking.remove(&address);
+                if ended {
+                    state.handshaking.remove(&address);
+                }
                 let is_call = call.and_then(|id| state.calls.remove(&id).map(|_| id));
                 drop(state);
                 self.refused(address, claimed, refusal);
@@ -455,13 +460,11 @@ impl Secure {
         }
         let id = call.unwrap_or_else(random_id);
         let identity = Arc::new(identity);
-        let mut session = Session::new(id, address, identity, client_random, stream, now);
-        if !self.keyring.is_current(&session.identity) {
-            session.close();
-            let good_bye = std::iter::from_fn(|| Some((address, session.pop()?))).collect();
-            self.push(&mut state, good_bye);
+        let session = Session::new(id, address, identity, client_random, stream, now);
+        let is_trusted = self.trust.load().check_anchor(&session.identity).is_ok();
+        if !is_trusted || !self.keyring.is_current(&session.identity) {
             self.counters.credential_gone.inc();
-            return;
+            return self.end(state, vec![session], take);
         }
         tracing::debug!(
             peer = %address,
@@ -471,17 +474,14 @@ impl Secure {
             session.identity.kind,
         );
         self.keyring.used(&session.identity);
-        if session.identity.kind == CredentialKind::X509
-            && session.identity.credential.is_none()
-            && state.certified.len() < self.settings.max_sessions
-        {
-            state.certified.insert(session.identity.endpoint.clone());
-        }
         let claimed = vec![session.identity.endpoint.clone()];
-        let Ok(ended) = state.sessions.insert(now, session) else {
-            drop(state);
-            self.refused(address, claimed, Refusal::TooManySessions);
-            return;
+        let ended = match state.sessions.insert(now, session) {
+            Ok(ended) => ended,
+            Err(Full(session)) => {
+                self.end(state, vec![*session], take);
+                self.refused(address, claimed, Refusal::TooManySessions);
+                return;
+            }
         };
         let mut over = Vec::new();
         for mut session in ended {
@@ -508,15 +508,18 @@ impl Secure {
 
     /// Ends the sessions whose credentials are gone.
     pub(super) fn end_without_credential(&self, take: &mut dyn FnMut(Happening<'_>)) {
+        self.end_those(take, |identity| !self.keyring.is_current(identity));
+    }
+
+    /// Ends the sessions of identities that are not valid any more.
+    fn end_those(&self, take: &mut dyn FnMut(Happening<'_>), is_over: impl Fn(&Identity) -> bool) {
         let mut state = self.state.borrow_mut();
         let gone: Vec<SessionId> = state
             .sessions
             .ids()
             .filter(|id| {
-                state
-                    .sessions
-                    .get(*id)
-                    .is_some_and(|session| !self.keyring.is_current(&session.identity))
+                let session = state.sessions.get(*id);
+                session.is_some_and(|session| is_over(&session.identity))
             })
             .collect();
         let ended: Vec<Session> = gone
@@ -559,9 +562,7 @@ impl Secure {
     pub(super) fn identity(&self, peer: Peer) -> Option<Arc<Identity>> {
         let state = self.state.borrow();
         let session = state.sessions.get(peer.session?)?;
-        self.keyring
-            .is_current(&session.identity)
-            .then(|| Arc::clone(&session.identity))
+        self.keyring.current(&session.identity)
     }
 
     pub(super) fn reach(&self, peer: Peer) -> Reach {
@@ -582,9 +583,6 @@ impl Secure {
             return Ok(());
         }
         let psk = self.keyring.psk_of(endpoint);
-        if psk.is_none() && !self.may_have_certificate(endpoint) {
-            return Err(Unreachable::NoCredential);
-        }
         let address = unmapped(peer.address);
         let mut state = self.state.borrow_mut();
         if state.calls.len() >= self.settings.max_handshakes {
@@ -603,11 +601,6 @@ impl Secure {
         state.handshaking.insert(address);
         state.calls.insert(session, Waiting::default());
         Ok(())
-    }
-
-    /// Whether a device can prove itself to us by a certificate or raw public key.
-    fn may_have_certificate(&self, endpoint: &EndpointName) -> bool {
-        self.keyring.has_public_key(endpoint) || self.state.borrow().certified.contains(endpoint)
     }
 
     fn lane(&self, address: SocketAddr) -> &Lanes<Work> {
@@ -637,14 +630,12 @@ fn random_id() -> SessionId {
     SessionId(u64::from_be_bytes(id))
 }
 
-/// SHA-256 over the certificates of the CAs.
-fn authorities(certificates: &ServerCertificates) -> Result<[u8; 32], ContextError> {
-    use sha2::Digest as _;
-    let mut hash = sha2::Sha256::new();
-    for authority in &certificates.ca {
-        hash.update(authority.to_der()?);
-    }
-    Ok(hash.finalize().into())
+/// SHA-256 of each certificate of the CAs.
+fn authorities(certificates: &ServerCertificates) -> Result<Vec<[u8; 32]>, ContextError> {
+    let all = certificates.ca.iter();
+    Ok(all
+        .map(|ca| fingerprint(ca))
+        .collect::<Result<Vec<_>, _>>()?)
 }
 
 thread_local! {

@@ -21,8 +21,8 @@ use crate::security::credential_input::fingerprint_hex;
 pub(super) struct Trust {
     /// The credentials in force.
     pub(super) keyring: Keyring,
-    /// SHA-256 over the certificates of the CAs in force: what another CA has proven is void.
-    pub(super) authorities: [u8; 32],
+    /// SHA-256 of each certificate of the CAs in force: what another CA has proven is void.
+    pub(super) authorities: Vec<[u8; 32]>,
     /// What an unknown PSK identity is answered by, so that it looks like a wrong key.
     pub(super) decoy: Zeroizing<[u8; 32]>,
 }
@@ -36,6 +36,9 @@ pub(super) struct Findings {
     pub(super) refusal: Option<Refusal>,
     /// Whom we called, when the session is ours.
     pub(super) called: Option<EndpointName>,
+    /// Whom the pre-shared key lets speak that this handshake is made with: the one whose key was used,
+    /// whatever has its PSK identity by now.
+    pub(super) keyed: Option<Identity>,
     /// By what we prove ourselves in a session of ours.
     pub(super) own_psk: Option<(String, Zeroizing<Vec<u8>>)>,
 }
@@ -91,6 +94,7 @@ impl Trust {
             None => (decoy, None, Refusal::UnknownIdentity(text.into_owned())),
         };
         with_findings(ssl, |findings| {
+            findings.keyed = found.as_ref().map(|(identity, _)| identity.clone());
             findings.claimed = claimed.into_iter().collect();
             // True unless the handshake is finished after all.
             findings.refusal = Some(refusal);
@@ -208,7 +212,27 @@ impl Trust {
             kind: CredentialKind::X509,
             credential: None,
             label: serial,
+            anchor: None,
         })
+    }
+
+    /// Fails when the CA that has vouched for a peer is trusted no longer.
+    pub(super) fn check_anchor(
+        &self,
+        identity: &Identity,
+    ) -> Result<(), (Refusal, Vec<EndpointName>)> {
+        let by_our_ca = identity.kind == CredentialKind::X509 && identity.credential.is_none();
+        let is_trusted = identity
+            .anchor
+            .is_some_and(|anchor| self.authorities.contains(&anchor));
+        if by_our_ca && !is_trusted {
+            let refusal = Refusal::Certificate {
+                serial: identity.label.clone(),
+                why: "its CA is not trusted any more".to_owned(),
+            };
+            return Err((refusal, vec![identity.endpoint.clone()]));
+        }
+        Ok(())
     }
 
     /// Whom the peer of a finished handshake is.
@@ -225,10 +249,10 @@ impl Trust {
         }
         if let Some(identity) = ssl.psk_identity() {
             let text = String::from_utf8_lossy(identity).into_owned();
-            return match self.keyring.psk(&text) {
-                Some((identity, _)) => Ok(identity),
-                None => Err((Refusal::UnknownIdentity(text), Vec::new())),
-            };
+            let keyed = with_findings(ssl, |findings| findings.keyed.clone()).flatten();
+            return keyed
+                .filter(|keyed| self.keyring.is_current(keyed))
+                .ok_or((Refusal::UnknownIdentity(text), Vec::new()));
         }
         if let Some(key) = ffi::peer_raw_public_key(ssl).map_err(broken)? {
             return self
@@ -237,7 +261,16 @@ impl Trust {
                 .ok_or_else(|| (Refusal::UnknownKey(fingerprint_hex(&key)), Vec::new()));
         }
         match ssl.peer_certificate() {
-            Some(certificate) => self.certificate(&certificate),
+            Some(certificate) => {
+                let mut identity = self.certificate(&certificate)?;
+                if identity.credential.is_none() {
+                    identity.anchor = ssl
+                        .verified_chain()
+                        .and_then(|chain| fingerprint(chain.iter().last()?).ok());
+                    self.check_anchor(&identity)?;
+                }
+                Ok(identity)
+            }
             None => {
                 let why = "the peer has proven nothing".to_owned();
                 Err((Refusal::Protocol(why), Vec::new()))
@@ -266,7 +299,7 @@ pub(super) fn notes_for(ssl: &SslRef) -> Option<Vec<u8>> {
     let trust = trust_of(ssl)?;
     let identity = trust.identify(ssl).ok()?;
     let notes = Notes {
-        authorities: hex::encode(trust.authorities),
+        anchor: identity.anchor.map(hex::encode),
         credential: identity.credential,
         endpoint: identity.endpoint,
         kind: identity.kind,
@@ -283,17 +316,23 @@ pub(super) fn notes_for(ssl: &SslRef) -> Option<Vec<u8>> {
 pub(super) fn by_notes(ssl: &SslRef, notes: &[u8]) -> Option<Identity> {
     let trust = trust_of(ssl)?;
     let notes: Notes = serde_json::from_slice(notes).ok()?;
+    let mut anchor = [0; 32];
+    let anchor = match &notes.anchor {
+        Some(text) => {
+            hex::decode_to_slice(text, &mut anchor).ok()?;
+            Some(anchor)
+        }
+        None => None,
+    };
     let identity = Identity {
         endpoint: notes.endpoint,
         others: notes.others,
+        anchor,
         kind: notes.kind,
         credential: notes.credential,
         label: notes.label,
     };
-    let by_our_ca = identity.kind == CredentialKind::X509 && identity.credential.is_none();
-    if by_our_ca && notes.authorities != hex::encode(trust.authorities) {
-        return None;
-    }
+    trust.check_anchor(&identity).ok()?;
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .ok()?
@@ -304,13 +343,15 @@ pub(super) fn by_notes(ssl: &SslRef, notes: &[u8]) -> Option<Identity> {
     {
         return None;
     }
-    trust.keyring.is_current(&identity).then_some(identity)
+    let current = trust.keyring.current(&Arc::new(identity))?;
+    Some(Arc::unwrap_or_clone(current))
 }
 
 /// What a ticket says of its session.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Notes {
-    authorities: String,
+    /// See [`Identity::anchor`], in hex.
+    anchor: Option<String>,
     credential: Option<CredentialId>,
     endpoint: EndpointName,
     kind: CredentialKind,

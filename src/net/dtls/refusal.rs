@@ -27,6 +27,9 @@ pub enum Refusal {
         /// What is wrong.
         why: String,
     },
+    /// The device that we called has called us meanwhile.
+    #[error("the device has begun a handshake itself")]
+    Overtaken,
     /// The device that we called is another one.
     #[error("another device answered: {0}")]
     OtherDevice(EndpointName),
@@ -61,6 +64,7 @@ impl Refusal {
             Self::Certificate { .. } => "certificate",
             Self::KeptTooMuch => "kept_too_much",
             Self::OtherDevice(_) => "other_device",
+            Self::Overtaken => "overtaken",
             Self::TimedOut => "timed_out",
             Self::TooManyHandshakes => "too_many_handshakes",
             Self::TooManySessions => "too_many_sessions",

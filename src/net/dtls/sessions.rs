@@ -70,7 +70,7 @@ impl Sessions {
             || self.of.contains_key(&session.identity.endpoint)
             || self.all.contains_key(&session.id);
         if self.all.len() >= self.limits.total && !frees_one && self.idlest(now, IN_USE).is_none() {
-            return Err(Full);
+            return Err(Full(Box::new(session)));
         }
         let mut out: Vec<Session> = Vec::new();
         out.extend(self.at(session.address).and_then(|id| self.remove(id)));
@@ -156,9 +156,8 @@ impl Sessions {
     }
 }
 
-/// Every session is in use.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Full;
+/// Every session is in use; this one was not added.
+pub(super) struct Full(pub(super) Box<Session>);
 
 /// A session that was heard within `EXCHANGE_LIFETIME` (RFC 7252 section 4.8.2) is in use.
 const IN_USE: Duration = Duration::from_secs(247);
@@ -178,6 +177,7 @@ mod tests {
         let ssl = Ssl::new(&context.build()).expect("a connection");
         let stream = SslStream::new(ssl, Pipe::default()).expect("a stream");
         let identity = Identity {
+            anchor: None,
             endpoint: EndpointName::new(endpoint).expect("a name"),
             others: Vec::new(),
             kind: CredentialKind::Psk,
@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn ended(out: Result<Vec<Session>, Full>) -> Vec<u64> {
-        let out = out.expect("room");
+        let out = out.ok().expect("room");
         out.iter().map(|session| session.id.0).collect()
     }
 

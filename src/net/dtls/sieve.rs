@@ -12,32 +12,65 @@ use openssl::ssl::{SslCipherRef, SslOptions};
 use super::hello::RECORD_HEADER;
 
 /// A record that is whole.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Record<'a> {
+    /// The content type.
+    pub(super) kind: u8,
     pub(super) epoch: u16,
     pub(super) body: &'a [u8],
+    header: &'a mut [u8; RECORD_HEADER],
+}
+
+impl Record<'_> {
+    /// Gives it another sequence number, of 48 bits.
+    pub(super) fn renumber(&mut self, sequence: u64) {
+        let [.., s5, s4, s3, s2, s1, s0] = sequence.to_be_bytes();
+        let [_, _, _, _, _, place @ .., _, _] = self.header;
+        *place = [s5, s4, s3, s2, s1, s0];
+    }
+
+    /// All of its bytes.
+    pub(super) fn whole(&self) -> Vec<u8> {
+        [&self.header[..], self.body].concat()
+    }
 }
 
 /// Without the records that are not to be kept. What is no whole record is left where it is: OpenSSL
 /// drops it.
-pub(super) fn sieve(datagram: &[u8], mut keeps: impl FnMut(Record<'_>) -> bool) -> Vec<u8> {
+pub(super) fn sieve(datagram: &[u8], mut keeps: impl FnMut(&mut Record<'_>) -> bool) -> Vec<u8> {
     let mut kept = Vec::with_capacity(datagram.len());
     let mut rest = datagram;
     while let Some((header, after)) = rest.split_first_chunk::<RECORD_HEADER>() {
-        let [_, _, _, epoch_high, epoch_low, .., high, low] = *header;
+        let mut header = *header;
+        let [kind, _, _, epoch_high, epoch_low, .., high, low] = header;
         let length = usize::from(u16::from_be_bytes([high, low]));
         let Some((body, next)) = after.split_at_checked(length) else {
             break;
         };
-        let epoch = u16::from_be_bytes([epoch_high, epoch_low]);
-        if keeps(Record { epoch, body }) {
-            kept.extend_from_slice(header);
+        let mut record = Record {
+            kind,
+            epoch: u16::from_be_bytes([epoch_high, epoch_low]),
+            body,
+            header: &mut header,
+        };
+        if keeps(&mut record) {
+            kept.extend_from_slice(&header);
             kept.extend_from_slice(body);
         }
         rest = next;
     }
     kept.extend_from_slice(rest);
     kept
+}
+
+/// The sequence number of the first record.
+pub(super) fn sequence_of(datagram: &[u8]) -> u64 {
+    match datagram.first_chunk::<RECORD_HEADER>() {
+        Some([_, _, _, _, _, s5, s4, s3, s2, s1, s0, _, _]) => {
+            u64::from_be_bytes([0, 0, *s5, *s4, *s3, *s2, *s1, *s0])
+        }
+        None => 0,
+    }
 }
 
 /// What is read now, and what begins with the first record for later keys than those of this epoch.
@@ -92,6 +125,25 @@ mod tests {
             record.epoch == 0 || record.body.len() >= 16
         });
         assert_eq!(left, [plain, long].concat());
+    }
+
+    #[test]
+    fn a_record_gets_another_number_and_nothing_else() {
+        let before = [record(22, 0, 3), record(22, 0, 2)].concat();
+        let mut number = 0x0102_0304_0506;
+        let after = sieve(&before, |record| {
+            record.renumber(number);
+            number += 1;
+            true
+        });
+        assert_eq!(sequence_of(&before), 9);
+        assert_eq!(sequence_of(&after), 0x0102_0304_0506);
+        assert_eq!(after.get(16 + 5..16 + 11), Some(&[1, 2, 3, 4, 5, 7][..]));
+        let differs = before
+            .iter()
+            .zip(&after)
+            .filter(|(one, other)| one != other);
+        assert_eq!(differs.count(), 12);
     }
 
     #[test]

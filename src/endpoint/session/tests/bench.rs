@@ -564,6 +564,7 @@ pub(super) struct FakeGate {
 impl FakeGate {
     pub(super) fn open(&mut self, peer: Peer, endpoint: &str) {
         let identity = Identity {
+            anchor: None,
             endpoint: EndpointName::new(endpoint).expect("a name"),
             others: Vec::new(),
             kind: CredentialKind::Psk,
