@@ -221,7 +221,12 @@ impl Credentials {
         let ids: BTreeSet<CredentialId> = self.store.ids().await?.into_iter().collect();
         let gone: Vec<CredentialId> = known.ids.difference(&ids).copied().collect();
         let new: Vec<CredentialId> = ids.difference(&known.ids).copied().collect();
-        let mut changed = !gone.is_empty() || !new.is_empty();
+        // Read after the ids and in force before them: what was removed and revoked meanwhile is trusted at
+        // no moment in between.
+        let revoked = self.store.revoked().await?;
+        let serials = revoked.into_iter().map(|certificate| certificate.serial);
+        let mut changed = self.keyring.set_revoked(serials);
+        changed |= !gone.is_empty() || !new.is_empty();
         for id in gone {
             known.forget(id);
             self.keyring.remove(id);
@@ -243,9 +248,6 @@ impl Credentials {
                 known.ids.insert(id);
             }
         }
-        let revoked = self.store.revoked().await?;
-        let serials = revoked.into_iter().map(|certificate| certificate.serial);
-        changed |= self.keyring.set_revoked(serials);
         known.revision = Some(revision);
         Ok(changed)
     }
