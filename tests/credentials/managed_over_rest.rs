@@ -107,6 +107,20 @@ async fn the_last_refused_attempt_is_shown_with_its_device() {
     wrong.handshake().expect_err("the wrong key");
     let shown = refusal(&server, "thing", "handshake").await;
     assert_eq!(shown["secure"], true);
+    // Which credentials there are is for admins.
+    assert_eq!(
+        shown["detail"],
+        "the DTLS handshake failed: the key of the PSK identity `thing` is wrong"
+    );
+    for role in ["viewer", "operator"] {
+        let made = ["token", "create", "--name", role, "--role", role];
+        let token = String::from_utf8(server.command(&made, "").stdout).expect("text");
+        let api = server.api().with_token(token.trim());
+        let shown = api.endpoint("thing").await.expect("there");
+        let told = &shown["last_refusal"];
+        assert_eq!(told["detail"], "the DTLS handshake failed", "{role}");
+        assert_eq!(told["reason"], "handshake", "{role}");
+    }
 
     add_psk(&server, "other", "other", NEW).await;
     let mut other = device(&server, "thing", Credentials::psk("other", NEW));
