@@ -79,6 +79,15 @@ impl Denial {
             None => self.reason.to_string(),
         }
     }
+
+    /// Why, for people who may not know which credentials there are: what went wrong in a handshake would
+    /// name one.
+    pub fn for_everybody(&self) -> String {
+        match &self.reason {
+            Denied::Handshake(_) => "the DTLS handshake failed".to_owned(),
+            reason => reason.to_string(),
+        }
+    }
 }
 
 /// What somebody had proven over DTLS who was refused all the same.

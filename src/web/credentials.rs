@@ -34,7 +34,7 @@ pub struct Credentials {
     store: Arc<dyn CredentialStores>,
     vault: Vault,
     keyring: Keyring,
-    /// The certificate that ours are signed with, where there is one.
+    /// The certificates that ours are signed with, one after the other, where there are any.
     ca: PathBuf,
     /// So many may be stored.
     max: usize,
@@ -90,8 +90,8 @@ pub struct NewCredential {
 /// What becomes of the serial number of a certificate that is removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AfterRemoval {
-    /// It is revoked when the certificate would be trusted without its credential: when our CA signed it,
-    /// or may have.
+    /// It is revoked when the certificate would be trusted without its credential: when one of our CAs
+    /// signed it, or may have.
     #[default]
     RevokeOurs,
     /// It is not revoked: where our CA signed it the device may come back.
@@ -221,7 +221,12 @@ impl Credentials {
         let ids: BTreeSet<CredentialId> = self.store.ids().await?.into_iter().collect();
         let gone: Vec<CredentialId> = known.ids.difference(&ids).copied().collect();
         let new: Vec<CredentialId> = ids.difference(&known.ids).copied().collect();
-        let mut changed = !gone.is_empty() || !new.is_empty();
+        // Read after the ids and in force before them: what was removed and revoked meanwhile is trusted at
+        // no moment in between.
+        let revoked = self.store.revoked().await?;
+        let serials = revoked.into_iter().map(|certificate| certificate.serial);
+        let mut changed = self.keyring.set_revoked(serials);
+        changed |= !gone.is_empty() || !new.is_empty();
         for id in gone {
             known.forget(id);
             self.keyring.remove(id);
@@ -243,9 +248,6 @@ impl Credentials {
                 known.ids.insert(id);
             }
         }
-        let revoked = self.store.revoked().await?;
-        let serials = revoked.into_iter().map(|certificate| certificate.serial);
-        changed |= self.keyring.set_revoked(serials);
         known.revision = Some(revision);
         Ok(changed)
     }
@@ -326,8 +328,8 @@ impl Credentials {
         by: &str,
     ) -> Result<Option<Removed>, CredentialError> {
         // Before the lock: a slow disk must hold up nobody else.
-        let ca = match then {
-            AfterRemoval::RevokeOurs => self.read_ca().await,
+        let cas = match then {
+            AfterRemoval::RevokeOurs => self.read_cas().await,
             AfterRemoval::Keep => None,
         };
         let mut known = self.known.lock().await;
@@ -336,7 +338,7 @@ impl Credentials {
         };
         let revoke = match &credential.proof {
             StoredProof::X509(certificate)
-                if then == AfterRemoval::RevokeOurs && may_be_ours(certificate, ca.as_deref()) =>
+                if then == AfterRemoval::RevokeOurs && may_be_ours(certificate, cas.as_deref()) =>
             {
                 Some(RevokedCertificate {
                     serial: certificate.serial.clone(),
@@ -519,22 +521,24 @@ impl Credentials {
         })
     }
 
-    /// The certificate that ours are signed with, where there is one.
-    async fn read_ca(&self) -> Option<Vec<u8>> {
+    /// The certificates that ours are signed with, where there are any.
+    async fn read_cas(&self) -> Option<Vec<u8>> {
         let ca = self.ca.clone();
         let read = tokio::task::spawn_blocking(move || std::fs::read(ca)).await;
         read.ok()?.ok()
     }
 }
 
-/// True when the certificate would be trusted without its credential. A serial number is that of one CA
-/// only: revoking one that a stranger chose could shut out another device.
-fn may_be_ours(certificate: &StoredCertificate, ca: Option<&[u8]>) -> bool {
-    match ca {
-        Some(ca) => is_signed_by(&certificate.der, ca),
-        // Without the CA nobody can tell, except that nobody signed it.
-        None => !is_signed_by(&certificate.der, &certificate.der),
-    }
+/// True when the certificate would be trusted without its credential: one of our CAs signed it. A serial
+/// number is that of one CA only: revoking one that a stranger chose could shut out another device.
+///
+/// Whether an authority signed it that one of our CAs has signed is not seen here, since devices bring the
+/// certificates in between themselves: such a serial number has to be revoked by hand, unless what is in
+/// between stands in `certs/ca.crt` too.
+fn may_be_ours(certificate: &StoredCertificate, cas: Option<&[u8]>) -> bool {
+    cas.and_then(|cas| is_signed_by(&certificate.der, cas))
+        // Without a CA that can be read nobody can tell, except that nobody else signed it.
+        .unwrap_or_else(|| is_signed_by(&certificate.der, &certificate.der) != Some(true))
 }
 
 /// Takes the place of one that cannot be opened.
@@ -562,7 +566,7 @@ fn check_note(note: &str) -> Result<(), CredentialError> {
     Ok(())
 }
 
-/// Where `serve` finds the certificate of its CA, below `data_dir`.
+/// Where `serve` finds the certificates of its CAs, below `data_dir`.
 const CA_FILE: &str = "certs/ca.crt";
 /// Rows that are in memory at once while they are read.
 const ROWS_AT_ONCE: usize = 1_000;

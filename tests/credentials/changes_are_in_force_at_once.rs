@@ -5,6 +5,7 @@ use flownexus::security::Keyring;
 use flownexus::store::{Store, StoredProof};
 use flownexus::web::credentials::{AfterRemoval, CredentialError};
 use rstest::rstest;
+use sea_orm::ConnectionTrait as _;
 
 use super::certificates::{Holder, name, new, psk, service, x509};
 use crate::support::database::{Engine, TestDatabase};
@@ -155,6 +156,54 @@ async fn what_another_process_changes_is_noticed(
     command.restore("0abc").await.expect("restored");
     assert!(server.refresh().await.expect("looked"));
     assert!(!ring.is_revoked("0abc") && !told.has_changed().expect("the ring lives"));
+    beside.close().await;
+    store.close().await;
+}
+
+/// A look takes several questions to the store: here one of them fails halfway. What was removed because it
+/// was revoked must not be good by the signature of its CA in the meantime.
+#[rstest]
+#[tokio::test]
+async fn a_certificate_that_another_process_revokes_is_trusted_at_no_moment_of_a_look(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(database) = TestDatabase::new(engine) else {
+        return;
+    };
+    let folder = &database.settings.data_dir;
+    let (store, ring) = (database.open().await, Keyring::default());
+    let server = service(&store, &ring, folder);
+    let ca = Holder::new("CA", None);
+    let ours = Holder::with_serial("thing", Some(&ca), &[0x0a, 0xbc]);
+    let thing = server
+        .add(new("thing", x509("thing", &ours.pem())))
+        .await
+        .expect("stored");
+    server.refresh().await.expect("looked");
+    let beside = Store::open_beside(&database.settings).await.expect("open");
+    let removed = service(&beside, &Keyring::default(), folder)
+        .remove(thing.id, AfterRemoval::RevokeOurs, "admin")
+        .await
+        .expect("removed");
+    let revoked = removed.expect("it was there").revoked;
+    assert_eq!(revoked.as_deref(), Some("0abc"));
+
+    let connection = database.connection().await;
+    let rename = async |from: &str, to: &str| {
+        let sql = format!("ALTER TABLE {from} RENAME TO {to}");
+        let renamed = connection.execute_unprepared(&sql).await;
+        renamed.expect("another name");
+    };
+    rename("revoked_certificate", "elsewhere").await;
+    server.refresh().await.expect_err("no list");
+    assert!(
+        ring.x509(&ours.fingerprint()).is_some() || ring.is_revoked("0abc"),
+        "a stranger to the keyring, and not revoked: its CA vouches for it"
+    );
+    rename("elsewhere", "revoked_certificate").await;
+    assert!(server.refresh().await.expect("looked"));
+    assert!(ring.is_revoked("0abc") && ring.x509(&ours.fingerprint()).is_none());
+    connection.close().await.expect("an orderly end");
     beside.close().await;
     store.close().await;
 }

@@ -107,6 +107,20 @@ async fn the_last_refused_attempt_is_shown_with_its_device() {
     wrong.handshake().expect_err("the wrong key");
     let shown = refusal(&server, "thing", "handshake").await;
     assert_eq!(shown["secure"], true);
+    // Which credentials there are is for admins.
+    assert_eq!(
+        shown["detail"],
+        "the DTLS handshake failed: the key of the PSK identity `thing` is wrong"
+    );
+    for role in ["viewer", "operator"] {
+        let made = ["token", "create", "--name", role, "--role", role];
+        let token = String::from_utf8(server.command(&made, "").stdout).expect("text");
+        let api = server.api().with_token(token.trim());
+        let shown = api.endpoint("thing").await.expect("there");
+        let told = &shown["last_refusal"];
+        assert_eq!(told["detail"], "the DTLS handshake failed", "{role}");
+        assert_eq!(told["reason"], "handshake", "{role}");
+    }
 
     add_psk(&server, "other", "other", NEW).await;
     let mut other = device(&server, "thing", Credentials::psk("other", NEW));
@@ -153,4 +167,35 @@ async fn a_certificate_of_our_ca_is_revoked_with_its_credential_or_by_its_serial
         .await;
     assert_eq!(thing.expect_end_of_session(), "close_notify");
     thing.handshake().expect_err("revoked");
+}
+
+/// As in the middle of the change from one CA to the next: `certs/ca.crt` holds both.
+#[tokio::test]
+async fn a_certificate_of_the_second_of_two_cas_is_revoked_with_its_credential() {
+    let mut server = server().await;
+    let ca = Holder::authority("the other CA");
+    server.terminate().await;
+    let file = server.data_dir().join("certs/ca.crt");
+    let first = fs::read(&file).expect("the first CA");
+    fs::write(&file, [first.clone(), ca.certificate()].concat()).expect("both CAs");
+    server.restart().await;
+
+    let holder = ca.sign("thing");
+    let (pem, key) = (holder.certificate(), holder.key());
+    let x509 = std::str::from_utf8(&pem).expect("text");
+    let body = json!({"endpoint": "thing", "x509": x509});
+    let stored = server.api().create("/api/v1/credentials", &body).await;
+    let removed = remove(&server, &stored).await;
+    assert_eq!(removed["revoked"], stored["label"]);
+    let mut thing = device(
+        &server,
+        "thing",
+        Credentials::x509(&pem, &key, Some(&first)),
+    );
+    thing.handshake().expect_err("the serial number is revoked");
+    // Both CAs are trusted: another device of the second one has its session.
+    let other = ca.sign("other");
+    let credentials = Credentials::x509(&other.certificate(), &other.key(), Some(&first));
+    let mut other = device(&server, "other", credentials);
+    other.handshake().expect("a session");
 }

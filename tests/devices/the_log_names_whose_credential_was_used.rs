@@ -42,3 +42,27 @@ async fn the_credential_of_one_endpoint_does_not_speak_for_another_and_the_log_s
     // The credential still speaks for its own endpoint.
     pump_as(&server, "pump").register_now(3600, LINKS);
 }
+
+#[tokio::test]
+async fn what_a_stranger_calls_itself_in_a_handshake_cannot_write_lines_into_the_log() {
+    let server = Server::start().await;
+    let identity = "x` is unknown\n\u{1b}[2K2026-01-01T00:00:00Z ERROR forged: disk full\r\nforged";
+    let credentials = Credentials::psk(identity, DEVICE_KEY);
+    let mut stranger = ScriptedDevice::secure("stranger", server.coaps(), credentials);
+    stranger.handshake().expect_err("an unknown identity");
+    let forged = eventually("the refusal is logged", SOON, || async {
+        let output = server.output();
+        let lines = output.lines().filter(|line| line.contains("forged"));
+        let lines: Vec<String> = lines.map(str::to_owned).collect();
+        (!lines.is_empty()).then_some(lines)
+    })
+    .await;
+    let [line] = forged.as_slice() else {
+        panic!("several lines: {forged:#?}");
+    };
+    let quoted = r"the PSK identity `x` is unknown\n\u{1b}[2K2026-01-01T00:00:00Z ERROR forged: disk full\r\nforged` is unknown";
+    assert!(
+        line.contains("Refused coaps") && line.contains(quoted),
+        "{line}"
+    );
+}

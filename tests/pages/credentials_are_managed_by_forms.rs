@@ -4,7 +4,7 @@
 use actix_web::http::StatusCode;
 
 use super::dashboard::{Browser, password_hash};
-use super::fleet::{Fleet, GONE, RICH};
+use super::fleet::{ASLEEP, Fleet, GONE, RICH};
 use crate::support::certificates::Holder;
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f";
@@ -210,4 +210,53 @@ async fn a_refused_attempt_is_told_on_the_page_of_its_device() {
     }
     let page = browser.get(&format!("/devices/{RICH}")).await;
     assert!(!page.text.contains("data-refusal"), "{}", page.text);
+}
+
+#[actix_web::test]
+async fn which_credential_a_refused_handshake_was_about_is_told_to_admins_only() {
+    let browser = Browser::of("viewer", Fleet::new(password_hash())).await;
+    let device = format!("/devices/{ASLEEP}");
+    for role in ["viewer", "operator"] {
+        let page = browser.again_as(role).await.get(&device).await;
+        assert!(
+            page.text.contains("data-refusal=\"handshake\""),
+            "{role}: {}",
+            page.text
+        );
+        assert!(
+            page.text.contains("the DTLS handshake failed"),
+            "{role}: {}",
+            page.text
+        );
+        assert!(!page.text.contains("secret-id"), "{role}: {}", page.text);
+    }
+    let page = browser.again_as("admin").await.get(&device).await;
+    assert!(
+        page.text.contains("the DTLS handshake failed: the key of"),
+        "{}",
+        page.text
+    );
+    assert!(page.text.contains("secret-id"), "{}", page.text);
+}
+
+/// Whoever takes the wrong file does not find its secret in a page, or in what a browser keeps of it.
+#[actix_web::test]
+async fn a_private_key_in_the_place_of_a_certificate_is_refused_and_not_written_into_the_page() {
+    let mut browser = Browser::of("admin", Fleet::new(password_hash())).await;
+    let key = String::from_utf8(Holder::authority("thing").key()).expect("text");
+    let secret = key.lines().nth(1).expect("base64");
+    for kind in ["x509", "rpk"] {
+        let form = [
+            ("endpoint", "thing"),
+            ("kind", kind),
+            (kind, key.as_str()),
+            ("note", "kept"),
+        ];
+        let page = browser.post("/credentials", &form).await;
+        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "{kind}");
+        assert!(page.text.contains("value=\"kept\""), "{}", page.text);
+        for part in ["PRIVATE KEY", secret] {
+            assert!(!page.text.contains(part), "{kind}: {}", page.text);
+        }
+    }
 }

@@ -31,6 +31,8 @@ pub(crate) const GONE: &str = "urn:imei:490154203237534";
 pub(crate) const HOSTILE: &str = "<img src=x onerror=alert(1)>/?#";
 /// A device that an outside gateway tells of, once it is added.
 pub(crate) const GATEWAY: &str = "through-a-gateway";
+/// Why a handshake in the name of the device that sleeps was refused.
+pub(crate) const WRONG_KEY: &str = "the key of the PSK identity `secret-id` is wrong";
 /// The password of everybody.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 

@@ -1,4 +1,5 @@
-//! Why a handshake or a datagram was refused, in words for the log and the device's page.
+//! Why a handshake or a datagram was refused, in words for the log and the device's page. What a stranger
+//! or a library says in them is escaped and short, so that it is never taken for words of ours.
 
 use std::net::SocketAddr;
 
@@ -11,16 +12,16 @@ pub enum Refusal {
     #[error("what came is no DTLS 1.2 record")]
     Foreign,
     /// No credential has this PSK identity. The peer is answered as one with a wrong key.
-    #[error("the PSK identity `{0}` is unknown")]
+    #[error("the PSK identity `{}` is unknown", quoted(.0))]
     UnknownIdentity(String),
     /// The identity is known, the key is not the stored one.
-    #[error("the key of the PSK identity `{0}` is wrong")]
+    #[error("the key of the PSK identity `{}` is wrong", quoted(.0))]
     WrongKey(String),
     /// The raw public key is not stored; its SHA-256.
     #[error("the raw public key {0} is unknown")]
     UnknownKey(String),
     /// The certificate is not trusted.
-    #[error("the certificate {serial} is refused: {why}")]
+    #[error("the certificate {} is refused: {}", quoted(serial), quoted(why))]
     Certificate {
         /// Its serial number in hex.
         serial: String,
@@ -49,7 +50,7 @@ pub enum Refusal {
     #[error("as many sessions as may be are in use (coaps.max_sessions)")]
     TooManySessions,
     /// OpenSSL says why: no common suite, an alert of the peer, a broken message.
-    #[error("the handshake failed: {0}")]
+    #[error("the handshake failed: {}", quoted(.0))]
     Protocol(String),
 }
 
@@ -82,4 +83,55 @@ pub struct Refused {
     pub address: SocketAddr,
     /// Why it was refused.
     pub refusal: Refusal,
+}
+
+/// A text of others for a line of the log: without line ends, escape sequences of terminals and what
+/// else cannot be seen, and only the beginning of a long one.
+fn quoted(text: &str) -> String {
+    let mut left = text.chars();
+    let mut quoted = String::new();
+    for character in left.by_ref().take(MOST_CHARACTERS) {
+        match character {
+            // They are seen as they are.
+            '\'' | '"' => quoted.push(character),
+            other => quoted.extend(other.escape_debug()),
+        }
+    }
+    if left.next().is_some() {
+        quoted.push('…');
+    }
+    quoted
+}
+
+/// More than the longest identity that can be stored (128 bytes) has.
+const MOST_CHARACTERS: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_strangers_stay_on_their_line_and_are_short() {
+        let identity = "a\nERROR\r\u{1b}[2J\u{202e}ü's `\\";
+        for (refusal, expected) in [
+            (
+                Refusal::UnknownIdentity(identity.to_owned()),
+                "the PSK identity `a\\nERROR\\r\\u{1b}[2J\\u{202e}ü's `\\\\` is unknown",
+            ),
+            (
+                Refusal::WrongKey("a\n".to_owned()),
+                "the key of the PSK identity `a\\n` is wrong",
+            ),
+            (
+                Refusal::Protocol("bad\nreason".to_owned()),
+                "the handshake failed: bad\\nreason",
+            ),
+        ] {
+            assert_eq!(refusal.to_string(), expected);
+        }
+        let stored = "x".repeat(128);
+        let long = "\n".repeat(MOST_CHARACTERS + 1);
+        assert_eq!(quoted(&stored), stored);
+        assert_eq!(quoted(&long), format!("{}…", "\\n".repeat(MOST_CHARACTERS)));
+    }
 }

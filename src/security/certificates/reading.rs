@@ -101,14 +101,24 @@ pub fn fingerprint(certificate: &X509Ref) -> Result<[u8; 32], ErrorStack> {
     Ok(bytes)
 }
 
-/// True when the key of `issuer` (PEM or DER) signed the certificate (DER).
-pub fn is_signed_by(certificate: &[u8], issuer: &[u8]) -> bool {
-    let issuer = X509::from_pem(issuer).or_else(|_| X509::from_der(issuer));
-    let signed = issuer
-        .and_then(|issuer| issuer.public_key())
-        .and_then(|key| X509::from_der(certificate)?.verify(&key));
+/// Whether the key of one of the `issuers` (PEM, one after the other, or one in DER) signed the
+/// certificate (DER). Nothing when they cannot be read: then nobody knows.
+pub fn is_signed_by(certificate: &[u8], issuers: &[u8]) -> Option<bool> {
+    let issuers = match X509::from_der(issuers) {
+        Ok(issuer) => Ok(vec![issuer]),
+        Err(_) => X509::stack_from_pem(issuers),
+    };
     forget_errors();
-    signed.unwrap_or(false)
+    let issuers = issuers.ok().filter(|issuers| !issuers.is_empty())?;
+    let is_signed = from_der(certificate).is_some_and(|certificate| {
+        issuers.iter().any(|issuer| {
+            let key = issuer.public_key();
+            key.and_then(|key| certificate.verify(&key))
+                .unwrap_or(false)
+        })
+    });
+    forget_errors();
+    Some(is_signed)
 }
 
 /// A certificate in words.

@@ -158,18 +158,18 @@ struct Refusal {
     address: String,
     /// A short, stable name for the reason, for example `has_credentials` or `handshake`.
     reason: &'static str,
-    /// The reason in words.
+    /// The reason in words. Which credential was used or asked for is told to admins only.
     detail: String,
 }
 
-impl From<Denial> for Refusal {
-    fn from(denial: Denial) -> Self {
+impl Refusal {
+    fn new(denial: &Denial, detail: String) -> Self {
         Self {
             at: denial.at.to_string(),
             secure: denial.transport == Transport::Dtls,
             address: denial.address.to_string(),
             reason: denial.reason.name(),
-            detail: denial.reason.to_string(),
+            detail,
         }
     }
 }
@@ -370,7 +370,9 @@ pub(super) async fn show_endpoint(
             .map(ObservedView::from)
             .collect(),
         credentials: credentials.len(),
-        last_refusal: last_refusal.map(Refusal::from),
+        last_refusal: last_refusal
+            .as_ref()
+            .map(|denial| Refusal::new(denial, viewer.words_of(denial))),
     };
     Ok(Json(detail))
 }

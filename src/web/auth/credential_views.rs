@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::domain::{CredentialId, Denial, EndpointName, Timestamp};
 use crate::security::certificates::Ending;
 use crate::security::{CheckedCredential, InputError, credential_input};
-use crate::store::{CredentialFilter, RevokedCertificate, StoredCredential};
+use crate::store::{CredentialFilter, RevokedCertificate, Role, StoredCredential};
 use crate::web::ApiError;
 use crate::web::credentials::{AfterRemoval, CredentialError, NewCredential, Removed};
 
@@ -59,6 +59,15 @@ impl Viewer {
         };
         let credentials = self.state.credentials.list(&filter).await?;
         Ok((credentials, self.devices().last_refusal(endpoint)))
+    }
+
+    /// Why an attempt was refused, as this one may read it: which credentials there are is for admins.
+    pub fn words_of(&self, denial: &Denial) -> String {
+        if self.identity().role >= Role::Admin {
+            denial.for_people()
+        } else {
+            denial.for_everybody()
+        }
     }
 
     /// The certificates of the server, of its CA and of devices that end within

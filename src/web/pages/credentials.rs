@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Form, Path, Query};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
 
 use super::chrome::{Page, see_other};
@@ -45,7 +45,8 @@ pub(super) struct CredentialForm {
     endpoint: String,
     kind: String,
     identity: String,
-    key: String,
+    #[serde(deserialize_with = "wiped")]
+    key: Zeroizing<String>,
     x509: String,
     rpk: String,
     note: String,
@@ -116,7 +117,7 @@ impl CredentialForm {
         let proof = match self.kind.as_str() {
             "psk" => GivenProof::Psk {
                 identity: self.identity.trim().to_owned(),
-                key: Zeroizing::new(self.key.clone()),
+                key: self.key.clone(),
             },
             "x509" => GivenProof::X509(self.x509.clone()),
             "rpk" => GivenProof::Rpk(self.rpk.clone()),
@@ -299,6 +300,20 @@ async fn render(
     page.render_as(answer.status, "pages/credentials.html")
 }
 
+/// A secret of a form, wiped once the form is dropped.
+fn wiped<'de, D: Deserializer<'de>>(field: D) -> Result<Zeroizing<String>, D::Error> {
+    String::deserialize(field).map(Zeroizing::new)
+}
+
+/// What a form gives back: nothing when it is a private key, taken for what belongs there by mistake.
+fn unless_secret(text: String) -> String {
+    if text.contains("PRIVATE KEY") {
+        drop(Zeroizing::new(text));
+        return String::new();
+    }
+    text
+}
+
 /// The form again, without its key.
 #[derive(Debug, Default, Serialize)]
 struct ShownForm {
@@ -312,13 +327,12 @@ struct ShownForm {
 
 impl ShownForm {
     fn new(form: CredentialForm) -> Self {
-        drop(Zeroizing::new(form.key));
         Self {
             endpoint: form.endpoint,
             kind: form.kind,
             identity: form.identity,
-            x509: form.x509,
-            rpk: form.rpk,
+            x509: unless_secret(form.x509),
+            rpk: unless_secret(form.rpk),
             note: form.note,
         }
     }

@@ -41,7 +41,7 @@ pub(super) async fn insert(
         "refusal",
         &refusal
             .as_ref()
-            .map(|denial| RefusalLine::new(denial, is_admin)),
+            .map(|denial| RefusalLine::new(denial, viewer.words_of(denial))),
     );
     page.insert("coaps", &viewer.settings().coaps.enabled);
     Ok(())
@@ -63,17 +63,12 @@ struct RefusalLine {
 }
 
 impl RefusalLine {
-    /// Whose credential was used is for those who may know which there are.
-    fn new(denial: &Denial, for_admin: bool) -> Self {
+    fn new(denial: &Denial, reason: String) -> Self {
         Self {
             at: denial.at,
             address: denial.address.to_string(),
             secure: denial.transport == Transport::Dtls,
-            reason: if for_admin {
-                denial.for_people()
-            } else {
-                denial.reason.to_string()
-            },
+            reason,
             name: denial.reason.name(),
         }
     }

@@ -16,7 +16,7 @@ use flownexus::store::{
     WebSession,
 };
 
-use super::{Fleet, GONE};
+use super::{ASLEEP, Fleet, GONE, WRONG_KEY};
 
 #[async_trait]
 impl EndpointReader for Fleet {
@@ -450,13 +450,19 @@ impl Devices for Fleet {
         Some(false)
     }
 
-    /// Somebody has tried to be the one that is gone, over plain CoAP.
+    /// Somebody has tried to be the one that is gone, over plain CoAP, and the one that sleeps, with a wrong
+    /// key.
     fn last_refusal(&self, endpoint: &EndpointName) -> Option<Denial> {
-        (endpoint.as_str() == GONE).then(|| Denial {
+        let (transport, reason) = match endpoint.as_str() {
+            GONE => (Transport::Udp, Denied::HasCredentials),
+            ASLEEP => (Transport::Dtls, Denied::Handshake(WRONG_KEY.to_owned())),
+            _ => return None,
+        };
+        Some(Denial {
             at: Timestamp::system(),
-            transport: Transport::Udp,
+            transport,
             address: "192.0.2.9:40001".parse().expect("an address"),
-            reason: Denied::HasCredentials,
+            reason,
             shown: None,
         })
     }
