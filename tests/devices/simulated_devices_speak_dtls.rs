@@ -285,9 +285,9 @@ fn step(
             let socket = socket.try_clone().expect("a socket");
             let mut made = Secure::new(socket, from, credentials.clone());
             *session = made.accept().is_ok().then_some(made);
-        } else if let Some(session) = session {
-            session.follow(from);
-        } else {
+            // It moves without a new handshake.
+            session.iter().for_each(Secure::follow);
+        } else if session.is_none() {
             let _ = socket.recv_from(&mut buffer);
         }
     }

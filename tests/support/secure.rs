@@ -234,9 +234,9 @@ impl Secure {
         self.wire.state().socket = socket;
     }
 
-    /// The other side speaks from another address.
-    pub(crate) fn follow(&self, peer: SocketAddr) {
-        self.wire.state().server = peer;
+    /// The other side is wherever it was heard last.
+    pub(crate) fn follow(&self) {
+        self.wire.state().follows = true;
     }
 
     /// A handshake from nothing, in place of any session.
@@ -428,6 +428,8 @@ struct WireState {
     server: SocketAddr,
     sent: Vec<Vec<u8>>,
     received: Vec<Vec<u8>>,
+    /// Whoever speaks is the other side.
+    follows: bool,
     /// Instead of being sent.
     held: Option<Vec<Vec<u8>>>,
 }
@@ -439,6 +441,7 @@ impl Wire {
             server,
             sent: Vec::new(),
             received: Vec::new(),
+            follows: false,
             held: None,
         })))
     }
@@ -458,7 +461,8 @@ impl Read for Wire {
         let mut state = self.state();
         loop {
             match state.socket.recv_from(buffer) {
-                Ok((length, from)) if from == state.server => {
+                Ok((length, from)) if state.follows || from == state.server => {
+                    state.server = from;
                     state.received.push(buffer[..length].to_vec());
                     return Ok(length);
                 }
