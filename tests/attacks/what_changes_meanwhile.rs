@@ -30,7 +30,8 @@ struct Peer {
 
 impl Peer {
     fn new(server: &Server, identity: &str, key: &[u8]) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        // The first refusal of a source has its line in the log, and nobody else is at this address.
+        let socket = UdpSocket::bind("127.0.0.8:0").expect("a free port");
         socket.connect(server.coaps()).expect("loopback");
         let credentials = ClientCredentials::psk(identity, key.to_vec()).expect("a key");
         let settings = ClientSettings {
@@ -193,6 +194,8 @@ async fn attack_29_records_without_keys_that_are_forged_end_no_handshake() {
             "a change far ahead",
             far(record(CHANGE_CIPHER_SPEC, 0, 0, &[1])),
         ),
+        ("data", record(23, 0, 92, &[1])),
+        ("data far ahead", far(record(23, 0, 0, &[1]))),
         ("a message far ahead", far(record(HANDSHAKE, 0, 0, &lost))),
     ] {
         let mut peer = Peer::new(&server, "target", DEVICE_KEY);
@@ -203,6 +206,24 @@ async fn attack_29_records_without_keys_that_are_forged_end_no_handshake() {
         }
         assert!(peer.is_let_in(SOON), "{what}");
     }
+}
+
+/// A device that does not believe the server says so in an alert, and hangs up.
+#[tokio::test]
+async fn attack_27_an_alert_that_nothing_follows_ends_the_handshake_with_its_reason() {
+    let server = Server::start().await;
+    server.secure_device("target").close_session();
+    let mut peer = Peer::new(&server, "target", DEVICE_KEY);
+    peer.last_flight();
+    assert_eq!(server.metric(UNDER_WAY).await, 1.0);
+    let mut alert = record(ALERT, 0, 0, &[2, 48]);
+    alert[5..11].fill(0xff);
+    peer.send(&alert);
+    eventually("it is said in the log", SOON, || async {
+        let said = server.output().contains("unknown ca");
+        (said && server.metric(UNDER_WAY).await == 0.0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use openssl::ssl::{ErrorCode, SslStream};
 use super::budget::Budget;
 use super::ffi;
 use super::handshake::Call;
-use super::hello::ALERT;
+use super::hello::{ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE};
 use super::pipe::Pipe;
 use super::proof::SharedFindings;
 use super::sieve::{shortest, sieve};
@@ -54,17 +54,15 @@ impl Handshake {
         let mut dropped = 0;
         let kept = sieve(datagram, |record| {
             if record.epoch == 0 {
-                if record.kind == ALERT {
-                    if record.body.first() == Some(&FATAL) {
-                        self.alert = Some(record.whole().to_vec());
-                    }
-                    return false;
-                }
                 // Nothing protects these numbers, and one that is far ahead would make OpenSSL take
                 // every later one for old.
                 record.renumber(self.plain);
                 self.plain = self.plain.saturating_add(1);
-                return true;
+                // It may be forged: a fatal one is looked at when nothing better has come.
+                if record.kind == ALERT && record.body.first() == Some(&FATAL) {
+                    self.alert = Some(record.whole());
+                }
+                return matches!(record.kind, HANDSHAKE | CHANGE_CIPHER_SPEC);
             }
             if shortest.is_none_or(|shortest| record.body.len() < shortest) {
                 return false;

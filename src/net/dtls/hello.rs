@@ -235,7 +235,7 @@ fn digest(
 pub(super) const COOKIE: usize = 32;
 pub(super) const RECORD_HEADER: usize = 13;
 pub(super) const MESSAGE_HEADER: usize = 12;
-const CHANGE_CIPHER_SPEC: u8 = 20;
+pub(super) const CHANGE_CIPHER_SPEC: u8 = 20;
 pub(super) const ALERT: u8 = 21;
 pub(super) const HANDSHAKE: u8 = 22;
 /// Of records with a connection id (RFC 9146), the highest content type of DTLS 1.2.
