@@ -85,8 +85,6 @@ struct Keys {
 struct Held {
     ids: SmallVec<[CredentialId; 2]>,
     certificates: usize,
-    /// Certificates and raw public keys.
-    public: usize,
     /// The one that the endpoint has proven itself by last: it has that one, whatever was added since.
     last: Option<CredentialId>,
 }
@@ -218,14 +216,6 @@ impl Keyring {
         self.read().endpoints.contains_key(endpoint)
     }
 
-    /// True when the endpoint has a stored certificate or raw public key.
-    pub fn has_public_key(&self, endpoint: &EndpointName) -> bool {
-        self.read()
-            .endpoints
-            .get(endpoint)
-            .is_some_and(|held| held.public > 0)
-    }
-
     /// True when the endpoint has stored certificates: then no other certificate speaks for it,
     /// whoever signed it.
     pub fn pins_certificates(&self, endpoint: &EndpointName) -> bool {
@@ -325,12 +315,10 @@ impl Keys {
                 self.psk.insert(identity.clone(), id);
             }
             Proof::Rpk { public_key } => {
-                held.public = held.public.saturating_add(1);
                 self.rpk.insert(public_key.clone(), id);
             }
             Proof::X509 { fingerprint, .. } => {
                 held.certificates = held.certificates.saturating_add(1);
-                held.public = held.public.saturating_add(1);
                 self.x509.insert(*fingerprint, id);
             }
         }
@@ -341,18 +329,18 @@ impl Keys {
         let Some(credential) = self.all.remove(&id) else {
             return;
         };
-        let (is_public, is_certificate) = match &credential.proof {
+        let is_certificate = match &credential.proof {
             Proof::Psk { identity, .. } => {
                 forget(&mut self.psk, identity, id);
-                (false, false)
+                false
             }
             Proof::Rpk { public_key } => {
                 forget(&mut self.rpk, public_key, id);
-                (true, false)
+                false
             }
             Proof::X509 { fingerprint, .. } => {
                 forget(&mut self.x509, fingerprint, id);
-                (true, true)
+                true
             }
         };
         self.used.remove(&id);
@@ -361,7 +349,6 @@ impl Keys {
             held.certificates = held
                 .certificates
                 .saturating_sub(usize::from(is_certificate));
-            held.public = held.public.saturating_sub(usize::from(is_public));
             if held.ids.is_empty() {
                 self.endpoints.remove(&credential.endpoint);
             }

@@ -2,7 +2,7 @@
 
 use flownexus::domain::{CredentialId, Timestamp};
 use flownexus::security::Keyring;
-use flownexus::store::{Store, StoredProof};
+use flownexus::store::StoredProof;
 use flownexus::web::credentials::{AfterRemoval, CredentialError};
 use rstest::rstest;
 use sea_orm::ConnectionTrait as _;
@@ -121,7 +121,7 @@ async fn what_another_process_changes_is_noticed(
     let (store, ring) = (database.open().await, Keyring::default());
     let server = service(&store, &ring, folder);
     server.load().await.expect("nothing");
-    let beside = Store::open_beside(&database.settings).await.expect("open");
+    let beside = database.open_beside().await;
     let command = service(&beside, &Keyring::default(), folder);
 
     // The key file is made by the command, and found by the server.
@@ -180,7 +180,7 @@ async fn a_certificate_that_another_process_revokes_is_trusted_at_no_moment_of_a
         .await
         .expect("stored");
     server.refresh().await.expect("looked");
-    let beside = Store::open_beside(&database.settings).await.expect("open");
+    let beside = database.open_beside().await;
     let removed = service(&beside, &Keyring::default(), folder)
         .remove(thing.id, AfterRemoval::RevokeOurs, "admin")
         .await

@@ -7,6 +7,7 @@ use openssl::ec::{EcGroup, EcKey};
 use openssl::nid::Nid;
 use openssl::pkey::PKey;
 use openssl::symm::Cipher;
+use tempfile::TempDir;
 
 use super::command::Simulate;
 use crate::support::certificates::Holder;
@@ -24,16 +25,31 @@ fn add_key(server: &Server, endpoint: &str, folder: &Path) {
     assert!(added.status.success(), "{added:?}");
 }
 
+/// A server that knows the keys of these endpoints, the folder with their private halves, and its URL.
+async fn server_that_knows(endpoints: &[&str]) -> (Server, TempDir, String) {
+    let setup = Server::setup().setting("credentials.reload_s", 1);
+    let server = setup.start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    for endpoint in endpoints {
+        add_key(&server, endpoint, folder.path());
+    }
+    let url = format!("coaps://{}", server.coaps());
+    (server, folder, url)
+}
+
+/// Waits until a device is registered over DTLS.
+async fn is_registered(server: &Server, name: &str) {
+    let api = server.api();
+    eventually("it is registered over DTLS", SOON, || async {
+        let endpoint = api.endpoint(name).await?;
+        (endpoint["registered"] == true && endpoint["secure"] == true).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn the_command_simulates_devices_with_the_raw_public_keys_of_a_folder() {
-    let server = Server::setup()
-        .setting("credentials.reload_s", 1)
-        .start()
-        .await;
-    let folder = tempfile::tempdir().expect("a folder");
-    add_key(&server, "pump:1", folder.path());
-    add_key(&server, "pump:2", folder.path());
-    let url = format!("coaps://{}", server.coaps());
+    let (server, folder, url) = server_that_knows(&["pump:1", "pump:2"]).await;
     let keys = folder.path().display().to_string();
     let certificate = server.data_dir().join("certs/server.crt");
     let certificate = certificate.display().to_string();
@@ -49,13 +65,8 @@ async fn the_command_simulates_devices_with_the_raw_public_keys_of_a_folder() {
         "--server-key",
         &certificate,
     ]);
-    let api = server.api();
     for name in ["pump:1", "pump:2"] {
-        eventually("it is registered over DTLS", SOON, || async {
-            let endpoint = api.endpoint(name).await?;
-            (endpoint["registered"] == true && endpoint["secure"] == true).then_some(())
-        })
-        .await;
+        is_registered(&server, name).await;
         eventually("its key was used", SOON, || async {
             let listed = server.command(&["credential", "list", name], "");
             let listed = String::from_utf8(listed.stdout).expect("text");
@@ -68,32 +79,15 @@ async fn the_command_simulates_devices_with_the_raw_public_keys_of_a_folder() {
 
 #[tokio::test]
 async fn the_command_simulates_one_device_and_believes_any_server_where_it_is_not_told_which() {
-    let server = Server::setup()
-        .setting("credentials.reload_s", 1)
-        .start()
-        .await;
-    let folder = tempfile::tempdir().expect("a folder");
-    add_key(&server, "pump-1", folder.path());
-    let url = format!("coaps://{}", server.coaps());
+    let (server, folder, url) = server_that_knows(&["pump-1"]).await;
     let key = folder.path().join("pump-1.key").display().to_string();
     let _simulate = Simulate::start(&["--server", &url, "--prefix", "pump-", "--rpk", &key]);
-    let api = server.api();
-    eventually("it is registered over DTLS", SOON, || async {
-        let endpoint = api.endpoint("pump-1").await?;
-        (endpoint["registered"] == true && endpoint["secure"] == true).then_some(())
-    })
-    .await;
+    is_registered(&server, "pump-1").await;
 }
 
 #[tokio::test]
 async fn a_server_with_another_key_is_not_believed() {
-    let server = Server::setup()
-        .setting("credentials.reload_s", 1)
-        .start()
-        .await;
-    let folder = tempfile::tempdir().expect("a folder");
-    add_key(&server, "pump-1", folder.path());
-    let url = format!("coaps://{}", server.coaps());
+    let (server, folder, url) = server_that_knows(&["pump-1"]).await;
     let key = folder.path().join("pump-1.key").display().to_string();
     let another = folder.path().join("pump-1.pub").display().to_string();
     let simulate = Simulate::start(&[

@@ -260,9 +260,7 @@ async fn each_change_is_seen_by_another_process(
         return;
     };
     let server = database.open().await;
-    let beside = Store::open_beside(&database.settings)
-        .await
-        .expect("beside the server");
+    let beside = database.open_beside().await;
     let mut last = server.revision().await.expect("read");
     let mut changed = async |what: &str| {
         let now = server.revision().await.expect("read");
@@ -377,9 +375,7 @@ async fn two_processes_together_store_no_more_than_may_be(
         return;
     };
     let server = database.open().await;
-    let beside = Store::open_beside(&database.settings)
-        .await
-        .expect("beside the server");
+    let beside = database.open_beside().await;
     let limit = 5;
     let mut stored = 0;
     for round in 0..5 {

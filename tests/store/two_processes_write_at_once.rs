@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use flownexus::store::{CredentialStore as _, RevocationStore as _, RevokedCertificate, Store};
+use flownexus::store::{CredentialStore as _, RevocationStore as _, RevokedCertificate};
 use rstest::rstest;
 
 use super::samples::at;
@@ -17,9 +17,7 @@ async fn two_processes_at_once_take_different_ones_and_neither_fails(
         return;
     };
     let server = database.open().await;
-    let beside = Store::open_beside(&database.settings)
-        .await
-        .expect("beside the server");
+    let beside = database.open_beside().await;
     let before = server.revision().await.expect("read");
     let mut used = BTreeSet::new();
     for round in 0..40 {

@@ -185,7 +185,7 @@ async fn also_those_that_come_from_beside(
     };
     let server = database.open().await;
     let before = server.mark().await.expect("read");
-    let beside = Store::open_beside(&database.settings).await.expect("opens");
+    let beside = database.open_beside().await;
     beside
         .add(vec![model(9, "1.0", "<a/>")], false, MANY)
         .await

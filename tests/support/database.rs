@@ -55,6 +55,12 @@ impl TestDatabase {
         self.try_open(publish).await.expect("the store opens")
     }
 
+    /// The store as a command has it that runs beside the server.
+    pub(crate) async fn open_beside(&self) -> Store {
+        let beside = Store::open_beside(&self.settings).await;
+        beside.expect("beside the server")
+    }
+
     pub(crate) async fn try_open(&self, publish: Publisher) -> Result<Store, StoreError> {
         Store::open(&self.settings, publish).await
     }

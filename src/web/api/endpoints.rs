@@ -7,10 +7,10 @@ use actix_web::{HttpResponse, delete, get};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::{ContentFormat, Denial, EndpointName, Timestamp, Transport};
+use crate::domain::{ContentFormat, EndpointName, Timestamp};
 use crate::store::{EndpointFilter, EndpointRow};
 use crate::web::ApiError;
-use crate::web::auth::{Operator, Viewer};
+use crate::web::auth::{self, Operator, Viewer};
 use crate::web::error::Problem;
 use crate::web::observed::{Observed, wanted_and_actual};
 
@@ -162,14 +162,14 @@ struct Refusal {
     detail: String,
 }
 
-impl Refusal {
-    fn new(denial: &Denial, detail: String) -> Self {
+impl From<auth::Refusal> for Refusal {
+    fn from(refusal: auth::Refusal) -> Self {
         Self {
-            at: denial.at.to_string(),
-            secure: denial.transport == Transport::Dtls,
-            address: denial.address.to_string(),
-            reason: denial.reason.name(),
-            detail,
+            at: refusal.at.to_string(),
+            secure: refusal.secure,
+            address: refusal.address.to_string(),
+            reason: refusal.reason,
+            detail: refusal.detail,
         }
     }
 }
@@ -345,7 +345,7 @@ pub(super) async fn show_endpoint(
     let row = viewer.endpoint(&query::endpoint_name(&name)?).await?;
     let observations = viewer.observations(row.id).await?;
     let wanted = viewer.wanted(row.id).await?;
-    let (credentials, last_refusal) = viewer.security(&row.name).await?;
+    let security = viewer.security(&row.name).await?;
     let registration = row.registration.as_ref();
     let detail = EndpointDetail {
         endpoint: Endpoint::of(&viewer, &row).await,
@@ -369,10 +369,8 @@ pub(super) async fn show_endpoint(
             .into_iter()
             .map(ObservedView::from)
             .collect(),
-        credentials: credentials.len(),
-        last_refusal: last_refusal
-            .as_ref()
-            .map(|denial| Refusal::new(denial, viewer.words_of(denial))),
+        credentials: security.kinds.iter().map(|(_, count)| count).sum(),
+        last_refusal: security.refusal.map(Refusal::from),
     };
     Ok(Json(detail))
 }

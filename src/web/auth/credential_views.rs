@@ -1,12 +1,13 @@
 //! What the views may do with the credentials of devices and the list of revoked certificates.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use crate::domain::{CredentialId, Denial, EndpointName, Timestamp};
+use crate::domain::{CredentialId, CredentialKind, EndpointName, Timestamp, Transport};
 use crate::security::certificates::Ending;
 use crate::security::{CheckedCredential, InputError, credential_input};
 use crate::store::{CredentialFilter, RevokedCertificate, Role, StoredCredential};
@@ -42,32 +43,69 @@ pub enum GivenProof {
     Rpk(String),
 }
 
+/// How an endpoint proves itself, and who was refused in its name.
+#[derive(Debug)]
+pub struct Security {
+    /// How many credentials of each kind it has, of 100 that are looked at; only kinds that it has.
+    pub kinds: Vec<(CredentialKind, usize)>,
+    /// What they are, for admins; nothing for others, as their names are for admins alone.
+    pub credentials: Vec<StoredCredential>,
+    /// The last attempt to speak for it that was refused since the server started.
+    pub refusal: Option<Refusal>,
+}
+
+/// An attempt to speak for an endpoint that was refused.
+#[derive(Debug)]
+pub struct Refusal {
+    /// When.
+    pub at: Timestamp,
+    /// Whether it came over DTLS.
+    pub secure: bool,
+    /// From where.
+    pub address: SocketAddr,
+    /// A short, stable name for the reason.
+    pub reason: &'static str,
+    /// The reason in words; for admins with the credential that was used.
+    pub detail: String,
+}
+
 impl Viewer {
-    /// The credentials of an endpoint, 100 at most, and the last attempt to speak for it that was refused
-    /// since the server started. Only admins may be shown more than how many and of which kind.
+    /// How an endpoint proves itself, as far as this one may know it.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn security(
-        &self,
-        endpoint: &EndpointName,
-    ) -> Result<(Vec<StoredCredential>, Option<Denial>), ApiError> {
+    pub async fn security(&self, endpoint: &EndpointName) -> Result<Security, ApiError> {
         let filter = CredentialFilter {
             endpoint: Some(endpoint.clone()),
             limit: MOST_COUNTED,
             ..CredentialFilter::default()
         };
         let credentials = self.state.credentials.list(&filter).await?;
-        Ok((credentials, self.devices().last_refusal(endpoint)))
-    }
-
-    /// Why an attempt was refused, as this one may read it: which credentials there are is for admins.
-    pub fn words_of(&self, denial: &Denial) -> String {
-        if self.identity().role >= Role::Admin {
-            denial.for_people()
-        } else {
-            denial.for_everybody()
-        }
+        let of_kind = |kind| {
+            let kinds = credentials.iter().map(|credential| credential.proof.kind());
+            (kind, kinds.filter(|other| *other == kind).count())
+        };
+        let kinds = CredentialKind::ALL.map(of_kind);
+        let is_admin = self.identity().role >= Role::Admin;
+        let refusal = self.devices().last_refusal(endpoint).map(|denial| {
+            let words = if is_admin {
+                denial.for_people()
+            } else {
+                denial.for_everybody()
+            };
+            (denial, words)
+        });
+        Ok(Security {
+            kinds: kinds.into_iter().filter(|(_, count)| *count > 0).collect(),
+            credentials: if is_admin { credentials } else { Vec::new() },
+            refusal: refusal.map(|(denial, detail)| Refusal {
+                at: denial.at,
+                secure: denial.transport == Transport::Dtls,
+                address: denial.address,
+                reason: denial.reason.name(),
+                detail,
+            }),
+        })
     }
 
     /// The certificates of the server, of its CA and of devices that end within

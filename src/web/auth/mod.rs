@@ -19,7 +19,7 @@ pub mod tokens;
 pub mod views;
 
 pub use access::{Credential, Identity};
-pub use credential_views::{GivenCredential, GivenProof};
+pub use credential_views::{GivenCredential, GivenProof, Refusal, Security};
 pub use limits::LoginLimits;
 pub use login::{
     ChangePasswordError, LoginError, change_password, end_session, ensure_admin, login,

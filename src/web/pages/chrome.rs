@@ -63,6 +63,7 @@ impl Page {
                 name: &identity.name,
                 role: role_name(identity.role),
                 can_operate: identity.role >= Role::Operator,
+                is_admin: identity.role >= Role::Admin,
                 must_change_password: identity.must_change_password,
             },
         );
@@ -121,5 +122,6 @@ struct Visitor<'a> {
     name: &'a str,
     role: &'static str,
     can_operate: bool,
+    is_admin: bool,
     must_change_password: bool,
 }

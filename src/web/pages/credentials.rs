@@ -194,7 +194,7 @@ pub(super) async fn remove(admin: Admin, id: Path<i64>) -> Result<HttpResponse, 
         .remove_credential(id, AfterRemoval::RevokeOurs)
         .await?;
     let endpoint = removed.credential.endpoint;
-    let left = admin.security(&endpoint).await?.0;
+    let left = admin.security(&endpoint).await?.credentials;
     // Back to the other credentials of the device, or to everybody's.
     let query = match left.as_slice() {
         [] => CredentialsQuery::default(),
@@ -285,11 +285,10 @@ async fn render(
         "certs",
         &settings.data_dir.join("certs").display().to_string(),
     );
-    page.insert("warn_days", &settings.certificates.warn_days);
-    page.insert(
-        "certificates",
-        &EndingNotice::new(&admin.certificates_ending()?, now),
-    );
+    let notice = EndingNotice::new(&admin.certificates_ending()?, now);
+    let has_more = notice.as_ref().is_some_and(|notice| notice.devices > 0);
+    page.insert("show_ending", &(has_more && query.ending.is_empty()));
+    page.insert("certificates", &notice);
     page.insert("revoked", &revoked_lines);
     page.insert("revoked_more", &revoked.len().saturating_sub(REVOKED_LIMIT));
     page.insert("form", &answer.form);
@@ -356,6 +355,7 @@ pub(super) struct CredentialLine<'a> {
     id: CredentialId,
     endpoint: &'a str,
     kind: &'static str,
+    words: &'static str,
     label: &'a str,
     subject: Option<&'a str>,
     begins: Option<Timestamp>,
@@ -378,6 +378,7 @@ impl<'a> CredentialLine<'a> {
             id: row.id,
             endpoint: row.endpoint.as_str(),
             kind: row.proof.kind().as_str(),
+            words: row.proof.kind().in_words(),
             label: row.proof.label(),
             subject: certificate.map(|certificate| certificate.subject.as_str()),
             begins: certificate

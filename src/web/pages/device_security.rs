@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use super::chrome::Page;
 use super::credentials::CredentialLine;
-use crate::domain::{CredentialKind, Denial, Timestamp, Transport};
-use crate::store::{EndpointRow, Role};
+use crate::domain::Timestamp;
+use crate::store::EndpointRow;
 use crate::web::ApiError;
-use crate::web::auth::Viewer;
+use crate::web::auth::{Refusal, Viewer};
 
 /// Gives the template of a device what its card of security shows.
 pub(super) async fn insert(
@@ -15,41 +15,31 @@ pub(super) async fn insert(
     viewer: &Viewer,
     row: &EndpointRow,
 ) -> Result<(), ApiError> {
-    let (credentials, refusal) = viewer.security(&row.name).await?;
+    let security = viewer.security(&row.name).await?;
     let now = Timestamp::system();
-    let lines: Vec<CredentialLine<'_>> = credentials
+    let lines: Vec<CredentialLine<'_>> = security
+        .credentials
         .iter()
         .map(|credential| CredentialLine::new(credential, now))
         .collect();
-    let kinds: Vec<Kind> = CredentialKind::ALL
+    let kinds: Vec<Kind> = security
+        .kinds
         .into_iter()
-        .map(|kind| Kind {
-            kind: kind.as_str(),
-            count: credentials
-                .iter()
-                .filter(|credential| credential.proof.kind() == kind)
-                .count(),
+        .map(|(kind, count)| Kind {
+            words: kind.in_words(),
+            count,
         })
-        .filter(|kind| kind.count > 0)
         .collect();
-    let is_admin = viewer.identity().role >= Role::Admin;
-    page.insert("is_admin", &is_admin);
-    // What a credential is called by is for admins alone.
-    page.insert("credentials", if is_admin { &lines[..] } else { &[] });
+    page.insert("credentials", &lines);
     page.insert("credential_kinds", &kinds);
-    page.insert(
-        "refusal",
-        &refusal
-            .as_ref()
-            .map(|denial| RefusalLine::new(denial, viewer.words_of(denial))),
-    );
+    page.insert("refusal", &security.refusal.map(RefusalLine::from));
     page.insert("coaps", &viewer.settings().coaps.enabled);
     Ok(())
 }
 
 #[derive(Debug, Serialize)]
 struct Kind {
-    kind: &'static str,
+    words: &'static str,
     count: usize,
 }
 
@@ -58,18 +48,18 @@ struct RefusalLine {
     at: Timestamp,
     address: String,
     secure: bool,
-    reason: String,
+    detail: String,
     name: &'static str,
 }
 
-impl RefusalLine {
-    fn new(denial: &Denial, reason: String) -> Self {
+impl From<Refusal> for RefusalLine {
+    fn from(refusal: Refusal) -> Self {
         Self {
-            at: denial.at,
-            address: denial.address.to_string(),
-            secure: denial.transport == Transport::Dtls,
-            reason,
-            name: denial.reason.name(),
+            at: refusal.at,
+            address: refusal.address.to_string(),
+            secure: refusal.secure,
+            detail: refusal.detail,
+            name: refusal.reason,
         }
     }
 }

@@ -9,7 +9,6 @@ use super::credentials::EndingNotice;
 use super::events::EventLine;
 use super::operations::OperationLine;
 use crate::domain::{OperationStatus, Timestamp};
-use crate::store::Role;
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
 use crate::web::waiting::waits;
@@ -45,7 +44,6 @@ pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
     let events = viewer.events(None, None, LATEST, None).await?;
     let endings = viewer.certificates_ending()?;
     page.insert("certificates", &EndingNotice::new(&endings, now));
-    page.insert("is_admin", &(viewer.identity().role >= Role::Admin));
     page.insert("total", &total);
     page.insert("registered", &registered);
     page.insert("offline", &total.saturating_sub(registered));
