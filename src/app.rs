@@ -270,6 +270,7 @@ async fn start_devices(
             certificates: certificates.current(),
             ticket_keys,
             counters: dtls_counters,
+            amplification: settings.admission.amplification as usize,
             on_refused: Box::new(on_refused),
         });
         let transport = match CoapTransport::serve(&settings, counters, seed(), dtls) {

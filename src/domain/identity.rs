@@ -122,6 +122,9 @@ pub enum Unreachable {
     /// Its address is blocked.
     #[error("the address is blocked (admission.block)")]
     Blocked,
+    /// Its address has not been heard for long, or never, and may get no more than it has paid for.
+    #[error("its address is not proven, and may not get a handshake (admission.grace_bytes)")]
+    Unproven,
     /// As many handshakes as may be are under way.
     #[error("too many handshakes are under way (coaps.max_handshakes)")]
     TooManyHandshakes,

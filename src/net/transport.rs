@@ -240,6 +240,11 @@ impl CoapTransport {
             match happening {
                 Happening::Message(peer, message) => endpoint.handle_datagram(now, peer, message),
                 Happening::Over(peer) => endpoint.disconnect(now, peer),
+                Happening::Proven(address) => {
+                    if let Some(books) = self.inner.admission.get() {
+                        books.0.borrow_mut().proven(now, address);
+                    }
+                }
             }
         });
     }
@@ -344,14 +349,16 @@ impl CoapTransport {
     /// # Errors
     /// It cannot be begun.
     pub fn connect(&self, peer: Peer, endpoint: &EndpointName) -> Result<(), Unreachable> {
-        let books = self.inner.admission.get();
-        if books.is_some_and(|books| books.0.borrow().is_blocked(peer.address.ip())) {
-            return Err(Unreachable::Blocked);
-        }
-        match &self.inner.secure {
-            Some(secure) => secure.connect(peer, endpoint),
-            None => Err(Unreachable::SwitchedOff),
-        }
+        let Some(secure) = &self.inner.secure else {
+            return Err(Unreachable::SwitchedOff);
+        };
+        secure.connect(peer, endpoint, |address, hello| {
+            let Some(books) = self.inner.admission.get() else {
+                return Ok(None);
+            };
+            let mut books = books.0.borrow_mut();
+            books.room_to_call(Instant::now(), address, hello)
+        })
     }
 
     /// Other certificates are in force.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::raw_handshakes::HANDSHAKE;
 use super::{Siege, expect_nothing, request};
 use crate::support::device::{ScriptedDevice, TEXT};
 use crate::support::server::{SOON, Server, eventually};
@@ -367,6 +368,88 @@ async fn a_device_of_before_a_restart_can_be_asked_once_and_is_then_known_again(
     expect_nothing(&mut silent, "the grace is spent");
 }
 
+/// Over DTLS the request waits for a session, and a handshake is far more than a Read.
+#[tokio::test]
+async fn attack_11_a_device_of_before_a_restart_is_called_with_one_hello() {
+    let mut server = Server::setup()
+        .setting("coaps.retransmit_ms", 50)
+        .setting("coaps.handshake_timeout_s", 2)
+        .start()
+        .await;
+    let mut device = server.secure_device("silent");
+    device.register_now(86_400, "</1/0>,</3311/0>");
+    server.kill();
+    server.restart().await;
+    let api = server.api();
+    let read = json!({"kind": "read", "path": "/1/0/1"});
+    let operation = api.operate("silent", &read).await;
+    let path = format!("/api/v1/operations/{}", operation["id"]);
+
+    // Whoever has its address now does not answer: one datagram, however long it is tried.
+    let hello = device.receive_datagram(SOON).expect("a hello");
+    assert_eq!(hello.first(), Some(&HANDSHAKE));
+    assert!(hello.len() <= 136, "{} bytes", hello.len());
+    eventually("the handshake is given up", SOON, || async {
+        let refused = "flownexus_dtls_handshakes_refused_total";
+        (server.metric(refused).await > 0.0).then_some(())
+    })
+    .await;
+    let unsent = server.metric("flownexus_dtls_handshake_datagrams_unsent_total");
+    assert!(unsent.await > 0.0, "it was to be sent again");
+
+    // The grace is spent: it is not called again, and that is no attempt.
+    let before = api.read(&path).await["attempts"].clone();
+    let other = api.operate("silent", &read).await;
+    eventually("it waits", SOON, || async {
+        let other = api
+            .read(&format!("/api/v1/operations/{}", other["id"]))
+            .await;
+        (other["status"] == "QUEUED" && other["attempts"] == 0).then_some(())
+    })
+    .await;
+    assert_eq!(device.receive_datagram(Duration::from_millis(200)), None);
+    assert_eq!(api.read(&path).await["attempts"], before);
+
+    // It was the device after all.
+    device.handshake().expect("a session");
+    let update = device.update();
+    assert_eq!(device.ask(&update).code, Code::CHANGED);
+    for operation in [&operation, &other] {
+        let asked = device.expect_request(Code::GET, "/1/0/1");
+        device.answer_content(&asked, TEXT, b"300");
+        assert_eq!(api.ended(operation).await["status"], "CONFIRMED");
+    }
+    // Its session has proven it: it may be called whenever it has none.
+    device.close_session();
+    let operation = api.operate("silent", &read).await;
+    let first = device.receive_datagram(SOON).expect("a hello");
+    let again = device.receive_datagram(SOON).expect("another one");
+    assert_eq!(first.len(), again.len(), "sent again");
+    device.accept_handshake().expect("the server's handshake");
+    let asked = device.expect_request(Code::GET, "/1/0/1");
+    device.answer_content(&asked, TEXT, b"300");
+    assert_eq!(api.ended(&operation).await["status"], "CONFIRMED");
+}
+
+#[tokio::test]
+async fn attack_11_a_call_gets_three_bytes_for_each_of_the_device_and_is_finished_all_the_same() {
+    let mut server = Server::start().await;
+    let mut device = server.secure_device("restored");
+    device.register_now(86_400, "</1/0>,</3311/0>");
+    let before = traffic(&mut device);
+    server.kill();
+    server.restart().await;
+    let read = json!({"kind": "read", "path": "/1/0/1"});
+    let operation = server.api().operate("restored", &read).await;
+    device.accept_handshake().expect("the server's handshake");
+    let after = traffic(&mut device);
+    let (sent, received) = (after.0 - before.0, after.1 - before.1);
+    assert!(received <= 136 + 3 * sent, "{received} bytes for {sent}");
+    let asked = device.expect_request(Code::GET, "/1/0/1");
+    device.answer_content(&asked, TEXT, b"300");
+    assert_eq!(server.api().ended(&operation).await["status"], "CONFIRMED");
+}
+
 #[tokio::test]
 async fn a_sleeping_device_that_wakes_with_an_update_gets_what_waits_for_it_in_one_piece() {
     let server = Server::setup()
@@ -397,6 +480,12 @@ async fn a_sleeping_device_that_wakes_with_an_update_gets_what_waits_for_it_in_o
     assert_eq!(asked.payload.len(), 200);
     device.answer(&asked, Code::CHANGED, Options::new(), b"");
     assert_eq!(api.ended(&operation).await["status"], "CONFIRMED");
+}
+
+/// Bytes that a device has sent and received in datagrams of DTLS.
+fn traffic(device: &mut ScriptedDevice) -> (usize, usize) {
+    let bytes = |datagrams: Vec<Vec<u8>>| datagrams.iter().map(Vec::len).sum();
+    device.session(|secure| (bytes(secure.sent()), bytes(secure.received())))
 }
 
 /// The next request of the server, whatever comes before.

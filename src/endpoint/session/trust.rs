@@ -108,6 +108,10 @@ impl Session {
                 }
                 Departure::Go
             }
+            // It goes when the device is heard, as a request on plain CoAP would.
+            Err(Unreachable::Unproven | Unreachable::Blocked) => {
+                Departure::Stay(self.not_sent(env, attempt))
+            }
             Err(reason) => Departure::Stay(self.unreachable(env, attempt, reason)),
         }
     }

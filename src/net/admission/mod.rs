@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use crate::coap::{Allowance, Peer};
 use crate::config;
-use crate::domain::unmapped;
+use crate::domain::{Unreachable, unmapped};
 
 use self::bucket::{Bucket, Rate};
 pub use self::counters::AdmissionCounters;
@@ -199,7 +199,7 @@ impl Admission {
     }
 
     /// True when `admission.block` names the address.
-    pub(super) fn is_blocked(&self, address: IpAddr) -> bool {
+    fn is_blocked(&self, address: IpAddr) -> bool {
         self.settings
             .block
             .iter()
@@ -213,8 +213,8 @@ impl Admission {
             .is_some_and(|until| now < until)
     }
 
-    /// Whether there is a limit on what a peer gets. A DTLS peer has answered our cookie or holds
-    /// the keys of a session.
+    /// Whether there is a limit on what a peer gets. One with a session of DTLS holds its keys; what a
+    /// handshake sends is counted where it is made, see [`Admission::room_to_call`].
     fn is_limited(&mut self, now: Instant, peer: Peer) -> bool {
         self.settings.amplification > 0 && !peer.is_secure() && !self.is_proven(now, peer.address)
     }
@@ -283,6 +283,36 @@ impl Admission {
             self.counters.graces.inc();
         }
         Some(self.credit(peer.address))
+    }
+
+    /// How much may go to an address with which a handshake is begun, until it has sent something:
+    /// `None` when it is proven. What is given is paid for at once, whether or not all of it is sent.
+    ///
+    /// # Errors
+    /// It is blocked, or may not even get the first datagram, which is of `hello` bytes.
+    pub(super) fn room_to_call(
+        &mut self,
+        now: Instant,
+        address: SocketAddr,
+        hello: usize,
+    ) -> Result<Option<usize>, Unreachable> {
+        let peer = Peer::udp(address);
+        if self.is_blocked(address.ip()) {
+            self.counters.unsent_blocked.inc();
+            return Err(Unreachable::Blocked);
+        }
+        let Some(room) = self.room_to_ask(now, peer) else {
+            return Ok(None);
+        };
+        if room < hello {
+            self.counters.unsent_unproven.inc();
+            return Err(Unreachable::Unproven);
+        }
+        if self.take(now, peer, room) {
+            Ok(Some(room))
+        } else {
+            Err(Unreachable::Unproven)
+        }
     }
 
     fn take(&mut self, now: Instant, peer: Peer, bytes: usize) -> bool {

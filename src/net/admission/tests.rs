@@ -95,6 +95,28 @@ fn dtls_peers_have_proven_themselves_by_their_handshake() {
 }
 
 #[test]
+fn a_handshake_with_an_unproven_address_is_begun_where_its_first_datagram_is_paid_for() {
+    let now = Instant::now();
+    let mut settings = settings();
+    settings.block = vec!["192.0.2.9".parse().expect("an address")];
+    let books = books(&settings, now);
+    let mut call = |host, hello| {
+        let mut books = books.0.borrow_mut();
+        books.room_to_call(now, address(host, 5684), hello)
+    };
+    assert_eq!(call(1, 137), Err(Unreachable::Unproven), "over the grace");
+    assert_eq!(call(1, 136), Ok(Some(136)), "which is not spent by that");
+    assert_eq!(
+        call(1, 1),
+        Err(Unreachable::Unproven),
+        "all of it was given"
+    );
+    assert_eq!(call(9, 1), Err(Unreachable::Blocked));
+    books.clone().proven(now, Peer::udp(address(2, 5684)));
+    assert_eq!(call(2, 137), Ok(None));
+}
+
+#[test]
 fn a_blocked_address_is_not_read_and_gets_nothing() {
     let mut settings = settings();
     settings.block = vec!["192.0.2.0/25".parse().expect("a network")];

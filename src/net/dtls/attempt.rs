@@ -37,6 +37,29 @@ pub(super) struct Handshake {
 }
 
 impl Handshake {
+    /// A datagram has come from its address.
+    pub(super) fn paid(&mut self, bytes: usize, amplification: usize) {
+        if let Some(allowance) = self.allowance_mut() {
+            *allowance = allowance.saturating_add(bytes.saturating_mul(amplification));
+        }
+    }
+
+    /// Whether a datagram of ours may go out: always, unless we call an address that is not proven.
+    pub(super) fn may_send(&mut self, bytes: usize) -> bool {
+        let Some(allowance) = self.allowance_mut() else {
+            return true;
+        };
+        let left = allowance.checked_sub(bytes);
+        if let Some(left) = left {
+            *allowance = left;
+        }
+        left.is_some()
+    }
+
+    fn allowance_mut(&mut self) -> Option<&mut usize> {
+        self.call.as_mut()?.allowance.as_mut()
+    }
+
     /// The epoch of the keys by which OpenSSL reads now: once the peer has changed to its own, what is
     /// under them is read, or thrown away, and no longer kept.
     pub(super) fn epoch(&self) -> u16 {

@@ -1,11 +1,13 @@
 //! OpenSSL's contexts: one for peers that call us, two for peers that we call.
 
+use openssl::error::ErrorStack;
 use openssl::ssl::{
-    SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode,
-    SslVerifyMode, SslVersion,
+    Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode,
+    SslStream, SslVerifyMode, SslVersion,
 };
 
 use super::ffi::{self, CertificateType};
+use super::pipe::Pipe;
 use super::proof::{Trust, trust_index, with_findings};
 use super::sieve::NO_ENCRYPT_THEN_MAC;
 use super::suites::{Only, UnknownSuite, cipher_list};
@@ -21,7 +23,7 @@ pub enum ContextError {
     Suite(#[from] UnknownSuite),
     /// OpenSSL refuses something.
     #[error("OpenSSL: {0}")]
-    OpenSsl(#[from] openssl::error::ErrorStack),
+    OpenSsl(#[from] ErrorStack),
 }
 
 /// All contexts, made anew when certificates change.
@@ -29,9 +31,32 @@ pub(super) struct Contexts {
     /// For peers that call us.
     pub(super) server: SslContext,
     /// For calling devices that have a pre-shared key.
-    pub(super) psk_client: SslContext,
+    psk_client: Caller,
     /// For calling devices that have a certificate or a raw public key.
-    pub(super) certificate_client: SslContext,
+    certificate_client: Caller,
+}
+
+/// A context by which devices are called.
+pub(super) struct Caller {
+    pub(super) context: SslContext,
+    /// Bytes of the datagram that begins a handshake.
+    pub(super) hello_bytes: usize,
+}
+
+impl Caller {
+    fn new(context: SslContext, settings: &Coaps) -> Result<Self, ContextError> {
+        let mut ssl = Ssl::new(&context)?;
+        ssl.set_mtu(settings.mtu_bytes)?;
+        ssl.set_connect_state();
+        let mut stream = SslStream::new(ssl, Pipe::default())?;
+        // It waits for an answer, once the hello is written.
+        let _ = stream.do_handshake();
+        let hello = stream.get_mut().pop().ok_or_else(ErrorStack::get)?;
+        Ok(Self {
+            context,
+            hello_bytes: hello.len(),
+        })
+    }
 }
 
 impl Contexts {
@@ -43,9 +68,21 @@ impl Contexts {
     ) -> Result<Self, ContextError> {
         Ok(Self {
             server: server(settings, certificates, trust, ticket_keys)?,
-            psk_client: psk_client(settings, trust)?,
-            certificate_client: certificate_client(settings, certificates, trust)?,
+            psk_client: Caller::new(psk_client(settings, trust)?, settings)?,
+            certificate_client: Caller::new(
+                certificate_client(settings, certificates, trust)?,
+                settings,
+            )?,
         })
+    }
+
+    /// By what a device is called.
+    pub(super) fn caller(&self, has_psk: bool) -> &Caller {
+        if has_psk {
+            &self.psk_client
+        } else {
+            &self.certificate_client
+        }
     }
 }
 
@@ -76,6 +113,7 @@ fn server(
 
 fn psk_client(settings: &Coaps, trust: &Trust) -> Result<SslContext, ContextError> {
     let mut context = common(SslMethod::dtls_client(), settings, Only::Psk, trust)?;
+    context.set_options(SslOptions::NO_TICKET);
     context.set_psk_client_callback(|ssl, _, identity, key| {
         let written = with_findings(ssl, |findings| {
             let (name, secret) = findings.own_psk.as_ref()?;
@@ -103,6 +141,7 @@ fn certificate_client(
         Only::Certificates,
         trust,
     )?;
+    context.set_options(SslOptions::NO_TICKET);
     prove_by_certificate(&mut context, certificates, trust)?;
     Ok(context.build())
 }
@@ -159,4 +198,19 @@ fn prove_by_certificate(
         move |is_fine, store| judge.judge(is_fine, store),
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fuzzing;
+    use crate::config::Settings;
+
+    #[test]
+    fn the_hellos_by_which_devices_are_called_fit_the_grace() {
+        let grace = Settings::defaults().admission.grace_bytes;
+        for has_psk in [true, false] {
+            let hello = fuzzing::contexts().caller(has_psk).hello_bytes;
+            assert!(hello <= grace, "{hello} bytes, PSK: {has_psk}");
+        }
+    }
 }

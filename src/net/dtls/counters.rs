@@ -31,6 +31,8 @@ pub struct Counters {
     pub(super) replaced: Counter,
     /// Flights sent again.
     pub(super) retransmissions: Counter,
+    /// Datagrams of calls that were not sent, as the address has not paid for them.
+    pub(super) unsent: Counter,
     /// Datagrams that found the queue of the handshake threads full.
     pub(super) queue_full: Counter,
     /// From the first datagram that cost memory to the end.
@@ -77,6 +79,7 @@ impl Default for Counters {
             strays: Counter::default(),
             replaced: Counter::default(),
             retransmissions: Counter::default(),
+            unsent: Counter::default(),
             queue_full: Counter::default(),
             handshake_seconds: Histogram::new(exponential_buckets(0.001, 4.0, 9)),
             under_way: Gauge::default(),
@@ -137,6 +140,11 @@ impl Counters {
             "flights_retransmitted",
             "Flights of handshakes that were sent again",
             self.retransmissions.clone(),
+        );
+        dtls.register(
+            "handshake_datagrams_unsent",
+            "Datagrams of calls that were not sent, as an unproven address has paid for less",
+            self.unsent.clone(),
         );
         dtls.register(
             "queue_full",

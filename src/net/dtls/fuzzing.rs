@@ -69,22 +69,32 @@ struct Driver<'a> {
     sent: Arc<Sent>,
     /// Of the next record of each peer.
     sequences: HashMap<u8, u16>,
+    accounts: HashMap<SocketAddr, Account>,
 }
 
-/// What was sent, to whomever.
+/// What was sent, and to whom.
 #[derive(Default)]
-struct Sent(Mutex<Vec<Vec<u8>>>);
+struct Sent(Mutex<Vec<(SocketAddr, Vec<u8>)>>);
 
 impl Sent {
-    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(SocketAddr, Vec<u8>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Outlet for Arc<Sent> {
-    fn send(&self, _: SocketAddr, datagram: &[u8]) {
-        self.lock().push(datagram.to_vec());
+    fn send(&self, to: SocketAddr, datagram: &[u8]) {
+        self.lock().push((to, datagram.to_vec()));
     }
+}
+
+/// What an address may get and has got, in bytes.
+#[derive(Default)]
+struct Account {
+    credit: usize,
+    spent: usize,
+    /// It has returned a cookie.
+    is_proven: bool,
 }
 
 impl<'a> Driver<'a> {
@@ -98,6 +108,7 @@ impl<'a> Driver<'a> {
             timeout: TIMEOUT,
             first_retransmission: Duration::from_secs(1),
             mtu: 600,
+            amplification: AMPLIFICATION,
         };
         let handshakes = Handshakes::new(
             Box::new(Arc::clone(&sent)),
@@ -115,6 +126,7 @@ impl<'a> Driver<'a> {
             outcomes,
             sent,
             sequences: HashMap::new(),
+            accounts: HashMap::new(),
         }
     }
 
@@ -148,15 +160,17 @@ impl<'a> Driver<'a> {
                 let header: [&[u8]; 5] = [&[kind], length, &[0, number], offset, &[0, high, low]];
                 self.record(peer, HANDSHAKE, 0, &[&header.concat(), body].concat());
             }
-            6 => self.handshakes.call(
-                self.now,
-                Call {
+            6 => {
+                let call = Call {
                     address: address(peer),
                     session: SessionId(u64::from(peer)),
                     endpoint: device(),
                     psk: SERVER.trust.load().keyring.psk_of(&device()),
-                },
-            ),
+                    allowance: Some(GRACE),
+                };
+                self.accounts.entry(call.address).or_default().credit += GRACE;
+                self.handshakes.call(self.now, call);
+            }
             7 => {
                 let tenths = u64::from(self.byte()?);
                 self.now += Duration::from_millis(100 * tenths);
@@ -195,6 +209,8 @@ impl<'a> Driver<'a> {
     }
 
     fn deliver(&mut self, peer: u8, datagram: Vec<u8>) {
+        let account = self.accounts.entry(address(peer)).or_default();
+        account.credit += AMPLIFICATION * datagram.len();
         self.handshakes.datagram(self.now, address(peer), datagram);
     }
 
@@ -202,15 +218,24 @@ impl<'a> Driver<'a> {
     fn look(&mut self) -> Vec<Vec<u8>> {
         self.handshakes.assert_limits();
         while let Ok(outcome) = self.outcomes.try_recv() {
+            if let Outcome::Begun(address) = outcome {
+                self.accounts.entry(address).or_default().is_proven = true;
+            }
             assert!(
                 !matches!(outcome, Outcome::Established(_) | Outcome::Returned(..)),
                 "somebody got a session without a key"
             );
         }
         let sent = std::mem::take(&mut *self.sent.lock());
-        let is_short = |datagram: &Vec<u8>| datagram.len() <= 600;
-        assert!(sent.iter().all(is_short), "longer than the path allows");
-        sent
+        for (to, datagram) in &sent {
+            assert!(datagram.len() <= 600, "longer than the path allows");
+            self.accounts.entry(*to).or_default().spent += datagram.len();
+        }
+        for account in self.accounts.values() {
+            let is_paid = account.is_proven || account.spent <= account.credit;
+            assert!(is_paid, "an address got more than it may");
+        }
+        sent.into_iter().map(|(_, datagram)| datagram).collect()
     }
 
     /// Nothing is left when its time is over.
@@ -291,12 +316,21 @@ static SERVER: LazyLock<Server> = LazyLock::new(|| {
     }
 });
 
+/// Contexts as the settings have them by default.
+#[cfg(test)]
+pub(super) fn contexts() -> Arc<Contexts> {
+    SERVER.contexts.load_full()
+}
+
 fn made_in(folder: &Path) -> ServerCertificates {
     let made = ServerCertificates::load_or_make(folder, &[], Timestamp::system());
     made.expect("a folder that can be written")
 }
 
 const TIMEOUT: Duration = Duration::from_secs(60);
+const AMPLIFICATION: usize = 3;
+/// What an address gets when it is called.
+const GRACE: usize = 136;
 const CLIENT_HELLO: u8 = 1;
 /// `TLS_PSK_WITH_AES_128_CCM_8`, no compression, no extensions.
 const PSK_HELLO: [u8; 6] = [0, 2, 0xc0, 0xa8, 1, 0];

@@ -47,6 +47,8 @@ pub(super) struct Call {
     pub(super) session: SessionId,
     pub(super) endpoint: EndpointName,
     pub(super) psk: Option<(Identity, PskKey)>,
+    /// Bytes that the address may get before it has sent any; without a limit when it is proven.
+    pub(super) allowance: Option<usize>,
 }
 
 /// What comes back.
@@ -88,6 +90,8 @@ pub(super) struct HandshakeLimits {
     pub(super) timeout: Duration,
     pub(super) first_retransmission: Duration,
     pub(super) mtu: u32,
+    /// Bytes that an unproven address gets for each of its own, when it is called.
+    pub(super) amplification: usize,
 }
 
 /// The thread's state.
@@ -251,10 +255,7 @@ impl Handshakes {
             return;
         }
         let contexts = self.contexts.load();
-        let context = match &call.psk {
-            Some(_) => &contexts.psk_client,
-            None => &contexts.certificate_client,
-        };
+        let context = &contexts.caller(call.psk.is_some()).context;
         let made = self.connection(context, true).map(|(stream, findings)| {
             let mut found = findings.lock().unwrap_or_else(PoisonError::into_inner);
             found.called = Some(call.endpoint.clone());
@@ -299,6 +300,8 @@ impl Handshakes {
             return;
         };
         let state = handshake.stream.ssl().state_string();
+        let heard = datagram.as_ref().map_or(0, Vec::len);
+        handshake.paid(heard, self.limits.amplification);
         let result = match datagram {
             None => handshake.stream.do_handshake(),
             Some(datagram) => {
@@ -326,7 +329,7 @@ impl Handshakes {
                 }
             }
         };
-        self.flush(address, &mut handshake.stream);
+        self.flush(address, &mut handshake);
         match result {
             Ok(()) => self.finish(now, address, handshake),
             Err(error) if is_waiting(&error) => {
@@ -347,7 +350,7 @@ impl Handshakes {
         }
     }
 
-    fn finish(&mut self, now: Instant, address: SocketAddr, handshake: Handshake) {
+    fn finish(&mut self, now: Instant, address: SocketAddr, mut handshake: Handshake) {
         let trust = self.trust.load();
         let identified = trust.identify(handshake.stream.ssl());
         let call = handshake.call.as_ref().map(|call| call.session);
@@ -376,9 +379,8 @@ impl Handshakes {
                 })));
             }
             Err((refusal, claimed)) => {
-                let mut stream = handshake.stream;
-                let _ = stream.shutdown();
-                self.flush(address, &mut stream);
+                let _ = handshake.stream.shutdown();
+                self.flush(address, &mut handshake);
                 self.tell(Outcome::Refused {
                     address,
                     ended: true,
@@ -420,7 +422,7 @@ impl Handshakes {
                 continue;
             }
             let again = ffi::handle_timeout(&mut handshake.stream);
-            self.flush(address, &mut handshake.stream);
+            self.flush(address, &mut handshake);
             match again {
                 Ok(sent) => {
                     self.counters.retransmissions.inc_by(u64::from(sent));
@@ -572,9 +574,13 @@ impl Handshakes {
         Ok((stream, findings))
     }
 
-    fn flush(&self, address: SocketAddr, stream: &mut SslStream<Pipe>) {
-        while let Some(datagram) = stream.get_mut().pop() {
-            self.send(address, &datagram);
+    fn flush(&self, address: SocketAddr, handshake: &mut Handshake) {
+        while let Some(datagram) = handshake.stream.get_mut().pop() {
+            if handshake.may_send(datagram.len()) {
+                self.send(address, &datagram);
+            } else {
+                self.counters.unsent.inc();
+            }
         }
     }
 

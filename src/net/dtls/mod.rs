@@ -76,6 +76,8 @@ pub struct Parts {
     pub ticket_keys: Zeroizing<[u8; TICKET_KEYS]>,
     /// What happens is counted here.
     pub counters: Counters,
+    /// Bytes that an unproven address gets for each of its own, when it is called.
+    pub amplification: usize,
     /// Told of everything that is refused; counts, logs and remembers it within bounds.
     pub on_refused: Box<dyn Fn(Refused)>,
 }
@@ -98,6 +100,8 @@ pub enum DtlsError {
 pub(super) enum Happening<'a> {
     Message(Peer, &'a [u8]),
     Over(Peer),
+    /// Whoever is at the address has the keys of a session that was made with it.
+    Proven(SocketAddr),
 }
 
 /// The DTLS side of the transport, on its arbiter.
@@ -157,6 +161,7 @@ impl Secure {
             timeout: Duration::from_secs(settings.handshake_timeout_s.max(1)),
             first_retransmission: Duration::from_millis(settings.retransmit_ms),
             mtu: settings.mtu_bytes,
+            amplification: parts.amplification,
         };
         let (outcomes, has_outcomes) = mpsc::channel(OUTCOMES);
         let mut lanes = Vec::new();
@@ -324,6 +329,9 @@ impl Secure {
             let after = session.open(now, datagram, buffer, |message| {
                 take(Happening::Message(peer, message));
             });
+            if after != (After::Open { heard: false }) {
+                take(Happening::Proven(peer.address));
+            }
             let mut answers = VecDeque::new();
             while let Some(datagram) = session.pop() {
                 answers.push_back((session.address, datagram));
@@ -474,6 +482,7 @@ impl Secure {
             session.identity.kind,
         );
         self.keyring.used(&session.identity);
+        take(Happening::Proven(address));
         let claimed = vec![session.identity.endpoint.clone()];
         let ended = match state.sessions.insert(now, session) {
             Ok(ended) => ended,
@@ -574,8 +583,17 @@ impl Secure {
         }
     }
 
-    /// Begins a session of ours in place of one that is over.
-    pub(super) fn connect(&self, peer: Peer, endpoint: &EndpointName) -> Result<(), Unreachable> {
+    /// Begins a session of ours in place of one that is over. `allow` is told how many bytes begin a
+    /// handshake, and how many the address may get before it has sent any: all, or so many.
+    ///
+    /// # Errors
+    /// It cannot be begun.
+    pub(super) fn connect(
+        &self,
+        peer: Peer,
+        endpoint: &EndpointName,
+        allow: impl FnOnce(SocketAddr, usize) -> Result<Option<usize>, Unreachable>,
+    ) -> Result<(), Unreachable> {
         let Some(session) = peer.session else {
             return Err(Unreachable::NoCredential);
         };
@@ -588,7 +606,9 @@ impl Secure {
         if state.calls.len() >= self.settings.max_handshakes {
             return Err(Unreachable::TooManyHandshakes);
         }
+        let hello = self.contexts.load().caller(psk.is_some()).hello_bytes;
         let call = Call {
+            allowance: allow(address, hello)?,
             address,
             session,
             endpoint: endpoint.clone(),

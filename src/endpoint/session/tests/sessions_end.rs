@@ -150,6 +150,35 @@ fn l06_what_cannot_be_sent_for_want_of_a_credential_fails_after_its_attempts() {
 }
 
 #[test]
+fn what_an_unproven_address_may_not_get_waits_until_the_device_is_heard_and_is_not_counted() {
+    for reason in [Unreachable::Unproven, Unreachable::Blocked] {
+        let mut bench = registered(LISTENS);
+        let peer = bench.peer;
+        disconnect(&mut bench, peer);
+        bench.gate.refuses = Some(reason);
+        let execute = bench.operate(OperationKind::Execute, "/3/0/4");
+        let read = bench.operate(OperationKind::Read, "/3/0/0");
+        for operation in [&execute, &read] {
+            let stored = bench.stored(operation.id);
+            assert_eq!(
+                (stored.status, stored.attempts),
+                (OperationStatus::Queued, 0)
+            );
+        }
+        assert!(bench.sent().is_empty());
+        bench.gate.refuses = None;
+        bench.handshake(2, "thing");
+        let update = bench.update("");
+        bench.feed(update);
+        assert_eq!(bench.stored(execute.id).status, OperationStatus::Sending);
+        bench.answer(content(""));
+        bench.answer(content("x"));
+        let stored = bench.stored(read.id);
+        assert_eq!(stored.status, OperationStatus::Confirmed, "{reason}");
+    }
+}
+
+#[test]
 fn the_message_ids_of_what_was_not_sent_are_used_by_the_next_request() {
     let mut bench = registered(LISTENS);
     let peer = bench.peer;
