@@ -507,7 +507,7 @@ impl RegistryActor {
 
     fn refuse(&self, key: &RequestKey, refusal: Refusal) {
         self.links.metrics.refusals.inc();
-        tracing::debug!(peer = %key.peer, "Refused a request of {} with {}: {}", key.peer, refusal.code, refusal.reason);
+        tracing::debug!(peer = %key.peer, "Refused a request of {} with {}: {:?}", key.peer, refusal.code, refusal.reason);
         self.links.wire.respond(key, Response::from(refusal));
     }
 }

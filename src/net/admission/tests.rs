@@ -100,7 +100,7 @@ fn a_handshake_with_an_unproven_address_is_begun_where_its_first_datagram_is_pai
     let mut settings = settings();
     settings.block = vec!["192.0.2.9".parse().expect("an address")];
     let books = books(&settings, now);
-    let mut call = |host, hello| {
+    let call = |host, hello| {
         let mut books = books.0.borrow_mut();
         books.room_to_call(now, address(host, 5684), hello)
     };

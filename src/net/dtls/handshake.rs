@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -257,7 +257,7 @@ impl Handshakes {
         let contexts = self.contexts.load();
         let context = &contexts.caller(call.psk.is_some()).context;
         let made = self.connection(context, true).map(|(stream, findings)| {
-            let mut found = findings.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut found = lock(&findings);
             found.called = Some(call.endpoint.clone());
             found.claimed = vec![call.endpoint.clone()];
             found.keyed = call.psk.as_ref().map(|(identity, _)| identity.clone());
@@ -351,6 +351,8 @@ impl Handshakes {
     }
 
     fn finish(&mut self, now: Instant, address: SocketAddr, mut handshake: Handshake) {
+        // The session keeps what was found, and needs no key any more.
+        lock(&handshake.findings).own_psk = None;
         let trust = self.trust.load();
         let identified = trust.identify(handshake.stream.ssl());
         let call = handshake.call.as_ref().map(|call| call.session);
@@ -610,7 +612,11 @@ impl Handshakes {
 }
 
 fn take(findings: &Mutex<Findings>) -> Findings {
-    std::mem::take(&mut *findings.lock().unwrap_or_else(PoisonError::into_inner))
+    std::mem::take(&mut lock(findings))
+}
+
+fn lock(findings: &Mutex<Findings>) -> MutexGuard<'_, Findings> {
+    findings.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// OpenSSL's reason, without its places in the source.
