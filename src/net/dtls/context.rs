@@ -113,6 +113,7 @@ fn server(
 
 fn psk_client(settings: &Coaps, trust: &Trust) -> Result<SslContext, ContextError> {
     let mut context = common(SslMethod::dtls_client(), settings, Only::Psk, trust)?;
+    // No session of ours is taken up again, and a hello must be small.
     context.set_options(SslOptions::NO_TICKET);
     context.set_psk_client_callback(|ssl, _, identity, key| {
         let written = with_findings(ssl, |findings| {
