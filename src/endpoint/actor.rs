@@ -1,7 +1,6 @@
 //! The mailbox of one device.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,14 +13,15 @@ use super::messages::{
 };
 use super::metrics::Metrics;
 use super::session::{
-    Action, CommitStep, Departure, Env, Gate, Input, Refusal, RuleSet, Session, Step, Ticket,
+    Action, Backlog, CommitStep, Departure, Env, Gate, Input, RuleSet, Session, Step,
 };
 use super::settings::SessionSettings;
+use super::waiters::Waiters;
 use super::wire::{Routes, Wire};
 use crate::coap::Response;
 use crate::domain::{
-    Denied, EndpointId, EndpointName, Identity, LogResource, Now, Operation, OperationId, Peer,
-    Profile, Reach, Shown, StoredAnswer, Unreachable,
+    Denied, EndpointId, EndpointName, Identity, LogResource, Now, Peer, Reach, Shown, StoredAnswer,
+    Unreachable,
 };
 use crate::lwm2m::{ModelLibrary, Models};
 use crate::registry::OperateError;
@@ -118,26 +118,13 @@ pub struct EndpointActor {
     routes: Box<dyn Routes>,
     start: Option<Start>,
     session: Option<Session>,
+    backlog: Backlog,
     waiters: Waiters,
     /// Commits that are not through yet.
     commits: usize,
     timer: Option<(Instant, SpawnHandle)>,
     /// Dropped with the actor, which tells whoever waits for its end.
     forgotten: Option<oneshot::Sender<()>>,
-}
-
-#[derive(Default)]
-struct Waiters {
-    next: u64,
-    accepted: HashMap<Ticket, Waiter>,
-    profiled: HashMap<Ticket, oneshot::Sender<Result<Profile, OperateError>>>,
-    finished: HashMap<OperationId, Vec<oneshot::Sender<Operation>>>,
-    reported: HashMap<Ticket, oneshot::Sender<Result<(), NotTaken>>>,
-}
-
-struct Waiter {
-    accepted: oneshot::Sender<Result<Operation, OperateError>>,
-    finished: Option<oneshot::Sender<Operation>>,
 }
 
 impl EndpointActor {
@@ -156,6 +143,7 @@ impl EndpointActor {
             routes,
             start: Some(start),
             session: None,
+            backlog: Backlog::default(),
             waiters: Waiters::default(),
             commits: 0,
             timer: None,
@@ -188,8 +176,13 @@ impl EndpointActor {
         self.links.metrics.handled(begun.elapsed());
     }
 
+    /// Commits are handed over in the order in which the session found them, so that what is written
+    /// last is what it knows.
     fn carry_out(&mut self, steps: Vec<Step>, ctx: &mut Context<Self>) {
-        for step in steps {
+        if !self.backlog.add(steps) {
+            return;
+        }
+        while let Some(step) = self.backlog.take() {
             match step {
                 Step::Do(action) => self.act(action, ctx),
                 Step::Commit(step) => self.commit(*step, ctx),
@@ -600,89 +593,6 @@ impl Handler<Forget> for EndpointActor {
         self.routes.unregistered();
         self.abandon();
         self.settle(ctx);
-    }
-}
-
-impl Waiters {
-    fn add(
-        &mut self,
-        accepted: oneshot::Sender<Result<Operation, OperateError>>,
-        finished: Option<oneshot::Sender<Operation>>,
-    ) -> Ticket {
-        let ticket = self.ticket();
-        self.accepted.insert(ticket, Waiter { accepted, finished });
-        ticket
-    }
-
-    fn ticket(&mut self) -> Ticket {
-        self.next = self.next.wrapping_add(1);
-        Ticket(self.next)
-    }
-
-    fn reported(&mut self, ticket: Ticket, outcome: Result<(), NotTaken>) {
-        if let Some(answer) = self.reported.remove(&ticket) {
-            // Whoever asked may have gone meanwhile.
-            let _ = answer.send(outcome);
-        }
-    }
-
-    /// True when nobody waits for something to be stored.
-    fn are_gone(&self) -> bool {
-        self.accepted.is_empty() && self.profiled.is_empty()
-    }
-
-    fn profiled(&mut self, ticket: Ticket, profile: Profile) {
-        if let Some(waiter) = self.profiled.remove(&ticket) {
-            // Whoever asked may have gone meanwhile; the change stands.
-            let _ = waiter.send(Ok(profile));
-        }
-    }
-
-    fn accepted(&mut self, ticket: Ticket, operation: Operation) {
-        let Some(waiter) = self.accepted.remove(&ticket) else {
-            return;
-        };
-        if let Some(finished) = waiter.finished {
-            self.finished.retain(|_, waiting| {
-                waiting.retain(|sender| !sender.is_closed());
-                !waiting.is_empty()
-            });
-            self.finished
-                .entry(operation.id)
-                .or_default()
-                .push(finished);
-        }
-        // Whoever asked may have gone meanwhile; the operation stands.
-        let _ = waiter.accepted.send(Ok(operation));
-    }
-
-    fn refused(&mut self, ticket: Ticket, refusal: Refusal) {
-        let Some(waiter) = self.accepted.remove(&ticket) else {
-            return;
-        };
-        let error = match refusal {
-            Refusal::TooMany { limit } => OperateError::TooMany { limit },
-            Refusal::NotQueued(operation) => OperateError::NotQueued(operation),
-            Refusal::NotWaiting(id) => OperateError::UnknownOperation(id),
-        };
-        let _ = waiter.accepted.send(Err(error));
-    }
-
-    fn finished(&mut self, operation: &Operation) {
-        for waiting in self.finished.remove(&operation.id).unwrap_or_default() {
-            let _ = waiting.send(operation.clone());
-        }
-    }
-
-    fn fail(&mut self, error: &StoreError) {
-        for (_, waiter) in self.accepted.drain() {
-            let _ = waiter
-                .accepted
-                .send(Err(OperateError::Store(error.clone())));
-        }
-        for (_, waiter) in self.profiled.drain() {
-            let _ = waiter.send(Err(OperateError::Store(error.clone())));
-        }
     }
 }
 

@@ -14,6 +14,7 @@ mod messages;
 mod metrics;
 pub mod session;
 mod settings;
+mod waiters;
 mod wire;
 
 pub use actor::{EndpointActor, Links, Start};

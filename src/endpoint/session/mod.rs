@@ -7,6 +7,7 @@
 
 mod attempt;
 mod awake;
+mod backlog;
 mod ended;
 mod gateway;
 mod judge;
@@ -53,6 +54,7 @@ use self::queue::Queue;
 use self::wanted::Wishes;
 use super::settings::SessionSettings;
 
+pub use self::backlog::Backlog;
 pub use self::rules::RuleSet;
 pub use self::trust::{Departure, Gate};
 

@@ -344,6 +344,45 @@ const CERTIFICATE_HELLO: [u8; 30] = [
 mod tests {
     use std::path::{Path, PathBuf};
 
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    /// One step of a script, of one of three peers.
+    fn step() -> impl Strategy<Value = Vec<u8>> {
+        let message = prop_oneof![
+            Just(0_u8),
+            Just(2),
+            Just(3),
+            10_u8..17,
+            Just(20),
+            any::<u8>()
+        ];
+        let body = vec(any::<u8>(), 0..90);
+        (0..3_u8, 0..8_u8, message, 0..4_u8, body, any::<[u8; 6]>()).prop_map(
+            |(peer, what, message, number, body, pieces)| {
+                let [.., high, low] = body.len().to_be_bytes();
+                let head: &[u8] = match what {
+                    2 => &[],
+                    3 => &[20 + message % 4, number / 3],
+                    4 => &[message, number],
+                    5 => &[&[message, number], &pieces[..]].concat(),
+                    7 => return vec![peer << 4 | what, number.saturating_mul(40)],
+                    _ => return vec![peer << 4 | what],
+                };
+                [&[peer << 4 | what], head, &[high, low], &body].concat()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn attack_11_nobody_who_has_returned_no_cookie_gets_more_than_it_has_paid(
+            steps in vec(step(), 1..60),
+        ) {
+            super::handshake(&steps.concat());
+        }
+    }
+
     fn corpus(name: &str) -> impl Iterator<Item = (PathBuf, Vec<u8>)> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
         let entries = std::fs::read_dir(folder.join(name)).expect("the corpus is part of the tree");

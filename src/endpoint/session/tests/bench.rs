@@ -2,12 +2,12 @@
 //! store that says yes or no.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::super::{Action, CommitStep, Departure, Env, Gate, Input, Session, Step, Ticket};
+use super::super::{Action, Backlog, Departure, Env, Gate, Input, Session, Step, Ticket};
 use crate::coap::{
     Code, Counters, Endpoint, EndpointConfig, Event, ExchangeFailure, ExchangeId, Message,
     MessageIds, MessageType, NotificationKey, Options, OutgoingRequest, Request, RequestKey,
@@ -29,6 +29,7 @@ pub(super) struct Bench {
     pub(super) now: Now,
     pub(super) settings: SessionSettings,
     pub(super) session: Session,
+    backlog: Backlog,
     pub(super) templates: Vec<ObservationTemplate>,
     pub(super) rules: RuleSet,
     pub(super) log_resources: Vec<LogResource>,
@@ -79,6 +80,7 @@ impl Bench {
                 StoredEndpoint::default(),
             )
             .0,
+            backlog: Backlog::default(),
             templates: Vec::new(),
             rules: RuleSet::default(),
             log_resources: Vec::new(),
@@ -209,24 +211,34 @@ impl Bench {
         self.carry_out(steps, false);
     }
 
+    /// As the actor does it: what waits for a commit is done once everything is handed over.
     fn carry_out(&mut self, steps: Vec<Step>, store_works: bool) {
-        for step in steps {
-            match step {
-                Step::Do(action) => self.act(action),
-                Step::Commit(step) => {
-                    let CommitStep {
-                        commit,
-                        then,
-                        otherwise,
-                    } = *step;
-                    if store_works {
-                        self.done.push(Done::Committed(commit.changes));
-                        then.into_iter().for_each(|action| self.act(action));
-                    } else {
-                        otherwise.into_iter().for_each(|action| self.act(action));
+        if !self.backlog.add(steps) {
+            return;
+        }
+        let mut waiting = VecDeque::new();
+        loop {
+            while let Some(step) = self.backlog.take() {
+                match step {
+                    Step::Do(action) => self.act(action),
+                    Step::Commit(step) if step.commit.is_empty() => {
+                        step.then.into_iter().for_each(|action| self.act(action));
                     }
+                    Step::Commit(step) => waiting.push_back(*step),
                 }
             }
+            let Some(step) = waiting.pop_front() else {
+                return;
+            };
+            let begun = self.backlog.add(Vec::new());
+            assert!(begun, "nobody else carries out");
+            let actions = if store_works {
+                self.done.push(Done::Committed(step.commit.changes));
+                step.then
+            } else {
+                step.otherwise
+            };
+            actions.into_iter().for_each(|action| self.act(action));
         }
     }
 

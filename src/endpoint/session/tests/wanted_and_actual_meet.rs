@@ -325,6 +325,29 @@ impl Play {
     }
 }
 
+/// The cancel has no longer anything to do when it is looked at, after what the loss changed was
+/// found and before it was written: once it was written last, and the wish came back after a restart.
+#[test]
+fn a_wish_that_is_cancelled_while_its_observation_is_lost_is_gone_from_the_disk_too() {
+    let mut play = Play::new(false);
+    let ask = |what| Turn::Ask {
+        what,
+        passive: false,
+    };
+    for turn in [
+        Turn::Register(false),
+        ask(1),
+        ask(4),
+        Turn::Answer,
+        Turn::Restart,
+        Turn::Lose,
+    ] {
+        play.take(turn);
+    }
+    assert_eq!(play.bench.wanted(), []);
+    play.meet();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
