@@ -21,6 +21,7 @@ use serde::Deserialize;
 use crate::domain::{Timestamp, Topic};
 use crate::live::{Delivery, Subscription};
 use crate::store::Role;
+use crate::web::api::refused::NotLoggedIn;
 
 use super::auth::{Identity, Viewer};
 use super::error::Problem;
@@ -68,9 +69,9 @@ pub(super) struct LiveQuery {
     responses(
         (status = 101, description = "The socket is open"),
         (status = 400, description = "No WebSocket, or a parameter cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Another site's page asked for it", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Too many clients listen", body = Problem, content_type = "application/problem+json"),
+        NotLoggedIn,
     ),
 )]
 #[get("/live")]

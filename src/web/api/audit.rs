@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use crate::store::AuditEntry;
 use crate::web::ApiError;
+use crate::web::api::refused::{NotAdmin, UnreadableParameter};
 use crate::web::auth::Admin;
-use crate::web::error::Problem;
 
 use super::query::{self, Page};
 
@@ -72,9 +72,7 @@ pub(super) struct AuditQuery {
     params(AuditQuery),
     responses(
         (status = 200, description = "A page of the audit log", body = Page<AuditLine>),
-        (status = 400, description = "A parameter cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
+        UnreadableParameter, NotAdmin,
     ),
 )]
 #[get("/audit")]

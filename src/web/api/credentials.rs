@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::domain::{CredentialId, CredentialKind, EndpointName};
 use crate::store::{CredentialFilter, RevokedCertificate, StoredCredential, StoredProof};
 use crate::web::ApiError;
+use crate::web::api::refused::{NotAdmin, SenselessField, UnreadableJson, UnreadableParameter};
 use crate::web::auth::{Admin, GivenCredential, GivenProof};
 use crate::web::credentials::AfterRemoval;
 use crate::web::error::Problem;
@@ -296,9 +297,7 @@ impl FromStr for Place {
     params(CredentialQuery),
     responses(
         (status = 200, description = "A page of credentials", body = Page<Credential>),
-        (status = 400, description = "A parameter cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
+        UnreadableParameter, NotAdmin,
     ),
 )]
 #[get("/credentials")]
@@ -335,9 +334,8 @@ pub(super) async fn list_credentials(
     params(("id" = i64, Path, description = "The credential's number")),
     responses(
         (status = 200, description = "The credential, without its key", body = Credential),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No credential has this number", body = Problem, content_type = "application/problem+json"),
+        NotAdmin,
     ),
 )]
 #[get("/credentials/{id}")]
@@ -363,11 +361,8 @@ pub(super) async fn show_credential(
     request_body = NewCredential,
     responses(
         (status = 201, description = "It is stored and in force", body = AddedCredential),
-        (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Another credential has this identity, key or certificate, the certificate is revoked, or there are too many (`credentials.max`)", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A field makes no sense", body = Problem, content_type = "application/problem+json"),
+        UnreadableJson, NotAdmin, SenselessField,
     ),
 )]
 #[post("/credentials")]
@@ -396,10 +391,8 @@ pub(super) async fn create_credential(
     params(("id" = i64, Path, description = "The credential's number"), RemovalQuery),
     responses(
         (status = 200, description = "It is gone", body = RemovedCredential),
-        (status = 400, description = "A parameter cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No credential has this number", body = Problem, content_type = "application/problem+json"),
+        UnreadableParameter, NotAdmin,
     ),
 )]
 #[delete("/credentials/{id}")]
@@ -432,8 +425,7 @@ pub(super) async fn delete_credential(
     tag = "access",
     responses(
         (status = 200, description = "All of them", body = Page<Revoked>),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
+        NotAdmin,
     ),
 )]
 #[get("/credentials/revoked")]
@@ -458,11 +450,8 @@ pub(super) async fn list_revoked(
     request_body = NewRevoked,
     responses(
         (status = 201, description = "It is revoked", body = Revoked),
-        (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is revoked already", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A field makes no sense", body = Problem, content_type = "application/problem+json"),
+        UnreadableJson, NotAdmin, SenselessField,
     ),
 )]
 #[post("/credentials/revoked")]
@@ -489,10 +478,9 @@ pub(super) async fn create_revoked(
     params(("serial" = String, Path, description = "The serial number in hex", example = "5f3a9c")),
     responses(
         (status = 204, description = "It is trusted again"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "It is not revoked", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "It is no serial number", body = Problem, content_type = "application/problem+json"),
+        NotAdmin,
     ),
 )]
 #[delete("/credentials/revoked/{serial}")]

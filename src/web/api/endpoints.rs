@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 use crate::domain::{ContentFormat, EndpointName, Timestamp};
 use crate::store::{EndpointFilter, EndpointRow};
 use crate::web::ApiError;
+use crate::web::api::refused::{NoDevice, NotLoggedIn, NotOperator, UnreadableParameter};
 use crate::web::auth::{self, Operator, Viewer};
-use crate::web::error::Problem;
 use crate::web::observed::{Observed, wanted_and_actual};
 
 use super::query::{self, NoQuery, Page};
@@ -290,8 +290,7 @@ pub(super) struct EndpointQuery {
     params(EndpointQuery),
     responses(
         (status = 200, description = "A page of devices", body = Page<Endpoint>),
-        (status = 400, description = "A parameter cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        UnreadableParameter, NotLoggedIn,
     ),
 )]
 #[get("/endpoints")]
@@ -332,8 +331,7 @@ pub(super) async fn list_endpoints(
     params(("name" = String, Path, description = "The device's name", example = "urn:imei:490154203237518")),
     responses(
         (status = 200, description = "The device", body = EndpointDetail),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No device has this name", body = Problem, content_type = "application/problem+json"),
+        NotLoggedIn, NoDevice,
     ),
 )]
 #[get("/endpoints/{name}")]
@@ -386,9 +384,7 @@ pub(super) async fn show_endpoint(
     params(("name" = String, Path, description = "The device's name")),
     responses(
         (status = 204, description = "It is forgotten"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No device has this name", body = Problem, content_type = "application/problem+json"),
+        NotOperator, NoDevice,
     ),
 )]
 #[delete("/endpoints/{name}")]

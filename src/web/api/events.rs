@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::domain::{EventId, Severity};
 use crate::store::StoredEvent;
 use crate::web::ApiError;
+use crate::web::api::refused::{NotLoggedIn, UnreadableParameter};
 use crate::web::auth::Viewer;
 use crate::web::error::Problem;
 
@@ -93,8 +94,7 @@ pub(super) struct EventQuery {
     params(EventQuery),
     responses(
         (status = 200, description = "A page of events", body = Page<Event>),
-        (status = 400, description = "A parameter cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        UnreadableParameter, NotLoggedIn,
     ),
 )]
 #[get("/events")]
@@ -128,8 +128,8 @@ pub(super) async fn list_events(
     params(("id" = i64, Path, description = "The event's number")),
     responses(
         (status = 200, description = "The event", body = EventDetail),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No event has this number", body = Problem, content_type = "application/problem+json"),
+        NotLoggedIn,
     ),
 )]
 #[get("/events/{id}")]

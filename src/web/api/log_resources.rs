@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::domain::{LogResource, PathPattern, Selection};
 use crate::web::ApiError;
+use crate::web::api::refused::{NotLoggedIn, NotOperator, SenselessField, UnreadableJson};
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
 
@@ -56,7 +57,7 @@ pub(super) struct NewLogResource {
     tag = "values",
     responses(
         (status = 200, description = "All of them", body = Page<LogResourceView>),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        NotLoggedIn,
     ),
 )]
 #[get("/log-resources")]
@@ -81,11 +82,8 @@ pub(super) async fn list_log_resources(
     request_body = NewLogResource,
     responses(
         (status = 201, description = "It is in force", body = LogResourceView),
-        (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "There is one like it, or there are too many", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A field makes no sense", body = Problem, content_type = "application/problem+json"),
+        UnreadableJson, NotOperator, SenselessField,
     ),
 )]
 #[post("/log-resources")]
@@ -127,9 +125,8 @@ pub(super) async fn create_log_resource(
     params(("id" = i64, Path, description = "The log resource's number")),
     responses(
         (status = 204, description = "It is removed"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No log resource has this number", body = Problem, content_type = "application/problem+json"),
+        NotOperator,
     ),
 )]
 #[delete("/log-resources/{id}")]

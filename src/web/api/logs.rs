@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::domain::{LogLevel, StoredLogLine};
 use crate::store::LogFilter;
 use crate::web::ApiError;
+use crate::web::api::refused::{NotLoggedIn, UnreadableParameter};
 use crate::web::auth::Viewer;
 use crate::web::error::Problem;
 
@@ -88,9 +89,8 @@ pub(super) struct LogQuery {
     params(("name" = String, Path, description = "The device"), LogQuery),
     responses(
         (status = 200, description = "A page of lines, or text/plain", body = Page<LogLineView>),
-        (status = 400, description = "A parameter cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such device", body = Problem, content_type = "application/problem+json"),
+        UnreadableParameter, NotLoggedIn,
     ),
 )]
 #[get("/endpoints/{name}/logs")]

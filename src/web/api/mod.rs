@@ -16,6 +16,7 @@ mod operation_request;
 mod operations;
 mod profile;
 mod query;
+pub(super) mod refused;
 mod resources;
 mod rules;
 mod session;

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::domain::Timestamp;
 use crate::lwm2m::{Models, ObjectModel, Operations, ResourceModel, ddf};
 use crate::store::{AddedModel, ModelEntry};
+use crate::web::api::refused::{NotLoggedIn, NotOperator};
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
 use crate::web::models::Filter;
@@ -145,7 +146,7 @@ pub(super) struct CreateQuery {
     responses(
         (status = 200, description = "Models by object id and version", body = Page<ModelSummary>),
         (status = 400, description = "A parameter makes no sense", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        NotLoggedIn,
     ),
 )]
 #[get("/models")]
@@ -191,8 +192,8 @@ pub(super) async fn list_models(
     params(("object_id" = u16, Path, description = "The object")),
     responses(
         (status = 200, description = "Its versions, the oldest first", body = Page<Model>),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No model of this object is known", body = Problem, content_type = "application/problem+json"),
+        NotLoggedIn,
     ),
 )]
 #[get("/models/{object_id}")]
@@ -224,8 +225,8 @@ pub(super) async fn show_object(
     ),
     responses(
         (status = 200, description = "Its model", body = Model),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such model is known", body = Problem, content_type = "application/problem+json"),
+        NotLoggedIn,
     ),
 )]
 #[get("/models/{object_id}/{version}")]
@@ -257,8 +258,8 @@ pub(super) async fn show_model(
     ),
     responses(
         (status = 200, description = "A DDF file", body = String, content_type = "application/xml"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such model is known", body = Problem, content_type = "application/problem+json"),
+        NotLoggedIn,
     ),
 )]
 #[get("/models/{object_id}/{version}/definition")]
@@ -294,12 +295,11 @@ pub(super) async fn show_model_definition(
     responses(
         (status = 201, description = "They are stored and in force", body = Page<StoredModel>),
         (status = 400, description = "The form cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "One was uploaded before, or there are too many", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "A file or all of them are too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "It is neither XML nor a form", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A file is no definition; the line and the element are named", body = Problem, content_type = "application/problem+json"),
+        NotOperator,
     ),
 )]
 #[post("/models")]
@@ -331,10 +331,9 @@ pub(super) async fn create_models(
     ),
     responses(
         (status = 204, description = "It is removed"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such model is known", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is built in", body = Problem, content_type = "application/problem+json"),
+        NotOperator,
     ),
 )]
 #[delete("/models/{object_id}/{version}")]

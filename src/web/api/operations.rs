@@ -14,6 +14,7 @@ use crate::domain::{
     OperationStatus, Origin,
 };
 use crate::web::ApiError;
+use crate::web::api::refused::{NoDevice, NotLoggedIn, NotOperator, UnreadableParameter};
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
 use crate::web::waiting::waits;
@@ -219,12 +220,10 @@ pub(super) struct OperationQuery {
         (status = 201, description = "It is stored and waits for the device", body = OperationView,
          headers(("Location" = String, description = "The operation"))),
         (status = 400, description = "The body is no JSON, or a parameter cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No device has this name", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field does not fit the kind or the object model", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many operations wait for the device", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
+        NotOperator, NoDevice,
     ),
 )]
 #[post("/endpoints/{name}/operations")]
@@ -251,9 +250,7 @@ pub(super) async fn create_operation(
     params(("name" = String, Path, description = "The device's name"), OperationQuery),
     responses(
         (status = 200, description = "A page of operations", body = Page<OperationView>),
-        (status = 400, description = "A parameter cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No device has this name", body = Problem, content_type = "application/problem+json"),
+        UnreadableParameter, NotLoggedIn, NoDevice,
     ),
 )]
 #[get("/endpoints/{name}/operations")]
@@ -290,8 +287,8 @@ pub(super) async fn list_operations(
     params(("id" = i64, Path, description = "The operation's number")),
     responses(
         (status = 200, description = "The operation", body = OperationView),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No operation has this number", body = Problem, content_type = "application/problem+json"),
+        NotLoggedIn,
     ),
 )]
 #[get("/operations/{id}")]
@@ -316,10 +313,9 @@ pub(super) async fn show_operation(
     params(("id" = i64, Path, description = "The operation's number")),
     responses(
         (status = 200, description = "It is CANCELLED", body = OperationView),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No operation has this number", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is no longer QUEUED", body = Problem, content_type = "application/problem+json"),
+        NotOperator,
     ),
 )]
 #[delete("/operations/{id}")]
@@ -345,12 +341,10 @@ pub(super) async fn cancel_operation(
         (status = 200, description = "The new one has reached its final status", body = OperationView),
         (status = 201, description = "The new one is stored and waits for the device", body = OperationView,
          headers(("Location" = String, description = "The new operation"))),
-        (status = 400, description = "A parameter cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No operation has this number, or its device is forgotten", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many operations wait for the device", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
+        UnreadableParameter, NotOperator,
     ),
 )]
 #[post("/operations/{id}/repeat")]

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::domain::{ProfileChange, check_awake, check_edrx_cycle, check_tags};
 use crate::web::ApiError;
+use crate::web::api::refused::{NoDevice, NotOperator, SenselessField, UnreadableJson};
 use crate::web::auth::Operator;
 use crate::web::error::Problem;
 
@@ -49,12 +50,8 @@ pub(super) struct ProfilePatch {
     request_body = ProfilePatch,
     responses(
         (status = 200, description = "The device", body = Endpoint),
-        (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No device has this name", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A field makes no sense", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
+        UnreadableJson, NotOperator, NoDevice, SenselessField,
     ),
 )]
 #[patch("/endpoints/{name}")]

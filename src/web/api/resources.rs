@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::domain::{Path as ResourcePath, Timestamp, Value};
 use crate::store::StoredValue;
 use crate::web::ApiError;
+use crate::web::api::refused::{NoDevice, NotLoggedIn, UnreadableParameter};
 use crate::web::auth::Viewer;
 use crate::web::error::Problem;
 use crate::web::models::of_device;
@@ -124,8 +125,7 @@ pub(super) struct DataQuery {
     params(("name" = String, Path, description = "The device's name")),
     responses(
         (status = 200, description = "The latest value of each path, by path", body = Page<LatestValue>),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No device has this name", body = Problem, content_type = "application/problem+json"),
+        NotLoggedIn, NoDevice,
     ),
 )]
 #[get("/endpoints/{name}/resources")]
@@ -163,9 +163,7 @@ pub(super) async fn list_resources(
     params(("name" = String, Path, description = "The device's name"), HistoryQuery),
     responses(
         (status = 200, description = "The values", body = History),
-        (status = 400, description = "A parameter cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No device has this name", body = Problem, content_type = "application/problem+json"),
+        UnreadableParameter, NotLoggedIn, NoDevice,
     ),
 )]
 #[get("/endpoints/{name}/history")]
@@ -219,9 +217,8 @@ pub(super) async fn show_history(
     ),
     responses(
         (status = 200, description = "A page of the newest values", body = Page<DeviceValue>),
-        (status = 400, description = "A parameter cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No resource type has this name", body = Problem, content_type = "application/problem+json"),
+        UnreadableParameter, NotLoggedIn,
     ),
 )]
 #[get("/data/{resource_type_name}")]

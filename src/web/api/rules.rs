@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::domain::{Condition, PathPattern, Rule, RuleId, RuleSpec, Threshold};
 use crate::web::ApiError;
+use crate::web::api::refused::{NotLoggedIn, NotOperator, SenselessField, UnreadableJson};
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
 
@@ -246,7 +247,7 @@ fn condition(body: ConditionBody) -> Result<Condition, ApiError> {
     tag = "rules",
     responses(
         (status = 200, description = "All of them", body = Page<RuleView>),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        NotLoggedIn,
     ),
 )]
 #[get("/rules")]
@@ -269,8 +270,8 @@ pub(super) async fn list_rules(
     params(("id" = i64, Path, description = "The rule's number")),
     responses(
         (status = 200, description = "The rule", body = RuleView),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No rule has this number", body = Problem, content_type = "application/problem+json"),
+        NotLoggedIn,
     ),
 )]
 #[get("/rules/{id}")]
@@ -295,11 +296,8 @@ pub(super) async fn show_rule(
     request_body = RuleBody,
     responses(
         (status = 201, description = "It is stored", body = RuleView),
-        (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The name is taken, or there are too many rules", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A field makes no sense", body = Problem, content_type = "application/problem+json"),
+        UnreadableJson, NotOperator, SenselessField,
     ),
 )]
 #[post("/rules")]
@@ -325,12 +323,9 @@ pub(super) async fn create_rule(
     request_body = RuleBody,
     responses(
         (status = 200, description = "It is stored", body = RuleView),
-        (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No rule has this number", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The name is taken", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A field makes no sense", body = Problem, content_type = "application/problem+json"),
+        UnreadableJson, NotOperator, SenselessField,
     ),
 )]
 #[put("/rules/{id}")]
@@ -356,9 +351,8 @@ pub(super) async fn replace_rule(
     params(("id" = i64, Path, description = "The rule's number")),
     responses(
         (status = 204, description = "It is removed"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No rule has this number", body = Problem, content_type = "application/problem+json"),
+        NotOperator,
     ),
 )]
 #[delete("/rules/{id}")]

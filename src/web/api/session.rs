@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::web::ApiError;
+use crate::web::api::refused::{NotLoggedIn, UnreadableJson};
 use crate::web::auth::{self, Viewer};
 use crate::web::error::Problem;
 
@@ -49,9 +50,9 @@ pub(super) struct WhoAmI {
     responses(
         (status = 200, description = "Logged in", body = WhoAmI,
          headers(("Set-Cookie" = String, description = "The session"))),
-        (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "The name or the password is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many failed logins", body = Problem, content_type = "application/problem+json"),
+        UnreadableJson,
     ),
 )]
 #[post("/session")]
@@ -78,7 +79,7 @@ pub(super) async fn log_in(
     tag = "access",
     responses(
         (status = 200, description = "Who the cookie or token belongs to", body = WhoAmI),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        NotLoggedIn,
     ),
 )]
 #[get("/session")]
@@ -99,7 +100,7 @@ pub(super) async fn who_am_i(viewer: Viewer, _query: Query<NoQuery>) -> Json<Who
     tag = "access",
     responses(
         (status = 204, description = "The session has ended"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        NotLoggedIn,
     ),
 )]
 #[delete("/session")]

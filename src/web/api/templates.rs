@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::store::ObservationTemplate;
 use crate::web::ApiError;
+use crate::web::api::refused::{NotLoggedIn, NotOperator, SenselessField, UnreadableJson};
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
 
@@ -70,7 +71,7 @@ impl From<ObservationTemplate> for Template {
     tag = "templates",
     responses(
         (status = 200, description = "All of them", body = Page<Template>),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
+        NotLoggedIn,
     ),
 )]
 #[get("/observation-templates")]
@@ -96,11 +97,8 @@ pub(super) async fn list_templates(
     request_body = TemplateBody,
     responses(
         (status = 201, description = "It is stored", body = Template),
-        (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "There is one like it", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A field makes no sense", body = Problem, content_type = "application/problem+json"),
+        UnreadableJson, NotOperator, SenselessField,
     ),
 )]
 #[post("/observation-templates")]
@@ -127,11 +125,8 @@ pub(super) async fn create_template(
     request_body = TemplateBody,
     responses(
         (status = 200, description = "It is stored", body = Template),
-        (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No template has this number", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A field makes no sense", body = Problem, content_type = "application/problem+json"),
+        UnreadableJson, NotOperator, SenselessField,
     ),
 )]
 #[put("/observation-templates/{id}")]
@@ -160,9 +155,8 @@ pub(super) async fn replace_template(
     params(("id" = i64, Path, description = "The template's number")),
     responses(
         (status = 204, description = "It is removed"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No template has this number", body = Problem, content_type = "application/problem+json"),
+        NotOperator,
     ),
 )]
 #[delete("/observation-templates/{id}")]

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::store::ApiToken;
 use crate::web::ApiError;
+use crate::web::api::refused::{NotAdmin, SenselessField, UnreadableJson};
 use crate::web::auth::Admin;
 use crate::web::error::Problem;
 
@@ -87,8 +88,7 @@ pub(super) struct NewToken {
     tag = "access",
     responses(
         (status = 200, description = "All of them, by name", body = Page<Token>),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
+        NotAdmin,
     ),
 )]
 #[get("/tokens")]
@@ -111,11 +111,8 @@ pub(super) async fn list_tokens(
     request_body = NewToken,
     responses(
         (status = 201, description = "The token, shown this once", body = MadeToken),
-        (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The name is taken", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A field makes no sense", body = Problem, content_type = "application/problem+json"),
+        UnreadableJson, NotAdmin, SenselessField,
     ),
 )]
 #[post("/tokens")]
@@ -153,9 +150,8 @@ pub(super) async fn create_token(
     params(("id" = i64, Path, description = "The token's number")),
     responses(
         (status = 204, description = "It is gone"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No token has this number", body = Problem, content_type = "application/problem+json"),
+        NotAdmin,
     ),
 )]
 #[delete("/tokens/{id}")]

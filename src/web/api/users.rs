@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::store::{Role, User};
 use crate::web::ApiError;
+use crate::web::api::refused::{NotAdmin, UnreadableJson};
 use crate::web::auth::Admin;
 use crate::web::error::Problem;
 
@@ -104,8 +105,7 @@ pub(super) struct NewPassword {
     tag = "access",
     responses(
         (status = 200, description = "Everybody, by name", body = Page<Person>),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
+        NotAdmin,
     ),
 )]
 #[get("/users")]
@@ -128,11 +128,9 @@ pub(super) async fn list_users(
     request_body = NewPerson,
     responses(
         (status = 201, description = "The account is made", body = Person),
-        (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The name is taken", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The name or password cannot be used", body = Problem, content_type = "application/problem+json"),
+        UnreadableJson, NotAdmin,
     ),
 )]
 #[post("/users")]
@@ -159,10 +157,9 @@ pub(super) async fn create_user(
     params(("name" = String, Path, description = "The login name")),
     responses(
         (status = 204, description = "The account is gone"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Nobody has this name", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "One's own account, or the last admin", body = Problem, content_type = "application/problem+json"),
+        NotAdmin,
     ),
 )]
 #[delete("/users/{name}")]
@@ -187,11 +184,9 @@ pub(super) async fn delete_user(
     request_body = NewPassword,
     responses(
         (status = 204, description = "It is set"),
-        (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role admin", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Nobody has this name", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The password cannot be used", body = Problem, content_type = "application/problem+json"),
+        UnreadableJson, NotAdmin,
     ),
 )]
 #[put("/users/{name}/password")]

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use crate::domain::{EndpointName, GatewayReport, Value};
 use crate::store::StoredValue;
 use crate::web::ApiError;
+use crate::web::api::refused::{NotLoggedIn, NotOperator, UnreadableJson, UnreadableParameter};
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
 
@@ -141,13 +142,11 @@ pub(super) struct RowQuery {
     )),
     responses(
         (status = 201, description = "It is on disk; the answer repeats what came", body = Single),
-        (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is larger than `web.max_json_bytes`", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Nothing is stored: `field` is the place of what cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "The device would be more than `registration.max_endpoints`", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The server is busy: send it again", body = Problem, content_type = "application/problem+json"),
+        UnreadableJson, NotOperator,
     ),
 )]
 #[routes]
@@ -179,13 +178,11 @@ pub(super) async fn post_single(
     })),
     responses(
         (status = 201, description = "It is on disk; the answer repeats what came", body = Composite),
-        (status = 400, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the role operator", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is larger than `web.max_json_bytes`", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Nothing is stored: `field` is the place of what cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "The device would be more than `registration.max_endpoints`", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The server is busy: send it again", body = Problem, content_type = "application/problem+json"),
+        UnreadableJson, NotOperator,
     ),
 )]
 #[routes]
@@ -224,9 +221,8 @@ async fn take(
     responses(
         (status = 200, description = "The values", body = Vec<Row>,
          headers(("Link" = String, description = "Older values, while there are any"))),
-        (status = 400, description = "A parameter cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Not logged in", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No resource type has this name", body = Problem, content_type = "application/problem+json"),
+        UnreadableParameter, NotLoggedIn,
     ),
 )]
 #[routes]
