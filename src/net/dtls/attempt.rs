@@ -7,9 +7,9 @@ use openssl::ssl::{ErrorCode, SslStream};
 use super::budget::Budget;
 use super::ffi;
 use super::handshake::Call;
-use super::hello::{ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE};
 use super::pipe::Pipe;
 use super::proof::SharedFindings;
+use super::records::{ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE};
 use super::sieve::{shortest, sieve};
 
 /// See the module.
@@ -76,24 +76,24 @@ impl Handshake {
         let (epoch, shortest) = (self.epoch(), cipher.map(shortest));
         let mut dropped = 0;
         let kept = sieve(datagram, |record| {
-            if record.epoch == 0 {
+            if record.epoch() == 0 {
                 // Nothing protects these numbers, and one that is far ahead would make OpenSSL take
                 // every later one for old.
-                record.renumber(self.plain);
-                self.plain = self.plain.saturating_add(1);
+                let sequence = self.plain;
+                self.plain = sequence.saturating_add(1);
                 // It may be forged: a fatal one is looked at when nothing better has come.
-                if record.kind == ALERT && record.body.first() == Some(&FATAL) {
-                    self.alert = Some(record.whole());
+                if record.kind() == ALERT && record.body.first() == Some(&FATAL) {
+                    self.alert = Some(record.numbered(sequence));
                 }
-                return matches!(record.kind, HANDSHAKE | CHANGE_CIPHER_SPEC);
+                return matches!(record.kind(), HANDSHAKE | CHANGE_CIPHER_SPEC).then_some(sequence);
             }
             if shortest.is_none_or(|shortest| record.body.len() < shortest) {
-                return false;
+                return None;
             }
-            let fits = record.epoch <= epoch || self.budget.keep_record();
+            let fits = record.epoch() <= epoch || self.budget.keep_record();
             self.has_protected |= fits;
             dropped += usize::from(!fits);
-            fits
+            fits.then_some(record.sequence())
         });
         self.stream.get_mut().push(kept);
         dropped

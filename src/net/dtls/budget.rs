@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use super::hello::{HANDSHAKE, MESSAGE_HEADER, RECORD_HEADER};
+use super::records::{Fragment, HANDSHAKE, Records};
 
 /// What is left of a handshake's allowance.
 #[derive(Debug)]
@@ -25,6 +25,15 @@ pub(super) struct Budget {
 struct Claim {
     kind: u8,
     length: usize,
+}
+
+impl Claim {
+    fn of(fragment: &Fragment<'_>) -> Self {
+        Self {
+            kind: fragment.kind,
+            length: fragment.length,
+        }
+    }
 }
 
 /// What is to become of a datagram.
@@ -67,19 +76,12 @@ impl Budget {
     pub(super) fn judge(&mut self, datagram: &[u8]) -> Verdict {
         let mut cost = 0_usize;
         let mut claimed: BTreeMap<u16, Claim> = BTreeMap::new();
-        let mut rest = datagram;
-        while let Some((header, after)) = rest.split_first_chunk::<RECORD_HEADER>() {
-            let [kind, _, _, high, low, .., length_high, length_low] = *header;
-            let length = usize::from(u16::from_be_bytes([length_high, length_low]));
-            // OpenSSL drops a record that is cut, with all that is behind it.
-            let Some((body, next)) = after.split_at_checked(length) else {
-                break;
-            };
-            let epoch_of = u16::from_be_bytes([high, low]);
-            if epoch_of == 0 && kind == HANDSHAKE && self.claim(body, &mut claimed).is_none() {
+        // OpenSSL drops a record that is cut, with all that is behind it.
+        for record in Records::of(datagram) {
+            let is_read = record.epoch() == 0 && record.kind() == HANDSHAKE;
+            if is_read && self.claim(record.body, &mut claimed).is_none() {
                 return Verdict::Malformed;
             }
-            rest = next;
         }
         // The same message once more, or another part of it, needs no more room.
         claimed.retain(|number, _| !self.messages.contains_key(number));
@@ -103,20 +105,16 @@ impl Budget {
     fn claim(&self, body: &[u8], claimed: &mut BTreeMap<u16, Claim>) -> Option<()> {
         let mut rest = body;
         while !rest.is_empty() {
-            let (header, after) = rest.split_first_chunk::<MESSAGE_HEADER>()?;
-            let [kind, m0, m1, m2, n0, n1, o0, o1, o2, f0, f1, f2] = *header;
-            let [length, offset, fragment] = [[0, m0, m1, m2], [0, o0, o1, o2], [0, f0, f1, f2]]
-                .map(|bytes| usize::try_from(u32::from_be_bytes(bytes)).unwrap_or(usize::MAX));
-            let number = u16::from_be_bytes([n0, n1]);
-            let claim = Claim { kind, length };
+            let (fragment, after) = Fragment::of(rest)?;
+            let (number, claim) = (fragment.message, Claim::of(&fragment));
             let before = claimed.insert(number, claim);
             let before = before.or_else(|| self.messages.get(&number).copied());
             // Of hellos before the cookie there may be several.
             let is_same = number == 0 || before.is_none_or(|before| before == claim);
-            if !is_same || offset.saturating_add(fragment) > length {
+            if !is_same || !fragment.fits() {
                 return None;
             }
-            rest = after.get(fragment..)?;
+            rest = after;
         }
         Some(())
     }

@@ -14,9 +14,10 @@ use zeroize::Zeroizing;
 use super::context::Contexts;
 use super::counters::Counters;
 use super::handshake::{Call, HandshakeLimits, Handshakes, Outcome};
-use super::hello::{COOKIE, First, HANDSHAKE};
+use super::hello::{COOKIE, First};
 use super::outlet::Outlet;
 use super::proof::Trust;
+use super::records::HANDSHAKE;
 use super::sieve::{sieve, split_early};
 use super::tickets::TICKET_KEYS;
 use crate::config::Settings;
@@ -29,7 +30,7 @@ pub fn hello(datagram: &[u8]) {
     let (in_time, early) = split_early(datagram, 0);
     assert_eq!([in_time, early].concat(), datagram);
     assert!(first != First::Protected || in_time.is_empty());
-    assert_eq!(sieve(datagram, |_| true), datagram);
+    assert_eq!(sieve(datagram, |record| Some(record.sequence())), datagram);
     if let First::Hello(hello) = first {
         let answer = hello.verify_request(&[0x5a; COOKIE]);
         assert!(answer.len() <= datagram.len(), "{datagram:02x?}");

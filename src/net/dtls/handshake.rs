@@ -25,9 +25,10 @@ use super::lanes::Lanes;
 use super::outlet::Outlet;
 use super::pipe::Pipe;
 use super::proof::{Findings, SharedFindings, Trust, findings_index};
+use super::records::Records;
 use super::refusal::Refusal;
 use super::shares::Shares;
-use super::sieve::{sequence_of, split_early};
+use super::sieve::split_early;
 use crate::domain::{EndpointName, Identity, SessionId};
 use crate::security::PskKey;
 
@@ -206,7 +207,9 @@ impl Handshakes {
             Ok(made) => made,
             Err(error) => return self.refuse(from, replaces, Refusal::Protocol(error.to_string())),
         };
-        let sequence = sequence_of(&datagram);
+        let sequence = Records::of(&datagram)
+            .next()
+            .map_or(0, |first| first.sequence());
         stream.get_mut().push(datagram);
         match ffi::listen(&mut stream, &mut self.scratch) {
             Listened::Accepted => {}

@@ -10,6 +10,11 @@ use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
 use openssl::sign::Signer;
 
+use super::records::{
+    ALERT, CHANGE_CIPHER_SPEC, Fragment, HANDSHAKE, MESSAGE_HEADER, RECORD_HEADER, Record, Records,
+    number,
+};
+
 /// What the first bytes of a datagram say that it is. Nothing of it is proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum First<'a> {
@@ -27,7 +32,7 @@ pub(super) enum First<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Hello<'a> {
     /// Of the record; the answer repeats it.
-    record_sequence: [u8; 6],
+    record_sequence: u64,
     /// Chosen by the client for this handshake.
     pub(super) random: [u8; 32],
     /// What the client returns of an earlier answer; empty at first.
@@ -37,30 +42,14 @@ pub(super) struct Hello<'a> {
 impl<'a> First<'a> {
     /// Looks at a datagram.
     pub(super) fn of(datagram: &'a [u8]) -> Self {
-        let Some((header, rest)) = datagram.split_first_chunk::<RECORD_HEADER>() else {
+        let Some(record) = Records::of(datagram).next().filter(Record::is_dtls) else {
             return Self::Foreign;
         };
-        let [
-            kind,
-            major,
-            minor,
-            epoch_high,
-            epoch_low,
-            sequence @ ..,
-            length_high,
-            length_low,
-        ] = *header;
-        let is_dtls = major == 0xfe && matches!(minor, 0xff | 0xfd);
-        let length = usize::from(u16::from_be_bytes([length_high, length_low]));
-        let Some(body) = rest.get(..length).filter(|_| is_dtls) else {
-            return Self::Foreign;
-        };
-        let epoch = u16::from_be_bytes([epoch_high, epoch_low]);
-        match (kind, epoch) {
-            (HANDSHAKE, 0) => match Hello::of(sequence, body) {
+        match (record.kind(), record.epoch()) {
+            (HANDSHAKE, 0) => match Hello::of(record) {
                 Some(hello) => Self::Hello(hello),
-                None if is_later_part(body) => Self::Plain,
-                None if body.first() == Some(&CLIENT_HELLO) => Self::Foreign,
+                None if is_later_part(record.body) => Self::Plain,
+                None if record.body.first() == Some(&CLIENT_HELLO) => Self::Foreign,
                 None => Self::Plain,
             },
             (CHANGE_CIPHER_SPEC | ALERT, 0) => Self::Plain,
@@ -73,43 +62,22 @@ impl<'a> First<'a> {
 /// True for a fragment of a `ClientHello` behind its first one: with a ticket it may be longer than a
 /// datagram (RFC 6347 section 4.2.3). It is of use to a handshake that has begun, and a stray before.
 fn is_later_part(body: &[u8]) -> bool {
-    body.first_chunk::<MESSAGE_HEADER>()
-        .is_some_and(|[kind, _, _, _, _, _, o0, o1, o2, ..]| {
-            *kind == CLIENT_HELLO && [o0, o1, o2] != [&0; 3]
-        })
+    Fragment::of(body).is_some_and(|(part, _)| part.kind == CLIENT_HELLO && part.offset > 0)
 }
 
 impl<'a> Hello<'a> {
     /// Reads a handshake message; of one in fragments, the first must hold the cookie.
-    fn of(record_sequence: [u8; 6], body: &'a [u8]) -> Option<Self> {
-        let (header, rest) = body.split_first_chunk::<MESSAGE_HEADER>()?;
-        let [
-            kind,
-            m0,
-            m1,
-            m2,
-            _,
-            message_sequence,
-            o0,
-            o1,
-            o2,
-            f0,
-            f1,
-            f2,
-        ] = *header;
-        let message_length = u32::from_be_bytes([0, m0, m1, m2]);
-        let offset = u32::from_be_bytes([0, o0, o1, o2]);
-        let fragment_length = u32::from_be_bytes([0, f0, f1, f2]);
-        if kind != CLIENT_HELLO
-            || message_sequence > 1
-            || offset != 0
-            || fragment_length > message_length
-            || message_length > LONGEST_HELLO
+    fn of(record: Record<'a>) -> Option<Self> {
+        let (first, _) = Fragment::of(record.body)?;
+        if first.kind != CLIENT_HELLO
+            || first.message > 1
+            || first.offset != 0
+            || !first.fits()
+            || first.length > LONGEST_HELLO
         {
             return None;
         }
-        let fragment = rest.get(..usize::try_from(fragment_length).ok()?)?;
-        let (_version, rest) = fragment.split_first_chunk::<2>()?;
+        let (_version, rest) = first.body.split_first_chunk::<2>()?;
         let (random, rest) = rest.split_first_chunk::<32>()?;
         let (session_id_length, rest) = rest.split_first()?;
         if *session_id_length > 32 {
@@ -119,7 +87,7 @@ impl<'a> Hello<'a> {
         let (cookie_length, rest) = rest.split_first()?;
         let cookie = rest.get(..usize::from(*cookie_length))?;
         Some(Self {
-            record_sequence,
+            record_sequence: record.sequence(),
             random: *random,
             cookie,
         })
@@ -131,7 +99,7 @@ impl<'a> Hello<'a> {
         const BODY: u8 = 2 + 1 + COOKIE as u8;
         let mut datagram = Vec::with_capacity(RECORD_HEADER + MESSAGE_HEADER + usize::from(BODY));
         datagram.extend([HANDSHAKE, 0xfe, 0xff, 0, 0]);
-        datagram.extend(self.record_sequence);
+        datagram.extend(number(self.record_sequence));
         datagram.extend([0, MESSAGE_HEADER as u8 + BODY]);
         datagram.extend([HELLO_VERIFY_REQUEST, 0, 0, BODY, 0, 0, 0, 0, 0, 0, 0, BODY]);
         datagram.extend([0xfe, 0xff, COOKIE as u8]);
@@ -233,17 +201,12 @@ fn digest(
 
 /// Bytes of a cookie.
 pub(super) const COOKIE: usize = 32;
-pub(super) const RECORD_HEADER: usize = 13;
-pub(super) const MESSAGE_HEADER: usize = 12;
-pub(super) const CHANGE_CIPHER_SPEC: u8 = 20;
-pub(super) const ALERT: u8 = 21;
-pub(super) const HANDSHAKE: u8 = 22;
 /// Of records with a connection id (RFC 9146), the highest content type of DTLS 1.2.
 const LAST_CONTENT_TYPE: u8 = 25;
 const CLIENT_HELLO: u8 = 1;
 const HELLO_VERIFY_REQUEST: u8 = 3;
 /// The longest `ClientHello` that is looked at, in bytes: it may hold a ticket with a certificate.
-const LONGEST_HELLO: u32 = 16_384;
+const LONGEST_HELLO: usize = 16_384;
 /// How long a key makes cookies; they are good for one to two times as long.
 const ROTATION: Duration = Duration::from_secs(150);
 

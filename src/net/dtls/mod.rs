@@ -22,6 +22,7 @@ mod lanes;
 mod outlet;
 mod pipe;
 mod proof;
+mod records;
 mod refusal;
 mod session;
 mod sessions;

@@ -70,7 +70,8 @@ impl Session {
     ) -> After {
         if let Some(datagram) = datagram {
             let kept = sieve(datagram, |record| {
-                record.epoch == 0 || record.body.len() >= self.shortest
+                let is_long_enough = record.epoch() == 0 || record.body.len() >= self.shortest;
+                is_long_enough.then_some(record.sequence())
             });
             self.stream.get_mut().push(kept);
         }

@@ -9,82 +9,33 @@
 
 use openssl::ssl::{SslCipherRef, SslOptions};
 
-use super::hello::RECORD_HEADER;
+use super::records::{Record, Records};
 
-/// A record that is whole.
-#[derive(Debug)]
-pub(super) struct Record<'a> {
-    /// The content type.
-    pub(super) kind: u8,
-    pub(super) epoch: u16,
-    pub(super) body: &'a [u8],
-    header: &'a mut [u8; RECORD_HEADER],
-}
-
-impl Record<'_> {
-    /// Gives it another sequence number, of 48 bits.
-    pub(super) fn renumber(&mut self, sequence: u64) {
-        let [.., s5, s4, s3, s2, s1, s0] = sequence.to_be_bytes();
-        let [_, _, _, _, _, place @ .., _, _] = self.header;
-        *place = [s5, s4, s3, s2, s1, s0];
-    }
-
-    /// All of its bytes.
-    pub(super) fn whole(&self) -> Vec<u8> {
-        [&self.header[..], self.body].concat()
-    }
-}
-
-/// Without the records that are not to be kept. What is no whole record is left where it is: OpenSSL
-/// drops it.
-pub(super) fn sieve(datagram: &[u8], mut keeps: impl FnMut(&mut Record<'_>) -> bool) -> Vec<u8> {
+/// Without the records that are not to be kept; `keeps` says under which number one is. What is no whole
+/// record is left where it is: OpenSSL drops it.
+pub(super) fn sieve(datagram: &[u8], mut keeps: impl FnMut(Record<'_>) -> Option<u64>) -> Vec<u8> {
     let mut kept = Vec::with_capacity(datagram.len());
-    let mut rest = datagram;
-    while let Some((header, after)) = rest.split_first_chunk::<RECORD_HEADER>() {
-        let mut header = *header;
-        let [kind, _, _, epoch_high, epoch_low, .., high, low] = header;
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        let Some((body, next)) = after.split_at_checked(length) else {
-            break;
-        };
-        let mut record = Record {
-            kind,
-            epoch: u16::from_be_bytes([epoch_high, epoch_low]),
-            body,
-            header: &mut header,
-        };
-        if keeps(&mut record) {
-            kept.extend_from_slice(&header);
-            kept.extend_from_slice(body);
+    let mut records = Records::of(datagram);
+    for record in records.by_ref() {
+        if let Some(sequence) = keeps(record) {
+            kept.extend(record.numbered(sequence));
         }
-        rest = next;
     }
-    kept.extend_from_slice(rest);
+    kept.extend_from_slice(records.rest());
     kept
-}
-
-/// The sequence number of the first record.
-pub(super) fn sequence_of(datagram: &[u8]) -> u64 {
-    match datagram.first_chunk::<RECORD_HEADER>() {
-        Some([_, _, _, _, _, s5, s4, s3, s2, s1, s0, _, _]) => {
-            u64::from_be_bytes([0, 0, *s5, *s4, *s3, *s2, *s1, *s0])
-        }
-        None => 0,
-    }
 }
 
 /// What is read now, and what begins with the first record for later keys than those of this epoch.
 pub(super) fn split_early(datagram: &[u8], epoch: u16) -> (&[u8], &[u8]) {
-    let mut rest = datagram;
-    while let Some((header, after)) = rest.split_first_chunk::<RECORD_HEADER>() {
-        let [_, _, _, high, low, .., length_high, length_low] = *header;
-        if u16::from_be_bytes([high, low]) > epoch {
-            return datagram.split_at(datagram.len() - rest.len());
+    let mut records = Records::of(datagram);
+    loop {
+        if records.next_epoch().is_some_and(|next| next > epoch) {
+            return datagram.split_at(datagram.len() - records.rest().len());
         }
-        let length = usize::from(u16::from_be_bytes([length_high, length_low]));
-        rest = after.get(length..).unwrap_or_default();
+        if records.next().is_none() {
+            return (datagram, &[]);
+        }
     }
-    (datagram, &[])
 }
 
 /// Bytes of the shortest record that a cipher suite makes: what it adds to an empty one.
@@ -109,6 +60,7 @@ pub(super) const NO_ENCRYPT_THEN_MAC: SslOptions = SslOptions::from_bits_retain(
 
 #[cfg(test)]
 mod tests {
+    use super::super::records::RECORD_HEADER;
     use super::*;
 
     fn record(kind: u8, epoch: u8, length: u8) -> Vec<u8> {
@@ -122,7 +74,8 @@ mod tests {
         let (short, long, plain) = (record(23, 1, 3), record(23, 1, 40), record(22, 0, 3));
         let datagram = [&short[..], &plain, &long, &short].concat();
         let left = sieve(&datagram, |record| {
-            record.epoch == 0 || record.body.len() >= 16
+            let keeps = record.epoch() == 0 || record.body.len() >= 16;
+            keeps.then_some(record.sequence())
         });
         assert_eq!(left, [plain, long].concat());
     }
@@ -130,14 +83,13 @@ mod tests {
     #[test]
     fn a_record_gets_another_number_and_nothing_else() {
         let before = [record(22, 0, 3), record(22, 0, 2)].concat();
-        let mut number = 0x0102_0304_0506;
+        let mut numbers = 0x0102_0304_0506..;
         let after = sieve(&before, |record| {
-            record.renumber(number);
-            number += 1;
-            true
+            assert_eq!(record.sequence(), 9);
+            numbers.next()
         });
-        assert_eq!(sequence_of(&before), 9);
-        assert_eq!(sequence_of(&after), 0x0102_0304_0506);
+        let first = Records::of(&after).next().expect("a record");
+        assert_eq!(first.sequence(), 0x0102_0304_0506);
         assert_eq!(after.get(16 + 5..16 + 11), Some(&[1, 2, 3, 4, 5, 7][..]));
         let differs = before
             .iter()
@@ -166,8 +118,8 @@ mod tests {
         let whole = record(23, 1, 3);
         for length in 0..whole.len() {
             let cut = whole.get(..length).expect("shorter");
-            assert_eq!(sieve(cut, |_| false), cut);
+            assert_eq!(sieve(cut, |_| None), cut);
         }
-        assert!(sieve(&whole, |_| false).is_empty());
+        assert!(sieve(&whole, |_| None).is_empty());
     }
 }
