@@ -71,6 +71,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         Arc::new(store.clone()),
         vault.clone(),
         keyring.clone(),
+        certificates.devices().clone(),
         &settings.data_dir,
     );
     let credentials = Arc::new(credentials.at_most(settings.credentials.max));
@@ -91,7 +92,6 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         Duration::from_secs(settings.models.reload_s.max(1)),
     ));
 
-    certificates.set_device_certificates(credentials.device_certificates().await);
     let certificate_watch = actix_rt::spawn(certificates::watch(
         certificates.clone(),
         Duration::from_secs(settings.certificates.reload_s.max(1)),
@@ -99,7 +99,6 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
 
     let follow = actix_rt::spawn(follow_credentials(
         Arc::clone(&credentials),
-        certificates.clone(),
         Duration::from_secs(settings.credentials.reload_s.max(1)),
     ));
 
@@ -437,13 +436,8 @@ async fn load_credentials(credentials: &Credentials) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Notices what `flownexus credential` changed beside this server, has the ends of stored certificates
-/// watched, and notes which credentials were used.
-async fn follow_credentials(
-    credentials: Arc<Credentials>,
-    certificates: Certificates,
-    every: Duration,
-) {
+/// Notices what `flownexus credential` changed beside this server, and notes which credentials were used.
+async fn follow_credentials(credentials: Arc<Credentials>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         match credentials.refresh().await {
@@ -451,7 +445,6 @@ async fn follow_credentials(
             Ok(true) => tracing::info!("The credentials of devices have changed"),
             Err(error) => tracing::warn!("Cannot look for changed credentials: {error}"),
         }
-        certificates.set_device_certificates(credentials.device_certificates().await);
         if let Err(error) = credentials.note_uses(Timestamp::system()).await {
             tracing::warn!("Cannot note which credentials were in use: {error}");
         }

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::{SettingsArgs, print, with_store};
 use crate::domain::{CredentialId, EndpointName, Timestamp};
+use crate::security::certificates::DeviceEnds;
 use crate::security::{CheckedCredential, Keyring, Vault, credential_input};
 use crate::store::{
     AuditEntry, AuditStore, CredentialFilter, Store, StoredCredential, StoredProof,
@@ -141,6 +142,7 @@ pub(super) fn run(args: CredentialArgs) -> anyhow::Result<()> {
             Arc::new(store.clone()),
             Vault::open(&settings.data_dir)?,
             Keyring::default(),
+            DeviceEnds::default(),
             &settings.data_dir,
         )
         .at_most(settings.credentials.max);

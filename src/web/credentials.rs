@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::config;
 use crate::domain::{CredentialId, CredentialKind, EndpointName, Timestamp};
-use crate::security::certificates::{DeviceCertificate, is_signed_by};
+use crate::security::certificates::{DeviceEnds, Ending, Holder, is_signed_by};
 use crate::security::{
     CheckedProof, Credential, InputError, Keyring, Proof, Vault, VaultError, credential_input,
 };
@@ -38,6 +38,8 @@ pub struct Credentials {
     ca: PathBuf,
     /// So many may be stored.
     max: usize,
+    /// The ends of stored certificates, for who warns of them.
+    ends: DeviceEnds,
     /// Held while the store is changed or read and the keyring follows, so that an older look never
     /// follows a newer one.
     known: Mutex<Known>,
@@ -49,29 +51,8 @@ struct Known {
     revision: Option<i64>,
     /// The credentials in force, and those that cannot be.
     ids: BTreeSet<CredentialId>,
-    /// The certificates among them, whose ends are watched.
-    certificates: BTreeMap<CredentialId, DeviceCertificate>,
     /// When a use was last noted in the store.
     touched: BTreeMap<CredentialId, Timestamp>,
-}
-
-impl Known {
-    fn watch(&mut self, row: &StoredCredential) {
-        if let StoredProof::X509(certificate) = &row.proof {
-            let watched = DeviceCertificate {
-                endpoint: row.endpoint.clone(),
-                serial: certificate.serial.clone(),
-                ends: certificate.not_after,
-            };
-            self.certificates.insert(row.id, watched);
-        }
-    }
-
-    fn forget(&mut self, id: CredentialId) {
-        self.ids.remove(&id);
-        self.certificates.remove(&id);
-        self.touched.remove(&id);
-    }
 }
 
 /// A credential to be stored.
@@ -160,6 +141,7 @@ impl Credentials {
         store: Arc<dyn CredentialStores>,
         vault: Vault,
         keyring: Keyring,
+        ends: DeviceEnds,
         data_dir: &Path,
     ) -> Self {
         Self {
@@ -168,6 +150,7 @@ impl Credentials {
             keyring,
             ca: data_dir.join(CA_FILE),
             max: config::Settings::defaults().credentials.max,
+            ends,
             known: Mutex::default(),
         }
     }
@@ -189,10 +172,10 @@ impl Credentials {
         let ids = self.store.ids().await?;
         let revoked = self.store.revoked().await?;
         let mut credentials = Vec::with_capacity(ids.len());
-        known.certificates.clear();
+        self.ends.clear();
         for some in ids.chunks(ROWS_AT_ONCE) {
             for row in self.store.find(some.to_vec()).await? {
-                known.watch(&row);
+                self.watch(&row);
                 credentials.push(self.opened(row)?);
             }
         }
@@ -228,14 +211,13 @@ impl Credentials {
         let mut changed = self.keyring.set_revoked(serials);
         changed |= !gone.is_empty() || !new.is_empty();
         for id in gone {
-            known.forget(id);
-            self.keyring.remove(id);
+            self.forget(&mut known, id);
         }
         for some in new.chunks(ROWS_AT_ONCE) {
             for row in self.store.find(some.to_vec()).await? {
                 let id = row.id;
                 let closed = closed(&row);
-                known.watch(&row);
+                self.watch(&row);
                 let credential = self.opened(row).unwrap_or_else(|error| {
                     tracing::error!(
                         credential.id = %id,
@@ -313,7 +295,7 @@ impl Credentials {
         }
         self.keyring.add(self.opened(credential.clone())?);
         known.ids.insert(id);
-        known.watch(&credential);
+        self.watch(&credential);
         Ok(credential)
     }
 
@@ -358,8 +340,7 @@ impl Credentials {
         if let Some(serial) = &revoked {
             self.keyring.revoke(serial.clone());
         }
-        self.keyring.remove(id);
-        known.forget(id);
+        self.forget(&mut known, id);
         Ok(Some(Removed {
             credential,
             revoked,
@@ -408,17 +389,6 @@ impl Credentials {
                 .set_revoked(revoked.into_iter().map(|certificate| certificate.serial));
         }
         Ok(restored)
-    }
-
-    /// The stored certificates, so that somebody can warn before one ends.
-    pub async fn device_certificates(&self) -> Vec<DeviceCertificate> {
-        self.known
-            .lock()
-            .await
-            .certificates
-            .values()
-            .cloned()
-            .collect()
     }
 
     /// Some of the stored ones.
@@ -487,6 +457,25 @@ impl Credentials {
             self.opened(sealed)?;
         }
         Ok(())
+    }
+
+    /// One that is in force has to be warned of before it ends.
+    fn watch(&self, row: &StoredCredential) {
+        if let StoredProof::X509(certificate) = &row.proof {
+            let ending = Ending {
+                holder: Holder::Device(row.endpoint.clone(), certificate.serial.clone()),
+                ends: certificate.not_after,
+            };
+            self.ends.watch(row.id, ending);
+        }
+    }
+
+    /// One that is not stored any more is in force no more.
+    fn forget(&self, known: &mut Known, id: CredentialId) {
+        self.keyring.remove(id);
+        self.ends.forget(id);
+        known.ids.remove(&id);
+        known.touched.remove(&id);
     }
 
     /// The form that handshakes need.

@@ -6,11 +6,10 @@ use std::io::Write as _;
 use std::process::Command;
 use std::sync::Arc;
 
-use flownexus::security::Keyring;
 use flownexus::web::credentials::AfterRemoval;
 use tokio::time::timeout;
 
-use super::certificates::{Holder, new, psk, service, x509};
+use super::certificates::{Holder, new, psk, server_on, x509};
 use crate::support::database::{Engine, TestDatabase};
 use crate::support::server::SOON;
 
@@ -19,8 +18,8 @@ use crate::support::server::SOON;
 async fn credentials_are_added_while_a_removal_waits_for_the_disk() {
     let database = TestDatabase::new(Engine::Sqlite).expect("SQLite is always there");
     let folder = &database.settings.data_dir;
-    let (store, ring) = (database.open().await, Keyring::default());
-    let credentials = Arc::new(service(&store, &ring, folder));
+    let (store, _ring, credentials) = server_on(&database).await;
+    let credentials = Arc::new(credentials);
     let ca = Holder::new("CA", None);
     let ours = Holder::with_serial("thing", Some(&ca), &[0x0a, 0xbc]);
     let added = credentials

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use flownexus::config::Settings;
 use flownexus::domain::{EndpointName, Timestamp};
+use flownexus::security::certificates::DeviceEnds;
 use flownexus::security::{CheckedProof, Keyring, Vault, credential_input};
 use flownexus::store::Store;
 use flownexus::web::credentials::{Credentials, NewCredential};
@@ -15,6 +16,8 @@ use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::{X509, X509Builder, X509Name};
+
+use crate::support::database::TestDatabase;
 
 /// Somebody with a key and a certificate.
 pub(crate) struct Holder {
@@ -103,5 +106,13 @@ pub(crate) fn new(endpoint: &str, proof: CheckedProof) -> NewCredential {
 /// The service on this store, with the key of this folder.
 pub(crate) fn service(store: &Store, keyring: &Keyring, folder: &Path) -> Credentials {
     let vault = Vault::with(folder, None).expect("a vault");
-    Credentials::new(Arc::new(store.clone()), vault, keyring.clone(), folder)
+    let (store, ends) = (Arc::new(store.clone()), DeviceEnds::default());
+    Credentials::new(store, vault, keyring.clone(), ends, folder)
+}
+
+/// A server's store on this database, with its keyring and the service.
+pub(crate) async fn server_on(database: &TestDatabase) -> (Store, Keyring, Credentials) {
+    let (store, keyring) = (database.open().await, Keyring::default());
+    let credentials = service(&store, &keyring, &database.settings.data_dir);
+    (store, keyring, credentials)
 }

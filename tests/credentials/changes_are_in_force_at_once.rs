@@ -7,7 +7,7 @@ use flownexus::web::credentials::{AfterRemoval, CredentialError};
 use rstest::rstest;
 use sea_orm::ConnectionTrait as _;
 
-use super::certificates::{Holder, name, new, psk, service, x509};
+use super::certificates::{Holder, name, new, psk, server_on, service, x509};
 use crate::support::database::{Engine, TestDatabase};
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f";
@@ -21,8 +21,7 @@ async fn one_that_is_added_removed_and_loaded_again(
         return;
     };
     let folder = database.settings.data_dir.clone();
-    let (store, ring) = (database.open().await, Keyring::default());
-    let credentials = service(&store, &ring, &folder);
+    let (store, ring, credentials) = server_on(&database).await;
     assert_eq!(credentials.load().await.expect("nothing"), 0);
     let old = credentials
         .add(new("thing", psk(&format!("id:one:{KEY}"))))
@@ -81,8 +80,7 @@ async fn an_identity_is_that_of_one_device_and_free_after_its_removal(
     let Some(database) = TestDatabase::new(engine) else {
         return;
     };
-    let (store, ring) = (database.open().await, Keyring::default());
-    let credentials = service(&store, &ring, &database.settings.data_dir);
+    let (store, ring, credentials) = server_on(&database).await;
     let first = credentials
         .add(new("secret-lab", psk(&format!("shared:{KEY}"))))
         .await
@@ -118,8 +116,7 @@ async fn what_another_process_changes_is_noticed(
         return;
     };
     let folder = &database.settings.data_dir;
-    let (store, ring) = (database.open().await, Keyring::default());
-    let server = service(&store, &ring, folder);
+    let (store, ring, server) = server_on(&database).await;
     server.load().await.expect("nothing");
     let beside = database.open_beside().await;
     let command = service(&beside, &Keyring::default(), folder);
@@ -171,8 +168,7 @@ async fn a_certificate_that_another_process_revokes_is_trusted_at_no_moment_of_a
         return;
     };
     let folder = &database.settings.data_dir;
-    let (store, ring) = (database.open().await, Keyring::default());
-    let server = service(&store, &ring, folder);
+    let (store, ring, server) = server_on(&database).await;
     let ca = Holder::new("CA", None);
     let ours = Holder::with_serial("thing", Some(&ca), &[0x0a, 0xbc]);
     let thing = server
@@ -214,8 +210,7 @@ async fn a_use_is_noted_to_the_minute(#[values(Engine::Sqlite, Engine::Postgres)
     let Some(database) = TestDatabase::new(engine) else {
         return;
     };
-    let (store, ring) = (database.open().await, Keyring::default());
-    let credentials = service(&store, &ring, &database.settings.data_dir);
+    let (store, ring, credentials) = server_on(&database).await;
     let one = credentials
         .add(new("thing", psk(&format!("one:{KEY}"))))
         .await

@@ -2,11 +2,10 @@
 
 use std::fs;
 
-use flownexus::security::Keyring;
 use flownexus::web::credentials::{AfterRemoval, CredentialError};
 use rstest::rstest;
 
-use super::certificates::{Holder, new, service, x509};
+use super::certificates::{Holder, new, server_on, x509};
 use crate::support::database::{Engine, TestDatabase};
 
 #[rstest]
@@ -18,11 +17,10 @@ async fn one_of_our_ca_is_revoked_and_one_of_others_is_not(
         return;
     };
     let folder = &database.settings.data_dir;
-    let (store, ring) = (database.open().await, Keyring::default());
+    let (store, ring, credentials) = server_on(&database).await;
     let ca = Holder::new("CA", None);
     fs::create_dir_all(folder.join("certs")).expect("a folder");
     fs::write(folder.join("certs/ca.crt"), ca.pem()).expect("a file");
-    let credentials = service(&store, &ring, folder);
     let ours = Holder::with_serial("thing", Some(&ca), &[0x0a, 0xbc]);
     let added = credentials
         .add(new("thing", x509("thing", &ours.pem())))
@@ -76,8 +74,7 @@ async fn one_of_our_ca_is_revoked_and_one_of_others_is_not(
 #[tokio::test]
 async fn without_a_ca_what_may_be_of_it_is_revoked() {
     let database = TestDatabase::new(Engine::Sqlite).expect("SQLite is built in");
-    let (store, ring) = (database.open().await, Keyring::default());
-    let credentials = service(&store, &ring, &database.settings.data_dir);
+    let (store, _ring, credentials) = server_on(&database).await;
     let (ca, own) = (Holder::new("CA", None), Holder::new("thing", None));
     let signed = Holder::new("thing", Some(&ca));
     for (holder, is_revoked) in [(own, false), (signed, true)] {

@@ -39,14 +39,15 @@ pub(crate) fn password_hash() -> &'static str {
 
 /// What the pages stand on.
 pub(crate) fn state(fleet: Arc<Fleet>, hub: Hub, settings: Settings) -> Data<AppState> {
+    let certificates = fake_certificates();
     Data::new(AppState::new(AppParts {
         settings: Arc::new(settings),
         stores: Stores::new(fleet.clone()),
         devices: fleet,
         hub,
         models: Arc::new(Catalogue::new(Arc::new(FakeModels::default()))),
-        credentials: fake_credentials(),
-        certificates: fake_certificates(),
+        credentials: fake_credentials(&certificates),
+        certificates,
         metrics: Default::default(),
         ready: Arc::new(|| Box::pin(async { Ok(()) })),
         cookie_key: Key::from(&[7; 64]),

@@ -24,18 +24,14 @@ struct Rows {
     revision: i64,
 }
 
-/// The service on an empty store, with a key of its own.
-pub(crate) fn fake_credentials() -> Arc<Credentials> {
-    fake_credentials_with(&Keyring::default())
-}
-
-/// The same, filling this keyring.
-pub(crate) fn fake_credentials_with(keyring: &Keyring) -> Arc<Credentials> {
+/// The service on an empty store with a key of its own, which tells these certificates what ends.
+pub(crate) fn fake_credentials(certificates: &Certificates) -> Arc<Credentials> {
     let folder = Path::new("/nowhere");
     Arc::new(Credentials::new(
         Arc::new(FakeCredentials::default()),
         Vault::with(folder, Some(&"07".repeat(32))).expect("a key"),
-        keyring.clone(),
+        Keyring::default(),
+        certificates.devices().clone(),
         folder,
     ))
 }

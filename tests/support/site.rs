@@ -55,14 +55,15 @@ impl Site {
         hub.counters().register(&mut metrics);
         let ready = Arc::new(AtomicBool::new(true));
         let probe = ready.clone();
+        let certificates = fake_certificates();
         let state = AppState::new(AppParts {
             settings: Arc::new(settings),
             stores: Stores::new(store.clone()),
             devices: Arc::new(FakeDevices(store.clone())),
             hub: hub.clone(),
             models: Arc::new(Catalogue::new(Arc::new(FakeModels::default()))),
-            credentials: fake_credentials(),
-            certificates: fake_certificates(),
+            credentials: fake_credentials(&certificates),
+            certificates,
             metrics,
             ready: Arc::new(move || {
                 let ready = probe.load(Ordering::Relaxed);

@@ -19,7 +19,7 @@ pub enum Holder {
     Ca,
     /// The server's.
     Server,
-    /// One that is stored for a device, with its serial number.
+    /// One that is stored for a device, with its serial number ([`super::serial_hex`]).
     Device(EndpointName, String),
 }
 
@@ -52,41 +52,6 @@ impl Ending {
     }
 }
 
-/// A certificate that is stored as the credential of a device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceCertificate {
-    /// The device.
-    pub endpoint: EndpointName,
-    /// See [`super::serial_hex`].
-    pub serial: String,
-    /// When it ends.
-    pub ends: Timestamp,
-}
-
-impl From<DeviceCertificate> for Ending {
-    fn from(certificate: DeviceCertificate) -> Self {
-        Self {
-            holder: Holder::Device(certificate.endpoint, certificate.serial),
-            ends: certificate.ends,
-        }
-    }
-}
-
-/// Those that end within `ahead`, or have ended; the first to end comes first.
-pub fn ending_soon(
-    certificates: impl IntoIterator<Item = Ending>,
-    ahead: Duration,
-    now: Timestamp,
-) -> Vec<Ending> {
-    let limit = now.plus(ahead);
-    let mut soon: Vec<Ending> = certificates
-        .into_iter()
-        .filter(|certificate| certificate.ends <= limit)
-        .collect();
-    soon.sort_by(|one, other| (one.ends, &one.holder).cmp(&(other.ends, &other.holder)));
-    soon
-}
-
 /// Remembers of what it has warned today.
 #[derive(Debug, Default)]
 pub struct ExpiryWatch {
@@ -94,7 +59,7 @@ pub struct ExpiryWatch {
 }
 
 impl ExpiryWatch {
-    /// Of those that end soon ([`ending_soon`]) the ones to warn of now: each once a day. One that
+    /// Of those that end soon the ones to warn of now: each once a day. One that
     /// is not among them any more, because it was renewed or removed, is forgotten.
     pub fn due(&mut self, soon: Vec<Ending>, now: Timestamp) -> Vec<Ending> {
         let mut warned = HashMap::with_capacity(soon.len());
@@ -159,8 +124,6 @@ const DAY: Duration = Duration::from_secs(86_400);
 mod tests {
     use super::*;
 
-    const AHEAD: Duration = Duration::from_secs(30 * 86_400);
-
     fn day(number: u64) -> Timestamp {
         Timestamp::clamped_from_millis(1_800_000_000_000).plus(DAY * u32::try_from(number).unwrap())
     }
@@ -170,25 +133,18 @@ mod tests {
     }
 
     fn device(name: &str, ends: Timestamp) -> Ending {
-        DeviceCertificate {
-            endpoint: EndpointName::new(name).expect("a name"),
-            serial: "01".to_owned(),
-            ends,
-        }
-        .into()
+        let name = EndpointName::new(name).expect("a name");
+        ending(Holder::Device(name, "01".to_owned()), ends)
     }
 
     #[test]
-    fn thirty_days_ahead_is_soon_and_so_is_what_has_ended() {
-        let all = [
-            ending(Holder::Ca, day(131)),
-            ending(Holder::Server, day(130)),
-            device("a", day(90)),
-            device("b", day(40)),
-        ];
-        let soon = ending_soon(all, AHEAD, day(100));
-        let left: Vec<i64> = soon.iter().map(|one| one.days_left(day(100))).collect();
-        assert_eq!(left, [-60, -10, 30]);
+    fn the_days_that_are_left_are_whole_ones_and_negative_after_the_end() {
+        let left = |ends| device("a", ends).days_left(day(100));
+        let hour = Duration::from_secs(3600);
+        assert_eq!(left(day(130)), 30);
+        assert_eq!(left(day(100).plus(hour)), 0);
+        assert_eq!(left(day(99).plus(hour)), -1);
+        assert_eq!(left(day(40)), -60);
     }
 
     #[test]

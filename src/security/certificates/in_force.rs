@@ -2,7 +2,7 @@
 //! has put others into the folder. Both happen without a restart.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -10,7 +10,8 @@ use tokio::sync::watch as tokio_watch;
 
 use super::CertificateError;
 use super::alt_name::AltName;
-use super::expiry::{DeviceCertificate, Ending, ExpiryMetrics, ExpiryWatch, Holder, ending_soon};
+use super::device_ends::DeviceEnds;
+use super::expiry::{Ending, ExpiryMetrics, ExpiryWatch, Holder};
 use super::server::ServerCertificates;
 use crate::config;
 use crate::domain::Timestamp;
@@ -25,8 +26,7 @@ struct Inner {
     ahead: Duration,
     current: ArcSwap<ServerCertificates>,
     changes: tokio_watch::Sender<u64>,
-    /// Stored certificates of devices, as far as their ends are watched.
-    devices: Mutex<Vec<Ending>>,
+    devices: DeviceEnds,
     metrics: ExpiryMetrics,
 }
 
@@ -49,7 +49,7 @@ impl Certificates {
             ahead: settings.certificates.warn_ahead(),
             current: ArcSwap::from_pointee(current),
             changes: tokio_watch::channel(0).0,
-            devices: Mutex::default(),
+            devices: DeviceEnds::default(),
             metrics: ExpiryMetrics::default(),
         }));
         certificates.measure(now)?;
@@ -71,18 +71,27 @@ impl Certificates {
         &self.0.metrics
     }
 
-    /// Tells which certificates are stored for devices, whenever that has changed.
-    pub fn set_device_certificates(&self, certificates: Vec<DeviceCertificate>) {
-        let endings = certificates.into_iter().map(Ending::from).collect();
-        *self.devices() = endings;
+    /// The stored certificates of devices, which are warned of as well.
+    pub fn devices(&self) -> &DeviceEnds {
+        &self.0.devices
     }
 
-    /// The certificates that end within `certificates.warn_days`, for a page.
+    /// The certificates that end within `certificates.warn_days`, or have ended; the first to end comes
+    /// first.
     ///
     /// # Errors
     /// When a date is none.
     pub fn ending_soon(&self, now: Timestamp) -> Result<Vec<Ending>, CertificateError> {
-        Ok(ending_soon(self.endings()?, self.0.ahead, now))
+        let limit = now.plus(self.0.ahead);
+        let mut soon = self.0.devices.until(limit);
+        let (server, ca) = self.current().ends()?;
+        for (holder, ends) in [(Holder::Ca, ca), (Holder::Server, server)] {
+            if ends <= limit {
+                soon.push(Ending { holder, ends });
+            }
+        }
+        soon.sort_by(|one, other| (one.ends, &one.holder).cmp(&(other.ends, &other.holder)));
+        Ok(soon)
     }
 
     /// Renews what is about to end and can be renewed here, and takes over what has changed on
@@ -119,32 +128,8 @@ impl Certificates {
         let metrics = &self.0.metrics;
         metrics.set("server", server);
         metrics.set("ca", ca);
-        let devices = self.devices().clone();
-        metrics.set_devices(ending_soon(devices, self.0.ahead, now).len());
+        metrics.set_devices(self.0.devices.until(now.plus(self.0.ahead)).len());
         Ok(())
-    }
-
-    fn endings(&self) -> Result<Vec<Ending>, CertificateError> {
-        let (server, ca) = self.current().ends()?;
-        let mut endings = vec![
-            Ending {
-                holder: Holder::Ca,
-                ends: ca,
-            },
-            Ending {
-                holder: Holder::Server,
-                ends: server,
-            },
-        ];
-        endings.extend(self.devices().iter().cloned());
-        Ok(endings)
-    }
-
-    fn devices(&self) -> std::sync::MutexGuard<'_, Vec<Ending>> {
-        self.0
-            .devices
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

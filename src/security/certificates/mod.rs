@@ -17,6 +17,7 @@
 
 mod alt_name;
 mod authority;
+mod device_ends;
 mod expiry;
 mod files;
 mod in_force;
@@ -35,7 +36,8 @@ use crate::domain::EndpointName;
 
 pub use alt_name::{AltName, InvalidHost};
 pub use authority::{Authority, Lifetime};
-pub use expiry::{DeviceCertificate, Ending, ExpiryMetrics, ExpiryWatch, Holder, ending_soon};
+pub use device_ends::DeviceEnds;
+pub use expiry::{Ending, ExpiryMetrics, ExpiryWatch, Holder};
 pub use files::{CA_CERTIFICATE, CA_KEY, Folder, SERVER_CERTIFICATE, SERVER_KEY, file_stem};
 pub use in_force::{Certificates, Refreshed, watch};
 pub use making::{DeviceKey, Issued, check_no_server, key_pair};

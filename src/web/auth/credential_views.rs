@@ -163,7 +163,6 @@ impl Admin {
         };
         let added = self.state.credentials.add(new).await.map_err(refusal)?;
         self.note("credential.create", &added).await;
-        self.watch_certificates().await;
         Ok((added, checked.warnings))
     }
 
@@ -180,7 +179,6 @@ impl Admin {
         let removed = self.state.credentials.remove(id, then, &by).await;
         let removed = removed.map_err(refusal)?.ok_or_else(|| unknown(id))?;
         self.note("credential.delete", &removed.credential).await;
-        self.watch_certificates().await;
         Ok(removed)
     }
 
@@ -243,12 +241,6 @@ impl Admin {
     async fn note(&self, action: &str, credential: &StoredCredential) {
         let (endpoint, detail) = (credential.endpoint.as_str(), credential.describe());
         self.audit(action, endpoint, &detail).await;
-    }
-
-    /// The ends of stored certificates are warned of from now on.
-    async fn watch_certificates(&self) {
-        let stored = self.state.credentials.device_certificates().await;
-        self.state.certificates.set_device_certificates(stored);
     }
 }
 

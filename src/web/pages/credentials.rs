@@ -193,13 +193,15 @@ pub(super) async fn remove(admin: Admin, id: Path<i64>) -> Result<HttpResponse, 
     let removed = admin
         .remove_credential(id, AfterRemoval::RevokeOurs)
         .await?;
-    let endpoint = removed.credential.endpoint;
-    let left = admin.security(&endpoint).await?.credentials;
     // Back to the other credentials of the device, or to everybody's.
-    let query = match left.as_slice() {
-        [] => CredentialsQuery::default(),
-        _ => CredentialsQuery::of(endpoint.as_str()),
-    };
+    let mut query = CredentialsQuery::of(removed.credential.endpoint.as_str());
+    if admin
+        .credentials(&query.filter(Duration::ZERO))
+        .await?
+        .is_empty()
+    {
+        query = CredentialsQuery::default();
+    }
     Ok(see_other(&query.address("")))
 }
 

@@ -8,11 +8,12 @@ use tempfile::TempDir;
 
 use super::super::reading::ends;
 use super::super::{
-    AltName, Authority, CertificateError, Certificates, DeviceCertificate, Folder, Holder,
-    Lifetime, Refreshed, ServerCertificates, names_of,
+    AltName, Authority, CertificateError, Certificates, Ending, Folder, Holder, Lifetime,
+    Refreshed, ServerCertificates, names_of,
 };
 use super::made::{DAY, name, now};
 use crate::config::Settings;
+use crate::domain::CredentialId;
 
 fn new_folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
@@ -311,16 +312,18 @@ fn time_alone_renews_and_warns() {
         soon.into_iter().map(|one| one.holder).collect::<Vec<_>>()
     };
     assert!(holders(now()).is_empty());
-    all.set_device_certificates(vec![DeviceCertificate {
-        endpoint: name("thing"),
-        serial: "0a".to_owned(),
-        ends: now().plus(DAY * 20),
-    }]);
-    assert_eq!(
-        holders(now()),
-        [Holder::Device(name("thing"), "0a".to_owned())]
-    );
-    all.set_device_certificates(Vec::new());
+    let device = Holder::Device(name("thing"), "0a".to_owned());
+    let ending = |days| Ending {
+        holder: device.clone(),
+        ends: now().plus(DAY * days),
+    };
+    all.devices().watch(CredentialId(1), ending(31));
+    assert!(holders(now()).is_empty());
+    all.devices().watch(CredentialId(1), ending(30));
+    assert_eq!(holders(now()), std::slice::from_ref(&device));
+    // The first to end comes first, also when it has ended.
+    assert_eq!(holders(now().plus(DAY * 800)), [device, Holder::Server]);
+    all.devices().forget(CredentialId(1));
 
     let at = now().plus(DAY * 800);
     assert_eq!(holders(at), [Holder::Server]);
