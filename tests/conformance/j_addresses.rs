@@ -1,9 +1,9 @@
 //! J. Devices whose address changes (NAT). J4 is about OSCORE and disabled upstream too.
 
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use rstest::rstest;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::bench::{ALERT, Asked, LINKS, Transport, confirmed, latest, operate, server, shown};
 use super::credentials::{authority, connected, credential, x509};
@@ -11,7 +11,7 @@ use crate::support::certificates::Holder;
 use crate::support::device::{SENML_JSON, ScriptedDevice, TEXT};
 use crate::support::secure::Credentials;
 use crate::support::server::{Api, Server};
-use flownexus::coap::{Code, Options};
+use flownexus::coap::{Code, Message, Options};
 use flownexus::domain::Token;
 
 /// Without credentials an address proves little: the port may change, as behind a NAT that forgot the
@@ -201,6 +201,21 @@ async fn j03_by_a_setting_requests_follow_a_device_with_credentials(#[case] sett
     confirmed(&ended, "2.05");
 }
 
+/// A device gets another port while it observes and has not answered a Read: the token of the observation,
+/// the operation and its request, and where it was.
+async fn moved_while_asked(
+    api: &Api,
+    device: &mut ScriptedDevice,
+) -> (Token, Json, Message, SocketAddr) {
+    let token = observed(api, device).await;
+    let body = json!({"kind": "read", "path": "/1/0/1", "format": "text"});
+    let operation = api.operate(device.name(), &body).await;
+    let read = Asked::get("/1/0/1").accept(TEXT).expect(device);
+    let before = device.address();
+    device.move_keeping_session();
+    (token, operation, read, before)
+}
+
 /// How a device comes back from behind a NAT that has forgotten it.
 #[derive(Clone, Copy, Debug)]
 enum Back {
@@ -234,13 +249,7 @@ async fn j05_observations_and_what_is_under_way_go_on_in_the_next_session_at_ano
         ),
     };
     device.register_now(3600, LINKS);
-    let token = observed(&api, &mut device).await;
-    let body = json!({"kind": "read", "path": "/1/0/1", "format": "text"});
-    let operation = api.operate(device.name(), &body).await;
-    let read = Asked::get("/1/0/1").accept(TEXT).expect(&mut device);
-
-    let before = device.address();
-    device.move_keeping_session();
+    let (token, operation, read, before) = moved_while_asked(&api, &mut device).await;
     match back {
         Back::Anew => device.handshake().expect("a session"),
         Back::Resumed => assert_eq!(device.resume(), Ok(true)),
@@ -277,12 +286,7 @@ async fn j05_another_identity_at_the_port_of_a_device_that_has_moved_speaks_for_
     for device in [&mut device, &mut heir] {
         device.register_now(3600, LINKS);
     }
-    let token = observed(&api, &mut device).await;
-    let body = json!({"kind": "read", "path": "/1/0/1", "format": "text"});
-    let operation = api.operate(device.name(), &body).await;
-    let read = Asked::get("/1/0/1").accept(TEXT).expect(&mut device);
-    let before = device.address();
-    device.move_keeping_session();
+    let (token, operation, read, before) = moved_while_asked(&api, &mut device).await;
     assert_eq!(device.resume(), Ok(true));
     let socket = UdpSocket::bind(before).expect("the port is free again");
     heir.session(|session| session.move_to(socket));
