@@ -6,6 +6,7 @@ pub mod api_token;
 pub mod audit_log;
 pub mod credential;
 pub mod device_log;
+pub mod dtls_session;
 pub mod endpoint;
 pub mod endpoint_operation;
 pub mod event;

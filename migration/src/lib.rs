@@ -38,6 +38,7 @@ mod m20261125_000050_know_endpoints_through_gateways;
 mod m20261125_000051_find_operations_by_kind;
 mod m20261125_000060_create_credential;
 mod m20261125_000061_create_revoked_certificate;
+mod m20261129_000010_create_dtls_session;
 
 /// All steps in order.
 #[derive(Debug)]
@@ -77,6 +78,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000051_find_operations_by_kind::Migration),
             Box::new(m20261125_000060_create_credential::Migration),
             Box::new(m20261125_000061_create_revoked_certificate::Migration),
+            Box::new(m20261129_000010_create_dtls_session::Migration),
         ]
     }
 }

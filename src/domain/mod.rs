@@ -18,6 +18,7 @@ mod profile;
 mod record;
 mod refused;
 mod rule;
+mod secure_session;
 mod selection;
 mod time;
 mod value;
@@ -50,6 +51,7 @@ pub use rule::{
     Condition, InvalidRule, Phase, Rule, RuleEvent, RuleSpec, RuleState, Severity, Side, Threshold,
     span,
 };
+pub use secure_session::{KeptSession, ReceiveWindow, SessionMark};
 pub use selection::{Selection, check_tag};
 pub use time::{Now, Timestamp};
 pub use value::{InvalidValue, Node, ObjectLink, Value, ValueType};

@@ -12,6 +12,7 @@ use std::collections::{HashMap, HashSet};
 use sea_orm::{DatabaseTransaction, Value as Bind};
 
 use super::device_log::line_row;
+use super::dtls_session::SessionChanges;
 use super::failure::Failure;
 use super::records::{
     answer_row, gateway_columns, observation_row, operation_row, peer_columns, profile_row,
@@ -65,6 +66,7 @@ pub(super) struct Batch<'a> {
     logs: Vec<Bind>,
     rule_states: HashMap<(EndpointId, RuleId, PathPattern), &'a RuleState>,
     answers: HashMap<(Peer, u16, i64), &'a StoredAnswer>,
+    sessions: SessionChanges<'a>,
 }
 
 /// The latest value of a path.
@@ -116,9 +118,12 @@ impl Touched {
             Change::RemoveObservation { endpoint_id, .. } => {
                 (*endpoint_id, Step::Nothing, Step::RemoveObservation)
             }
-            Change::Event { .. }
+            Change::EndSession { .. }
+            | Change::Event { .. }
             | Change::Learned { .. }
             | Change::Gateway { .. }
+            | Change::KeepSession(_)
+            | Change::MarkSession(_)
             | Change::Periods { .. }
             | Change::Profile { .. }
             | Change::RememberAnswer(_)
@@ -285,6 +290,9 @@ impl<'a> Batch<'a> {
                 let key = (answer.peer, answer.message_id, answer.hash);
                 self.answers.insert(key, answer);
             }
+            Change::KeepSession(session) => self.sessions.keep(session),
+            Change::MarkSession(mark) => self.sessions.mark(*mark),
+            Change::EndSession { id } => self.sessions.end(*id),
         }
         Ok(())
     }
@@ -386,6 +394,7 @@ impl<'a> Batch<'a> {
         for state in self.rule_states.into_values() {
             state_row(state, &mut rule_states);
         }
+        let [kept_sessions, session_marks, ended_sessions] = self.sessions.rows();
         let mut event_resources = self.event_resources;
         for (rows, values) in [
             (&rows::END_OBSERVATIONS, ended.clone()),
@@ -412,6 +421,9 @@ impl<'a> Batch<'a> {
             (&rows::RULE_STATES, rule_states),
             (&rows::LOGS, self.logs),
             (&rows::ANSWERS, answers),
+            (&rows::SESSIONS, kept_sessions),
+            (&rows::SESSION_MARKS, session_marks),
+            (&rows::SESSIONS_ENDED, ended_sessions),
         ] {
             statements.run(transaction, rows, values).await?;
         }

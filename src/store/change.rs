@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::domain::{
-    EndpointId, EndpointName, EventId, GatewayState, Learned, LiveEvent, LogLine, Node,
-    Observation, Operation, Path, Peer, Periods, Profile, Registration, RegistrationId, RuleEvent,
-    RuleState, StoredAnswer, Timestamp, Token, Wanted, WantedId,
+    EndpointId, EndpointName, EventId, GatewayState, KeptSession, Learned, LiveEvent, LogLine,
+    Node, Observation, Operation, Path, Peer, Periods, Profile, Registration, RegistrationId,
+    RuleEvent, RuleState, SessionId, SessionMark, StoredAnswer, Timestamp, Token, Wanted, WantedId,
 };
 
 /// One write. All changes of one [`Commit`] are in one transaction: all of them happen or none.
@@ -148,6 +148,16 @@ pub enum Change {
     SaveOperation(Box<Operation>),
     /// Remembers the answer to a confirmable request.
     RememberAnswer(Box<StoredAnswer>),
+    /// Stores a DTLS session, or puts it in the place of the one with its id.
+    KeepSession(Box<KeptSession>),
+    /// A stored DTLS session stands elsewhere now. One that is not stored, because it has ended,
+    /// does not come back.
+    MarkSession(SessionMark),
+    /// A DTLS session is over: forgets it.
+    EndSession {
+        /// Which one.
+        id: SessionId,
+    },
 }
 
 /// Changes that belong together, and what the page is told once they are on disk.

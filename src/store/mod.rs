@@ -14,6 +14,7 @@ mod connect;
 mod credential;
 mod device_log;
 mod downsample;
+mod dtls_session;
 mod endpoint;
 mod event;
 mod failure;
@@ -46,10 +47,10 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    ContentFormat, EndpointId, EndpointName, EventId, GatewayState, Learned, LogLevel, LogResource,
-    NextWake, Node, Observation, Operation, OperationId, OperationKind, OperationStatus, Path,
-    Profile, Registration, Rule, RuleId, RuleSpec, Selection, Severity, StoredLogLine, Timestamp,
-    Value, ValueType, Wanted,
+    ContentFormat, EndpointId, EndpointName, EventId, GatewayState, KeptSession, Learned, LogLevel,
+    LogResource, NextWake, Node, Observation, Operation, OperationId, OperationKind,
+    OperationStatus, Path, Profile, Registration, Rule, RuleId, RuleSpec, Selection, Severity,
+    StoredLogLine, Timestamp, Value, ValueType, Wanted,
 };
 
 pub use change::{Change, Commit, KnownEndpoint, StoredEndpoint, StoredFleet};
@@ -146,6 +147,20 @@ pub trait FleetLoader: Send + Sync {
 
     /// Notes that the server is alive; the downtime after a crash is counted from here.
     async fn heartbeat(&self, at: Timestamp) -> Result<(), StoreError>;
+}
+
+/// Takes up the DTLS sessions of the time before.
+#[async_trait]
+pub trait SecureSessionLoader: Send + Sync {
+    /// Removes those that were not heard of since `since`, moves the mark
+    /// [`numbers`](KeptSession::numbers) of all others on by `step` on disk (saturating at
+    /// [`i64::MAX`]), and returns them with the mark as it was before: the numbers from there on,
+    /// `step` of them, may be used, and never again after the next call. One transaction, on disk
+    /// before this returns. To be called once, at the start.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when the address of one cannot be read; then nothing has changed.
+    async fn take_up(&self, step: u64, since: Timestamp) -> Result<Vec<KeptSession>, StoreError>;
 }
 
 /// One line of the device list.

@@ -65,7 +65,10 @@ pub(super) fn corrupt(what: &'static str, why: impl ToString) -> StoreError {
     }
 }
 
-fn parse<T: FromStr<Err: ToString>>(what: &'static str, text: &str) -> Result<T, StoreError> {
+pub(super) fn parse<T: FromStr<Err: ToString>>(
+    what: &'static str,
+    text: &str,
+) -> Result<T, StoreError> {
     text.parse().map_err(|error: T::Err| corrupt(what, error))
 }
 

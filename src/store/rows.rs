@@ -328,6 +328,33 @@ pub(super) const ANSWERS: Rows = Rows {
         answer = excluded.answer, expires_at = excluded.expires_at",
 };
 
+/// The columns of the table, those of a mark first.
+pub(super) const SESSIONS: Rows = Rows {
+    head: "INSERT INTO dtls_session (id, address, is_proven, highest, seen, heard_at, numbers, \
+        sealed) VALUES ",
+    columns: 8,
+    tail: " ON CONFLICT (id) DO UPDATE SET address = excluded.address, \
+        is_proven = excluded.is_proven, highest = excluded.highest, seen = excluded.seen, \
+        heard_at = excluded.heard_at, numbers = excluded.numbers, sealed = excluded.sealed",
+};
+
+/// id, address, is proven, highest, seen, heard at. A session that ended meanwhile does not come
+/// back.
+pub(super) const SESSION_MARKS: Rows = Rows {
+    head: "WITH fresh (id, address, is_proven, highest, seen, heard_at) AS (VALUES ",
+    columns: 6,
+    tail: ") UPDATE dtls_session SET address = fresh.address, is_proven = fresh.is_proven, \
+        highest = fresh.highest, seen = fresh.seen, heard_at = fresh.heard_at \
+        FROM fresh WHERE dtls_session.id = fresh.id",
+};
+
+/// id.
+pub(super) const SESSIONS_ENDED: Rows = Rows {
+    head: "DELETE FROM dtls_session WHERE id IN (VALUES ",
+    columns: 1,
+    tail: ")",
+};
+
 /// key, value.
 pub(super) const SERVER_STATE: Rows = Rows {
     head: "INSERT INTO server_state (\"key\", \"value\") VALUES ",
