@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use flownexus::domain::{
-    EndpointId, Observation, Peer, Profile, Registration, RegistrationId, Token, Wanted, WantedId,
+    EndpointId, Observation, Peer, Profile, Registration, RegistrationId, SessionId, Token, Wanted,
+    WantedId,
 };
 use flownexus::store::{
     Change, EndpointReader as _, FleetLoader as _, FleetWriter as _, ResourceReader as _, Store,
@@ -12,7 +13,10 @@ use futures_util::future::join_all;
 use proptest::prelude::*;
 use rstest::rstest;
 
-use super::samples::{at, commit, name, observation, registration, temperature, values, wanted};
+use super::samples::{
+    at, commit, kept_session, kept_sessions, name, observation, registration, session_mark,
+    temperature, values, wanted,
+};
 use crate::support::database::{Engine, TestDatabase};
 
 const DEVICES: i64 = 3;
@@ -25,7 +29,7 @@ struct Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = (1..=DEVICES, 0..14_u8, 0..4_u8).prop_map(|(device, kind, number)| Step {
+    let step = (1..=DEVICES, 0..17_u8, 0..4_u8).prop_map(|(device, kind, number)| Step {
         device,
         kind,
         number,
@@ -38,6 +42,7 @@ fn change(store: &Store, base: &Observation, index: usize, step: Step) -> Change
     let endpoint_id = EndpointId(step.device);
     let location = format!("rd-{}-{}", step.device, step.number % 2);
     let time = at(index as i64);
+    let session = step.device as u64 * 4 + u64::from(step.number);
     let registration = Registration {
         updated_at: time,
         message_id_mark: index as u16,
@@ -94,6 +99,11 @@ fn change(store: &Store, base: &Observation, index: usize, step: Step) -> Change
                 ..Profile::default()
             }),
         },
+        13 => Change::KeepSession(Box::new(kept_session(session, index as u64))),
+        14 => Change::MarkSession(session_mark(session, index as u64)),
+        15 => Change::EndSession {
+            id: SessionId(session),
+        },
         _ => {
             let mut node = temperature(index as f64);
             node.time = Some(at(i64::from(step.number)));
@@ -122,6 +132,7 @@ async fn state(store: &Store) -> Vec<String> {
             store.latest(EndpointId(device)).await.expect("read")
         ));
     }
+    state.push(format!("{:?}", kept_sessions(store).await));
     state
 }
 

@@ -8,6 +8,7 @@ mod batches_change_nothing_but_the_speed;
 mod credentials_are_kept;
 mod devices_are_listed_and_forgotten;
 mod downtime_is_forgiven;
+mod dtls_sessions_are_kept;
 mod endpoints_are_known_through_gateways;
 mod history_keeps_its_extremes;
 mod live_messages_follow_the_commit;

@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use flownexus::domain::{
-    AnnouncedObject, ContentFormat, EndpointId, EndpointName, Learned, LiveEvent, LiveKind,
-    Lwm2mVersion, Node, ObjectLink, Observation, ObservationState, Operation, OperationKind,
-    OperationRequest, OperationResult, OperationStatus, Origin, Path, Peer, Periods, Profile,
-    Registration, RegistrationId, SessionId, StoredAnswer, TemplateVersion, Timestamp, Token,
-    Value, Wanted, WantedState, Warning,
+    AnnouncedObject, ContentFormat, EndpointId, EndpointName, KeptSession, Learned, LiveEvent,
+    LiveKind, Lwm2mVersion, Node, ObjectLink, Observation, ObservationState, Operation,
+    OperationKind, OperationRequest, OperationResult, OperationStatus, Origin, Path, Peer, Periods,
+    Profile, ReceiveWindow, Registration, RegistrationId, SessionId, SessionMark, StoredAnswer,
+    TemplateVersion, Timestamp, Token, Value, Wanted, WantedState, Warning,
 };
-use flownexus::store::{Change, Commit, FleetWriter as _, Store, StoredEndpoint};
+use flownexus::store::{
+    Change, Commit, FleetWriter as _, SecureSessionLoader as _, Store, StoredEndpoint,
+};
 
 /// A moment of 2026, so many milliseconds after its reference.
 pub(super) fn at(millis: i64) -> Timestamp {
@@ -345,6 +347,37 @@ pub(super) fn answer(port: u16, message_id: u16, hash: i64) -> StoredAnswer {
         answer: vec![0x60, 0x44, 0, 0xff],
         expires_at: Timestamp::MAX,
     }
+}
+
+/// Where a DTLS session stands; another number stands elsewhere in everything.
+pub(super) fn session_mark(id: u64, number: u64) -> SessionMark {
+    let [.., high, low] = number.to_be_bytes();
+    SessionMark {
+        id: SessionId(id),
+        address: SocketAddr::from(([192, 0, high, low], 5684)),
+        is_proven: number.is_multiple_of(2),
+        window: ReceiveWindow {
+            highest: number,
+            seen: u64::MAX - number,
+        },
+        heard_at: at(number.cast_signed()),
+    }
+}
+
+/// A DTLS session; another number differs in everything.
+pub(super) fn kept_session(id: u64, number: u64) -> KeptSession {
+    KeptSession {
+        mark: session_mark(id, number),
+        numbers: 1_000 + number,
+        sealed: number.to_be_bytes().repeat(30),
+    }
+}
+
+/// The DTLS sessions as they are stored, by id.
+pub(super) async fn kept_sessions(store: &Store) -> Vec<KeptSession> {
+    let mut sessions = store.take_up(0, Timestamp::MIN).await.expect("taken up");
+    sessions.sort_by_key(|session| session.mark.id);
+    sessions
 }
 
 pub(super) fn temperature(value: f64) -> Node {

@@ -2,7 +2,9 @@ use flownexus_migration::Migrator;
 use rstest::rstest;
 use sea_orm_migration::MigratorTrait as _;
 
-use super::samples::{at, commit, device, observation, temperature, values};
+use super::samples::{
+    at, commit, device, kept_session, kept_sessions, observation, temperature, values,
+};
 use crate::support::database::{Engine, TestDatabase};
 use flownexus::domain::{ObservationState, Path, WantedState};
 use flownexus::store::{Change, EndpointReader as _, FleetWriter as _};
@@ -15,8 +17,13 @@ async fn with_data_in_it(#[values(Engine::Sqlite, Engine::Postgres)] engine: Eng
     };
     let store = database.open().await;
     let id = device(&store, "sensor").await;
+    let session = kept_session(1, 1);
+    let keep = Change::KeepSession(Box::new(session.clone()));
     store
-        .commit(commit([values(id, vec![temperature(1.0)], at(0))]))
+        .commit(commit([
+            values(id, vec![temperature(1.0)], at(0)),
+            keep.clone(),
+        ]))
         .await
         .expect("committed");
     store.close().await;
@@ -28,6 +35,9 @@ async fn with_data_in_it(#[values(Engine::Sqlite, Engine::Postgres)] engine: Eng
 
     let store = database.open().await;
     device(&store, "sensor").await;
+    assert_eq!(kept_sessions(&store).await, []);
+    store.commit(commit([keep])).await.expect("committed");
+    assert_eq!(kept_sessions(&store).await, [session]);
     store.close().await;
 }
 
