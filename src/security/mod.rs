@@ -8,10 +8,12 @@ pub mod certificates;
 pub mod credential_input;
 mod keyring;
 mod refusals;
+mod sealer;
 mod vault;
 
 pub use certificates::{Certificates, ServerCertificates};
 pub use credential_input::{CheckedCertificate, CheckedCredential, CheckedProof, InputError};
 pub use keyring::{Credential, Keyring, Proof, PskKey};
 pub use refusals::{Refusals, Refused};
+pub use sealer::Sealer;
 pub use vault::{SECRETS_KEY_FILE, SECRETS_KEY_VARIABLE, Vault, VaultError};

@@ -1,8 +1,7 @@
 //! Secrets at rest: sealed with a key that is kept beside the database and not in it.
 //!
-//! A sealed secret is one version byte, four bytes that name the key, a random nonce of 96 bits, the tag
-//! of 128 bits and the ciphertext (AES-256-GCM, NIST SP 800-38D). The row and the identity that it
-//! belongs to are authenticated with it: moved to another row it does not open.
+//! A sealed secret is one version byte, four bytes that name the key, and what a [`Sealer`] makes of it. The
+//! row and the identity that it belongs to are authenticated with it: moved to another row it does not open.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -13,10 +12,10 @@ use std::sync::{Arc, OnceLock};
 use openssl::md::Md;
 use openssl::pkey::Id;
 use openssl::pkey_ctx::PkeyCtx;
-use openssl::symm::{Cipher, decrypt_aead, encrypt_aead};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use super::sealer::{KEY_BYTES, Sealer};
 use crate::domain::CredentialId;
 
 /// The environment variable that takes the place of the key file: 64 hex digits.
@@ -151,23 +150,12 @@ impl Vault {
             Some(key) => key,
             None => self.place.make()?,
         };
-        let failed = |error: &dyn std::fmt::Display| VaultError::Seal(error.to_string());
-        let mut nonce = [0; NONCE_BYTES];
-        getrandom::fill(&mut nonce).map_err(|error| failed(&error))?;
-        let mut tag = [0; TAG_BYTES];
-        let sealed = encrypt_aead(
-            Cipher::aes_256_gcm(),
-            key.bytes.as_ref(),
-            Some(&nonce),
-            &bound_to(row, identity),
-            secret,
-            &mut tag,
-        )
-        .map_err(|error| failed(&error))?;
+        let sealed = key
+            .sealer()
+            .seal(&bound_to(row, identity), secret)
+            .map_err(VaultError::Seal)?;
         let mut blob = vec![VERSION];
         blob.extend_from_slice(&key.name.0);
-        blob.extend_from_slice(&nonce);
-        blob.extend_from_slice(&tag);
         blob.extend_from_slice(&sealed);
         Ok(blob)
     }
@@ -220,16 +208,9 @@ impl Vault {
                 from: key.from.clone(),
             });
         }
-        decrypt_aead(
-            Cipher::aes_256_gcm(),
-            key.bytes.as_ref(),
-            Some(sealed.nonce),
-            &bound_to(row, identity),
-            sealed.ciphertext,
-            sealed.tag,
-        )
-        .map(Zeroizing::new)
-        .map_err(|_| VaultError::Damaged(row))
+        key.sealer()
+            .open(&bound_to(row, identity), sealed.secret)
+            .ok_or(VaultError::Damaged(row))
     }
 }
 
@@ -260,6 +241,12 @@ impl Key {
             name: KeyName(name),
             from,
         }
+    }
+}
+
+impl Key {
+    fn sealer(&self) -> Sealer {
+        Sealer::new(self.bytes.clone())
     }
 }
 
@@ -342,9 +329,8 @@ impl Place {
 /// The parts of a sealed secret.
 struct Sealed<'b> {
     key: KeyName,
-    nonce: &'b [u8],
-    tag: &'b [u8],
-    ciphertext: &'b [u8],
+    /// As a [`Sealer`] made it.
+    secret: &'b [u8],
 }
 
 impl<'b> Sealed<'b> {
@@ -354,14 +340,10 @@ impl<'b> Sealed<'b> {
         if *version != VERSION {
             return Err(VaultError::Unknown(row));
         }
-        let (key, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
-        let (nonce, rest) = rest.split_at_checked(NONCE_BYTES).ok_or_else(damaged)?;
-        let (tag, ciphertext) = rest.split_at_checked(TAG_BYTES).ok_or_else(damaged)?;
+        let (key, secret) = rest.split_first_chunk().ok_or_else(damaged)?;
         Ok(Self {
             key: KeyName(*key),
-            nonce,
-            tag,
-            ciphertext,
+            secret,
         })
     }
 }
@@ -376,10 +358,7 @@ fn bound_to(row: CredentialId, identity: &str) -> Vec<u8> {
 }
 
 const VERSION: u8 = 1;
-const KEY_BYTES: usize = 32;
 const NAME_BYTES: usize = 4;
-const NONCE_BYTES: usize = 12;
-const TAG_BYTES: usize = 16;
 
 #[cfg(test)]
 #[path = "vault_tests.rs"]
