@@ -6,6 +6,7 @@
 //! actix-web; this one starts, waits and ends (docs/adr/0001).
 
 mod demo;
+mod kept_sessions;
 
 use std::cell::OnceCell;
 use std::net::SocketAddr;
@@ -28,7 +29,7 @@ use crate::coap::{
 };
 use crate::config::Settings;
 use crate::domain::{
-    EndpointName, Identity, Peer, Reach, SessionId, Timestamp, Token, Unreachable,
+    EndpointName, Identity, Peer, Reach, SessionId, SessionMark, Timestamp, Token, Unreachable,
 };
 use crate::endpoint::{self, Wire};
 use crate::live::Hub;
@@ -80,6 +81,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         keyring,
         certificates: certificates.clone(),
         ticket_keys: vault.derive("dtls session tickets")?,
+        session_key: vault.derive("dtls sessions")?,
     };
     let devices = start_devices(&settings, &store, models.library(), proofs, &mut metrics).await?;
     let heartbeat = actix_rt::spawn(heartbeat(
@@ -176,6 +178,8 @@ struct Proofs {
     certificates: Certificates,
     /// Of DTLS session tickets, which outlive the server.
     ticket_keys: Zeroizing<[u8; dtls::TICKET_KEYS]>,
+    /// Seals DTLS sessions, which do too.
+    session_key: Zeroizing<[u8; dtls::SESSION_KEY]>,
 }
 
 /// The devices arbiter, from outside.
@@ -228,6 +232,8 @@ async fn start_devices(
         );
     }
 
+    let sessions = kept_sessions::take_up(&settings.coaps, store).await?;
+
     let counters = coap::Counters::default();
     counters.register(metrics);
     let admission = AdmissionCounters::default();
@@ -251,6 +257,7 @@ async fn start_devices(
             keyring,
             certificates,
             ticket_keys,
+            session_key,
         } = proofs;
         let registry: Rc<OnceCell<Addr<RegistryActor>>> = Rc::default();
         let told = Rc::clone(&registry);
@@ -268,6 +275,11 @@ async fn start_devices(
             keyring: keyring.clone(),
             certificates: certificates.current(),
             ticket_keys,
+            keeping: sessions.map(|sessions| dtls::Keeping {
+                keeper: Rc::new(kept_sessions::SessionKeeper::new(writer.clone())),
+                key: session_key,
+                sessions,
+            }),
             counters: dtls_counters,
             amplification: settings.admission.amplification as usize,
             on_refused: Box::new(on_refused),
@@ -527,6 +539,10 @@ impl Wire for NetWire {
 
     fn identity(&self, peer: Peer) -> Option<Arc<Identity>> {
         self.0.identity(peer)
+    }
+
+    fn session_mark(&self, peer: Peer) -> Option<SessionMark> {
+        self.0.session_mark(peer)
     }
 
     fn reach(&self, peer: Peer) -> Reach {

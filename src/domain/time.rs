@@ -68,6 +68,13 @@ impl Timestamp {
         Self::clamped_from_millis(self.0.saturating_add(millis))
     }
 
+    /// This moment and so much less, at the least [`Self::MIN`].
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self::clamped_from_millis(self.0.saturating_sub(millis))
+    }
+
     /// How long after `earlier` this is; zero when it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

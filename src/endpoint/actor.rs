@@ -120,6 +120,8 @@ pub struct EndpointActor {
     session: Option<Session>,
     backlog: Backlog,
     waiters: Waiters,
+    /// Whose message was taken last.
+    heard: Option<Peer>,
     /// Commits that are not through yet.
     commits: usize,
     timer: Option<(Instant, SpawnHandle)>,
@@ -145,6 +147,7 @@ impl EndpointActor {
             session: None,
             backlog: Backlog::default(),
             waiters: Waiters::default(),
+            heard: None,
             commits: 0,
             timer: None,
             forgotten: None,
@@ -171,6 +174,8 @@ impl EndpointActor {
 
     fn feed(&mut self, input: Input, ctx: &mut Context<Self>) {
         let begun = Instant::now();
+        let asked = || self.session.as_ref()?.peer();
+        self.heard = input.peer().or_else(asked);
         self.with_session(ctx, |session, env| session.handle(env, input));
         self.settle(ctx);
         self.links.metrics.handled(begun.elapsed());
@@ -217,6 +222,14 @@ impl EndpointActor {
                 self.act(action, ctx);
             }
             return;
+        }
+        // What a record brought and that it has come are on disk together, so that a copy of it has no
+        // effect after a restart either.
+        if !commit.changes.is_empty() {
+            let mark = self
+                .heard
+                .and_then(|peer| self.links.wire.session_mark(peer));
+            commit.changes.extend(mark.map(Change::MarkSession));
         }
         self.commits += 1;
         let written = self.links.writer.commit(commit).into_actor(self);

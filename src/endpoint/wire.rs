@@ -8,7 +8,9 @@ use crate::coap::{
     ExchangeId, MessageIds, NotificationKey, OutgoingRequest, RequestError, RequestKey, Response,
     Window,
 };
-use crate::domain::{EndpointName, Identity, Peer, Reach, RegistrationId, Token, Unreachable};
+use crate::domain::{
+    EndpointName, Identity, Peer, Reach, RegistrationId, SessionMark, Token, Unreachable,
+};
 
 /// The message layer together with its socket. See [`crate::coap::Endpoint`] for what each call
 /// means.
@@ -36,6 +38,9 @@ pub trait Wire {
     /// Who the peer has proven to be; nothing on plain UDP, and nothing once its session is over or
     /// its credential is gone.
     fn identity(&self, peer: Peer) -> Option<Arc<Identity>>;
+    /// Where the DTLS session of the peer stands, to be stored with what came in it; nothing when it is
+    /// not kept over a restart, and on plain UDP.
+    fn session_mark(&self, peer: Peer) -> Option<SessionMark>;
     /// Whether a request can go out to the peer as things are.
     fn reach(&self, peer: Peer) -> Reach;
     /// Begins a DTLS session of ours with a device whose own is over, under its name and the same

@@ -17,12 +17,11 @@ use tokio::io::Interest;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::coap::{
-    Allowance as _, Counters, Endpoint, EndpointConfig, Event, ExchangeId, MessageIds,
-    NotificationKey, OutgoingRequest, Peer, RequestError, RequestKey, Response, Token, Transmit,
-    Window,
+    Counters, Endpoint, EndpointConfig, Event, ExchangeId, MessageIds, NotificationKey,
+    OutgoingRequest, Peer, RequestError, RequestKey, Response, Token, Transmit, Window,
 };
 use crate::config::{Coap, Settings};
-use crate::domain::{EndpointName, Identity, Reach, Unreachable};
+use crate::domain::{EndpointName, Identity, Reach, SessionMark, Unreachable};
 
 use super::admission::{Admission, Shared};
 use super::dtls::{self, Happening, Outcome, Secure};
@@ -121,7 +120,11 @@ impl CoapTransport {
 
     /// From now on, only what these books allow is read and sent. To be called once, before
     /// [`CoapTransport::run`].
-    pub fn guard(&self, admission: Admission) {
+    pub fn guard(&self, mut admission: Admission) {
+        let now = Instant::now();
+        for (peer, overhead) in self.inner.secure.iter().flat_map(Secure::unproven) {
+            admission.moved(now, peer, 0, overhead);
+        }
         let books = Shared(Rc::new(RefCell::new(admission)));
         let mut endpoint = self.inner.endpoint.borrow_mut();
         endpoint.limit(Box::new(self.inner.admission.get_or_init(|| books).clone()));
@@ -239,14 +242,27 @@ impl CoapTransport {
             let mut endpoint = self.inner.endpoint.borrow_mut();
             match happening {
                 Happening::Message(peer, message) => endpoint.handle_datagram(now, peer, message),
-                Happening::Over(peer) => endpoint.disconnect(now, peer),
-                Happening::Proven(address) => {
-                    if let Some(books) = self.inner.admission.get() {
-                        books.0.borrow_mut().proven(now, address);
-                    }
+                Happening::Over(peer) => {
+                    endpoint.disconnect(now, peer);
+                    self.with_books(|books| books.over(peer));
                 }
+                Happening::Heard(peer, bytes) => {
+                    self.with_books(|books| books.heard(now, peer, bytes));
+                }
+                Happening::Moved {
+                    peer,
+                    bytes,
+                    overhead,
+                } => self.with_books(|books| books.moved(now, peer, bytes, overhead)),
+                Happening::Proven(address) => self.with_books(|books| books.proven(now, address)),
             }
         });
+    }
+
+    fn with_books(&self, look: impl FnOnce(&mut Admission)) {
+        if let Some(books) = self.inner.admission.get() {
+            look(&mut books.0.borrow_mut());
+        }
     }
 
     fn admits(&self, now: Instant, address: SocketAddr, bytes: usize) -> bool {
@@ -335,6 +351,14 @@ impl CoapTransport {
         self.inner.secure.as_ref()?.identity(peer)
     }
 
+    /// Where the session of a peer stands, for the commit of what came in it; nothing when it is not kept.
+    pub fn session_mark(&self, peer: Peer) -> Option<SessionMark> {
+        let secure = self.inner.secure.as_ref()?;
+        let books = self.inner.admission.get();
+        let is_proven = books.is_none_or(|books| books.0.borrow().is_where_it_was_seen(peer));
+        secure.mark(peer, is_proven)
+    }
+
     /// Whether a datagram can go out to a peer now.
     pub fn reach(&self, peer: Peer) -> Reach {
         match (&self.inner.secure, &self.inner.plain) {
@@ -382,10 +406,11 @@ impl CoapTransport {
         self.call(|endpoint, now| endpoint.disconnect(now, peer));
     }
 
-    /// A peer has shown something random that only the owner of its address was sent.
+    /// A peer has shown something random that only the owner of its address was sent. Of a session that has
+    /// moved it proves nothing: it was sent where that was before.
     pub fn proven(&self, peer: Peer) {
-        if let Some(books) = self.inner.admission.get() {
-            books.clone().proven(Instant::now(), peer);
+        if !peer.is_secure() {
+            self.with_books(|books| books.proven(Instant::now(), peer.address));
         }
     }
 }

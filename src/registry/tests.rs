@@ -19,7 +19,7 @@ use crate::coap::{
 };
 use crate::config::{Settings, UnknownEndpoints};
 use crate::domain::{
-    CredentialKind, EndpointName, Identity, Peer, Reach, SessionId, Token, Unreachable,
+    CredentialKind, EndpointName, Identity, Peer, Reach, SessionId, SessionMark, Token, Unreachable,
 };
 use crate::endpoint::{Metrics, Wire};
 use crate::lwm2m::{ModelLibrary, Models};
@@ -118,6 +118,10 @@ impl Wire for Cable {
 
     fn identity(&self, peer: Peer) -> Option<Arc<Identity>> {
         self.sessions.borrow().get(&peer).cloned()
+    }
+
+    fn session_mark(&self, _: Peer) -> Option<SessionMark> {
+        None
     }
 
     fn reach(&self, peer: Peer) -> Reach {

@@ -372,6 +372,7 @@ async fn a_device_of_before_a_restart_can_be_asked_once_and_is_then_known_again(
 #[tokio::test]
 async fn attack_11_a_device_of_before_a_restart_is_called_with_one_hello() {
     let mut server = Server::setup()
+        .setting("coaps.keep_sessions", false)
         .setting("coaps.retransmit_ms", 50)
         .setting("coaps.handshake_timeout_s", 2)
         .start()
@@ -433,7 +434,10 @@ async fn attack_11_a_device_of_before_a_restart_is_called_with_one_hello() {
 
 #[tokio::test]
 async fn attack_11_a_call_gets_three_bytes_for_each_of_the_device_and_is_finished_all_the_same() {
-    let mut server = Server::start().await;
+    let mut server = Server::setup()
+        .setting("coaps.keep_sessions", false)
+        .start()
+        .await;
     let mut device = server.secure_device("restored");
     device.register_now(86_400, "</1/0>,</3311/0>");
     let before = traffic(&mut device);

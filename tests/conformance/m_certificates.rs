@@ -256,7 +256,10 @@ async fn m08_a_ca_that_is_taken_out_takes_the_sessions_along_that_it_has_vouched
 
 #[tokio::test]
 async fn m09_a_device_that_its_ca_vouches_for_can_be_asked_after_a_restart() {
-    let mut server = Server::start().await;
+    let mut server = Server::setup()
+        .setting("coaps.keep_sessions", false)
+        .start()
+        .await;
     let holder = authority(&server).sign("m09");
     let mut device = connected(&server, "m09", x509(&holder, &server));
     device.register_now(3600, LINKS);

@@ -29,6 +29,8 @@ pub(crate) const SENML_JSON: u16 = 110;
 /// `application/senml+cbor`
 pub(crate) const SENML_CBOR: u16 = 112;
 
+/// The type of a record (RFC 5246 section 6.2.1).
+const ALERT: u8 = 21;
 /// How long the server may take to send what it has to send.
 const DEADLINE: Duration = Duration::from_secs(15);
 /// Between two tries.
@@ -158,9 +160,18 @@ impl ScriptedDevice {
         self.session(|session| session.move_to(socket));
     }
 
-    /// Ends the session by a `close_notify`.
+    /// Ends the session by a `close_notify`, and waits for that of the server (RFC 5246 section 7.2.1).
+    #[track_caller]
     pub(crate) fn close_session(&mut self) {
-        self.session(Secure::close);
+        self.session(|session| {
+            session.close();
+            loop {
+                let datagram = session.receive_datagram(DEADLINE);
+                if datagram.expect("the server's good-bye").first() == Some(&ALERT) {
+                    return;
+                }
+            }
+        });
     }
 
     /// Forgets the session without a word.

@@ -13,7 +13,7 @@ use super::super::code::Code;
 use super::super::exchange::Response;
 use super::super::message::Message;
 use super::super::options::{Options, number};
-use super::{Endpoint, RequestKey, Transmit};
+use super::{Endpoint, ExchangeId, RequestKey, Transmit};
 
 /// What an answer to an unproven peer has to keep to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,9 +76,18 @@ impl Endpoint {
         }
     }
 
-    /// The peer answered a request of ours with its token. Shorter ones can be guessed.
-    pub(super) fn prove_by_token(&mut self, now: Instant, peer: Peer, token: Token) {
+    /// The peer answered a request of ours with its token. Shorter ones can be guessed, and a request that
+    /// went to where a session was before proves nothing of where it is now.
+    pub(super) fn prove_by_token(
+        &mut self,
+        now: Instant,
+        peer: Peer,
+        exchange: ExchangeId,
+        token: Token,
+    ) {
+        let asked = self.exchanges.peer(exchange);
         if token.as_bytes().len() >= MIN_TOKEN
+            && asked.is_some_and(|asked| asked.address == peer.address)
             && let Some(allowance) = &mut self.allowance
         {
             allowance.proven(now, peer);

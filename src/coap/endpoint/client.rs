@@ -72,6 +72,11 @@ impl Exchanges {
         self.all.len()
     }
 
+    /// Whom an exchange is with, and where that peer was when it began.
+    pub(super) fn peer(&self, id: ExchangeId) -> Option<Peer> {
+        Some(self.all.get(&id.0)?.peer)
+    }
+
     /// Bytes of answers that are being put together.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -358,7 +363,7 @@ impl Endpoint {
             return;
         }
         self.counters.accepted.inc();
-        self.prove_by_token(now, peer, message.token);
+        self.prove_by_token(now, peer, id, message.token);
         self.take_response(now, id, message, None);
     }
 

@@ -327,7 +327,7 @@ impl Endpoint {
         self.counters.accepted.inc();
         match exchange {
             Some(exchange) => {
-                self.prove_by_token(now, peer, message.token);
+                self.prove_by_token(now, peer, exchange, message.token);
                 self.take_response(now, exchange, message, Some(key).filter(|_| confirmable));
             }
             None => self.take_notification(key, message),

@@ -9,6 +9,9 @@
 //! - **Proof** is of an address with its port. Until it has repeated something random that was sent
 //!   there, it gets `amplification` bytes for each of its own. Everything that goes there counts, our
 //!   requests and retransmissions included.
+//! - **Sessions** of DTLS belong to whoever has their keys, and get what they ask for, until one comes from
+//!   another address (RFC 9146 section 6): from then on it is an address without proof and without grace,
+//!   and of the proofs only an answer counts to what was sent there.
 //! - **Grace.** A device that was silent for longer than a proof lasts, or whose registration is older
 //!   than this process, has paid for nothing, and yet is to be asked: it may get `grace_bytes` once for
 //!   each proof that it has given, and then once in the time that a proof lasts; or once, when it was
@@ -27,13 +30,14 @@ mod recent;
 mod tests;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::coap::{Allowance, Peer};
 use crate::config;
-use crate::domain::{Unreachable, unmapped};
+use crate::domain::{SessionId, Unreachable, unmapped};
 
 use self::bucket::{Bucket, Rate};
 pub use self::counters::AdmissionCounters;
@@ -52,6 +56,9 @@ pub struct Admission {
     strangers: Recent<SocketAddr, Source>,
     /// Budgets of sources.
     origins: Recent<Ipv6Addr, Bucket>,
+    /// Sessions that have come from another address and not answered from there yet; no more than there
+    /// are sessions.
+    moved: HashMap<SessionId, Moved>,
     source_rate: Option<Rate>,
     /// What is read of all unproven addresses together.
     incoming: Option<(Rate, Bucket)>,
@@ -84,6 +91,15 @@ struct Source {
     grace_from: Option<Instant>,
 }
 
+/// A session at an address that its peer may have or not (RFC 9146 section 6).
+#[derive(Clone, Copy, Debug)]
+struct Moved {
+    /// Bytes that may go there.
+    credit: usize,
+    /// Bytes that each of our datagrams has beside its message.
+    overhead: usize,
+}
+
 /// Drops are told of once a minute, however many there are.
 #[derive(Debug, Default)]
 struct Complaint {
@@ -108,6 +124,7 @@ impl Admission {
             proven: Recent::new(settings.max_sources),
             strangers: Recent::new(settings.max_sources),
             origins: Recent::new(settings.max_sources),
+            moved: HashMap::new(),
             source_rate: Rate::new(
                 settings.source_datagrams_per_s,
                 settings.source_burst_datagrams,
@@ -213,10 +230,70 @@ impl Admission {
             .is_some_and(|until| now < until)
     }
 
-    /// Whether there is a limit on what a peer gets. One with a session of DTLS holds its keys; what a
-    /// handshake sends is counted where it is made, see [`Admission::room_to_call`].
+    /// A datagram of a session has come. Whoever sends it holds its keys; where the session was made the
+    /// address is proven with it, where it has moved to it is not.
+    pub(super) fn heard(&mut self, now: Instant, peer: Peer, bytes: usize) {
+        let amplification = self.settings.amplification as usize;
+        match peer
+            .session
+            .and_then(|session| self.moved.get_mut(&session))
+        {
+            Some(moved) => {
+                let paid = bytes.saturating_mul(amplification);
+                moved.credit = moved.credit.saturating_add(paid);
+            }
+            None => self.proven(now, peer.address),
+        }
+    }
+
+    /// A session has come from another address, by a datagram of so many bytes. Ours have so many more than
+    /// their message.
+    pub(super) fn moved(&mut self, now: Instant, peer: Peer, bytes: usize, overhead: usize) {
+        if self.settings.amplification == 0 || self.is_proven(now, peer.address) {
+            return;
+        }
+        if let Some(session) = peer.session {
+            let credit = bytes.saturating_mul(self.settings.amplification as usize);
+            self.moved.insert(session, Moved { credit, overhead });
+        }
+    }
+
+    /// A session is over.
+    pub(super) fn over(&mut self, peer: Peer) {
+        if let Some(session) = peer.session {
+            self.moved.remove(&session);
+        }
+    }
+
+    /// Whether the peer of a session has shown that it is where it was seen last.
+    pub(super) fn is_where_it_was_seen(&self, peer: Peer) -> bool {
+        self.moved_to(peer).is_none()
+    }
+
+    fn moved_to(&self, peer: Peer) -> Option<&Moved> {
+        self.moved.get(&peer.session?)
+    }
+
+    /// The peer has repeated something random that only it was sent where it is now.
+    fn answered(&mut self, now: Instant, peer: Peer) {
+        match peer.session {
+            None => self.proven(now, peer.address),
+            Some(session) => {
+                if self.moved.remove(&session).is_some() {
+                    self.proven(now, peer.address);
+                }
+            }
+        }
+    }
+
+    /// Whether there is a limit on what a peer gets. One with a session of DTLS holds its keys, so there is
+    /// none unless it has moved; what a handshake sends is counted where it is made, see
+    /// [`Admission::room_to_call`].
     fn is_limited(&mut self, now: Instant, peer: Peer) -> bool {
-        self.settings.amplification > 0 && !peer.is_secure() && !self.is_proven(now, peer.address)
+        if peer.is_secure() {
+            return self.moved_to(peer).is_some();
+        }
+        self.settings.amplification > 0 && !self.is_proven(now, peer.address)
     }
 
     fn find(&mut self, address: SocketAddr) -> Option<&mut Source> {
@@ -226,12 +303,28 @@ impl Admission {
         }
     }
 
-    fn credit(&mut self, address: SocketAddr) -> usize {
-        self.find(address).map_or(0, |source| source.credit)
+    /// The bytes that a message to a limited peer may have.
+    fn credit(&mut self, peer: Peer) -> usize {
+        match self.moved_to(peer) {
+            Some(moved) => moved.credit.saturating_sub(moved.overhead),
+            None => self.find(peer.address).map_or(0, |source| source.credit),
+        }
+    }
+
+    fn spend(&mut self, peer: Peer, bytes: usize) {
+        let moved = peer
+            .session
+            .and_then(|session| self.moved.get_mut(&session));
+        if let Some(moved) = moved {
+            moved.credit = moved.credit.saturating_sub(bytes + moved.overhead);
+        } else if let Some(source) = self.find(peer.address) {
+            source.credit = source.credit.saturating_sub(bytes);
+        }
     }
 
     fn received(&mut self, now: Instant, peer: Peer, bytes: usize) {
-        if !self.is_limited(now, peer) {
+        // Of a session whole datagrams count, see `heard`.
+        if peer.is_secure() || !self.is_limited(now, peer) {
             return;
         }
         let paid = bytes.saturating_mul(self.settings.amplification as usize);
@@ -246,8 +339,7 @@ impl Admission {
     }
 
     fn room(&mut self, now: Instant, peer: Peer) -> Option<usize> {
-        self.is_limited(now, peer)
-            .then(|| self.credit(peer.address))
+        self.is_limited(now, peer).then(|| self.credit(peer))
     }
 
     fn room_to_ask(&mut self, now: Instant, peer: Peer) -> Option<usize> {
@@ -256,6 +348,9 @@ impl Admission {
         }
         if !self.is_limited(now, peer) {
             return None;
+        }
+        if peer.is_secure() {
+            return Some(self.credit(peer));
         }
         let grace = self.settings.grace_bytes;
         let again = now.checked_add(Duration::from_secs(self.settings.proof_s));
@@ -282,7 +377,7 @@ impl Admission {
         if granted {
             self.counters.graces.inc();
         }
-        Some(self.credit(peer.address))
+        Some(self.credit(peer))
     }
 
     /// How much may go to an address with which a handshake is begun, until it has sent something:
@@ -323,7 +418,7 @@ impl Admission {
         if !self.is_limited(now, peer) {
             return true;
         }
-        if self.credit(peer.address) < bytes {
+        if self.credit(peer) < bytes {
             self.counters.unsent_unproven.inc();
             return false;
         }
@@ -333,9 +428,7 @@ impl Admission {
             self.counters.unsent_total.inc();
             return false;
         }
-        if let Some(source) = self.find(peer.address) {
-            source.credit = source.credit.saturating_sub(bytes);
-        }
+        self.spend(peer, bytes);
         true
     }
 
@@ -385,9 +478,7 @@ impl Allowance for Shared {
     }
 
     fn proven(&mut self, now: Instant, peer: Peer) {
-        if !peer.is_secure() {
-            self.0.borrow_mut().proven(now, peer.address);
-        }
+        self.0.borrow_mut().answered(now, peer);
     }
 
     fn echo(&self, now: Instant, peer: Peer) -> Vec<u8> {

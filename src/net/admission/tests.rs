@@ -88,7 +88,7 @@ fn a_device_of_before_the_restart_can_be_asked_once() {
 fn dtls_peers_have_proven_themselves_by_their_handshake() {
     let now = Instant::now();
     let mut books = books(&settings(), now);
-    let peer = Peer::dtls(address(1, 1), crate::domain::SessionId(7));
+    let peer = Peer::dtls(address(1, 1), SessionId(7));
     assert_eq!(books.room(now, peer), None);
     assert!(books.take(now, peer, 100_000));
     assert_eq!(books.0.borrow().strangers.len(), 0);

@@ -4,13 +4,16 @@ use std::time::Instant;
 
 use openssl::ssl::{ErrorCode, SslStream};
 
+use super::aead::{Aead, Ciphers};
 use super::budget::Budget;
+use super::cid::Cid;
 use super::ffi;
 use super::handshake::Call;
 use super::pipe::Pipe;
-use super::proof::SharedFindings;
-use super::records::{ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE};
+use super::proof::{Findings, SharedFindings};
+use super::records::{ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, Record, Records};
 use super::sieve::{shortest, sieve};
+use super::takeover::{Connection, Protected, Taken, Takeover};
 
 /// See the module.
 pub(super) struct Handshake {
@@ -25,7 +28,7 @@ pub(super) struct Handshake {
     pub(super) due: Instant,
     /// When it last got further.
     pub(super) heard: Instant,
-    /// Something under keys has come, perhaps before its time.
+    /// Something under keys has come that was not read, perhaps before its time.
     pub(super) has_protected: bool,
     /// The number of the next record without keys, as OpenSSL sees it.
     pub(super) plain: u64,
@@ -34,6 +37,8 @@ pub(super) struct Handshake {
     /// A Finished has come that could not be read.
     pub(super) is_doubted: bool,
     pub(super) call: Option<Call>,
+    /// What is under keys, where OpenSSL does not see to that.
+    pub(super) takeover: Takeover,
 }
 
 impl Handshake {
@@ -67,36 +72,147 @@ impl Handshake {
         u16::from(ssl.is_init_finished() || ssl.state_string() == READ_CHANGE_CIPHER_SPEC)
     }
 
+    /// The records of a datagram of the peer.
+    pub(super) fn records<'a>(&self, datagram: &'a [u8]) -> Records<'a> {
+        Records::with_cid(datagram, self.cids().0.as_bytes().len())
+    }
+
     /// Gives OpenSSL what may be genuine: no record under keys before a cipher suite is agreed upon, none
     /// that is shorter than this one's, and no more of those whose keys are not there yet than may be
-    /// kept. How many there was no room for.
-    pub(super) fn push(&mut self, datagram: &[u8]) -> usize {
-        let ssl = self.stream.ssl();
-        let cipher = ffi::pending_cipher(ssl).or_else(|| ssl.current_cipher());
-        let (epoch, shortest) = (self.epoch(), cipher.map(shortest));
+    /// kept. Where our own record layer knows the suite, it opens them, see `takeover`. How many there was
+    /// no room for.
+    pub(super) fn push(&mut self, ciphers: &mut Ciphers, datagram: &[u8]) -> usize {
         let mut dropped = 0;
-        let kept = sieve(datagram, |record| {
+        let kept = sieve(self.records(datagram), |record| {
             if record.epoch() == 0 {
-                // Nothing protects these numbers, and one that is far ahead would make OpenSSL take
-                // every later one for old.
-                let sequence = self.plain;
-                self.plain = sequence.saturating_add(1);
-                // It may be forged: a fatal one is looked at when nothing better has come.
-                if record.kind() == ALERT && record.body.first() == Some(&FATAL) {
-                    self.alert = Some(record.numbered(sequence));
-                }
-                return matches!(record.kind(), HANDSHAKE | CHANGE_CIPHER_SPEC).then_some(sequence);
+                return self.plain(record);
             }
-            if shortest.is_none_or(|shortest| record.body.len() < shortest) {
-                return None;
-            }
-            let fits = record.epoch() <= epoch || self.budget.keep_record();
-            self.has_protected |= fits;
-            dropped += usize::from(!fits);
-            fits.then_some(record.sequence())
+            let passed = match self.aead() {
+                Some(aead) => self.ours(ciphers, aead, record),
+                None => self.theirs(record),
+            };
+            passed.unwrap_or_else(|NoRoom| {
+                dropped += 1;
+                None
+            })
         });
         self.stream.get_mut().push(kept);
         dropped
+    }
+
+    /// Gives OpenSSL what was kept until there were keys. Whether it has something to read.
+    pub(super) fn push_kept(&mut self, ciphers: &mut Ciphers) -> bool {
+        if !self.takeover.has_early() || self.epoch() == 0 {
+            return false;
+        }
+        for datagram in self.takeover.take_early() {
+            self.push(ciphers, &datagram);
+        }
+        true
+    }
+
+    /// What goes to the peer of a datagram that OpenSSL has written.
+    pub(super) fn outgoing(&mut self, ciphers: &mut Ciphers, datagram: Vec<u8>) -> Vec<u8> {
+        let Some(aead) = self.aead() else {
+            return datagram;
+        };
+        let connection = connection(&self.stream, &self.findings, aead);
+        self.takeover.outgoing(ciphers, connection, datagram)
+    }
+
+    /// Takes the connection out of OpenSSL's hands, where that can be; `sent` is what it wrote in the end.
+    pub(super) fn take_over(&mut self, ciphers: &mut Ciphers, sent: &[Vec<u8>]) -> Option<Taken> {
+        let aead = self.aead()?;
+        let connection = connection(&self.stream, &self.findings, aead);
+        let takeover = std::mem::take(&mut self.takeover);
+        takeover.finish(ciphers, connection, sent).ok()
+    }
+
+    /// What is read before there are keys, under a number of ours.
+    fn plain(&mut self, record: Record<'_>) -> Option<Vec<u8>> {
+        // Nothing protects these numbers, and one that is far ahead would make OpenSSL take
+        // every later one for old.
+        let sequence = self.plain;
+        self.plain = sequence.saturating_add(1);
+        let numbered = record.numbered(sequence);
+        // It may be forged: a fatal one is looked at when nothing better has come.
+        if record.kind() == ALERT && record.body.first() == Some(&FATAL) {
+            self.alert = Some(numbered);
+            return None;
+        }
+        matches!(record.kind(), HANDSHAKE | CHANGE_CIPHER_SPEC).then_some(numbered)
+    }
+
+    /// A record under keys that OpenSSL sees to.
+    fn theirs(&mut self, record: Record<'_>) -> Result<Option<Vec<u8>>, NoRoom> {
+        let ssl = self.stream.ssl();
+        let cipher = ffi::pending_cipher(ssl).or_else(|| ssl.current_cipher());
+        let is_whole = cipher.is_some_and(|cipher| record.body.len() >= shortest(cipher));
+        if !is_whole {
+            return Ok(None);
+        }
+        if record.epoch() > self.epoch() && !self.budget.keep_record() {
+            return Err(NoRoom);
+        }
+        self.has_protected = true;
+        Ok(Some(record.numbered(record.sequence())))
+    }
+
+    /// A record under keys that is opened here.
+    fn ours(
+        &mut self,
+        ciphers: &mut Ciphers,
+        aead: Aead,
+        record: Record<'_>,
+    ) -> Result<Option<Vec<u8>>, NoRoom> {
+        if record.epoch() > self.epoch() {
+            return if self.budget.keep_record() {
+                self.takeover.keep(record);
+                Ok(None)
+            } else {
+                Err(NoRoom)
+            };
+        }
+        let connection = connection(&self.stream, &self.findings, aead);
+        match self.takeover.open(ciphers, connection, record) {
+            Protected::ForOpenSsl(record) => Ok(Some(record)),
+            Protected::Message(message) if self.budget.keep_record() => {
+                self.takeover.keep_message(message);
+                Ok(None)
+            }
+            Protected::Message(_) => Err(NoRoom),
+            Protected::Dropped => {
+                self.has_protected = true;
+                Ok(None)
+            }
+        }
+    }
+
+    /// How records will be protected, if our own record layer knows how.
+    fn aead(&self) -> Option<Aead> {
+        let ssl = self.stream.ssl();
+        let cipher = ffi::pending_cipher(ssl).or_else(|| ssl.current_cipher());
+        cipher.and_then(Aead::of)
+    }
+
+    /// In what comes, and in what goes.
+    fn cids(&self) -> (Cid, Cid) {
+        Findings::of(&self.findings).cid.agreed()
+    }
+}
+
+/// Too much was kept already.
+struct NoRoom;
+
+fn connection<'a>(
+    stream: &'a SslStream<Pipe>,
+    findings: &SharedFindings,
+    aead: Aead,
+) -> Connection<'a> {
+    Connection {
+        ssl: stream.ssl(),
+        aead,
+        cids: Findings::of(findings).cid.agreed(),
     }
 }
 

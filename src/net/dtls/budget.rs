@@ -73,11 +73,11 @@ impl Budget {
     }
 
     /// Looks at the handshake messages of a datagram before OpenSSL does.
-    pub(super) fn judge(&mut self, datagram: &[u8]) -> Verdict {
+    pub(super) fn judge(&mut self, records: Records<'_>) -> Verdict {
         let mut cost = 0_usize;
         let mut claimed: BTreeMap<u16, Claim> = BTreeMap::new();
         // OpenSSL drops a record that is cut, with all that is behind it.
-        for record in Records::of(datagram) {
+        for record in records {
             let is_read = record.epoch() == 0 && record.kind() == HANDSHAKE;
             if is_read && self.claim(record.body, &mut claimed).is_none() {
                 return Verdict::Malformed;
@@ -162,18 +162,23 @@ mod tests {
         assert!(!budget.keep_record() && budget.is_over());
         let message = record(22, 0, &fragment(2, 0));
         assert_eq!(
-            budget.judge(&message),
+            budget.judge(Records::of(&message)),
             Verdict::Fits,
             "there is room for it"
         );
         let empty = record(22, 0, &[]);
-        assert_eq!(budget.judge(&empty), Verdict::Fits, "it is not kept");
+        assert_eq!(
+            budget.judge(Records::of(&empty)),
+            Verdict::Fits,
+            "it is not kept"
+        );
     }
 
     #[test]
     fn a_message_costs_the_length_that_it_claims_and_only_once() {
         let mut budget = Budget::new(2 * kept_message(1_000));
-        let mut judge = |fragments: &[Vec<u8>]| budget.judge(&record(22, 0, &fragments.concat()));
+        let mut judge =
+            |fragments: &[Vec<u8>]| budget.judge(Records::of(&record(22, 0, &fragments.concat())));
         for offset in [0, 4, 8, 0] {
             assert_eq!(judge(&[fragment(2, offset)]), Verdict::Fits);
         }
@@ -198,18 +203,21 @@ mod tests {
             if let Some(byte) = lying.get_mut(place) {
                 *byte = value;
             }
-            let verdict = budget.judge(&record(22, 0, &lying));
+            let verdict = budget.judge(Records::of(&record(22, 0, &lying)));
             assert_eq!(verdict, Verdict::Malformed, "{what}");
         }
-        assert_eq!(budget.judge(&record(22, 0, &right)), Verdict::Fits);
+        assert_eq!(
+            budget.judge(Records::of(&record(22, 0, &right))),
+            Verdict::Fits
+        );
         for (what, place) in [("another type", 0), ("another length", 3)] {
             let mut other = right.clone();
             if let Some(byte) = other.get_mut(place) {
                 *byte = byte.wrapping_add(1);
             }
-            let verdict = budget.judge(&record(22, 0, &other));
+            let verdict = budget.judge(Records::of(&record(22, 0, &other)));
             assert_eq!(verdict, Verdict::Malformed, "{what} than before");
-            let verdict = budget.judge(&record(22, 1, &other));
+            let verdict = budget.judge(Records::of(&record(22, 1, &other)));
             assert_eq!(
                 verdict,
                 Verdict::Fits,
@@ -223,8 +231,11 @@ mod tests {
         let huge = record(22, 0, &[11, 255, 255, 255, 0, 1, 0, 0, 0, 0, 0, 0]);
         for length in 0..huge.len() {
             let cut = huge.get(..length).expect("shorter");
-            assert_eq!(Budget::new(0).judge(cut), Verdict::Fits);
+            assert_eq!(Budget::new(0).judge(Records::of(cut)), Verdict::Fits);
         }
-        assert_eq!(Budget::new(1 << 30).judge(&huge), Verdict::TooMuch);
+        assert_eq!(
+            Budget::new(1 << 30).judge(Records::of(&huge)),
+            Verdict::TooMuch
+        );
     }
 }

@@ -6,6 +6,7 @@ use openssl::ssl::{
     SslStream, SslVerifyMode, SslVersion,
 };
 
+use super::cid;
 use super::ffi::{self, CertificateType};
 use super::pipe::Pipe;
 use super::proof::{Trust, trust_index, with_findings};
@@ -100,6 +101,9 @@ fn server(
         tickets::set_up(&mut context, ticket_keys, settings.resumption_s)?;
     } else {
         context.set_options(SslOptions::NO_TICKET);
+    }
+    if settings.connection_id_bytes > 0 {
+        cid::take(&mut context, settings.connection_id_bytes)?;
     }
     let judge = trust.clone();
     context.set_psk_server_callback(move |ssl, identity, key| {

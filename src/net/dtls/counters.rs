@@ -47,6 +47,12 @@ pub struct Counters {
     pub(super) evicted: Counter,
     /// Sessions that the peer has closed.
     pub(super) closed_by_peer: Counter,
+    /// Sessions that went on at another address.
+    pub(super) followed: Counter,
+    /// Sessions of the time before that this server goes on with.
+    pub(super) taken_up: Counter,
+    /// Messages that were not sent because no number of a record was reserved for them.
+    pub(super) without_numbers: Counter,
     /// Sessions ended because their credential is gone.
     pub(super) credential_gone: Counter,
 }
@@ -87,6 +93,9 @@ impl Default for Counters {
             sessions: Gauge::default(),
             evicted: Counter::default(),
             closed_by_peer: Counter::default(),
+            followed: Counter::default(),
+            taken_up: Counter::default(),
+            without_numbers: Counter::default(),
             credential_gone: Counter::default(),
         }
     }
@@ -171,6 +180,21 @@ impl Counters {
             "sessions_closed_by_peer",
             "Sessions that the peer has closed",
             self.closed_by_peer.clone(),
+        );
+        dtls.register(
+            "sessions_followed",
+            "Sessions that went on at another address, by their connection id",
+            self.followed.clone(),
+        );
+        dtls.register(
+            "sessions_taken_up",
+            "Sessions of the time before the start that this server goes on with",
+            self.taken_up.clone(),
+        );
+        dtls.register(
+            "messages_without_numbers",
+            "Messages that were not sent because no number of a record was reserved for them",
+            self.without_numbers.clone(),
         );
         dtls.register(
             "sessions_without_credential",

@@ -1,12 +1,13 @@
 //! The few calls of OpenSSL that the `openssl` crate lacks, behind safe functions: DTLS timers, the
-//! cookie exchange without state, and raw public keys (RFC 7250; OpenSSL 3.2 and later, and ours is
-//! built with the crate). Nothing here decides anything; all unsafe code of the server is here.
+//! cookie exchange without state, raw public keys (RFC 7250; OpenSSL 3.2 and later, and ours is
+//! built with the crate) and the PRF of TLS 1.2. Nothing here decides anything; all unsafe code of the server is here.
 
 #![expect(
     unsafe_code,
     reason = "the crate does not bind these calls; each block says why it is sound"
 )]
 
+use std::ffi::CStr;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -19,7 +20,11 @@ use openssl::ssl::{
     Ssl, SslCipherRef, SslContext, SslContextBuilder, SslRef, SslSession, SslStream,
 };
 use openssl::x509::{X509StoreContextRef, X509VerifyResult};
-use openssl_sys::{EVP_PKEY, SSL, SSL_CIPHER, SSL_CTX, SSL_ctrl, X509_STORE_CTX};
+use openssl_sys::{
+    EVP_KDF, EVP_KDF_CTX, EVP_KDF_CTX_free, EVP_KDF_CTX_new, EVP_KDF_derive, EVP_KDF_fetch,
+    EVP_KDF_free, EVP_PKEY, OSSL_PARAM, OSSL_PARAM_construct_end,
+    OSSL_PARAM_construct_octet_string, SSL, SSL_CIPHER, SSL_CTX, SSL_ctrl, X509_STORE_CTX,
+};
 
 /// What proves a peer in a handshake with certificates (RFC 7250 section 3, IANA "TLS Certificate
 /// Types").
@@ -160,6 +165,92 @@ pub(super) fn pending_cipher(ssl: &SslRef) -> Option<&SslCipherRef> {
     (!cipher.is_null()).then(|| unsafe { SslCipherRef::from_ptr(cipher.cast_mut()) })
 }
 
+/// Fills `out` by the PRF of TLS 1.2 (RFC 5246 section 5) with this hash; the label stands in front of the
+/// seed.
+///
+/// # Errors
+/// OpenSSL fails.
+pub(super) fn prf(
+    digest: &CStr,
+    secret: &[u8],
+    label_and_seed: &[u8],
+    out: &mut [u8],
+) -> Result<(), ErrorStack> {
+    let derivation = Derivation::new(c"TLS1-PRF")?;
+    // SAFETY: each parameter points at a C string that lives for ever and at a slice with its length that
+    // lives until the end of this function; OpenSSL reads them during the derivation and writes to none.
+    let parameters: [OSSL_PARAM; 4] = unsafe {
+        [
+            OSSL_PARAM_construct_utf8_string(c"digest".as_ptr(), digest.as_ptr().cast_mut(), 0),
+            octets(c"secret", secret),
+            octets(c"seed", label_and_seed),
+            OSSL_PARAM_construct_end(),
+        ]
+    };
+    // SAFETY: the context is live and ours alone; `out` is written up to its length; the list of parameters
+    // ends with the mark for it.
+    let done = unsafe {
+        EVP_KDF_derive(
+            derivation.context.as_ptr(),
+            out.as_mut_ptr(),
+            out.len(),
+            parameters.as_ptr(),
+        )
+    };
+    if done == 1 {
+        Ok(())
+    } else {
+        Err(ErrorStack::get())
+    }
+}
+
+/// # Safety
+/// The parameter must not be used for longer than both slices live, and only for what OpenSSL reads.
+unsafe fn octets(name: &'static CStr, bytes: &[u8]) -> OSSL_PARAM {
+    // SAFETY: as promised by the caller; this only writes the two pointers and the length down.
+    unsafe {
+        OSSL_PARAM_construct_octet_string(
+            name.as_ptr(),
+            bytes.as_ptr().cast_mut().cast(),
+            bytes.len(),
+        )
+    }
+}
+
+/// One derivation of keys.
+struct Derivation {
+    algorithm: NonNull<EVP_KDF>,
+    context: NonNull<EVP_KDF_CTX>,
+}
+
+impl Derivation {
+    fn new(name: &CStr) -> Result<Self, ErrorStack> {
+        // SAFETY: the name is a C string, and null stands for the default library and properties.
+        let algorithm = unsafe { EVP_KDF_fetch(ptr::null_mut(), name.as_ptr(), ptr::null()) };
+        let algorithm = NonNull::new(algorithm).ok_or_else(ErrorStack::get)?;
+        // SAFETY: the algorithm is live; the context keeps a reference of its own.
+        let context = unsafe { EVP_KDF_CTX_new(algorithm.as_ptr()) };
+        match NonNull::new(context) {
+            Some(context) => Ok(Self { algorithm, context }),
+            None => {
+                // SAFETY: fetched above, and not used any more.
+                unsafe { EVP_KDF_free(algorithm.as_ptr()) }
+                Err(ErrorStack::get())
+            }
+        }
+    }
+}
+
+impl Drop for Derivation {
+    fn drop(&mut self) {
+        // SAFETY: both were made by the calls that belong to these, and are not used any more.
+        unsafe {
+            EVP_KDF_CTX_free(self.context.as_ptr());
+            EVP_KDF_free(self.algorithm.as_ptr());
+        }
+    }
+}
+
 /// What a handshake has agreed upon for the client's proof.
 #[cfg(test)]
 pub(super) fn client_certificate_type(ssl: &SslRef) -> CertificateType {
@@ -264,8 +355,13 @@ unsafe fn der(key: *mut EVP_PKEY) -> Result<Option<Vec<u8>>, ErrorStack> {
 /// `BIO_ADDR` of <openssl/bio.h>.
 enum BioAddr {}
 
-// <openssl/ssl.h>, <openssl/bio.h> and <openssl/x509_vfy.h> of OpenSSL 3.2 and later.
+// <openssl/ssl.h>, <openssl/bio.h>, <openssl/params.h> and <openssl/x509_vfy.h> of OpenSSL 3.2 and later.
 unsafe extern "C" {
+    fn OSSL_PARAM_construct_utf8_string(
+        key: *const libc::c_char,
+        text: *mut libc::c_char,
+        length: usize,
+    ) -> OSSL_PARAM;
     fn SSL_get_pending_cipher(ssl: *const SSL) -> *const SSL_CIPHER;
     fn BIO_ADDR_new() -> *mut BioAddr;
     fn BIO_ADDR_free(address: *mut BioAddr);

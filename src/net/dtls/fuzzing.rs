@@ -17,7 +17,7 @@ use super::handshake::{Call, HandshakeLimits, Handshakes, Outcome};
 use super::hello::{COOKIE, First};
 use super::outlet::Outlet;
 use super::proof::Trust;
-use super::records::HANDSHAKE;
+use super::records::{HANDSHAKE, Records};
 use super::sieve::{sieve, split_early};
 use super::tickets::TICKET_KEYS;
 use crate::config::Settings;
@@ -27,10 +27,15 @@ use crate::security::{Credential, Keyring, Proof, ServerCertificates};
 /// The first look at any datagram. What is answered is answered with no more bytes than came.
 pub fn hello(datagram: &[u8]) {
     let first = First::of(datagram);
-    let (in_time, early) = split_early(datagram, 0);
+    let (in_time, early) = split_early(Records::of(datagram), 0);
     assert_eq!([in_time, early].concat(), datagram);
-    assert!(first != First::Protected || in_time.is_empty());
-    assert_eq!(sieve(datagram, |record| Some(record.sequence())), datagram);
+    assert!(!matches!(first, First::Named | First::Protected) || in_time.is_empty());
+    assert_eq!(
+        sieve(Records::of(datagram), |record| Some(
+            record.numbered(record.sequence())
+        )),
+        datagram
+    );
     if let First::Hello(hello) = first {
         let answer = hello.verify_request(&[0x5a; COOKIE]);
         assert!(answer.len() <= datagram.len(), "{datagram:02x?}");

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -15,6 +15,7 @@ use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslContext, SslStream};
 use tokio::sync::mpsc;
 
+use super::aead::Ciphers;
 use super::attempt::{Handshake, is_waiting};
 use super::budget::{Budget, Verdict};
 use super::context::Contexts;
@@ -27,8 +28,10 @@ use super::pipe::Pipe;
 use super::proof::{Findings, SharedFindings, Trust, findings_index};
 use super::records::Records;
 use super::refusal::Refusal;
+use super::session::Carrier;
 use super::shares::Shares;
 use super::sieve::split_early;
+use super::takeover::Takeover;
 use crate::domain::{EndpointName, Identity, SessionId};
 use crate::security::PskKey;
 
@@ -70,13 +73,17 @@ pub(in crate::net) enum Outcome {
     },
     /// A datagram of a session that was established here a moment ago.
     Returned(SocketAddr, Vec<u8>),
+    /// Numbers of a session are reserved up to this one; or they could not be.
+    Reserved(SessionId, Option<u64>),
 }
 
 /// A finished handshake.
 pub(in crate::net) struct Established {
     pub(super) address: SocketAddr,
     pub(super) identity: Identity,
-    pub(super) stream: SslStream<Pipe>,
+    pub(super) carrier: Carrier,
+    /// What came right behind the handshake.
+    pub(super) messages: Vec<Vec<u8>>,
     pub(super) client_random: [u8; 32],
     /// Set when the session is one that we began.
     pub(super) call: Option<SessionId>,
@@ -106,6 +113,7 @@ pub(super) struct Handshakes {
     outcomes: mpsc::Sender<Outcome>,
     cookies: Cookies,
     scratch: ListenScratch,
+    ciphers: Ciphers,
     under_way: HashMap<SocketAddr, Handshake>,
     due: BTreeSet<(Instant, SocketAddr)>,
     /// How many of them each source has.
@@ -135,6 +143,7 @@ impl Handshakes {
             outcomes,
             cookies: Cookies::new(now)?,
             scratch: ListenScratch::new()?,
+            ciphers: Ciphers::default(),
             under_way: HashMap::new(),
             due: BTreeSet::new(),
             shares: Shares::default(),
@@ -176,7 +185,7 @@ impl Handshakes {
                     self.ask_for_cookie(now, from, &hello);
                 }
             }
-            First::Plain | First::Protected => {
+            First::Named | First::Plain | First::Protected => {
                 if self.under_way.contains_key(&from) {
                     self.go_on(now, from, Some(datagram));
                 } else if self.established.contains_key(&from) {
@@ -236,6 +245,7 @@ impl Handshakes {
             alert: None,
             is_doubted: false,
             call: None,
+            takeover: Takeover::default(),
         };
         self.insert(now, from, handshake);
         self.go_on(now, from, None);
@@ -260,7 +270,7 @@ impl Handshakes {
         let contexts = self.contexts.load();
         let context = &contexts.caller(call.psk.is_some()).context;
         let made = self.connection(context, true).map(|(stream, findings)| {
-            let mut found = lock(&findings);
+            let mut found = Findings::of(&findings);
             found.called = Some(call.endpoint.clone());
             found.claimed = vec![call.endpoint.clone()];
             found.keyed = call.psk.as_ref().map(|(identity, _)| identity.clone());
@@ -288,6 +298,7 @@ impl Handshakes {
                     alert: None,
                     is_doubted: false,
                     call: Some(call),
+                    takeover: Takeover::default(),
                 };
                 self.counters.begun.inc();
                 self.insert(now, address, handshake);
@@ -308,33 +319,36 @@ impl Handshakes {
         let result = match datagram {
             None => handshake.stream.do_handshake(),
             Some(datagram) => {
-                let verdict = handshake.budget.judge(&datagram);
+                let records = handshake.records(&datagram);
+                let verdict = handshake.budget.judge(records);
                 if verdict != Verdict::Fits {
                     self.counters.dropped(verdict);
                     self.insert(now, address, handshake);
                     return;
                 }
-                let (in_time, early) = split_early(&datagram, handshake.epoch());
-                handshake.push(in_time);
+                let (in_time, early) = split_early(records, handshake.epoch());
+                handshake.push(&mut self.ciphers, in_time);
                 if handshake.alert.is_some() {
                     // It may be forged, so the handshake may still go on.
                     handshake.deadline = handshake.deadline.min(now + VERDICT);
                 }
                 let result = handshake.stream.do_handshake();
                 // What was in time may have brought the keys for the rest.
-                if !early.is_empty() && result.as_ref().err().is_none_or(is_waiting) {
-                    if handshake.push(early) > 0 {
-                        self.counters.dropped(Verdict::TooMuch);
-                    }
+                let goes_on = result.as_ref().err().is_none_or(is_waiting);
+                let has_more = goes_on && handshake.push_kept(&mut self.ciphers);
+                if goes_on && !early.is_empty() && handshake.push(&mut self.ciphers, early) > 0 {
+                    self.counters.dropped(Verdict::TooMuch);
+                }
+                if has_more || goes_on && !early.is_empty() {
                     handshake.stream.do_handshake()
                 } else {
                     result
                 }
             }
         };
-        self.flush(address, &mut handshake);
+        let sent = self.flush(address, &mut handshake);
         match result {
-            Ok(()) => self.finish(now, address, handshake),
+            Ok(()) => self.finish(now, address, handshake, &sent),
             Err(error) if is_waiting(&error) => {
                 if handshake.stream.ssl().state_string() != state {
                     handshake.heard = now;
@@ -353,9 +367,16 @@ impl Handshakes {
         }
     }
 
-    fn finish(&mut self, now: Instant, address: SocketAddr, mut handshake: Handshake) {
+    /// A handshake has ended well, or so OpenSSL says; `sent` is what it wrote in the end.
+    fn finish(
+        &mut self,
+        now: Instant,
+        address: SocketAddr,
+        mut handshake: Handshake,
+        sent: &[Vec<u8>],
+    ) {
         // The session keeps what was found, and needs no key any more.
-        lock(&handshake.findings).own_psk = None;
+        Findings::of(&handshake.findings).own_psk = None;
         let trust = self.trust.load();
         let identified = trust.identify(handshake.stream.ssl());
         let call = handshake.call.as_ref().map(|call| call.session);
@@ -375,17 +396,23 @@ impl Handshakes {
                     .observe(now.saturating_duration_since(handshake.begun).as_secs_f64());
                 self.established.insert(address, now + RETURNS);
                 self.returns.push_back((now + RETURNS, address));
+                let client_random = handshake.client_random;
+                let (carrier, messages) = match handshake.take_over(&mut self.ciphers, sent) {
+                    Some(taken) => (Carrier::own(taken.layer, taken.flight), taken.messages),
+                    None => (Carrier::open_ssl(handshake.stream), Vec::new()),
+                };
                 self.tell(Outcome::Established(Box::new(Established {
                     address,
                     identity,
-                    stream: handshake.stream,
-                    client_random: handshake.client_random,
+                    carrier,
+                    messages,
+                    client_random,
                     call,
                 })));
             }
             Err((refusal, claimed)) => {
                 let _ = handshake.stream.shutdown();
-                self.flush(address, &mut handshake);
+                let _ = self.flush(address, &mut handshake);
                 self.tell(Outcome::Refused {
                     address,
                     ended: true,
@@ -398,7 +425,7 @@ impl Handshakes {
     }
 
     fn fail(&mut self, address: SocketAddr, handshake: Handshake, error: &openssl::ssl::Error) {
-        let found = take(&handshake.findings);
+        let found = std::mem::take(&mut *Findings::of(&handshake.findings));
         let refusal = match found.refusal {
             Some(refusal @ (Refusal::Certificate { .. } | Refusal::UnknownKey(_))) => refusal,
             _ => Refusal::Protocol(words(error)),
@@ -427,7 +454,7 @@ impl Handshakes {
                 continue;
             }
             let again = ffi::handle_timeout(&mut handshake.stream);
-            self.flush(address, &mut handshake);
+            let _ = self.flush(address, &mut handshake);
             match again {
                 Ok(sent) => {
                     self.counters.retransmissions.inc_by(u64::from(sent));
@@ -458,7 +485,7 @@ impl Handshakes {
                 return self.fail(address, handshake, &error);
             }
         }
-        let found = take(&handshake.findings);
+        let found = std::mem::take(&mut *Findings::of(&handshake.findings));
         let refusal = match found.refusal {
             Some(refusal @ (Refusal::WrongKey(_) | Refusal::UnknownIdentity(_)))
                 if handshake.is_doubted =>
@@ -579,14 +606,19 @@ impl Handshakes {
         Ok((stream, findings))
     }
 
-    fn flush(&self, address: SocketAddr, handshake: &mut Handshake) {
+    /// Sends what OpenSSL has written; it is returned as it was.
+    fn flush(&mut self, address: SocketAddr, handshake: &mut Handshake) -> Vec<Vec<u8>> {
+        let mut written = Vec::new();
         while let Some(datagram) = handshake.stream.get_mut().pop() {
-            if handshake.may_send(datagram.len()) {
-                self.send(address, &datagram);
+            let outgoing = handshake.outgoing(&mut self.ciphers, datagram.clone());
+            if handshake.may_send(outgoing.len()) {
+                self.send(address, &outgoing);
             } else {
                 self.counters.unsent.inc();
             }
+            written.push(datagram);
         }
+        written
     }
 
     fn send(&self, address: SocketAddr, datagram: &[u8]) {
@@ -612,14 +644,6 @@ impl Handshakes {
         // Fails only when the server ends.
         let _ = self.outcomes.blocking_send(outcome);
     }
-}
-
-fn take(findings: &Mutex<Findings>) -> Findings {
-    std::mem::take(&mut lock(findings))
-}
-
-fn lock(findings: &Mutex<Findings>) -> MutexGuard<'_, Findings> {
-    findings.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// OpenSSL's reason, without its places in the source.

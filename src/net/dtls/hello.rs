@@ -11,8 +11,8 @@ use openssl::pkey::{PKey, Private};
 use openssl::sign::Signer;
 
 use super::records::{
-    ALERT, CHANGE_CIPHER_SPEC, Fragment, HANDSHAKE, MESSAGE_HEADER, RECORD_HEADER, Record, Records,
-    number,
+    ALERT, CHANGE_CIPHER_SPEC, CID, CLIENT_HELLO, Fragment, HANDSHAKE, MESSAGE_HEADER,
+    RECORD_HEADER, Record, Records, number,
 };
 
 /// What the first bytes of a datagram say that it is. Nothing of it is proven.
@@ -22,7 +22,9 @@ pub(super) enum First<'a> {
     Hello(Hello<'a>),
     /// Another record that is not encrypted: part of a handshake, an alert.
     Plain,
-    /// A record under keys.
+    /// A record under keys, with a connection id (RFC 9146).
+    Named,
+    /// Another record under keys.
     Protected,
     /// No DTLS 1.x record.
     Foreign,
@@ -42,6 +44,11 @@ pub(super) struct Hello<'a> {
 impl<'a> First<'a> {
     /// Looks at a datagram.
     pub(super) fn of(datagram: &'a [u8]) -> Self {
+        // How long a connection id is says the session that it names.
+        let begins = |begin: &[u8; 3]| matches!(begin, [CID, 0xfe, 0xfd]);
+        if datagram.first_chunk().is_some_and(begins) && datagram.len() >= RECORD_HEADER {
+            return Self::Named;
+        }
         let Some(record) = Records::of(datagram).next().filter(Record::is_dtls) else {
             return Self::Foreign;
         };
@@ -201,9 +208,8 @@ fn digest(
 
 /// Bytes of a cookie.
 pub(super) const COOKIE: usize = 32;
-/// Of records with a connection id (RFC 9146), the highest content type of DTLS 1.2.
-const LAST_CONTENT_TYPE: u8 = 25;
-const CLIENT_HELLO: u8 = 1;
+/// Of heartbeats (RFC 6520), the highest content type of DTLS 1.2 without connection ids.
+const LAST_CONTENT_TYPE: u8 = 24;
 const HELLO_VERIFY_REQUEST: u8 = 3;
 /// The longest `ClientHello` that is looked at, in bytes: it may hold a ticket with a certificate.
 const LONGEST_HELLO: usize = 16_384;
@@ -313,7 +319,7 @@ mod tests {
             "data without keys"
         );
         assert_eq!(First::of(&record(23, 1)), First::Protected);
-        assert_eq!(First::of(&record(25, 1)), First::Protected);
+        assert_eq!(First::of(&record(25, 1)), First::Named);
         assert_eq!(First::of(&record(64, 1)), First::Foreign);
         assert_eq!(
             First::of(b"\x44\x02\x12\x34coap over the wrong port"),

@@ -5,8 +5,10 @@
 //! its datagrams are opened and sealed between the socket and the message layer. Each session is a
 //! [`Peer`] of its own and has an [`Identity`]; it ends when its credential does.
 
+mod aead;
 mod attempt;
 mod budget;
+mod cid;
 mod client;
 #[cfg(test)]
 mod client_tests;
@@ -18,10 +20,13 @@ mod ffi;
 pub mod fuzzing;
 mod handshake;
 mod hello;
+mod kept;
 mod lanes;
+mod life;
 mod outlet;
 mod pipe;
 mod proof;
+mod record;
 mod records;
 mod refusal;
 mod session;
@@ -29,13 +34,16 @@ mod sessions;
 mod shares;
 mod sieve;
 mod suites;
+mod takeover;
 mod tickets;
+mod window;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -49,21 +57,25 @@ pub use self::client::{Client, ClientError, ClientEvent, ClientSettings};
 pub use self::context::ContextError;
 pub use self::counters::Counters;
 pub use self::credentials::{ClientCredentials, CredentialError};
+pub use self::kept::{Keeper, SESSION_KEY};
 pub use self::refusal::{Refusal, Refused};
 pub use self::suites::UnknownSuite;
 pub use self::tickets::TICKET_KEYS;
 
 use self::context::Contexts;
 pub(super) use self::handshake::Outcome;
-use self::handshake::{Call, Established, HandshakeLimits, Handshakes, Work};
+use self::handshake::{HandshakeLimits, Handshakes, Work};
 use self::hello::First;
+use self::kept::Safe;
 use self::lanes::{Lane, Lanes};
+use self::life::Waiting;
 use self::proof::Trust;
-use self::session::{After, Session};
-use self::sessions::{Full, SessionLimits, Sessions};
+use self::record::{RecordLayer, SealError};
+use self::session::{After, Tools};
+use self::sessions::{SessionLimits, Sessions};
 use super::udp::{BindError, PlainSocket};
 use crate::config::Coaps;
-use crate::domain::{EndpointName, Identity, Peer, Reach, SessionId, Unreachable, unmapped};
+use crate::domain::{KeptSession, Peer, SessionId, unmapped};
 use crate::security::certificates::fingerprint;
 use crate::security::{Keyring, ServerCertificates};
 
@@ -75,12 +87,24 @@ pub struct Parts {
     pub certificates: Arc<ServerCertificates>,
     /// Keys of session tickets, the same after a restart.
     pub ticket_keys: Zeroizing<[u8; TICKET_KEYS]>,
+    /// Keeps sessions over a restart, and those that it has kept; none: each ends with the server.
+    pub keeping: Option<Keeping>,
     /// What happens is counted here.
     pub counters: Counters,
     /// Bytes that an unproven address gets for each of its own, when it is called.
     pub amplification: usize,
     /// Told of everything that is refused; counts, logs and remembers it within bounds.
     pub on_refused: Box<dyn Fn(Refused)>,
+}
+
+/// How sessions outlive the server.
+pub struct Keeping {
+    /// Where they are kept.
+    pub keeper: Rc<dyn Keeper>,
+    /// Seals them; the same after a restart.
+    pub key: Zeroizing<[u8; SESSION_KEY]>,
+    /// Those of the time before. `coaps.record_number_step` numbers of each may be used from the mark on.
+    pub sessions: Vec<KeptSession>,
 }
 
 /// Why DTLS cannot be served.
@@ -101,7 +125,18 @@ pub enum DtlsError {
 pub(super) enum Happening<'a> {
     Message(Peer, &'a [u8]),
     Over(Peer),
-    /// Whoever is at the address has the keys of a session that was made with it.
+    /// A datagram of a session has come, of so many bytes.
+    Heard(Peer, usize),
+    /// A session goes on at another address, of which nobody knows whether its peer is there (RFC 9146
+    /// section 6).
+    Moved {
+        peer: Peer,
+        /// Of the datagram that came from there.
+        bytes: usize,
+        /// Bytes that each of ours has beside its message.
+        overhead: usize,
+    },
+    /// A handshake has ended well with whoever is at the address.
     Proven(SocketAddr),
 }
 
@@ -113,8 +148,11 @@ pub(super) struct Secure {
     trust: Arc<ArcSwap<Trust>>,
     ticket_keys: Zeroizing<[u8; TICKET_KEYS]>,
     keyring: Keyring,
+    keeping: Option<(Rc<dyn Keeper>, Safe)>,
     counters: Counters,
     on_refused: Box<dyn Fn(Refused)>,
+    /// To say that numbers are reserved.
+    outcomes: mpsc::Sender<Outcome>,
     lanes: Vec<Arc<Lanes<Work>>>,
     /// Which thread an address belongs to; secret, so that nobody can choose one.
     spread: RandomState,
@@ -123,18 +161,13 @@ pub(super) struct Secure {
 
 struct State {
     sessions: Sessions,
+    tools: Tools,
     /// Addresses whose handshakes are under way, as far as the threads have told.
     handshaking: HashSet<SocketAddr>,
     /// Sessions of ours that are being made.
     calls: HashMap<SessionId, Waiting>,
     /// Sealed, and not taken by the kernel yet.
     unsent: VecDeque<(SocketAddr, Vec<u8>)>,
-}
-
-/// Messages for a session that is being made.
-#[derive(Default)]
-struct Waiting {
-    messages: Vec<Vec<u8>>,
 }
 
 impl Secure {
@@ -185,8 +218,10 @@ impl Secure {
             lanes.push(lane);
         }
         let state = State {
+            tools: Tools::default(),
             sessions: Sessions::new(SessionLimits {
                 total: settings.max_sessions,
+                large: settings.max_large_sessions,
                 per_endpoint: settings.max_sessions_per_endpoint,
                 idle: Duration::from_secs(settings.idle_s.max(1)),
             }),
@@ -201,13 +236,15 @@ impl Secure {
             trust,
             ticket_keys: parts.ticket_keys,
             keyring: parts.keyring,
+            keeping: None,
             counters: parts.counters,
             on_refused: parts.on_refused,
+            outcomes,
             lanes,
             spread: RandomState::new(),
             state: RefCell::new(state),
         };
-        Ok((secure, has_outcomes))
+        Ok((secure.going_on(now, parts.keeping), has_outcomes))
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -279,8 +316,11 @@ impl Secure {
         datagram: &[u8],
         take: &mut dyn FnMut(Happening<'_>),
     ) {
-        let session = self.state.borrow().sessions.at(from);
         let first = First::of(datagram);
+        let session = match first {
+            First::Named => self.state.borrow().sessions.named_by(datagram),
+            _ => self.state.borrow().sessions.at(from),
+        };
         if let Some(id) = session {
             let is_new = match first {
                 First::Hello(hello) => self
@@ -288,13 +328,13 @@ impl Secure {
                     .borrow()
                     .sessions
                     .get(id)
-                    .is_some_and(|session| session.client_random != hello.random),
+                    .is_some_and(|session| !session.began_with(&hello.random)),
                 First::Foreign => true,
                 First::Plain => self.state.borrow().handshaking.contains(&from),
-                First::Protected => false,
+                First::Named | First::Protected => false,
             };
             if !is_new {
-                let heard = self.open(now, id, Some(datagram), take);
+                let heard = self.open(now, id, Some((from, datagram)), take);
                 // A handshake beside the session: its Finished is under keys that only it has.
                 if heard || !self.state.borrow().handshaking.contains(&from) {
                     return;
@@ -313,46 +353,72 @@ impl Secure {
         }
     }
 
-    /// Opens a datagram of a session; false when nothing could be read.
+    /// Opens a datagram of a session; false when nothing could be read. Without one, what OpenSSL has
+    /// read already.
     fn open(
         &self,
         now: Instant,
         id: SessionId,
-        datagram: Option<&[u8]>,
+        datagram: Option<(SocketAddr, &[u8])>,
         take: &mut dyn FnMut(Happening<'_>),
     ) -> bool {
-        PLAIN.with_borrow_mut(|buffer| {
-            let mut state = self.state.borrow_mut();
-            let Some(session) = state.sessions.get_mut(id) else {
-                return false;
-            };
-            let peer = session.peer();
-            let after = session.open(now, datagram, buffer, |message| {
-                take(Happening::Message(peer, message));
+        let mut state = self.state.borrow_mut();
+        let State {
+            sessions, tools, ..
+        } = &mut *state;
+        let Some(session) = sessions.get_mut(id) else {
+            return false;
+        };
+        let from = datagram.map_or(session.address, |(from, _)| from);
+        let bytes = datagram.map_or(0, |(_, datagram)| datagram.len());
+        // Only a peer that is known by more than its address can be anywhere else.
+        let may_follow = from != session.address && !session.cid().is_empty();
+        let mut messages = Vec::new();
+        let mut answers = Vec::new();
+        let after = session.open(
+            now,
+            datagram.map(|(_, datagram)| datagram),
+            tools,
+            &mut |message| messages.push(message.to_vec()),
+            &mut |answer| answers.push(answer),
+        );
+        let overhead = session.layer().map_or(0, RecordLayer::overhead);
+        let peer = session.peer();
+        let heard = after != After::Unheard;
+        if datagram.is_some() {
+            self.counters.record(heard);
+        }
+        let moves = may_follow && after == (After::Heard { is_newest: true });
+        if moves {
+            sessions.follow(id, from);
+            self.counters.followed.inc();
+        }
+        let peer = Peer::dtls(if moves { from } else { peer.address }, id);
+        let answers = answers.into_iter().map(|answer| (peer.address, answer));
+        self.push(&mut state, answers.collect());
+        drop(state);
+        if moves {
+            take(Happening::Moved {
+                peer,
+                bytes,
+                overhead,
             });
-            if after != (After::Open { heard: false }) {
-                take(Happening::Proven(peer.address));
-            }
-            let mut answers = VecDeque::new();
-            while let Some(datagram) = session.pop() {
-                answers.push_back((session.address, datagram));
-            }
-            let is_over = after == After::Closed;
-            if is_over {
-                state.sessions.remove(id);
-                self.counters.closed_by_peer.inc();
-                self.show(&state);
-            }
-            if datagram.is_some() {
-                self.counters.record(after != After::Open { heard: false });
-            }
-            self.push(&mut state, answers);
+        } else if heard {
+            take(Happening::Heard(peer, bytes));
+        }
+        for message in &messages {
+            take(Happening::Message(peer, message));
+        }
+        if after == After::Closed {
+            let mut state = self.state.borrow_mut();
+            state.sessions.remove(id);
+            self.show(&state);
             drop(state);
-            if is_over {
-                take(Happening::Over(peer));
-            }
-            after != After::Open { heard: false }
-        })
+            self.counters.closed_by_peer.inc();
+            self.forget(id);
+            take(Happening::Over(peer));
+        }
+        heard
     }
 
     /// Seals a message for a session and sends it; for a session of ours that is being made it
@@ -360,13 +426,21 @@ impl Secure {
     pub(super) fn send(&self, peer: Peer, message: &[u8]) {
         let Some(id) = peer.session else { return };
         let mut state = self.state.borrow_mut();
-        if let Some(session) = state.sessions.get_mut(id) {
-            session.seal(message);
-            let mut sealed = VecDeque::new();
-            while let Some(datagram) = session.pop() {
-                sealed.push_back((session.address, datagram));
+        let State {
+            sessions, tools, ..
+        } = &mut *state;
+        if let Some(session) = sessions.get_mut(id) {
+            match session.seal(tools, message) {
+                Ok(sealed) => {
+                    let sealed = VecDeque::from([(session.address, sealed)]);
+                    self.push(&mut state, sealed);
+                }
+                Err(SealError::NoNumbers) => {
+                    self.counters.without_numbers.inc();
+                }
+                Err(SealError::Failed) => {}
             }
-            self.push(&mut state, sealed);
+            self.reserve(&mut state, id);
         } else if let Some(waiting) = state.calls.get_mut(&id)
             && waiting.messages.len() < MOST_WAITING
         {
@@ -394,245 +468,10 @@ impl Secure {
         }
     }
 
-    /// What a thread has to tell.
-    pub(super) fn outcome(
-        &self,
-        now: Instant,
-        outcome: Outcome,
-        take: &mut dyn FnMut(Happening<'_>),
-    ) {
-        match outcome {
-            Outcome::Begun(address) => {
-                self.state.borrow_mut().handshaking.insert(address);
-            }
-            Outcome::Returned(from, datagram) => {
-                let session = self.state.borrow().sessions.at(from);
-                match session {
-                    Some(id) => {
-                        self.open(now, id, Some(&datagram), take);
-                    }
-                    None => {
-                        self.counters.strays.inc();
-                    }
-                }
-            }
-            Outcome::Established(established) => self.established(now, *established, take),
-            Outcome::Refused {
-                address,
-                ended,
-                call,
-                claimed,
-                refusal,
-            } => {
-                let mut state = self.state.borrow_mut();
-                if ended {
-                    state.handshaking.remove(&address);
-                }
-                let is_call = call.and_then(|id| state.calls.remove(&id).map(|_| id));
-                drop(state);
-                self.refused(address, claimed, refusal);
-                if let Some(id) = is_call {
-                    take(Happening::Over(Peer::dtls(address, id)));
-                }
-            }
-        }
-    }
-
-    fn refused(&self, address: SocketAddr, claimed: Vec<EndpointName>, refusal: Refusal) {
-        self.counters.refused(&refusal);
-        (self.on_refused)(Refused {
-            claimed,
-            address,
-            refusal,
-        });
-    }
-
-    fn established(
-        &self,
-        now: Instant,
-        established: Established,
-        take: &mut dyn FnMut(Happening<'_>),
-    ) {
-        let Established {
-            address,
-            identity,
-            stream,
-            client_random,
-            call,
-        } = established;
-        let mut state = self.state.borrow_mut();
-        state.handshaking.remove(&address);
-        let waiting = call.and_then(|id| state.calls.remove(&id));
-        if call.is_some() && waiting.is_none() {
-            // Nobody wants it any more.
-            return;
-        }
-        let id = call.unwrap_or_else(random_id);
-        let identity = Arc::new(identity);
-        let session = Session::new(id, address, identity, client_random, stream, now);
-        let is_trusted = self.trust.load().check_anchor(&session.identity).is_ok();
-        if !is_trusted || !self.keyring.is_current(&session.identity) {
-            self.counters.credential_gone.inc();
-            return self.end(state, vec![session], take);
-        }
-        tracing::debug!(
-            peer = %address,
-            endpoint.name = %session.identity.endpoint,
-            "{} speaks {} over coaps://{address}",
-            session.identity.endpoint,
-            session.identity.kind,
-        );
-        self.keyring.used(&session.identity);
-        take(Happening::Proven(address));
-        let claimed = vec![session.identity.endpoint.clone()];
-        let ended = match state.sessions.insert(now, session) {
-            Ok(ended) => ended,
-            Err(Full(session)) => {
-                self.end(state, vec![*session], take);
-                self.refused(address, claimed, Refusal::TooManySessions);
-                return;
-            }
-        };
-        let mut over = Vec::new();
-        for mut session in ended {
-            self.counters.evicted.inc();
-            over.push(session.peer());
-            if session.address != address {
-                session.close();
-                let good_bye =
-                    std::iter::from_fn(|| Some((session.address, session.pop()?))).collect();
-                self.push(&mut state, good_bye);
-            }
-        }
-        self.show(&state);
-        drop(state);
-        for peer in over {
-            take(Happening::Over(peer));
-        }
-        // What came right behind the handshake.
-        self.open(now, id, None, take);
-        for message in waiting.into_iter().flat_map(|waiting| waiting.messages) {
-            self.send(Peer::dtls(address, id), &message);
-        }
-    }
-
-    /// Ends the sessions whose credentials are gone.
-    pub(super) fn end_without_credential(&self, take: &mut dyn FnMut(Happening<'_>)) {
-        self.end_those(take, |identity| !self.keyring.is_current(identity));
-    }
-
-    /// Ends the sessions of identities that are not valid any more.
-    fn end_those(&self, take: &mut dyn FnMut(Happening<'_>), is_over: impl Fn(&Identity) -> bool) {
-        let mut state = self.state.borrow_mut();
-        let gone: Vec<SessionId> = state
-            .sessions
-            .ids()
-            .filter(|id| {
-                let session = state.sessions.get(*id);
-                session.is_some_and(|session| is_over(&session.identity))
-            })
-            .collect();
-        let ended: Vec<Session> = gone
-            .into_iter()
-            .filter_map(|id| state.sessions.remove(id))
-            .collect();
-        self.counters.credential_gone.inc_by(ended.len() as u64);
-        self.end(state, ended, take);
-    }
-
-    /// Ends the sessions that nothing was heard of for too long.
-    pub(super) fn end_idle(&self, now: Instant, take: &mut dyn FnMut(Happening<'_>)) {
-        let mut state = self.state.borrow_mut();
-        let ended: Vec<Session> = std::iter::from_fn(|| state.sessions.pop_idle(now)).collect();
-        self.counters.evicted.inc_by(ended.len() as u64);
-        self.end(state, ended, take);
-    }
-
-    fn end(
-        &self,
-        mut state: std::cell::RefMut<'_, State>,
-        ended: Vec<Session>,
-        take: &mut dyn FnMut(Happening<'_>),
-    ) {
-        let mut over = Vec::new();
-        for mut session in ended {
-            session.close();
-            let good_bye = std::iter::from_fn(|| Some((session.address, session.pop()?))).collect();
-            self.push(&mut state, good_bye);
-            over.push(session.peer());
-        }
-        self.show(&state);
-        drop(state);
-        for peer in over {
-            take(Happening::Over(peer));
-        }
-    }
-
-    /// Who the peer of a session has proven to be, as long as that is so.
-    pub(super) fn identity(&self, peer: Peer) -> Option<Arc<Identity>> {
-        let state = self.state.borrow();
-        let session = state.sessions.get(peer.session?)?;
-        self.keyring.current(&session.identity)
-    }
-
-    pub(super) fn reach(&self, peer: Peer) -> Reach {
-        let state = self.state.borrow();
-        match peer.session {
-            Some(id) if state.sessions.get(id).is_some() => Reach::Open,
-            Some(id) if state.calls.contains_key(&id) => Reach::Connecting,
-            _ => Reach::Closed,
-        }
-    }
-
-    /// Begins a session of ours in place of one that is over. `allow` is told how many bytes begin a
-    /// handshake, and how many the address may get before it has sent any: all, or so many.
-    ///
-    /// # Errors
-    /// It cannot be begun.
-    pub(super) fn connect(
-        &self,
-        peer: Peer,
-        endpoint: &EndpointName,
-        allow: impl FnOnce(SocketAddr, usize) -> Result<Option<usize>, Unreachable>,
-    ) -> Result<(), Unreachable> {
-        let Some(session) = peer.session else {
-            return Err(Unreachable::NoCredential);
-        };
-        if self.reach(peer) != Reach::Closed {
-            return Ok(());
-        }
-        let psk = self.keyring.psk_of(endpoint);
-        let address = unmapped(peer.address);
-        let mut state = self.state.borrow_mut();
-        if state.calls.len() >= self.settings.max_handshakes {
-            return Err(Unreachable::TooManyHandshakes);
-        }
-        let hello = self.contexts.load().caller(psk.is_some()).hello_bytes;
-        let call = Call {
-            allowance: allow(address, hello)?,
-            address,
-            session,
-            endpoint: endpoint.clone(),
-            psk,
-        };
-        if !self.lane(address).put(Lane::Known, Work::Call(call)) {
-            self.counters.queue_full.inc();
-            return Err(Unreachable::TooManyHandshakes);
-        }
-        state.handshaking.insert(address);
-        state.calls.insert(session, Waiting::default());
-        Ok(())
-    }
-
     fn lane(&self, address: SocketAddr) -> &Lanes<Work> {
         let place = self.spread.hash_one(address) as usize % self.lanes.len().max(1);
         // There is at least one thread.
         &self.lanes[place]
-    }
-
-    fn show(&self, state: &State) {
-        let count = i64::try_from(state.sessions.len()).unwrap_or(i64::MAX);
-        self.counters.sessions.set(count);
     }
 }
 
@@ -644,13 +483,6 @@ impl Drop for Secure {
     }
 }
 
-fn random_id() -> SessionId {
-    let mut id = [0; 8];
-    // Without randomness OpenSSL has made no handshake either.
-    let _ = openssl::rand::rand_bytes(&mut id);
-    SessionId(u64::from_be_bytes(id))
-}
-
 /// SHA-256 of each certificate of the CAs.
 fn authorities(certificates: &ServerCertificates) -> Result<Vec<[u8; 32]>, ContextError> {
     let all = certificates.ca.iter();
@@ -659,13 +491,6 @@ fn authorities(certificates: &ServerCertificates) -> Result<Vec<[u8; 32]>, Conte
         .collect::<Result<Vec<_>, _>>()?)
 }
 
-thread_local! {
-    /// What sessions are read into, one after the other.
-    static PLAIN: RefCell<Vec<u8>> = RefCell::new(vec![0; LARGEST_RECORD]);
-}
-
-/// The largest plaintext of a record (RFC 6347 section 4.1).
-const LARGEST_RECORD: usize = 16_384;
 /// What waits between the threads and the arbiter.
 const OUTCOMES: usize = 4096;
 /// Messages that wait for a session of ours; one exchange is under way with a device.

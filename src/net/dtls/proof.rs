@@ -1,7 +1,7 @@
 //! What a peer has proven: which device the key or certificate of a handshake speaks for, or why it
 //! speaks for nobody.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use openssl::ex_data::Index;
 use openssl::pkey::Id;
@@ -9,6 +9,7 @@ use openssl::ssl::{Ssl, SslContext, SslRef};
 use openssl::x509::{X509Ref, X509StoreContext, X509StoreContextRef, X509VerifyResult};
 use zeroize::Zeroizing;
 
+use super::cid::CidNegotiation;
 use super::ffi;
 use super::refusal::Refusal;
 use crate::domain::{CredentialId, CredentialKind, EndpointName, Identity};
@@ -41,6 +42,15 @@ pub(super) struct Findings {
     pub(super) keyed: Option<Identity>,
     /// By what we prove ourselves in a session of ours.
     pub(super) own_psk: Option<(String, Zeroizing<Vec<u8>>)>,
+    /// What was said of connection ids.
+    pub(super) cid: CidNegotiation,
+}
+
+impl Findings {
+    /// What was found so far.
+    pub(super) fn of(shared: &Mutex<Self>) -> MutexGuard<'_, Self> {
+        shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Behind a lock, because the callbacks see the connection by shared reference.
@@ -61,9 +71,7 @@ pub(super) fn trust_index() -> Option<Index<SslContext, Trust>> {
 /// Looks at the findings of a connection, or changes them.
 pub(super) fn with_findings<T>(ssl: &SslRef, look: impl FnOnce(&mut Findings) -> T) -> Option<T> {
     let findings = ssl.ex_data(findings_index()?)?;
-    Some(look(
-        &mut findings.lock().unwrap_or_else(PoisonError::into_inner),
-    ))
+    Some(look(&mut Findings::of(findings)))
 }
 
 fn trust_of(ssl: &SslRef) -> Option<&Trust> {

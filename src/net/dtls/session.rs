@@ -7,8 +7,15 @@ use std::time::Instant;
 
 use openssl::ssl::{ErrorCode, ShutdownState, SslStream};
 
+use super::aead::Ciphers;
+use super::cid::Cid;
 use super::pipe::Pipe;
+use super::record::{RecordLayer, SealError};
+use super::records::{
+    ALERT, APPLICATION_DATA, CLIENT_HELLO, FINISHED, HANDSHAKE, HELLO_REQUEST, Records,
+};
 use super::sieve::{shortest, sieve};
+use super::takeover::Flight;
 use crate::domain::{Identity, Peer, SessionId};
 
 /// A live session.
@@ -17,22 +24,89 @@ pub(super) struct Session {
     /// Where the peer is.
     pub(super) address: SocketAddr,
     pub(super) identity: Arc<Identity>,
+    /// False once it has moved, until its peer has answered from where it is now; as far as is known here.
+    pub(super) is_proven: bool,
     /// Of the hello that it began with; a copy of that hello begins nothing.
-    pub(super) client_random: [u8; 32],
+    hello: u64,
     /// When something that could be read came last.
     pub(super) heard: Instant,
+    /// The entry in the order of idle sessions.
+    pub(super) noted: Instant,
+    pub(super) carrier: Carrier,
+}
+
+/// What opens and seals its records.
+pub(super) enum Carrier {
+    /// We do.
+    Own(Own),
+    /// OpenSSL does: the suite has a MAC of its own.
+    OpenSsl(Box<OpenSsl>),
+}
+
+/// See [`Carrier::Own`].
+pub(super) struct Own {
+    pub(super) layer: RecordLayer,
+    /// What the peer may still ask for.
+    flight: Option<Box<Flight>>,
+    /// More numbers have been asked for.
+    pub(super) is_reserving: bool,
+}
+
+/// See [`Carrier::OpenSsl`].
+pub(super) struct OpenSsl {
+    stream: SslStream<Pipe>,
     /// Bytes of the shortest record that its cipher makes.
     shortest: usize,
-    stream: SslStream<Pipe>,
+}
+
+/// What sessions of a thread share.
+#[derive(Default)]
+pub(super) struct Tools {
+    pub(super) ciphers: Ciphers,
+    /// The text of a record, one after the other.
+    text: Vec<u8>,
+    /// The same for OpenSSL, which wants all the room that there may be.
+    room: Vec<u8>,
 }
 
 /// What is left of a session after a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum After {
-    /// It goes on. `heard` says whether anything could be read.
-    Open { heard: bool },
+    /// It goes on, and nothing could be read.
+    Unheard,
+    /// It goes on. `is_newest`: something was above all numbers before it.
+    Heard { is_newest: bool },
     /// The peer has closed it.
     Closed,
+}
+
+impl Carrier {
+    /// A connection that was taken over.
+    pub(super) fn own(layer: RecordLayer, flight: Option<Box<Flight>>) -> Self {
+        Self::Own(Own {
+            layer,
+            flight,
+            is_reserving: false,
+        })
+    }
+
+    /// From now on its numbers are counted against what is reserved, and the first step of them is. Whether
+    /// the peer may still ask for the last flight of the handshake.
+    pub(super) fn begin(&mut self, step: u64) -> bool {
+        match self {
+            Self::Own(own) => {
+                own.layer.numbers.end = own.layer.numbers.next.saturating_add(step);
+                own.flight.is_some()
+            }
+            Self::OpenSsl(_) => false,
+        }
+    }
+
+    /// A connection that stays with OpenSSL.
+    pub(super) fn open_ssl(stream: SslStream<Pipe>) -> Self {
+        let shortest = stream.ssl().current_cipher().map_or(0, shortest);
+        Self::OpenSsl(Box::new(OpenSsl { stream, shortest }))
+    }
 }
 
 impl Session {
@@ -40,19 +114,19 @@ impl Session {
         id: SessionId,
         address: SocketAddr,
         identity: Arc<Identity>,
-        client_random: [u8; 32],
-        stream: SslStream<Pipe>,
-        now: Instant,
+        client_random: &[u8; 32],
+        carrier: Carrier,
+        heard: Instant,
     ) -> Self {
-        let cipher = stream.ssl().current_cipher();
         Self {
             id,
             address,
             identity,
-            client_random,
-            heard: now,
-            shortest: cipher.map_or(0, shortest),
-            stream,
+            is_proven: true,
+            hello: name_of(client_random),
+            heard,
+            noted: heard,
+            carrier,
         }
     }
 
@@ -60,54 +134,192 @@ impl Session {
         Peer::dtls(self.address, self.id)
     }
 
-    /// Opens a datagram; each message in it goes to `take`. Without a datagram, those that wait.
+    /// Whether it began with the hello of this random.
+    pub(super) fn began_with(&self, client_random: &[u8; 32]) -> bool {
+        self.hello == name_of(client_random)
+    }
+
+    /// The record layer, if it is ours.
+    pub(super) fn layer(&self) -> Option<&RecordLayer> {
+        match &self.carrier {
+            Carrier::Own(own) => Some(&own.layer),
+            Carrier::OpenSsl(_) => None,
+        }
+    }
+
+    /// By which the peer names it in its records; empty: by its address.
+    pub(super) fn cid(&self) -> Cid {
+        self.layer().map(|layer| layer.own).unwrap_or_default()
+    }
+
+    /// True when OpenSSL keeps it, which takes a hundred times the room.
+    pub(super) fn is_large(&self) -> bool {
+        matches!(self.carrier, Carrier::OpenSsl(_))
+    }
+
+    /// Opens a datagram; each message in it goes to `take`, each datagram that answers it to `send`.
+    /// Without a datagram, the messages that wait.
     pub(super) fn open(
         &mut self,
         now: Instant,
         datagram: Option<&[u8]>,
-        buffer: &mut [u8],
-        mut take: impl FnMut(&[u8]),
+        tools: &mut Tools,
+        take: &mut dyn FnMut(&[u8]),
+        send: &mut dyn FnMut(Vec<u8>),
     ) -> After {
-        if let Some(datagram) = datagram {
-            let kept = sieve(datagram, |record| {
-                let is_long_enough = record.epoch() == 0 || record.body.len() >= self.shortest;
-                is_long_enough.then_some(record.sequence())
-            });
-            self.stream.get_mut().push(kept);
+        let after = match &mut self.carrier {
+            Carrier::Own(own) => datagram.map_or(After::Unheard, |datagram| {
+                own.open(datagram, tools, take, send)
+            }),
+            Carrier::OpenSsl(theirs) => theirs.open(datagram, tools, take, send),
+        };
+        if matches!(after, After::Heard { .. }) {
+            self.heard = now;
         }
-        let mut heard = false;
-        loop {
-            match self.stream.ssl_read(buffer) {
-                Ok(length) => {
-                    heard = true;
-                    self.heard = now;
-                    take(buffer.get(..length).unwrap_or_default());
-                }
-                Err(error) if error.code() == ErrorCode::WANT_READ => {
-                    return After::Open { heard };
-                }
-                // A close_notify or a fatal alert, both authenticated.
-                Err(_) => return After::Closed,
+        after
+    }
+
+    /// Seals a message; nothing when it cannot be sent now.
+    pub(super) fn seal(&mut self, tools: &mut Tools, message: &[u8]) -> Result<Vec<u8>, SealError> {
+        match &mut self.carrier {
+            Carrier::Own(own) => own
+                .layer
+                .seal(&mut tools.ciphers, APPLICATION_DATA, message),
+            Carrier::OpenSsl(theirs) => {
+                // Fails only for what is longer than a record, which no CoAP message of ours is.
+                let _ = theirs.stream.ssl_write(message);
+                theirs.stream.get_mut().pop().ok_or(SealError::Failed)
             }
         }
     }
 
-    /// Seals a message; what is to be sent comes by [`Session::pop`].
-    pub(super) fn seal(&mut self, message: &[u8]) {
-        // Fails only for what is longer than a record, which no CoAP message of ours is.
-        let _ = self.stream.ssl_write(message);
+    /// Says good-bye: the `close_notify` to be sent.
+    pub(super) fn close(&mut self, tools: &mut Tools) -> Option<Vec<u8>> {
+        match &mut self.carrier {
+            Carrier::Own(own) => own.alert(tools, [WARNING, CLOSE_NOTIFY]),
+            Carrier::OpenSsl(theirs) => {
+                let _ = theirs.stream.shutdown();
+                // Otherwise OpenSSL takes the session for broken, and its ticket for worthless.
+                theirs
+                    .stream
+                    .set_shutdown(ShutdownState::SENT | ShutdownState::RECEIVED);
+                theirs.stream.get_mut().pop()
+            }
+        }
     }
 
-    /// The next datagram for the peer.
-    pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
-        self.stream.get_mut().pop()
-    }
-
-    /// Says good-bye: a `close_notify` waits to be sent then.
-    pub(super) fn close(&mut self) {
-        let _ = self.stream.shutdown();
-        // Otherwise OpenSSL takes the session for broken, and its ticket for worthless.
-        self.stream
-            .set_shutdown(ShutdownState::SENT | ShutdownState::RECEIVED);
+    /// The last flight of the handshake cannot be asked for any more.
+    pub(super) fn forget_flight(&mut self) {
+        if let Carrier::Own(own) = &mut self.carrier {
+            own.flight = None;
+        }
     }
 }
+
+impl Own {
+    fn open(
+        &mut self,
+        datagram: &[u8],
+        tools: &mut Tools,
+        take: &mut dyn FnMut(&[u8]),
+        send: &mut dyn FnMut(Vec<u8>),
+    ) -> After {
+        let mut after = After::Unheard;
+        let mut text = std::mem::take(&mut tools.text);
+        for record in Records::with_cid(datagram, self.layer.own.as_bytes().len()) {
+            let Some(opened) = self.layer.open(&mut tools.ciphers, record, &mut text) else {
+                continue;
+            };
+            let was_newest = after == After::Heard { is_newest: true };
+            after = After::Heard {
+                is_newest: was_newest || opened.is_newest,
+            };
+            match (opened.kind, &text[..]) {
+                (APPLICATION_DATA, message) => take(message),
+                (ALERT, [level, description]) => {
+                    if *description == CLOSE_NOTIFY {
+                        // RFC 5246 section 7.2.1.
+                        if let Some(answer) = self.alert(tools, [WARNING, CLOSE_NOTIFY]) {
+                            send(answer);
+                        }
+                        after = After::Closed;
+                    } else if *level == FATAL {
+                        after = After::Closed;
+                    }
+                }
+                (HANDSHAKE, [FINISHED, ..]) => {
+                    // Ours was lost (RFC 6347 section 4.2.4).
+                    if let Some(flight) = &mut self.flight {
+                        flight.repeat(&mut tools.ciphers, &mut self.layer, &mut *send);
+                    }
+                }
+                (HANDSHAKE, [CLIENT_HELLO | HELLO_REQUEST, ..]) => {
+                    if let Some(answer) = self.alert(tools, [WARNING, NO_RENEGOTIATION]) {
+                        send(answer);
+                    }
+                }
+                _ => {}
+            }
+            if after == After::Closed {
+                break;
+            }
+        }
+        tools.text = text;
+        after
+    }
+
+    fn alert(&mut self, tools: &mut Tools, alert: [u8; 2]) -> Option<Vec<u8>> {
+        self.layer.seal(&mut tools.ciphers, ALERT, &alert).ok()
+    }
+}
+
+impl OpenSsl {
+    fn open(
+        &mut self,
+        datagram: Option<&[u8]>,
+        tools: &mut Tools,
+        take: &mut dyn FnMut(&[u8]),
+        send: &mut dyn FnMut(Vec<u8>),
+    ) -> After {
+        if let Some(datagram) = datagram {
+            let kept = sieve(Records::of(datagram), |record| {
+                let is_long_enough = record.epoch() == 0 || record.body.len() >= self.shortest;
+                is_long_enough.then(|| record.numbered(record.sequence()))
+            });
+            self.stream.get_mut().push(kept);
+        }
+        tools.room.resize(super::record::LONGEST_TEXT, 0);
+        let mut after = After::Unheard;
+        loop {
+            match self.stream.ssl_read(&mut tools.room) {
+                Ok(length) => {
+                    after = After::Heard { is_newest: false };
+                    take(tools.room.get(..length).unwrap_or_default());
+                }
+                Err(error) if error.code() == ErrorCode::WANT_READ => break,
+                // A close_notify or a fatal alert, both authenticated.
+                Err(_) => {
+                    after = After::Closed;
+                    break;
+                }
+            }
+        }
+        while let Some(answer) = self.stream.get_mut().pop() {
+            send(answer);
+        }
+        after
+    }
+}
+
+/// Enough of a random to tell it from others; its first bytes may be the time.
+fn name_of(client_random: &[u8; 32]) -> u64 {
+    client_random
+        .last_chunk()
+        .map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+/// Alerts (RFC 5246 section 7.2): their levels, and what they say.
+const WARNING: u8 = 1;
+const FATAL: u8 = 2;
+const CLOSE_NOTIFY: u8 = 0;
+const NO_RENEGOTIATION: u8 = 100;

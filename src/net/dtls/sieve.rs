@@ -11,14 +11,16 @@ use openssl::ssl::{SslCipherRef, SslOptions};
 
 use super::records::{Record, Records};
 
-/// Without the records that are not to be kept; `keeps` says under which number one is. What is no whole
+/// Without the records that are not to be kept; `keeps` says what the others look like. What is no whole
 /// record is left where it is: OpenSSL drops it.
-pub(super) fn sieve(datagram: &[u8], mut keeps: impl FnMut(Record<'_>) -> Option<u64>) -> Vec<u8> {
-    let mut kept = Vec::with_capacity(datagram.len());
-    let mut records = Records::of(datagram);
+pub(super) fn sieve(
+    mut records: Records<'_>,
+    mut keeps: impl FnMut(Record<'_>) -> Option<Vec<u8>>,
+) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(records.rest().len());
     for record in records.by_ref() {
-        if let Some(sequence) = keeps(record) {
-            kept.extend(record.numbered(sequence));
+        if let Some(record) = keeps(record) {
+            kept.extend(record);
         }
     }
     kept.extend_from_slice(records.rest());
@@ -26,8 +28,8 @@ pub(super) fn sieve(datagram: &[u8], mut keeps: impl FnMut(Record<'_>) -> Option
 }
 
 /// What is read now, and what begins with the first record for later keys than those of this epoch.
-pub(super) fn split_early(datagram: &[u8], epoch: u16) -> (&[u8], &[u8]) {
-    let mut records = Records::of(datagram);
+pub(super) fn split_early(mut records: Records<'_>, epoch: u16) -> (&[u8], &[u8]) {
+    let datagram = records.rest();
     loop {
         if records.next_epoch().is_some_and(|next| next > epoch) {
             return datagram.split_at(datagram.len() - records.rest().len());
@@ -73,9 +75,9 @@ mod tests {
     fn only_the_records_that_are_not_wanted_are_taken_out() {
         let (short, long, plain) = (record(23, 1, 3), record(23, 1, 40), record(22, 0, 3));
         let datagram = [&short[..], &plain, &long, &short].concat();
-        let left = sieve(&datagram, |record| {
+        let left = sieve(Records::of(&datagram), |record| {
             let keeps = record.epoch() == 0 || record.body.len() >= 16;
-            keeps.then_some(record.sequence())
+            keeps.then(|| record.numbered(record.sequence()))
         });
         assert_eq!(left, [plain, long].concat());
     }
@@ -84,9 +86,9 @@ mod tests {
     fn a_record_gets_another_number_and_nothing_else() {
         let before = [record(22, 0, 3), record(22, 0, 2)].concat();
         let mut numbers = 0x0102_0304_0506..;
-        let after = sieve(&before, |record| {
+        let after = sieve(Records::of(&before), |record| {
             assert_eq!(record.sequence(), 9);
-            numbers.next()
+            Some(record.numbered(numbers.next()?))
         });
         let first = Records::of(&after).next().expect("a record");
         assert_eq!(first.sequence(), 0x0102_0304_0506);
@@ -101,15 +103,15 @@ mod tests {
     #[test]
     fn what_is_for_later_keys_is_found_behind_the_rest() {
         let flight = [record(22, 0, 5), record(20, 0, 1), record(22, 1, 40)].concat();
-        let (in_time, early) = split_early(&flight, 0);
+        let (in_time, early) = split_early(Records::of(&flight), 0);
         assert_eq!(
             (in_time, early),
             flight.split_at(flight.len() - record(22, 1, 40).len())
         );
-        assert_eq!(split_early(&flight, 1), (&flight[..], &[][..]));
+        assert_eq!(split_early(Records::of(&flight), 1), (&flight[..], &[][..]));
         for length in 0..in_time.len() {
             let cut = flight.get(..length).expect("shorter");
-            assert_eq!(split_early(cut, 0), (cut, &[][..]));
+            assert_eq!(split_early(Records::of(cut), 0), (cut, &[][..]));
         }
     }
 
@@ -118,8 +120,8 @@ mod tests {
         let whole = record(23, 1, 3);
         for length in 0..whole.len() {
             let cut = whole.get(..length).expect("shorter");
-            assert_eq!(sieve(cut, |_| None), cut);
+            assert_eq!(sieve(Records::of(cut), |_| None), cut);
         }
-        assert!(sieve(&whole, |_| None).is_empty());
+        assert!(sieve(Records::of(&whole), |_| None).is_empty());
     }
 }

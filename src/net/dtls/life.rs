@@ -1,0 +1,469 @@
+//! How sessions begin and end, and how they outlive the server.
+//!
+//! A session is kept (`kept`) as soon as it begins, ahead of anything that is said in it: the store writes in
+//! the order in which it is asked, so what a device was told in a session is on disk only together with the
+//! session. Numbers of records are reserved in steps. Those of the first step may be used at once: if the
+//! session is found on disk again, its mark is behind them. Those of a later step may be used when its mark
+//! is on disk.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::handshake::{Call, Established, Outcome, Work};
+use super::kept::Safe;
+use super::lanes::Lane;
+use super::record::{Numbers, RecordLayer};
+use super::refusal::{Refusal, Refused};
+use super::session::{Carrier, Session};
+use super::sessions::NotTaken;
+use super::window::Window;
+use super::{Happening, Keeping, Secure, State};
+use crate::domain::{
+    EndpointName, Identity, KeptSession, Peer, Reach, SessionId, SessionMark, Timestamp,
+    Unreachable, unmapped,
+};
+
+/// Messages for a session that is being made.
+#[derive(Default)]
+pub(super) struct Waiting {
+    pub(super) messages: Vec<Vec<u8>>,
+}
+
+impl Secure {
+    /// Goes on with the sessions of the time before.
+    pub(super) fn going_on(mut self, now: Instant, keeping: Option<Keeping>) -> Self {
+        let Some(keeping) = keeping else {
+            return self;
+        };
+        let safe = Safe::new(keeping.key);
+        let keeper = keeping.keeper;
+        let wall = Timestamp::system();
+        let trust = self.trust.load_full();
+        let state = self.state.get_mut();
+        let mut unusable = 0_u64;
+        for kept in keeping.sessions {
+            let id = kept.mark.id;
+            let heard = now.checked_sub(wall.since(kept.mark.heard_at));
+            let session = restored(
+                &safe,
+                kept,
+                self.settings.record_number_step,
+                heard.unwrap_or(now),
+            );
+            let session = session.filter(|session| {
+                self.keyring.is_current(&session.identity)
+                    && trust.check_anchor(&session.identity).is_ok()
+            });
+            let ended = session.and_then(|session| state.sessions.insert(now, session).ok());
+            match ended {
+                Some(ended) => ended.iter().for_each(|session| keeper.forget(session.id)),
+                None => {
+                    unusable = unusable.saturating_add(1);
+                    keeper.forget(id);
+                }
+            }
+        }
+        let count = state.sessions.len();
+        if count > 0 || unusable > 0 {
+            tracing::info!(
+                sessions = count,
+                unusable,
+                "Going on with {count} DTLS sessions; {unusable} cannot be used any more"
+            );
+        }
+        self.counters.taken_up.inc_by(count as u64);
+        self.show(&self.state.borrow());
+        self.keeping = Some((keeper, safe));
+        self
+    }
+
+    /// What a thread has to tell.
+    pub(in crate::net) fn outcome(
+        &self,
+        now: Instant,
+        outcome: Outcome,
+        take: &mut dyn FnMut(Happening<'_>),
+    ) {
+        match outcome {
+            Outcome::Begun(address) => {
+                self.state.borrow_mut().handshaking.insert(address);
+            }
+            Outcome::Returned(from, datagram) => match self.session_of(from, &datagram) {
+                Some(id) => {
+                    self.open(now, id, Some((from, &datagram)), take);
+                }
+                None => {
+                    self.counters.strays.inc();
+                }
+            },
+            Outcome::Established(established) => self.established(now, *established, take),
+            Outcome::Reserved(id, end) => self.reserved(id, end),
+            Outcome::Refused {
+                address,
+                ended,
+                call,
+                claimed,
+                refusal,
+            } => {
+                let mut state = self.state.borrow_mut();
+                if ended {
+                    state.handshaking.remove(&address);
+                }
+                let is_call = call.and_then(|id| state.calls.remove(&id).map(|_| id));
+                drop(state);
+                self.refused(address, claimed, refusal);
+                if let Some(id) = is_call {
+                    take(Happening::Over(Peer::dtls(address, id)));
+                }
+            }
+        }
+    }
+
+    fn refused(&self, address: SocketAddr, claimed: Vec<EndpointName>, refusal: Refusal) {
+        self.counters.refused(&refusal);
+        (self.on_refused)(Refused {
+            claimed,
+            address,
+            refusal,
+        });
+    }
+
+    fn established(
+        &self,
+        now: Instant,
+        established: Established,
+        take: &mut dyn FnMut(Happening<'_>),
+    ) {
+        let Established {
+            address,
+            identity,
+            mut carrier,
+            messages,
+            client_random,
+            call,
+        } = established;
+        let mut state = self.state.borrow_mut();
+        state.handshaking.remove(&address);
+        let waiting = call.and_then(|id| state.calls.remove(&id));
+        if call.is_some() && waiting.is_none() {
+            // Nobody wants it any more.
+            return;
+        }
+        let id = call.unwrap_or_else(random_id);
+        let identity = Arc::new(identity);
+        let has_flight = carrier.begin(self.settings.record_number_step);
+        let session = Session::new(id, address, identity, &client_random, carrier, now);
+        let is_trusted = self.trust.load().check_anchor(&session.identity).is_ok();
+        if !is_trusted || !self.keyring.is_current(&session.identity) {
+            self.counters.credential_gone.inc();
+            return self.end(state, vec![session], take);
+        }
+        tracing::debug!(
+            peer = %address,
+            endpoint.name = %session.identity.endpoint,
+            "{} speaks {} over coaps://{address}",
+            session.identity.endpoint,
+            session.identity.kind,
+        );
+        self.keyring.used(&session.identity);
+        take(Happening::Proven(address));
+        let claimed = vec![session.identity.endpoint.clone()];
+        let ended = match state.sessions.insert(now, session) {
+            Ok(ended) => ended,
+            Err(NotTaken(session)) => {
+                self.end(state, vec![*session], take);
+                self.refused(address, claimed, Refusal::TooManySessions);
+                return;
+            }
+        };
+        if has_flight {
+            let until = now + Duration::from_secs(self.settings.last_flight_s);
+            state.sessions.keeps_flight(id, until);
+        }
+        self.keep(&state, id);
+        let mut over = Vec::new();
+        for mut session in ended {
+            self.counters.evicted.inc();
+            over.push(session.peer());
+            self.forget(session.id);
+            if session.address != address {
+                let good_bye = session.close(&mut state.tools);
+                let good_bye = good_bye.map(|datagram| (session.address, datagram));
+                self.push(&mut state, good_bye.into_iter().collect());
+            }
+        }
+        self.show(&state);
+        drop(state);
+        for peer in over {
+            take(Happening::Over(peer));
+        }
+        // What came right behind the handshake.
+        let peer = Peer::dtls(address, id);
+        for message in &messages {
+            take(Happening::Message(peer, message));
+        }
+        self.open(now, id, None, take);
+        for message in waiting.into_iter().flat_map(|waiting| waiting.messages) {
+            self.send(peer, &message);
+        }
+    }
+
+    /// Ends the sessions whose credentials are gone.
+    pub(in crate::net) fn end_without_credential(&self, take: &mut dyn FnMut(Happening<'_>)) {
+        self.end_those(take, |identity| !self.keyring.is_current(identity));
+    }
+
+    /// Ends the sessions of identities that are not valid any more.
+    pub(super) fn end_those(
+        &self,
+        take: &mut dyn FnMut(Happening<'_>),
+        is_over: impl Fn(&Identity) -> bool,
+    ) {
+        let mut state = self.state.borrow_mut();
+        let gone: Vec<SessionId> = state
+            .sessions
+            .ids()
+            .filter(|id| {
+                let session = state.sessions.get(*id);
+                session.is_some_and(|session| is_over(&session.identity))
+            })
+            .collect();
+        let ended: Vec<Session> = gone
+            .into_iter()
+            .filter_map(|id| state.sessions.remove(id))
+            .collect();
+        self.counters.credential_gone.inc_by(ended.len() as u64);
+        self.end(state, ended, take);
+    }
+
+    /// Ends the sessions that nothing was heard of for too long.
+    pub(in crate::net) fn end_idle(&self, now: Instant, take: &mut dyn FnMut(Happening<'_>)) {
+        let mut state = self.state.borrow_mut();
+        state.sessions.forget_flights(now);
+        let ended: Vec<Session> = std::iter::from_fn(|| state.sessions.pop_idle(now)).collect();
+        self.counters.evicted.inc_by(ended.len() as u64);
+        self.end(state, ended, take);
+    }
+
+    fn end(
+        &self,
+        mut state: std::cell::RefMut<'_, State>,
+        ended: Vec<Session>,
+        take: &mut dyn FnMut(Happening<'_>),
+    ) {
+        let mut over = Vec::new();
+        for mut session in ended {
+            let good_bye = session.close(&mut state.tools);
+            let good_bye = good_bye.map(|datagram| (session.address, datagram));
+            self.push(&mut state, good_bye.into_iter().collect());
+            over.push(session.peer());
+            self.forget(session.id);
+        }
+        self.show(&state);
+        drop(state);
+        for peer in over {
+            take(Happening::Over(peer));
+        }
+    }
+
+    /// Who the peer of a session has proven to be, as long as that is so.
+    pub(in crate::net) fn identity(&self, peer: Peer) -> Option<Arc<Identity>> {
+        let state = self.state.borrow();
+        let session = state.sessions.get(peer.session?)?;
+        self.keyring.current(&session.identity)
+    }
+
+    pub(in crate::net) fn reach(&self, peer: Peer) -> Reach {
+        let state = self.state.borrow();
+        match peer.session {
+            Some(id) if state.sessions.get(id).is_some() => Reach::Open,
+            Some(id) if state.calls.contains_key(&id) => Reach::Connecting,
+            _ => Reach::Closed,
+        }
+    }
+
+    /// Begins a session of ours in place of one that is over. `allow` is told how many bytes begin a
+    /// handshake, and how many the address may get before it has sent any: all, or so many.
+    ///
+    /// # Errors
+    /// It cannot be begun.
+    pub(in crate::net) fn connect(
+        &self,
+        peer: Peer,
+        endpoint: &EndpointName,
+        allow: impl FnOnce(SocketAddr, usize) -> Result<Option<usize>, Unreachable>,
+    ) -> Result<(), Unreachable> {
+        let Some(session) = peer.session else {
+            return Err(Unreachable::NoCredential);
+        };
+        if self.reach(peer) != Reach::Closed {
+            return Ok(());
+        }
+        let psk = self.keyring.psk_of(endpoint);
+        let address = unmapped(peer.address);
+        let mut state = self.state.borrow_mut();
+        if state.calls.len() >= self.settings.max_handshakes {
+            return Err(Unreachable::TooManyHandshakes);
+        }
+        let hello = self.contexts.load().caller(psk.is_some()).hello_bytes;
+        let call = Call {
+            allowance: allow(address, hello)?,
+            address,
+            session,
+            endpoint: endpoint.clone(),
+            psk,
+        };
+        if !self.lane(address).put(Lane::Known, Work::Call(call)) {
+            self.counters.queue_full.inc();
+            return Err(Unreachable::TooManyHandshakes);
+        }
+        state.handshaking.insert(address);
+        state.calls.insert(session, Waiting::default());
+        Ok(())
+    }
+
+    pub(super) fn show(&self, state: &State) {
+        let count = i64::try_from(state.sessions.len()).unwrap_or(i64::MAX);
+        self.counters.sessions.set(count);
+    }
+
+    /// Where a session stands, for the commit of what came in it.
+    pub(in crate::net) fn mark(&self, peer: Peer, is_proven: bool) -> Option<SessionMark> {
+        self.keeping.as_ref()?;
+        let mut state = self.state.borrow_mut();
+        let session = state.sessions.get_mut(peer.session?)?;
+        session.is_proven = is_proven;
+        mark(session)
+    }
+
+    /// The sessions whose peers had not answered from where they were when the server ended, and the bytes
+    /// that each datagram to them has beside its message.
+    pub(in crate::net) fn unproven(&self) -> Vec<(Peer, usize)> {
+        let state = self.state.borrow();
+        let all = state.sessions.ids().filter_map(|id| state.sessions.get(id));
+        all.filter(|session| !session.is_proven)
+            .map(|session| {
+                let overhead = session.layer().map_or(0, RecordLayer::overhead);
+                (session.peer(), overhead)
+            })
+            .collect()
+    }
+
+    /// The session that a datagram is for.
+    fn session_of(&self, from: SocketAddr, datagram: &[u8]) -> Option<SessionId> {
+        let state = self.state.borrow();
+        let named = state.sessions.named_by(datagram);
+        named.or_else(|| state.sessions.at(from))
+    }
+
+    /// Has a session kept as it begins.
+    fn keep(&self, state: &State, id: SessionId) {
+        if let Some(kept) = self.kept(state, id)
+            && let Some((keeper, _)) = &self.keeping
+        {
+            // When it fails, the session may end with the server: nothing of it is wrong, and more numbers
+            // are not given out before it is kept.
+            drop(keeper.keep(kept));
+        }
+    }
+
+    /// Has more numbers reserved when half of a step is used up.
+    pub(super) fn reserve(&self, state: &mut State, id: SessionId) {
+        let step = self.settings.record_number_step;
+        let Some(Carrier::Own(own)) = state.sessions.get_mut(id).map(|found| &mut found.carrier)
+        else {
+            return;
+        };
+        let Numbers { next, end } = own.layer.numbers;
+        if own.is_reserving || end.saturating_sub(next) > step / 2 {
+            return;
+        }
+        let wanted = end.saturating_add(step);
+        let Some((keeper, _)) = &self.keeping else {
+            // Nobody goes on with it after a restart.
+            own.layer.numbers.end = wanted;
+            return;
+        };
+        own.is_reserving = true;
+        let Some(mut kept) = self.kept(state, id) else {
+            return;
+        };
+        kept.numbers = wanted;
+        let written = keeper.keep(kept);
+        let outcomes = self.outcomes.clone();
+        actix_rt::spawn(async move {
+            let end = written.await.then_some(wanted);
+            // Fails only when the server ends.
+            let _ = outcomes.send(Outcome::Reserved(id, end)).await;
+        });
+    }
+
+    /// More numbers are reserved, or were not.
+    fn reserved(&self, id: SessionId, end: Option<u64>) {
+        let mut state = self.state.borrow_mut();
+        if let Some(session) = state.sessions.get_mut(id)
+            && let Carrier::Own(own) = &mut session.carrier
+        {
+            own.is_reserving = false;
+            own.layer.numbers.end = end.unwrap_or(own.layer.numbers.end);
+        }
+    }
+
+    /// A session as it is kept, if it can be.
+    fn kept(&self, state: &State, id: SessionId) -> Option<KeptSession> {
+        let (_, safe) = self.keeping.as_ref()?;
+        let session = state.sessions.get(id)?;
+        let layer = session.layer()?;
+        Some(KeptSession {
+            mark: mark(session)?,
+            numbers: layer.numbers.end,
+            sealed: safe.seal(id, layer, &session.identity)?,
+        })
+    }
+
+    /// A session is over: it must not be gone on with.
+    pub(super) fn forget(&self, id: SessionId) {
+        if let Some((keeper, _)) = &self.keeping {
+            keeper.forget(id);
+        }
+    }
+}
+
+fn mark(session: &Session) -> Option<SessionMark> {
+    Some(SessionMark {
+        id: session.id,
+        address: session.address,
+        is_proven: session.is_proven,
+        window: session.layer()?.window.kept(),
+        heard_at: Timestamp::system(),
+    })
+}
+
+/// A session of the time before; nothing when it cannot be read, with another key for example.
+fn restored(safe: &Safe, kept: KeptSession, step: u64, heard: Instant) -> Option<Session> {
+    let KeptSession {
+        mark,
+        numbers,
+        sealed,
+    } = kept;
+    let (mut layer, identity) = safe.open(mark.id, &sealed)?;
+    layer.window = Window::from_kept(mark.window);
+    layer.numbers = Numbers {
+        next: numbers,
+        end: numbers.saturating_add(step),
+    };
+    let carrier = Carrier::own(layer, None);
+    let identity = Arc::new(identity);
+    // The hello that it began with cannot come again: its cookie is not good any more.
+    let mut session = Session::new(mark.id, mark.address, identity, &[0; 32], carrier, heard);
+    session.is_proven = mark.is_proven;
+    Some(session)
+}
+
+fn random_id() -> SessionId {
+    let mut id = [0; 8];
+    // Without randomness OpenSSL has made no handshake either.
+    let _ = openssl::rand::rand_bytes(&mut id);
+    SessionId(u64::from_be_bytes(id))
+}
