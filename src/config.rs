@@ -433,6 +433,12 @@ impl Settings {
         if !(50..=60_000).contains(&self.coaps.retransmit_ms) {
             return invalid("coaps.retransmit_ms", "must be from 50 to 60000");
         }
+        if !matches!(self.coaps.connection_id_bytes, 0 | 4..=20) {
+            return invalid("coaps.connection_id_bytes", "must be 0 or from 4 to 20");
+        }
+        if !(2..=1 << 32).contains(&self.coaps.record_number_step) {
+            return invalid("coaps.record_number_step", "must be from 2 to 4294967296");
+        }
         if self.coaps.max_handshake_bytes < 32_768 {
             return invalid("coaps.max_handshake_bytes", "must be at least 32768");
         }
@@ -472,6 +478,7 @@ impl Settings {
             ("coaps.handshake_threads", self.coaps.handshake_threads),
             ("coaps.max_handshakes", self.coaps.max_handshakes),
             ("coaps.queue_length", self.coaps.queue_length),
+            ("coaps.max_large_sessions", self.coaps.max_large_sessions),
             ("coaps.max_sessions", self.coaps.max_sessions),
             (
                 "coaps.max_sessions_per_endpoint",

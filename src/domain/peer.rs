@@ -68,6 +68,11 @@ impl Peer {
         self.transport == Transport::Dtls
     }
 
+    /// True for the same peer at another address: a session that has moved.
+    pub fn has_moved_from(&self, before: &Self) -> bool {
+        self == before && self.address != before.address
+    }
+
     /// What makes it this peer and no other.
     fn key(&self) -> (Option<SessionId>, Option<SocketAddr>) {
         (self.session, self.session.is_none().then_some(self.address))

@@ -400,6 +400,14 @@ impl CoapTransport {
         outcome
     }
 
+    /// A peer, where its session is now.
+    fn located(&self, peer: Peer) -> Peer {
+        let secure = self.inner.secure.as_ref();
+        secure
+            .and_then(|secure| secure.located(peer))
+            .unwrap_or(peer)
+    }
+
     /// The session with a peer is over: what waits for it fails at once, what was remembered of it
     /// is forgotten.
     pub fn disconnect(&self, peer: Peer) {
@@ -423,6 +431,7 @@ impl CoapTransport {
         peer: Peer,
         request: OutgoingRequest,
     ) -> Result<ExchangeId, RequestError> {
+        let peer = self.located(peer);
         self.call(|endpoint, now| endpoint.request(now, peer, request))
     }
 

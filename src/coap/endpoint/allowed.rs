@@ -85,9 +85,9 @@ impl Endpoint {
         exchange: ExchangeId,
         token: Token,
     ) {
-        let asked = self.exchanges.peer(exchange);
+        let was_asked_there = self.exchanges.follow(exchange, peer);
         if token.as_bytes().len() >= MIN_TOKEN
-            && asked.is_some_and(|asked| asked.address == peer.address)
+            && was_asked_there
             && let Some(allowance) = &mut self.allowance
         {
             allowance.proven(now, peer);

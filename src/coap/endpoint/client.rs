@@ -72,9 +72,15 @@ impl Exchanges {
         self.all.len()
     }
 
-    /// Whom an exchange is with, and where that peer was when it began.
-    pub(super) fn peer(&self, id: ExchangeId) -> Option<Peer> {
-        Some(self.all.get(&id.0)?.peer)
+    /// The peer of an exchange has answered from here, where all that follows goes. Whether this is where it
+    /// was asked.
+    pub(super) fn follow(&mut self, id: ExchangeId, peer: Peer) -> bool {
+        let Some(exchange) = self.all.get_mut(&id.0) else {
+            return false;
+        };
+        let was_asked_there = exchange.peer.address == peer.address;
+        exchange.peer = peer;
+        was_asked_there
     }
 
     /// Bytes of answers that are being put together.

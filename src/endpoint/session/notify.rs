@@ -58,7 +58,8 @@ impl Session {
         let mut then = Vec::new();
         let follows = !key.peer.is_secure() || env.settings.update_on_notification;
         let is_in_another_session = registration.peer != key.peer && key.peer.is_secure();
-        if registration.peer != key.peer && follows {
+        let moves = key.peer.has_moved_from(&registration.peer);
+        if registration.peer != key.peer && follows || moves {
             registration.peer = key.peer;
             commit.changes.push(Change::Moved {
                 endpoint_id: self.endpoint_id,
@@ -374,7 +375,7 @@ impl Session {
         let mut commit = Commit::default();
         let mut then = Vec::new();
         let follows = registration.peer != key.peer && env.settings.update_on_send;
-        if follows {
+        if follows || key.peer.has_moved_from(&registration.peer) {
             registration.peer = key.peer;
             commit.changes.push(Change::Moved {
                 endpoint_id: self.endpoint_id,

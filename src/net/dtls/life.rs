@@ -328,6 +328,12 @@ impl Secure {
         self.counters.sessions.set(count);
     }
 
+    /// The peer of a session, where it was seen last.
+    pub(in crate::net) fn located(&self, peer: Peer) -> Option<Peer> {
+        let state = self.state.borrow();
+        Some(state.sessions.get(peer.session?)?.peer())
+    }
+
     /// Where a session stands, for the commit of what came in it.
     pub(in crate::net) fn mark(&self, peer: Peer, is_proven: bool) -> Option<SessionMark> {
         self.keeping.as_ref()?;
