@@ -45,6 +45,7 @@ use crate::web::credentials::Credentials;
 use crate::web::models::Catalogue;
 use crate::web::{self, AppParts, AppState};
 use demo::Demo;
+use kept_sessions::WitnessFile;
 
 /// Runs the server until it is told to stop (SIGINT or SIGTERM).
 ///
@@ -83,9 +84,13 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         ticket_keys: vault.derive("dtls session tickets")?,
         session_key: vault.derive("dtls sessions")?,
     };
-    let devices = start_devices(&settings, &store, models.library(), proofs, &mut metrics).await?;
+    let witness = WitnessFile::open(&settings.data_dir)
+        .with_context(|| format!("cannot use {}", settings.data_dir.display()))?;
+    let library = models.library();
+    let devices = start_devices(&settings, &store, library, proofs, &witness, &mut metrics).await?;
     let heartbeat = actix_rt::spawn(heartbeat(
         store.clone(),
+        witness,
         Duration::from_secs(settings.store.heartbeat_s.max(1)),
     ));
 
@@ -212,10 +217,13 @@ async fn start_devices(
     store: &Store,
     models: &ModelLibrary,
     proofs: Proofs,
+    witness: &WitnessFile,
     metrics: &mut Registry,
 ) -> anyhow::Result<Devices> {
     let begun = std::time::Instant::now();
     let grace = Duration::from_secs(settings.registration.restart_grace_s);
+    // Before the fleet is loaded, which counts as a sign of life.
+    let sessions = kept_sessions::take_up(&settings.coaps, store, witness).await?;
     let fleet = store.load(grace).await?;
     let templates = TemplateStore::list(store).await?;
     let rules = RuleStore::list(store).await?;
@@ -231,8 +239,6 @@ async fn start_devices(
             fleet.downtime.as_secs(),
         );
     }
-
-    let sessions = kept_sessions::take_up(&settings.coaps, store).await?;
 
     let counters = coap::Counters::default();
     counters.register(metrics);
@@ -275,7 +281,7 @@ async fn start_devices(
             keyring: keyring.clone(),
             certificates: certificates.current(),
             ticket_keys,
-            keeping: sessions.map(|sessions| dtls::Keeping {
+            keeping: sessions.map(|sessions| dtls::KeptSessions {
                 keeper: Rc::new(kept_sessions::SessionKeeper::new(writer.clone())),
                 key: session_key,
                 sessions,
@@ -402,11 +408,19 @@ async fn follow_certificates(transport: CoapTransport, certificates: Certificate
 }
 
 /// What has to be done now and then: say that the server is alive, clear away ended sessions.
-async fn heartbeat(store: Store, every: Duration) {
+async fn heartbeat(store: Store, witness: WitnessFile, every: Duration) {
     let mut prune_at = tokio::time::Instant::now();
     loop {
-        if let Err(error) = store.heartbeat(Timestamp::system()).await {
-            tracing::warn!("Cannot note that the server is alive: {error}");
+        let now = Timestamp::system();
+        match store.heartbeat(now).await {
+            Ok(()) => {
+                if let Err(error) = witness.note(now) {
+                    tracing::warn!(
+                        "Cannot note in the data folder that the server is alive: {error}"
+                    );
+                }
+            }
+            Err(error) => tracing::warn!("Cannot note that the server is alive: {error}"),
         }
         if prune_at <= tokio::time::Instant::now() {
             prune_at += PRUNE_INTERVAL;

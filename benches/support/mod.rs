@@ -17,6 +17,8 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// A running server. It is killed when this is dropped.
 pub(crate) struct Server {
     process: Child,
+    /// Where the API is served: `http://…`.
+    pub(crate) dashboard: String,
     /// Where plain CoAP is served.
     pub(crate) coap: SocketAddr,
     /// Where CoAP over DTLS is served.
@@ -37,9 +39,14 @@ pub(crate) fn flownexus(folder: &Path) -> Command {
 
 /// Runs a command that must succeed.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
+    output(command).map(drop)
+}
+
+/// The same, and what it prints.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.output()?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8(output.stdout)?);
     }
     Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
 }
@@ -51,10 +58,13 @@ impl Server {
         command.envs(settings.iter().copied()).arg("serve");
         let mut process = command.stdout(Stdio::piped()).spawn()?;
         let output = process.stdout.take().ok_or("no standard output")?;
+        let mut dashboard = String::new();
         let (mut coap, mut coaps) = (None, None);
         for line in BufReader::new(output).lines() {
             let line = line?;
-            if let Some(text) = line.strip_prefix("coap: ") {
+            if let Some(text) = line.strip_prefix("dashboard: ") {
+                text.clone_into(&mut dashboard);
+            } else if let Some(text) = line.strip_prefix("coap: ") {
                 coap = Some(text.parse()?);
             } else if let Some(text) = line.strip_prefix("coaps: ") {
                 coaps = Some(text.parse()?);
@@ -62,6 +72,7 @@ impl Server {
             if let (Some(coap), Some(coaps)) = (coap, coaps) {
                 return Ok(Self {
                     process,
+                    dashboard,
                     coap,
                     coaps,
                 });

@@ -1,7 +1,11 @@
 //! DTLS sessions outlive the server: between the sockets, which know nothing of a database, and the store.
 
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -9,13 +13,14 @@ use futures_util::future::BoxFuture;
 use crate::config::Coaps;
 use crate::domain::{KeptSession, SessionId, Timestamp};
 use crate::net::dtls::Keeper;
-use crate::store::{Change, Commit, FleetWriter, SecureSessionLoader, StoreError};
+use crate::store::{Change, Commit, FleetWriter, SecureSessionLoader, StoreError, Witness};
 
 /// The sessions of the time before, each with a step of numbers that may be used; nothing when sessions are
 /// not to be kept, and then those that were kept are forgotten.
 pub(super) async fn take_up(
     settings: &Coaps,
     store: &dyn SecureSessionLoader,
+    witness: &WitnessFile,
 ) -> Result<Option<Vec<KeptSession>>, StoreError> {
     let now = Timestamp::system();
     if !settings.enabled {
@@ -25,12 +30,61 @@ pub(super) async fn take_up(
         store.take_up(0, Timestamp::MAX).await?;
         return Ok(None);
     }
+    if store.compare_with(witness.as_told()).await? {
+        tracing::warn!(
+            "The database is not the one that the server ran with last: DTLS sessions in it are forgotten"
+        );
+    }
     let idle = Duration::from_secs(settings.idle_s.max(1));
     let since = now.minus(idle);
     store
         .take_up(settings.record_number_step, since)
         .await
         .map(Some)
+}
+
+/// The file that tells whether the database was put back: it notes each heartbeat after the database has, and
+/// a copy of it is another file.
+pub(super) struct WitnessFile {
+    file: File,
+    told: Witness,
+}
+
+impl WitnessFile {
+    /// That of a data folder; made when there is none.
+    pub(super) fn open(data_dir: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(data_dir.join(WITNESS_FILE))?;
+        let metadata = file.metadata()?;
+        // Not every file system knows when a file was made.
+        let made = metadata.created().ok();
+        let made = made.and_then(|made| made.duration_since(UNIX_EPOCH).ok());
+        let made = made.map_or(0, |made| made.as_nanos() as u64);
+        let mut seen = [0; 8];
+        let seen = match file.read_exact_at(&mut seen, 0) {
+            Ok(()) => i64::from_be_bytes(seen),
+            Err(_) => 0,
+        };
+        let told = Witness {
+            file: (metadata.ino().rotate_left(32) ^ made).cast_signed(),
+            seen: Timestamp::clamped_from_millis(seen),
+        };
+        Ok(Self { file, told })
+    }
+
+    fn as_told(&self) -> Witness {
+        self.told
+    }
+
+    /// The database knows of this heartbeat.
+    pub(super) fn note(&self, heartbeat: Timestamp) -> io::Result<()> {
+        let bytes = heartbeat.as_millis().to_be_bytes();
+        self.file.write_all_at(&bytes, 0)
+    }
 }
 
 /// Writes sessions as part of what happens in the fleet.
@@ -62,3 +116,6 @@ impl Keeper for SessionKeeper {
         drop(self.write(Change::EndSession { id }));
     }
 }
+
+/// In the data folder.
+const WITNESS_FILE: &str = "heartbeat";

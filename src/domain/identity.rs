@@ -119,6 +119,9 @@ pub enum Unreachable {
     /// Nothing that both sides could prove themselves with.
     #[error("there is no session with the device and no credential to begin one with")]
     NoCredential,
+    /// None of the cipher suites is for its kind of credential.
+    #[error("no cipher suite is for its kind of credential (coaps.cipher_suites)")]
+    NoSuite,
     /// Its address is blocked.
     #[error("the address is blocked (admission.block)")]
     Blocked,

@@ -3,13 +3,18 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use flownexus_entity::dtls_session;
+use flownexus_entity::{dtls_session, server_state};
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, EntityTrait as _, Value as Bind};
 
+use super::fleet::HEARTBEAT;
 use super::open::statement;
 use super::records::{parse, time};
-use super::{SecureSessionLoader, Store, StoreError};
+use super::sequence::save;
+use super::{SecureSessionLoader, Store, StoreError, Witness};
 use crate::domain::{KeptSession, ReceiveWindow, SessionId, SessionMark, Timestamp};
+
+/// The key in `server_state` of the file that was compared with last.
+const WITNESS: &str = "dtls_witness";
 
 /// The last state of each session in a batch.
 #[derive(Debug, Default)]
@@ -87,6 +92,11 @@ impl SecureSessionLoader for Store {
         self.write(move |transaction| Box::pin(take_up(transaction, step, since)))
             .await
     }
+
+    async fn compare_with(&self, witness: Witness) -> Result<bool, StoreError> {
+        self.write(move |transaction| Box::pin(compare(transaction, witness)))
+            .await
+    }
 }
 
 async fn take_up(
@@ -113,6 +123,24 @@ async fn take_up(
         .execute_raw(statement(transaction, sql, values))
         .await?;
     Ok(sessions)
+}
+
+async fn compare(transaction: &DatabaseTransaction, witness: Witness) -> Result<bool, StoreError> {
+    let noted = |key: &str| server_state::Entity::find_by_id(key.to_owned()).one(transaction);
+    let heartbeat = noted(HEARTBEAT).await?;
+    let file = noted(WITNESS).await?;
+    // The database is told of a heartbeat first, so it is never behind.
+    let told = heartbeat.map_or(0, |row| row.value);
+    let is_behind = told < witness.seen.as_millis();
+    let is_another = file.is_some_and(|row| row.value != witness.file);
+    let was_put_back = is_behind || is_another;
+    if was_put_back {
+        dtls_session::Entity::delete_many()
+            .exec(transaction)
+            .await?;
+    }
+    save(transaction, WITNESS.to_owned(), witness.file).await?;
+    Ok(was_put_back)
 }
 
 fn kept(row: dtls_session::Model) -> Result<KeptSession, StoreError> {

@@ -22,7 +22,7 @@ use crate::domain::{
 };
 
 /// The key in `server_state` of the last sign of life.
-const HEARTBEAT: &str = "heartbeat";
+pub(super) const HEARTBEAT: &str = "heartbeat";
 
 #[async_trait]
 impl FleetLoader for Store {

@@ -149,6 +149,15 @@ pub trait FleetLoader: Send + Sync {
     async fn heartbeat(&self, at: Timestamp) -> Result<(), StoreError>;
 }
 
+/// A file beside the database that is not put back together with it, or is another file then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// Tells it from other files, copies of it included.
+    pub file: i64,
+    /// The last heartbeat that it has seen.
+    pub seen: Timestamp,
+}
+
 /// Takes up the DTLS sessions of the time before.
 #[async_trait]
 pub trait SecureSessionLoader: Send + Sync {
@@ -161,6 +170,12 @@ pub trait SecureSessionLoader: Send + Sync {
     /// # Errors
     /// [`StoreError::Corrupt`] when the address of one cannot be read; then nothing has changed.
     async fn take_up(&self, step: u64, since: Timestamp) -> Result<Vec<KeptSession>, StoreError>;
+
+    /// Forgets all sessions and says true when the database is not the one that was there at the last
+    /// [heartbeat](FleetLoader::heartbeat), but an earlier state of it that was put back: the marks in it
+    /// are too low. To be called before [`FleetLoader::load`], which is a heartbeat, and before
+    /// [`take_up`](SecureSessionLoader::take_up).
+    async fn compare_with(&self, witness: Witness) -> Result<bool, StoreError>;
 }
 
 /// One line of the device list.

@@ -1,6 +1,8 @@
 //! A device with DTLS notices nothing of a server that was killed: its session goes on, in both
 //! directions, and nothing that was said in it counts twice.
 
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 
 use serde_json::{Value as Json, json};
@@ -251,13 +253,9 @@ async fn a_session_whose_credential_was_removed_meanwhile_is_not_gone_on_with() 
     let removed = server.command(&["credential", "remove", id.trim_matches('"')], "");
     assert!(removed.status.success(), "{removed:?}");
     server.restart().await;
+    // It is told, and need not find out.
+    assert_eq!(meters[0].device.expect_end_of_session(), "close_notify");
     meters[1].notify("21");
-    let [gone, _] = &mut meters[..] else {
-        panic!("two of them");
-    };
-    let message = gone.device.notification(gone.token, 2, TEXT, b"21");
-    gone.device.send(&message);
-    meters[1].notify("22");
     let taken_up = server
         .metric("flownexus_dtls_sessions_taken_up_total")
         .await;
@@ -287,4 +285,55 @@ async fn a_session_that_has_ended_stays_ended() {
         .await;
     assert!((taken_up - 1.0).abs() < 0.5, "{taken_up}");
     meter.notify("21");
+}
+
+/// A backup, as it is made and put back with `cp`.
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(copied.is_ok_and(|status| status.success()), "{from:?}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_put_back_has_no_sessions_to_go_on_with() {
+    let mut server = Server::setup()
+        .setting("store.heartbeat_s", 1)
+        .start()
+        .await;
+    let names = names("put-back", 1);
+    add_credentials(&server, &names).await;
+    let mut meter = Thermometer::start(&names[0], &server);
+    let data = server.data_dir().to_owned();
+    let backup = tempfile::tempdir().expect("a folder");
+    let taken_up = "flownexus_dtls_sessions_taken_up_total";
+
+    // Only the database is put back: the file beside it has seen a later heartbeat.
+    server.terminate().await;
+    copy(&data.join("flownexus.db"), &backup.path().join("one.db"));
+    server.restart().await;
+    assert!(
+        (server.metric(taken_up).await - 1.0).abs() < 0.5,
+        "as it was"
+    );
+    meter.notify("21");
+    server.terminate().await;
+    copy(&backup.path().join("one.db"), &data.join("flownexus.db"));
+    server.restart().await;
+    assert!(
+        server.metric(taken_up).await < 0.5,
+        "it is not the same one"
+    );
+    meter.device.handshake().expect("a session");
+    let update = meter.device.update();
+    assert_eq!(meter.device.ask(&update).code, Code::CHANGED);
+
+    // The whole folder is put back: that file is another one.
+    server.terminate().await;
+    copy(&data, &backup.path().join("all"));
+    server.restart().await;
+    meter.notify("22");
+    server.terminate().await;
+    std::fs::remove_dir_all(&data).expect("removed");
+    copy(&backup.path().join("all"), &data);
+    server.restart().await;
+    assert!(server.metric(taken_up).await < 0.5, "it is a copy");
 }

@@ -1,5 +1,8 @@
 use flownexus::domain::{KeptSession, ReceiveWindow, SessionId, SessionMark, Timestamp};
-use flownexus::store::{Change, FleetWriter as _, SecureSessionLoader as _, Store, StoreError};
+use flownexus::store::{
+    Change, FleetLoader as _, FleetWriter as _, SecureSessionLoader as _, Store, StoreError,
+    Witness,
+};
 use futures_util::future::join_all;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -386,6 +389,48 @@ async fn unless_they_are_idle(#[values(Engine::Sqlite, Engine::Postgres)] engine
         .numbers("SELECT id FROM dtls_session ORDER BY id")
         .await;
     assert_eq!(on_disk, [1, 10, 11]);
+    store.close().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn until_the_database_is_put_back(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(database) = TestDatabase::new(engine) else {
+        return;
+    };
+    let store = database.open().await;
+    let session = kept_session(1, 1);
+    let witness = |file, seen| Witness {
+        file,
+        seen: at(seen),
+    };
+    let compare = async |witness| store.compare_with(witness).await.expect("compared");
+    // Before the first heartbeat there is nothing to compare.
+    let nothing = Witness {
+        file: 7,
+        seen: Timestamp::from_millis(0).expect("1970"),
+    };
+    assert!(!compare(nothing).await);
+    write(&store, [keep(&session)]).await;
+    store.heartbeat(at(10)).await.expect("noted");
+    // The file may not have been told of the last heartbeat.
+    for seen in [9, 10] {
+        assert!(!compare(witness(7, seen)).await);
+    }
+    assert_eq!(kept_sessions(&store).await, std::slice::from_ref(&session));
+    // It has seen a later one, or it is another file.
+    for witness in [witness(7, 11), witness(8, 10)] {
+        write(&store, [keep(&session)]).await;
+        assert!(compare(witness).await, "{witness:?}");
+        assert_eq!(kept_sessions(&store).await, []);
+        write(&store, [keep(&session)]).await;
+        store.heartbeat(at(11)).await.expect("noted");
+        assert!(!compare(witness).await, "it is known from now on");
+        assert_eq!(kept_sessions(&store).await, std::slice::from_ref(&session));
+        store.heartbeat(at(10)).await.expect("noted");
+    }
     store.close().await;
 }
 

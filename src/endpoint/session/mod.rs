@@ -199,22 +199,6 @@ pub enum Input {
     Tick,
 }
 
-impl Input {
-    /// Whose message it is; nothing where it does not say so: an answer that came with the acknowledgement of
-    /// its request is of whom was asked.
-    pub fn peer(&self) -> Option<Peer> {
-        match self {
-            Self::Register { key, .. }
-            | Self::Update { key, .. }
-            | Self::Deregister { key, .. }
-            | Self::Send { key, .. } => Some(key.peer),
-            Self::Notification { key, .. } => Some(key.peer),
-            Self::Response { acknowledge, .. } => acknowledge.as_ref().map(|key| key.peer),
-            _ => None,
-        }
-    }
-}
-
 /// One thing to do for a session, in order.
 #[derive(Debug)]
 pub enum Step {
@@ -469,11 +453,6 @@ impl Session {
         }
         session.look_at_rules(env, &mut steps);
         (session, steps)
-    }
-
-    /// Where the device is registered, and asked.
-    pub fn peer(&self) -> Option<Peer> {
-        Some(self.registration.as_ref()?.peer)
     }
 
     /// What this input means.

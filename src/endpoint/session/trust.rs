@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Action, CommitStep, Env, Job, Session, Step};
+use super::{Action, CommitStep, Env, Input, Job, Session, Step};
 use crate::coap::{Code, RequestKey};
 use crate::domain::{
     Denied, EndpointName, Identity, OperationFailure, Peer, Reach, Registration, Unreachable,
@@ -37,7 +37,28 @@ pub enum Departure {
     Stay(Vec<Step>),
 }
 
+impl Input {
+    /// Whose message it is; nothing where it does not say so: an answer that came with the acknowledgement of
+    /// its request is of whom was asked.
+    pub fn peer(&self) -> Option<Peer> {
+        match self {
+            Self::Register { key, .. }
+            | Self::Update { key, .. }
+            | Self::Deregister { key, .. }
+            | Self::Send { key, .. } => Some(key.peer),
+            Self::Notification { key, .. } => Some(key.peer),
+            Self::Response { acknowledge, .. } => acknowledge.as_ref().map(|key| key.peer),
+            _ => None,
+        }
+    }
+}
+
 impl Session {
+    /// Where the device is registered, and asked.
+    pub fn peer(&self) -> Option<Peer> {
+        Some(self.registration.as_ref()?.peer)
+    }
+
     /// Whether a Register of this peer is refused although its identity is right: over plain CoAP
     /// nothing takes a device's place that is registered over DTLS, or anybody could.
     pub(super) fn refuses_register(&self, env: &Env<'_>, peer: Peer) -> Option<Denied> {

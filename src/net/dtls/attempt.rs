@@ -175,12 +175,21 @@ impl Handshake {
         }
         let connection = connection(&self.stream, &self.findings, aead);
         match self.takeover.open(ciphers, connection, record) {
-            Protected::ForOpenSsl(record) => Ok(Some(record)),
-            Protected::Message(message) if self.budget.keep_record() => {
-                self.takeover.keep_message(message);
+            Protected::Handshake(record) => Ok(Some(record)),
+            Protected::Alert(content, _) | Protected::Message(content)
+                if !self.budget.keep_record() =>
+            {
+                drop(content);
+                Err(NoRoom)
+            }
+            Protected::Alert(content, record) => {
+                self.takeover.keep_content(content);
+                Ok(Some(record))
+            }
+            Protected::Message(content) => {
+                self.takeover.keep_content(content);
                 Ok(None)
             }
-            Protected::Message(_) => Err(NoRoom),
             Protected::Dropped => {
                 self.has_protected = true;
                 Ok(None)

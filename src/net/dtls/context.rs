@@ -11,7 +11,7 @@ use super::ffi::{self, CertificateType};
 use super::pipe::Pipe;
 use super::proof::{Trust, trust_index, with_findings};
 use super::sieve::NO_ENCRYPT_THEN_MAC;
-use super::suites::{Only, UnknownSuite, cipher_list};
+use super::suites::{Only, UnknownSuite, cipher_list, has_suite};
 use super::tickets::{self, TICKET_KEYS};
 use crate::config::Coaps;
 use crate::security::ServerCertificates;
@@ -31,10 +31,10 @@ pub enum ContextError {
 pub(super) struct Contexts {
     /// For peers that call us.
     pub(super) server: SslContext,
-    /// For calling devices that have a pre-shared key.
-    psk_client: Caller,
+    /// For calling devices that have a pre-shared key; none when no suite is for them.
+    psk_client: Option<Caller>,
     /// For calling devices that have a certificate or a raw public key.
-    certificate_client: Caller,
+    certificate_client: Option<Caller>,
 }
 
 /// A context by which devices are called.
@@ -67,22 +67,29 @@ impl Contexts {
         trust: &Trust,
         ticket_keys: &[u8; TICKET_KEYS],
     ) -> Result<Self, ContextError> {
+        let has = |only| has_suite(&settings.cipher_suites, only);
+        let psk_client = has(Only::Psk).then(|| psk_client(settings, trust));
+        let certificate_client =
+            has(Only::Certificates).then(|| certificate_client(settings, certificates, trust));
+        let caller = |context: Option<Result<SslContext, ContextError>>| {
+            context
+                .map(|context| Caller::new(context?, settings))
+                .transpose()
+        };
         Ok(Self {
             server: server(settings, certificates, trust, ticket_keys)?,
-            psk_client: Caller::new(psk_client(settings, trust)?, settings)?,
-            certificate_client: Caller::new(
-                certificate_client(settings, certificates, trust)?,
-                settings,
-            )?,
+            psk_client: caller(psk_client)?,
+            certificate_client: caller(certificate_client)?,
         })
     }
 
-    /// By what a device is called.
-    pub(super) fn caller(&self, has_psk: bool) -> &Caller {
+    /// By what a device is called; nothing when none of the suites in the settings is for its kind of
+    /// credential.
+    pub(super) fn caller(&self, has_psk: bool) -> Option<&Caller> {
         if has_psk {
-            &self.psk_client
+            self.psk_client.as_ref()
         } else {
-            &self.certificate_client
+            self.certificate_client.as_ref()
         }
     }
 }
@@ -214,7 +221,8 @@ mod tests {
     fn the_hellos_by_which_devices_are_called_fit_the_grace() {
         let grace = Settings::defaults().admission.grace_bytes;
         for has_psk in [true, false] {
-            let hello = fuzzing::contexts().caller(has_psk).hello_bytes;
+            let contexts = fuzzing::contexts();
+            let hello = contexts.caller(has_psk).expect("suites").hello_bytes;
             assert!(hello <= grace, "{hello} bytes, PSK: {has_psk}");
         }
     }

@@ -51,6 +51,8 @@ pub struct Counters {
     pub(super) followed: Counter,
     /// Sessions of the time before that this server goes on with.
     pub(super) taken_up: Counter,
+    /// Sessions of the time before that could not be read: another key of the secrets.
+    pub(super) unreadable: Counter,
     /// Messages that were not sent because no number of a record was reserved for them.
     pub(super) without_numbers: Counter,
     /// Sessions ended because their credential is gone.
@@ -95,6 +97,7 @@ impl Default for Counters {
             closed_by_peer: Counter::default(),
             followed: Counter::default(),
             taken_up: Counter::default(),
+            unreadable: Counter::default(),
             without_numbers: Counter::default(),
             credential_gone: Counter::default(),
         }
@@ -190,6 +193,11 @@ impl Counters {
             "sessions_taken_up",
             "Sessions of the time before the start that this server goes on with",
             self.taken_up.clone(),
+        );
+        dtls.register(
+            "sessions_unreadable",
+            "Sessions of the time before the start that could not be read, with another key of the secrets",
+            self.unreadable.clone(),
         );
         dtls.register(
             "messages_without_numbers",

@@ -322,6 +322,18 @@ static SERVER: LazyLock<Server> = LazyLock::new(|| {
     }
 });
 
+/// Of a server.
+#[cfg(test)]
+pub(super) fn certificates() -> Arc<ServerCertificates> {
+    static MADE: LazyLock<Arc<ServerCertificates>> = LazyLock::new(|| {
+        let folder = std::env::temp_dir().join(format!("flownexus-made-{}", std::process::id()));
+        let made = made_in(&folder);
+        let _ = std::fs::remove_dir_all(&folder);
+        Arc::new(made)
+    });
+    Arc::clone(&MADE)
+}
+
 /// Contexts as the settings have them by default.
 #[cfg(test)]
 pub(super) fn contexts() -> Arc<Contexts> {

@@ -31,7 +31,7 @@ use super::refusal::Refusal;
 use super::session::Carrier;
 use super::shares::Shares;
 use super::sieve::split_early;
-use super::takeover::Takeover;
+use super::takeover::{Content, Takeover};
 use crate::domain::{EndpointName, Identity, SessionId};
 use crate::security::PskKey;
 
@@ -73,8 +73,17 @@ pub(in crate::net) enum Outcome {
     },
     /// A datagram of a session that was established here a moment ago.
     Returned(SocketAddr, Vec<u8>),
-    /// Numbers of a session are reserved up to this one; or they could not be.
-    Reserved(SessionId, Option<u64>),
+    /// A session was written to disk, or could not be.
+    Kept(Kept),
+}
+
+/// See [`Outcome::Kept`].
+#[derive(Clone, Copy, Debug)]
+pub(in crate::net) struct Kept {
+    pub(super) session: SessionId,
+    pub(super) generation: u64,
+    /// Numbers below this one are reserved; nothing when it could not be written.
+    pub(super) end: Option<u64>,
 }
 
 /// A finished handshake.
@@ -83,7 +92,7 @@ pub(in crate::net) struct Established {
     pub(super) identity: Identity,
     pub(super) carrier: Carrier,
     /// What came right behind the handshake.
-    pub(super) messages: Vec<Vec<u8>>,
+    pub(super) contents: Vec<Content>,
     pub(super) client_random: [u8; 32],
     /// Set when the session is one that we began.
     pub(super) call: Option<SessionId>,
@@ -268,19 +277,26 @@ impl Handshakes {
             return;
         }
         let contexts = self.contexts.load();
-        let context = &contexts.caller(call.psk.is_some()).context;
-        let made = self.connection(context, true).map(|(stream, findings)| {
-            let mut found = Findings::of(&findings);
-            found.called = Some(call.endpoint.clone());
-            found.claimed = vec![call.endpoint.clone()];
-            found.keyed = call.psk.as_ref().map(|(identity, _)| identity.clone());
-            found.own_psk = call
-                .psk
-                .as_ref()
-                .map(|(identity, key)| (identity.label.clone(), key.clone()));
-            drop(found);
-            (stream, findings)
-        });
+        let Some(caller) = contexts.caller(call.psk.is_some()) else {
+            // It was there when the call was asked for.
+            let why = "the cipher suites have changed".to_owned();
+            self.tell(refuse(Refusal::Protocol(why)));
+            return;
+        };
+        let made = self
+            .connection(&caller.context, true)
+            .map(|(stream, findings)| {
+                let mut found = Findings::of(&findings);
+                found.called = Some(call.endpoint.clone());
+                found.claimed = vec![call.endpoint.clone()];
+                found.keyed = call.psk.as_ref().map(|(identity, _)| identity.clone());
+                found.own_psk = call
+                    .psk
+                    .as_ref()
+                    .map(|(identity, key)| (identity.label.clone(), key.clone()));
+                drop(found);
+                (stream, findings)
+            });
         match made {
             Ok((stream, findings)) => {
                 let deadline = now + self.limits.timeout;
@@ -397,15 +413,15 @@ impl Handshakes {
                 self.established.insert(address, now + RETURNS);
                 self.returns.push_back((now + RETURNS, address));
                 let client_random = handshake.client_random;
-                let (carrier, messages) = match handshake.take_over(&mut self.ciphers, sent) {
-                    Some(taken) => (Carrier::own(taken.layer, taken.flight), taken.messages),
+                let (carrier, contents) = match handshake.take_over(&mut self.ciphers, sent) {
+                    Some(taken) => (Carrier::own(taken.layer, taken.flight), taken.contents),
                     None => (Carrier::open_ssl(handshake.stream), Vec::new()),
                 };
                 self.tell(Outcome::Established(Box::new(Established {
                     address,
                     identity,
                     carrier,
-                    messages,
+                    contents,
                     client_random,
                     call,
                 })));

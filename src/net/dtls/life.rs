@@ -10,15 +10,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::handshake::{Call, Established, Outcome, Work};
+use super::handshake::{Call, Established, Kept, Outcome, Work};
 use super::kept::Safe;
 use super::lanes::Lane;
 use super::record::{Numbers, RecordLayer};
 use super::refusal::{Refusal, Refused};
-use super::session::{Carrier, Session};
+use super::session::{After, Carrier, Keeping, Session};
 use super::sessions::NotTaken;
 use super::window::Window;
-use super::{Happening, Keeping, Secure, State};
+use super::{Happening, KeptSessions, Secure, State};
 use crate::domain::{
     EndpointName, Identity, KeptSession, Peer, Reach, SessionId, SessionMark, Timestamp,
     Unreachable, unmapped,
@@ -31,50 +31,58 @@ pub(super) struct Waiting {
 }
 
 impl Secure {
-    /// Goes on with the sessions of the time before.
-    pub(super) fn going_on(mut self, now: Instant, keeping: Option<Keeping>) -> Self {
-        let Some(keeping) = keeping else {
+    /// Goes on with the sessions of the time before. To those that it does not go on with, because their
+    /// credentials are gone or there may be fewer now, it says good-bye.
+    pub(super) fn going_on(mut self, now: Instant, keeping: Option<KeptSessions>) -> Self {
+        let Some(KeptSessions {
+            keeper,
+            key,
+            mut sessions,
+        }) = keeping
+        else {
             return self;
         };
-        let safe = Safe::new(keeping.key);
-        let keeper = keeping.keeper;
+        let safe = Safe::new(key);
         let wall = Timestamp::system();
         let trust = self.trust.load_full();
+        let step = self.settings.record_number_step;
+        // The newest are the ones that stay.
+        sessions.sort_unstable_by_key(|session| session.mark.heard_at);
+        let excess = sessions.len().saturating_sub(self.settings.max_sessions);
         let state = self.state.get_mut();
-        let mut unusable = 0_u64;
-        for kept in keeping.sessions {
+        let mut ended = Vec::new();
+        for (place, kept) in sessions.into_iter().enumerate() {
             let id = kept.mark.id;
             let heard = now.checked_sub(wall.since(kept.mark.heard_at));
-            let session = restored(
-                &safe,
-                kept,
-                self.settings.record_number_step,
-                heard.unwrap_or(now),
-            );
-            let session = session.filter(|session| {
-                self.keyring.is_current(&session.identity)
-                    && trust.check_anchor(&session.identity).is_ok()
-            });
-            let ended = session.and_then(|session| state.sessions.insert(now, session).ok());
-            match ended {
-                Some(ended) => ended.iter().for_each(|session| keeper.forget(session.id)),
-                None => {
-                    unusable = unusable.saturating_add(1);
-                    keeper.forget(id);
-                }
+            let Some(session) = restored(&safe, kept, step, heard.unwrap_or(now)) else {
+                keeper.forget(id);
+                self.counters.unreadable.inc();
+                continue;
+            };
+            let is_welcome = place >= excess
+                && self.keyring.is_current(&session.identity)
+                && trust.check_anchor(&session.identity).is_ok();
+            if !is_welcome {
+                ended.push(session);
+                continue;
+            }
+            match state.sessions.insert(now, session) {
+                Ok(others) => ended.extend(others),
+                Err(NotTaken(session)) => ended.push(*session),
             }
         }
-        let count = state.sessions.len();
-        if count > 0 || unusable > 0 {
+        let (count, gone) = (state.sessions.len(), ended.len());
+        if count > 0 || gone > 0 {
             tracing::info!(
                 sessions = count,
-                unusable,
-                "Going on with {count} DTLS sessions; {unusable} cannot be used any more"
+                ended = gone,
+                "Going on with {count} DTLS sessions, and not with {gone}"
             );
         }
         self.counters.taken_up.inc_by(count as u64);
-        self.show(&self.state.borrow());
         self.keeping = Some((keeper, safe));
+        // Nobody has asked anything in them yet.
+        self.end(self.state.borrow_mut(), ended, &mut |_| {});
         self
     }
 
@@ -91,14 +99,14 @@ impl Secure {
             }
             Outcome::Returned(from, datagram) => match self.session_of(from, &datagram) {
                 Some(id) => {
-                    self.open(now, id, Some((from, &datagram)), take);
+                    self.open(now, id, (from, &datagram), take);
                 }
                 None => {
                     self.counters.strays.inc();
                 }
             },
             Outcome::Established(established) => self.established(now, *established, take),
-            Outcome::Reserved(id, end) => self.reserved(id, end),
+            Outcome::Kept(kept) => self.was_kept(kept),
             Outcome::Refused {
                 address,
                 ended,
@@ -139,7 +147,7 @@ impl Secure {
             address,
             identity,
             mut carrier,
-            messages,
+            contents,
             client_random,
             call,
         } = established;
@@ -153,7 +161,9 @@ impl Secure {
         let id = call.unwrap_or_else(random_id);
         let identity = Arc::new(identity);
         let has_flight = carrier.begin(self.settings.record_number_step);
-        let session = Session::new(id, address, identity, &client_random, carrier, now);
+        let mut session = Session::new(id, address, identity, &client_random, carrier, now);
+        session.generation = state.generation;
+        state.generation = state.generation.wrapping_add(1);
         let is_trusted = self.trust.load().check_anchor(&session.identity).is_ok();
         if !is_trusted || !self.keyring.is_current(&session.identity) {
             self.counters.credential_gone.inc();
@@ -181,7 +191,6 @@ impl Secure {
             let until = now + Duration::from_secs(self.settings.last_flight_s);
             state.sessions.keeps_flight(id, until);
         }
-        self.keep(&state, id);
         let mut over = Vec::new();
         for mut session in ended {
             self.counters.evicted.inc();
@@ -193,6 +202,8 @@ impl Secure {
                 self.push(&mut state, good_bye.into_iter().collect());
             }
         }
+        // Behind those that were forgotten, one of the same id perhaps, and ahead of all that is said in it.
+        self.keep(&mut state, id);
         self.show(&state);
         drop(state);
         for peer in over {
@@ -200,10 +211,14 @@ impl Secure {
         }
         // What came right behind the handshake.
         let peer = Peer::dtls(address, id);
-        for message in &messages {
-            take(Happening::Message(peer, message));
-        }
-        self.open(now, id, None, take);
+        self.with_session(id, None, take, |session, tools, take, send| {
+            let after = session.take_in(&contents, tools, take, send);
+            if after == After::Closed {
+                after
+            } else {
+                session.open(now, None, tools, take, send)
+            }
+        });
         for message in waiting.into_iter().flat_map(|waiting| waiting.messages) {
             self.send(peer, &message);
         }
@@ -306,7 +321,9 @@ impl Secure {
         if state.calls.len() >= self.settings.max_handshakes {
             return Err(Unreachable::TooManyHandshakes);
         }
-        let hello = self.contexts.load().caller(psk.is_some()).hello_bytes;
+        let contexts = self.contexts.load();
+        let caller = contexts.caller(psk.is_some());
+        let hello = caller.ok_or(Unreachable::NoSuite)?.hello_bytes;
         let call = Call {
             allowance: allow(address, hello)?,
             address,
@@ -363,69 +380,67 @@ impl Secure {
         named.or_else(|| state.sessions.at(from))
     }
 
-    /// Has a session kept as it begins.
-    fn keep(&self, state: &State, id: SessionId) {
-        if let Some(kept) = self.kept(state, id)
-            && let Some((keeper, _)) = &self.keeping
-        {
-            // When it fails, the session may end with the server: nothing of it is wrong, and more numbers
-            // are not given out before it is kept.
-            drop(keeper.keep(kept));
-        }
-    }
-
-    /// Has more numbers reserved when half of a step is used up.
-    pub(super) fn reserve(&self, state: &mut State, id: SessionId) {
+    /// Has a session written to disk where it is not, or half of the numbers that are reserved for it are
+    /// used up. When that fails it is tried again with the next message; meanwhile nothing of the session is
+    /// wrong, and no more numbers are given out.
+    pub(super) fn keep(&self, state: &mut State, id: SessionId) {
         let step = self.settings.record_number_step;
-        let Some(Carrier::Own(own)) = state.sessions.get_mut(id).map(|found| &mut found.carrier)
-        else {
+        let Some(session) = state.sessions.get_mut(id) else {
+            return;
+        };
+        let generation = session.generation;
+        let Carrier::Own(own) = &mut session.carrier else {
             return;
         };
         let Numbers { next, end } = own.layer.numbers;
-        if own.is_reserving || end.saturating_sub(next) > step / 2 {
-            return;
-        }
-        let wanted = end.saturating_add(step);
-        let Some((keeper, _)) = &self.keeping else {
+        let is_short = end.saturating_sub(next) <= step / 2;
+        let wanted = end.saturating_add(if is_short { step } else { 0 });
+        let Some((keeper, safe)) = &self.keeping else {
             // Nobody goes on with it after a restart.
             own.layer.numbers.end = wanted;
             return;
         };
-        own.is_reserving = true;
-        let Some(mut kept) = self.kept(state, id) else {
+        if own.keeping == Keeping::UnderWay || own.keeping == Keeping::Done && !is_short {
+            return;
+        }
+        own.keeping = Keeping::UnderWay;
+        let layer = &own.layer;
+        let kept = safe.seal(id, layer, &session.identity);
+        let Some((mark, sealed)) = mark(session).zip(kept) else {
             return;
         };
-        kept.numbers = wanted;
-        let written = keeper.keep(kept);
+        let written = keeper.keep(KeptSession {
+            mark,
+            numbers: wanted,
+            sealed,
+        });
         let outcomes = self.outcomes.clone();
         actix_rt::spawn(async move {
-            let end = written.await.then_some(wanted);
+            let kept = Kept {
+                session: id,
+                generation,
+                end: written.await.then_some(wanted),
+            };
             // Fails only when the server ends.
-            let _ = outcomes.send(Outcome::Reserved(id, end)).await;
+            let _ = outcomes.send(Outcome::Kept(kept)).await;
         });
     }
 
-    /// More numbers are reserved, or were not.
-    fn reserved(&self, id: SessionId, end: Option<u64>) {
+    /// A session is on disk, or not; unless it is over.
+    fn was_kept(&self, kept: Kept) {
         let mut state = self.state.borrow_mut();
-        if let Some(session) = state.sessions.get_mut(id)
+        if let Some(session) = state.sessions.get_mut(kept.session)
+            && session.generation == kept.generation
             && let Carrier::Own(own) = &mut session.carrier
         {
-            own.is_reserving = false;
-            own.layer.numbers.end = end.unwrap_or(own.layer.numbers.end);
+            match kept.end {
+                Some(end) => {
+                    own.layer.numbers.end = end;
+                    own.keeping = Keeping::Done;
+                }
+                None => own.keeping = Keeping::Not,
+            }
         }
-    }
-
-    /// A session as it is kept, if it can be.
-    fn kept(&self, state: &State, id: SessionId) -> Option<KeptSession> {
-        let (_, safe) = self.keeping.as_ref()?;
-        let session = state.sessions.get(id)?;
-        let layer = session.layer()?;
-        Some(KeptSession {
-            mark: mark(session)?,
-            numbers: layer.numbers.end,
-            sealed: safe.seal(id, layer, &session.identity)?,
-        })
     }
 
     /// A session is over: it must not be gone on with.
@@ -459,7 +474,7 @@ fn restored(safe: &Safe, kept: KeptSession, step: u64, heard: Instant) -> Option
         next: numbers,
         end: numbers.saturating_add(step),
     };
-    let carrier = Carrier::own(layer, None);
+    let carrier = Carrier::restored(layer);
     let identity = Arc::new(identity);
     // The hello that it began with cannot come again: its cookie is not good any more.
     let mut session = Session::new(mark.id, mark.address, identity, &[0; 32], carrier, heard);

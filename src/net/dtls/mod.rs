@@ -23,6 +23,8 @@ mod hello;
 mod kept;
 mod lanes;
 mod life;
+#[cfg(test)]
+mod life_tests;
 mod outlet;
 mod pipe;
 mod proof;
@@ -71,7 +73,7 @@ use self::lanes::{Lane, Lanes};
 use self::life::Waiting;
 use self::proof::Trust;
 use self::record::{RecordLayer, SealError};
-use self::session::{After, Tools};
+use self::session::{After, Session, Tools};
 use self::sessions::{SessionLimits, Sessions};
 use super::udp::{BindError, PlainSocket};
 use crate::config::Coaps;
@@ -88,7 +90,7 @@ pub struct Parts {
     /// Keys of session tickets, the same after a restart.
     pub ticket_keys: Zeroizing<[u8; TICKET_KEYS]>,
     /// Keeps sessions over a restart, and those that it has kept; none: each ends with the server.
-    pub keeping: Option<Keeping>,
+    pub keeping: Option<KeptSessions>,
     /// What happens is counted here.
     pub counters: Counters,
     /// Bytes that an unproven address gets for each of its own, when it is called.
@@ -98,7 +100,7 @@ pub struct Parts {
 }
 
 /// How sessions outlive the server.
-pub struct Keeping {
+pub struct KeptSessions {
     /// Where they are kept.
     pub keeper: Rc<dyn Keeper>,
     /// Seals them; the same after a restart.
@@ -166,6 +168,8 @@ struct State {
     handshaking: HashSet<SocketAddr>,
     /// Sessions of ours that are being made.
     calls: HashMap<SessionId, Waiting>,
+    /// That of the next session.
+    generation: u64,
     /// Sealed, and not taken by the kernel yet.
     unsent: VecDeque<(SocketAddr, Vec<u8>)>,
 }
@@ -227,6 +231,8 @@ impl Secure {
             }),
             handshaking: HashSet::new(),
             calls: HashMap::new(),
+            // Those of the time before have 0.
+            generation: 1,
             unsent: VecDeque::new(),
         };
         let secure = Self {
@@ -334,7 +340,7 @@ impl Secure {
                 First::Named | First::Protected => false,
             };
             if !is_new {
-                let heard = self.open(now, id, Some((from, datagram)), take);
+                let heard = self.open(now, id, (from, datagram), take);
                 // A handshake beside the session: its Finished is under keys that only it has.
                 if heard || !self.state.borrow().handshaking.contains(&from) {
                     return;
@@ -353,14 +359,35 @@ impl Secure {
         }
     }
 
-    /// Opens a datagram of a session; false when nothing could be read. Without one, what OpenSSL has
-    /// read already.
+    /// Opens a datagram of a session; false when nothing could be read.
     fn open(
         &self,
         now: Instant,
         id: SessionId,
-        datagram: Option<(SocketAddr, &[u8])>,
+        (from, datagram): (SocketAddr, &[u8]),
         take: &mut dyn FnMut(Happening<'_>),
+    ) -> bool {
+        let came = Some((from, datagram.len()));
+        let heard = self.with_session(id, came, take, |session, tools, take, send| {
+            session.open(now, Some(datagram), tools, take, send)
+        });
+        self.counters.record(heard);
+        heard
+    }
+
+    /// Has a session read something, of a datagram of so many bytes from somewhere, and does what that leads
+    /// to. False when nothing could be read.
+    fn with_session(
+        &self,
+        id: SessionId,
+        came: Option<(SocketAddr, usize)>,
+        take: &mut dyn FnMut(Happening<'_>),
+        read: impl FnOnce(
+            &mut Session,
+            &mut Tools,
+            &mut dyn FnMut(&[u8]),
+            &mut dyn FnMut(Vec<u8>),
+        ) -> After,
     ) -> bool {
         let mut state = self.state.borrow_mut();
         let State {
@@ -369,25 +396,24 @@ impl Secure {
         let Some(session) = sessions.get_mut(id) else {
             return false;
         };
-        let from = datagram.map_or(session.address, |(from, _)| from);
-        let bytes = datagram.map_or(0, |(_, datagram)| datagram.len());
+        let (from, bytes) = came.unwrap_or((session.address, 0));
         // Only a peer that is known by more than its address can be anywhere else.
         let may_follow = from != session.address && !session.cid().is_empty();
         let mut messages = Vec::new();
         let mut answers = Vec::new();
-        let after = session.open(
-            now,
-            datagram.map(|(_, datagram)| datagram),
+        let after = read(
+            session,
             tools,
             &mut |message| messages.push(message.to_vec()),
             &mut |answer| answers.push(answer),
         );
+        if may_follow || !session.is_proven {
+            // An alert, or a flight once more, is not worth a debt of an address that may be forged.
+            answers.clear();
+        }
         let overhead = session.layer().map_or(0, RecordLayer::overhead);
         let peer = session.peer();
         let heard = after != After::Unheard;
-        if datagram.is_some() {
-            self.counters.record(heard);
-        }
         let moves = may_follow && after == (After::Heard { is_newest: true });
         if moves {
             sessions.follow(id, from);
@@ -440,7 +466,7 @@ impl Secure {
                 }
                 Err(SealError::Failed) => {}
             }
-            self.reserve(&mut state, id);
+            self.keep(&mut state, id);
         } else if let Some(waiting) = state.calls.get_mut(&id)
             && waiting.messages.len() < MOST_WAITING
         {

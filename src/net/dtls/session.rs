@@ -15,7 +15,7 @@ use super::records::{
     ALERT, APPLICATION_DATA, CLIENT_HELLO, FINISHED, HANDSHAKE, HELLO_REQUEST, Records,
 };
 use super::sieve::{shortest, sieve};
-use super::takeover::Flight;
+use super::takeover::{Content, Flight};
 use crate::domain::{Identity, Peer, SessionId};
 
 /// A live session.
@@ -24,6 +24,8 @@ pub(super) struct Session {
     /// Where the peer is.
     pub(super) address: SocketAddr,
     pub(super) identity: Arc<Identity>,
+    /// Tells it from an earlier one of the same id: a device that is called keeps its peer.
+    pub(super) generation: u64,
     /// False once it has moved, until its peer has answered from where it is now; as far as is known here.
     pub(super) is_proven: bool,
     /// Of the hello that it began with; a copy of that hello begins nothing.
@@ -48,8 +50,18 @@ pub(super) struct Own {
     pub(super) layer: RecordLayer,
     /// What the peer may still ask for.
     flight: Option<Box<Flight>>,
-    /// More numbers have been asked for.
-    pub(super) is_reserving: bool,
+    pub(super) keeping: Keeping,
+}
+
+/// Whether a session is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// It is not.
+    Not,
+    /// It is being written, for the first time or with more numbers.
+    UnderWay,
+    /// It is.
+    Done,
 }
 
 /// See [`Carrier::OpenSsl`].
@@ -86,7 +98,16 @@ impl Carrier {
         Self::Own(Own {
             layer,
             flight,
-            is_reserving: false,
+            keeping: Keeping::Not,
+        })
+    }
+
+    /// A connection of the time before, which is on disk.
+    pub(super) fn restored(layer: RecordLayer) -> Self {
+        Self::Own(Own {
+            layer,
+            flight: None,
+            keeping: Keeping::Done,
         })
     }
 
@@ -122,6 +143,7 @@ impl Session {
             id,
             address,
             identity,
+            generation: 0,
             is_proven: true,
             hello: name_of(client_random),
             heard,
@@ -179,6 +201,25 @@ impl Session {
         after
     }
 
+    /// Takes what came during its handshake already.
+    pub(super) fn take_in(
+        &mut self,
+        contents: &[Content],
+        tools: &mut Tools,
+        take: &mut dyn FnMut(&[u8]),
+        send: &mut dyn FnMut(Vec<u8>),
+    ) -> After {
+        let Carrier::Own(own) = &mut self.carrier else {
+            return After::Unheard;
+        };
+        for Content { kind, text } in contents {
+            if own.content(*kind, text, tools, take, send) {
+                return After::Closed;
+            }
+        }
+        After::Unheard
+    }
+
     /// Seals a message; nothing when it cannot be sent now.
     pub(super) fn seal(&mut self, tools: &mut Tools, message: &[u8]) -> Result<Vec<u8>, SealError> {
         match &mut self.carrier {
@@ -234,38 +275,48 @@ impl Own {
             after = After::Heard {
                 is_newest: was_newest || opened.is_newest,
             };
-            match (opened.kind, &text[..]) {
-                (APPLICATION_DATA, message) => take(message),
-                (ALERT, [level, description]) => {
-                    if *description == CLOSE_NOTIFY {
-                        // RFC 5246 section 7.2.1.
-                        if let Some(answer) = self.alert(tools, [WARNING, CLOSE_NOTIFY]) {
-                            send(answer);
-                        }
-                        after = After::Closed;
-                    } else if *level == FATAL {
-                        after = After::Closed;
-                    }
-                }
-                (HANDSHAKE, [FINISHED, ..]) => {
-                    // Ours was lost (RFC 6347 section 4.2.4).
-                    if let Some(flight) = &mut self.flight {
-                        flight.repeat(&mut tools.ciphers, &mut self.layer, &mut *send);
-                    }
-                }
-                (HANDSHAKE, [CLIENT_HELLO | HELLO_REQUEST, ..]) => {
-                    if let Some(answer) = self.alert(tools, [WARNING, NO_RENEGOTIATION]) {
-                        send(answer);
-                    }
-                }
-                _ => {}
-            }
-            if after == After::Closed {
+            if self.content(opened.kind, &text, tools, take, send) {
+                after = After::Closed;
                 break;
             }
         }
         tools.text = text;
         after
+    }
+
+    /// What a record was about; true when it ends the session.
+    fn content(
+        &mut self,
+        kind: u8,
+        text: &[u8],
+        tools: &mut Tools,
+        take: &mut dyn FnMut(&[u8]),
+        send: &mut dyn FnMut(Vec<u8>),
+    ) -> bool {
+        match (kind, text) {
+            (APPLICATION_DATA, message) => take(message),
+            (ALERT, [_, CLOSE_NOTIFY]) => {
+                // RFC 5246 section 7.2.1.
+                if let Some(answer) = self.alert(tools, [WARNING, CLOSE_NOTIFY]) {
+                    send(answer);
+                }
+                return true;
+            }
+            (ALERT, [FATAL, _]) => return true,
+            (HANDSHAKE, [FINISHED, ..]) => {
+                // Ours was lost (RFC 6347 section 4.2.4).
+                if let Some(flight) = &mut self.flight {
+                    flight.repeat(&mut tools.ciphers, &mut self.layer, &mut *send);
+                }
+            }
+            (HANDSHAKE, [CLIENT_HELLO | HELLO_REQUEST, ..]) => {
+                if let Some(answer) = self.alert(tools, [WARNING, NO_RENEGOTIATION]) {
+                    send(answer);
+                }
+            }
+            _ => {}
+        }
+        false
     }
 
     fn alert(&mut self, tools: &mut Tools, alert: [u8; 2]) -> Option<Vec<u8>> {

@@ -58,6 +58,24 @@ pub(super) enum Only {
     Certificates,
 }
 
+impl Only {
+    /// Whether a suite belongs to these, by OpenSSL's name.
+    fn takes(self, suite: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Psk => suite.contains("PSK"),
+            Self::Certificates => !suite.contains("PSK"),
+        }
+    }
+}
+
+/// Whether any of these names is among such suites.
+pub(super) fn has_suite(names: &[String], only: Only) -> bool {
+    let known = SUITES.iter();
+    let mut wanted = known.filter(|(_, theirs)| only.takes(theirs));
+    wanted.any(|(ours, _)| names.iter().any(|name| name == ours))
+}
+
 /// OpenSSL's list of suites, in the order of these names.
 pub(super) fn cipher_list(names: &[String], only: Only) -> Result<String, UnknownSuite> {
     let mut list = String::new();
@@ -66,12 +84,7 @@ pub(super) fn cipher_list(names: &[String], only: Only) -> Result<String, Unknow
             .iter()
             .find(|(ours, _)| ours == name)
             .ok_or_else(|| UnknownSuite { name: name.clone() })?;
-        let wanted = match only {
-            Only::All => true,
-            Only::Psk => theirs.contains("PSK"),
-            Only::Certificates => !theirs.contains("PSK"),
-        };
-        if wanted {
+        if only.takes(theirs) {
             list.push_str(theirs);
             list.push(':');
         }

@@ -9,7 +9,7 @@ use openssl::ssl::SslRef;
 use super::aead::{Aead, Ciphers};
 use super::cid::Cid;
 use super::record::{EPOCH, RecordLayer};
-use super::records::{APPLICATION_DATA, CID, Record, Records, plain};
+use super::records::{ALERT, APPLICATION_DATA, CID, Record, Records, plain};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -19,7 +19,14 @@ pub(super) struct Takeover {
     /// Records that have come before them.
     early: Vec<Vec<u8>>,
     /// What has come behind the Finished of the peer.
-    messages: Vec<Vec<u8>>,
+    contents: Vec<Content>,
+}
+
+/// What was in a record.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Content {
+    pub(super) kind: u8,
+    pub(super) text: Vec<u8>,
 }
 
 /// What becomes of a record under keys.
@@ -27,10 +34,12 @@ pub(super) struct Takeover {
 pub(super) enum Protected {
     /// Nobody with the keys has made it, or it is a copy.
     Dropped,
-    /// It is a message.
-    Message(Vec<u8>),
+    /// It is a message, for when the handshake is over.
+    Message(Content),
+    /// It is an alert: OpenSSL is to read it, as it is here, and so are we if it comes too late for that.
+    Alert(Content, Vec<u8>),
     /// OpenSSL is to read it, as it is here.
-    ForOpenSsl(Vec<u8>),
+    Handshake(Vec<u8>),
 }
 
 /// A finished handshake, in our hands.
@@ -38,7 +47,7 @@ pub(super) enum Protected {
 pub(super) struct Taken {
     pub(super) layer: RecordLayer,
     /// What came right behind it.
-    pub(super) messages: Vec<Vec<u8>>,
+    pub(super) contents: Vec<Content>,
     /// What the peer may ask for again, when it is ours to repeat.
     pub(super) flight: Option<Box<Flight>>,
 }
@@ -49,9 +58,9 @@ impl Takeover {
         self.early.push(record.numbered(record.sequence()));
     }
 
-    /// Keeps a message until the handshake is over.
-    pub(super) fn keep_message(&mut self, message: Vec<u8>) {
-        self.messages.push(message);
+    /// Keeps what belongs behind the handshake until it is over.
+    pub(super) fn keep_content(&mut self, content: Content) {
+        self.contents.push(content);
     }
 
     /// The records that were kept.
@@ -77,15 +86,19 @@ impl Takeover {
         let Some(opened) = layer.open(ciphers, record, &mut text) else {
             return Protected::Dropped;
         };
-        if opened.kind == APPLICATION_DATA {
-            return Protected::Message(text);
+        let kind = opened.kind;
+        if kind == APPLICATION_DATA {
+            return Protected::Message(Content { kind, text });
         }
         let sequence = record.sequence();
-        if record.kind() != CID {
-            return Protected::ForOpenSsl(record.numbered(sequence));
-        }
-        match layer.without_cid(ciphers, opened.kind, sequence, &text) {
-            Ok(record) => Protected::ForOpenSsl(record),
+        let without_cid = if record.kind() == CID {
+            layer.without_cid(ciphers, kind, sequence, &text)
+        } else {
+            Ok(record.numbered(sequence))
+        };
+        match without_cid {
+            Ok(record) if kind == ALERT => Protected::Alert(Content { kind, text }, record),
+            Ok(record) => Protected::Handshake(record),
             Err(_) => Protected::Dropped,
         }
     }
@@ -122,8 +135,7 @@ impl Takeover {
         named
     }
 
-    /// The end of the handshake. `sent` is what OpenSSL wrote last of all, if that was after all that the
-    /// peer has to say; `plain` is above the numbers of all records without keys that were sent.
+    /// The end of the handshake. `sent` is what OpenSSL wrote last of all.
     ///
     /// # Errors
     /// There are no keys.
@@ -138,7 +150,7 @@ impl Takeover {
         let layer = layer.clone();
         Ok(Taken {
             layer,
-            messages: self.messages,
+            contents: self.contents,
             flight: flight.map(Box::new),
         })
     }
