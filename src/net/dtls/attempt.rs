@@ -4,16 +4,15 @@ use std::time::Instant;
 
 use openssl::ssl::{ErrorCode, SslStream};
 
-use super::aead::{Aead, Ciphers};
+use super::aead::Ciphers;
 use super::budget::Budget;
-use super::cid::Cid;
 use super::ffi;
 use super::handshake::Call;
 use super::pipe::Pipe;
 use super::proof::{Findings, SharedFindings};
 use super::records::{ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, Record, Records};
 use super::sieve::{shortest, sieve};
-use super::takeover::{Connection, Protected, Taken, Takeover};
+use super::takeover::{self, Connection, Protected, Taken, Takeover};
 
 /// See the module.
 pub(super) struct Handshake {
@@ -65,16 +64,15 @@ impl Handshake {
         self.call.as_mut()?.allowance.as_mut()
     }
 
-    /// The epoch of the keys by which OpenSSL reads now: once the peer has changed to its own, what is
-    /// under them is read, or thrown away, and no longer kept.
+    /// The epoch of the keys by which OpenSSL reads now.
     pub(super) fn epoch(&self) -> u16 {
-        let ssl = self.stream.ssl();
-        u16::from(ssl.is_init_finished() || ssl.state_string() == READ_CHANGE_CIPHER_SPEC)
+        takeover::epoch(self.stream.ssl())
     }
 
     /// The records of a datagram of the peer.
     pub(super) fn records<'a>(&self, datagram: &'a [u8]) -> Records<'a> {
-        Records::with_cid(datagram, self.cids().0.as_bytes().len())
+        let (own, _) = Findings::of(&self.findings).cid.agreed();
+        Records::with_cid(datagram, own.as_bytes().len())
     }
 
     /// Gives OpenSSL what may be genuine: no record under keys before a cipher suite is agreed upon, none
@@ -87,11 +85,7 @@ impl Handshake {
             if record.epoch() == 0 {
                 return self.plain(record);
             }
-            let passed = match self.aead() {
-                Some(aead) => self.ours(ciphers, aead, record),
-                None => self.theirs(record),
-            };
-            passed.unwrap_or_else(|NoRoom| {
+            self.protected(ciphers, record).unwrap_or_else(|NoRoom| {
                 dropped += 1;
                 None
             })
@@ -102,28 +96,24 @@ impl Handshake {
 
     /// Gives OpenSSL what was kept until there were keys. Whether it has something to read.
     pub(super) fn push_kept(&mut self, ciphers: &mut Ciphers) -> bool {
-        if !self.takeover.has_early() || self.epoch() == 0 {
-            return false;
+        let early = self.takeover.take_early(self.stream.ssl());
+        for datagram in &early {
+            self.push(ciphers, datagram);
         }
-        for datagram in self.takeover.take_early() {
-            self.push(ciphers, &datagram);
-        }
-        true
+        !early.is_empty()
     }
 
     /// What goes to the peer of a datagram that OpenSSL has written.
     pub(super) fn outgoing(&mut self, ciphers: &mut Ciphers, datagram: Vec<u8>) -> Vec<u8> {
-        let Some(aead) = self.aead() else {
-            return datagram;
-        };
-        let connection = connection(&self.stream, &self.findings, aead);
-        self.takeover.outgoing(ciphers, connection, datagram)
+        match Connection::of(self.stream.ssl(), &self.findings) {
+            Some(connection) => self.takeover.outgoing(ciphers, connection, datagram),
+            None => datagram,
+        }
     }
 
     /// Takes the connection out of OpenSSL's hands, where that can be; `sent` is what it wrote in the end.
     pub(super) fn take_over(&mut self, ciphers: &mut Ciphers, sent: &[Vec<u8>]) -> Option<Taken> {
-        let aead = self.aead()?;
-        let connection = connection(&self.stream, &self.findings, aead);
+        let connection = Connection::of(self.stream.ssl(), &self.findings)?;
         let takeover = std::mem::take(&mut self.takeover);
         takeover.finish(ciphers, connection, sent).ok()
     }
@@ -158,79 +148,35 @@ impl Handshake {
         Ok(Some(record.numbered(record.sequence())))
     }
 
-    /// A record under keys that is opened here.
-    fn ours(
+    /// A record under keys; it is opened here, where that can be.
+    fn protected(
         &mut self,
         ciphers: &mut Ciphers,
-        aead: Aead,
         record: Record<'_>,
     ) -> Result<Option<Vec<u8>>, NoRoom> {
-        if record.epoch() > self.epoch() {
-            return if self.budget.keep_record() {
-                self.takeover.keep(record);
-                Ok(None)
-            } else {
-                Err(NoRoom)
-            };
-        }
-        let connection = connection(&self.stream, &self.findings, aead);
-        match self.takeover.open(ciphers, connection, record) {
-            Protected::Handshake(record) => Ok(Some(record)),
-            Protected::Alert(content, _) | Protected::Message(content)
-                if !self.budget.keep_record() =>
-            {
-                drop(content);
-                Err(NoRoom)
-            }
-            Protected::Alert(content, record) => {
-                self.takeover.keep_content(content);
-                Ok(Some(record))
-            }
-            Protected::Message(content) => {
-                self.takeover.keep_content(content);
-                Ok(None)
-            }
+        let Some(connection) = Connection::of(self.stream.ssl(), &self.findings) else {
+            return self.theirs(record);
+        };
+        let has_room = || self.budget.keep_record();
+        match self.takeover.take(ciphers, connection, record, has_room) {
+            Protected::ForOpenSsl(record) => Ok(Some(record)),
+            Protected::Kept => Ok(None),
+            Protected::NoRoom => Err(NoRoom),
             Protected::Dropped => {
                 self.has_protected = true;
                 Ok(None)
             }
         }
     }
-
-    /// How records will be protected, if our own record layer knows how.
-    fn aead(&self) -> Option<Aead> {
-        let ssl = self.stream.ssl();
-        let cipher = ffi::pending_cipher(ssl).or_else(|| ssl.current_cipher());
-        cipher.and_then(Aead::of)
-    }
-
-    /// In what comes, and in what goes.
-    fn cids(&self) -> (Cid, Cid) {
-        Findings::of(&self.findings).cid.agreed()
-    }
 }
 
 /// Too much was kept already.
 struct NoRoom;
-
-fn connection<'a>(
-    stream: &'a SslStream<Pipe>,
-    findings: &SharedFindings,
-    aead: Aead,
-) -> Connection<'a> {
-    Connection {
-        ssl: stream.ssl(),
-        aead,
-        cids: Findings::of(findings).cid.agreed(),
-    }
-}
 
 /// True when the handshake waits for the peer.
 pub(super) fn is_waiting(error: &openssl::ssl::Error) -> bool {
     matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE)
 }
 
-/// OpenSSL's short name of the state in which it waits for the Finished of the other side.
-const READ_CHANGE_CIPHER_SPEC: &str = "TRCCS";
 /// The level of an alert (RFC 5246 section 7.2).
 const FATAL: u8 = 2;

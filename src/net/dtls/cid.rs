@@ -2,8 +2,8 @@
 //! come from.
 //!
 //! OpenSSL knows nothing of them. They are agreed upon by a custom extension, and the records that bear them
-//! are made and read here and in `takeover`. They are not offered when the server calls a device: a device
-//! that can be called is where it was.
+//! are made and read in `takeover` and `record`. Simulated devices offer them; the server does not when it
+//! calls a device: a device that can be called is where it was.
 
 use openssl::error::ErrorStack;
 use openssl::ssl::{ExtensionContext, SslAlert, SslContextBuilder};
@@ -105,6 +105,30 @@ pub(super) fn take(context: &mut SslContextBuilder, length: usize) -> Result<(),
         |ssl, _, text, _| {
             let wanted = decoded(text)?;
             with_findings(ssl, |found| found.cid.peer = wanted);
+            Ok(())
+        },
+    )
+}
+
+/// Has a client offer connection ids: what its findings say that it wants in the records that it gets, if
+/// they say anything.
+///
+/// # Errors
+/// OpenSSL fails.
+pub(super) fn offer(context: &mut SslContextBuilder) -> Result<(), ErrorStack> {
+    context.add_custom_ext(
+        EXTENSION,
+        ExtensionContext::CLIENT_HELLO | ExtensionContext::TLS1_2_SERVER_HELLO,
+        |ssl, _, _| {
+            let wanted = with_findings(ssl, |found| found.cid.own);
+            Ok(wanted.flatten().map(encoded))
+        },
+        |ssl, _, text, _| {
+            // The server has said that it will use them: there is no going without any more.
+            let is_possible = ffi::pending_cipher(ssl).and_then(Aead::of).is_some();
+            let wanted = decoded(text)?.filter(|_| is_possible);
+            let wanted = wanted.ok_or(SslAlert::ILLEGAL_PARAMETER)?;
+            with_findings(ssl, |found| found.cid.peer = Some(wanted));
             Ok(())
         },
     )

@@ -26,6 +26,9 @@ fn a_pre_shared_key_opens_a_session_with_each_suite() {
         "PSK-AES128-CCM8",
         "PSK-AES128-CCM",
         "PSK-AES128-GCM-SHA256",
+        "PSK-AES256-CCM8",
+        "PSK-AES256-GCM-SHA384",
+        "PSK-CHACHA20-POLY1305",
         "PSK-AES128-CBC-SHA256",
         "ECDHE-PSK-AES128-CBC-SHA256",
     ] {
@@ -33,6 +36,8 @@ fn a_pre_shared_key_opens_a_session_with_each_suite() {
         pair.connect();
         assert_eq!(pair.client.cipher(), Some(suite));
         assert_eq!(pair.server.ssl().psk_identity(), Some(&b"device"[..]));
+        assert_eq!(pair.client.is_large(), suite.contains("CBC"));
+        assert!(!pair.client.has_connection_id(), "OpenSSL has none");
         pair.talk();
     }
 }
@@ -44,10 +49,13 @@ fn certificates_open_a_session_with_each_suite() {
         "ECDHE-ECDSA-AES128-CCM8",
         "ECDHE-ECDSA-AES128-CCM",
         "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
         "ECDHE-ECDSA-AES128-SHA256",
     ] {
         let mut pair = Pair::new(&site.server(), client(suite, site.device()));
         pair.connect();
+        assert_eq!(pair.client.is_large(), suite.ends_with("AES128-SHA256"));
         assert_eq!(pair.client.cipher(), Some(suite));
         let shown = pair.server.ssl().peer_certificate().expect("a certificate");
         assert_eq!(
@@ -174,6 +182,30 @@ fn a_handshake_survives_the_loss_of_any_one_datagram() {
             pair.lose = Some(lost);
             pair.connect();
             pair.talk();
+        }
+    }
+}
+
+/// Where an older session is taken up again the client has the last word, and OpenSSL, which has said it, is
+/// gone when it is asked for.
+#[test]
+fn a_handshake_that_takes_a_session_up_again_survives_the_loss_of_any_one_datagram() {
+    for suite in [PSK, "PSK-AES128-CBC-SHA256"] {
+        let context = psk_server(KEY);
+        let resumed = |lose| {
+            let mut pair = Pair::new(&context, client(suite, psk("device", KEY)));
+            pair.connect();
+            pair.client.reconnect().expect("another handshake");
+            let mut pair = Pair::with(&context, pair.client);
+            pair.lose = lose;
+            pair.connect();
+            assert!(pair.client.is_resumed(), "{suite}, lost: {lose:?}");
+            pair
+        };
+        let datagrams = resumed(None).carried;
+        assert!(datagrams > 3, "{datagrams} datagrams");
+        for lost in 0..datagrams {
+            resumed(Some(lost)).talk();
         }
     }
 }

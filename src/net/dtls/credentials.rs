@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::security::PskKey;
 
+use super::cid;
 use super::ffi::{self, CertificateType};
 
 /// What a client proves itself with. Cheap to clone.
@@ -248,6 +249,7 @@ fn make_context(is_raw: bool) -> Result<SslContext, ErrorStack> {
     context.set_mode(SslMode::RELEASE_BUFFERS);
     // Sessions are kept by those who want to take them up again.
     context.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+    cid::offer(&mut context)?;
     // What constrained devices have; it also keeps the ClientHello small.
     context.set_groups_list("P-256")?;
     if is_raw {

@@ -21,8 +21,8 @@ use openssl::ssl::{
 };
 use openssl::x509::{X509StoreContextRef, X509VerifyResult};
 use openssl_sys::{
-    EVP_KDF, EVP_KDF_CTX, EVP_KDF_CTX_free, EVP_KDF_CTX_new, EVP_KDF_derive, EVP_KDF_fetch,
-    EVP_KDF_free, EVP_PKEY, OSSL_PARAM, OSSL_PARAM_construct_end,
+    ERR_reason_error_string, EVP_KDF, EVP_KDF_CTX, EVP_KDF_CTX_free, EVP_KDF_CTX_new,
+    EVP_KDF_derive, EVP_KDF_fetch, EVP_KDF_free, EVP_PKEY, OSSL_PARAM, OSSL_PARAM_construct_end,
     OSSL_PARAM_construct_octet_string, SSL, SSL_CIPHER, SSL_CTX, SSL_ctrl, X509_STORE_CTX,
 };
 
@@ -163,6 +163,20 @@ pub(super) fn pending_cipher(ssl: &SslRef) -> Option<&SslCipherRef> {
     let cipher = unsafe { SSL_get_pending_cipher(ssl.as_ptr()) };
     // SAFETY: it is not null and lives long enough, see above; nobody writes to it.
     (!cipher.is_null()).then(|| unsafe { SslCipherRef::from_ptr(cipher.cast_mut()) })
+}
+
+/// What OpenSSL calls one of the reasons of its TLS library.
+pub(super) fn reason(code: i32) -> Option<&'static str> {
+    // The texts are loaded by it.
+    openssl::init();
+    let code = TLS_LIBRARY << LIBRARY_SHIFT | libc::c_ulong::try_from(code).ok()?;
+    // SAFETY: takes a number, and returns null or a C string in a table that lives as long as the
+    // program and that nobody changes.
+    let words = unsafe {
+        let words = ERR_reason_error_string(code);
+        (!words.is_null()).then(|| CStr::from_ptr(words))
+    };
+    words?.to_str().ok()
 }
 
 /// Fills `out` by the PRF of TLS 1.2 (RFC 5246 section 5) with this hash; the label stands in front of the
@@ -389,6 +403,10 @@ unsafe extern "C" {
 /// Of <openssl/ssl.h>, where these two are macros around `SSL_ctrl`.
 const DTLS_CTRL_GET_TIMEOUT: c_int = 73;
 const DTLS_CTRL_HANDLE_TIMEOUT: c_int = 74;
+
+/// Of <openssl/err.h>: `ERR_LIB_SSL`, and where the library stands in a code.
+const TLS_LIBRARY: libc::c_ulong = 20;
+const LIBRARY_SHIFT: u32 = 23;
 
 static FIRST_TIMEOUT_US: AtomicU32 = AtomicU32::new(1_000_000);
 const LONGEST_TIMEOUT_US: u32 = 60_000_000;

@@ -20,7 +20,7 @@ use super::proof::Trust;
 use super::records::{HANDSHAKE, Records};
 use super::sieve::{sieve, split_early};
 use super::tickets::TICKET_KEYS;
-use crate::config::Settings;
+use crate::config::{Coaps, Settings};
 use crate::domain::{CredentialId, EndpointName, SessionId, Timestamp};
 use crate::security::{Credential, Keyring, Proof, ServerCertificates};
 
@@ -80,10 +80,10 @@ struct Driver<'a> {
 
 /// What was sent, and to whom.
 #[derive(Default)]
-struct Sent(Mutex<Vec<(SocketAddr, Vec<u8>)>>);
+pub(super) struct Sent(Mutex<Vec<(SocketAddr, Vec<u8>)>>);
 
 impl Sent {
-    fn lock(&self) -> MutexGuard<'_, Vec<(SocketAddr, Vec<u8>)>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Vec<(SocketAddr, Vec<u8>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -287,51 +287,64 @@ fn device() -> EndpointName {
 }
 
 /// Keys and certificates, and a device with a key that nobody has.
-struct Server {
-    contexts: Arc<ArcSwap<Contexts>>,
-    trust: Arc<ArcSwap<Trust>>,
+pub(super) struct Server {
+    pub(super) contexts: Arc<ArcSwap<Contexts>>,
+    pub(super) trust: Arc<ArcSwap<Trust>>,
 }
 
 /// Made once.
 static SERVER: LazyLock<Server> = LazyLock::new(|| {
-    let settings = Settings::defaults().coaps;
-    let mut secret = Zeroizing::new([0; 32]);
-    openssl::rand::rand_bytes(secret.as_mut_slice()).expect("randomness");
-    let keyring = Keyring::default();
-    keyring.add(Credential {
-        id: CredentialId(1),
-        endpoint: device(),
-        proof: Proof::Psk {
-            identity: "device".to_owned(),
-            key: Zeroizing::new(secret.to_vec()),
-        },
-    });
+    let proof = Proof::Psk {
+        identity: "device".to_owned(),
+        key: Zeroizing::new(secret().to_vec()),
+    };
+    Server::new(&Settings::defaults().coaps, [proof])
+});
+
+impl Server {
+    /// One for which each of these proves the device.
+    pub(super) fn new(settings: &Coaps, proofs: impl IntoIterator<Item = Proof>) -> Self {
+        let keyring = Keyring::default();
+        for (id, proof) in (1..).map(CredentialId).zip(proofs) {
+            let endpoint = device();
+            keyring.add(Credential {
+                id,
+                endpoint,
+                proof,
+            });
+        }
+        let certificates = &*CERTIFICATES;
+        let trust = Trust {
+            authorities: super::authorities(certificates).expect("OpenSSL works"),
+            keyring,
+            decoy: secret(),
+        };
+        let contexts = Contexts::new(settings, certificates, &trust, &[7; TICKET_KEYS]);
+        Self {
+            contexts: Arc::new(ArcSwap::from_pointee(contexts.expect("OpenSSL works"))),
+            trust: Arc::new(ArcSwap::from_pointee(trust)),
+        }
+    }
+}
+
+static CERTIFICATES: LazyLock<Arc<ServerCertificates>> = LazyLock::new(|| {
     let folder = std::env::temp_dir().join(format!("flownexus-fuzz-{}", std::process::id()));
     let certificates = made_in(&folder);
     // What is in memory is all that is needed.
     let _ = std::fs::remove_dir_all(&folder);
-    let trust = Trust {
-        authorities: super::authorities(&certificates).expect("OpenSSL works"),
-        keyring,
-        decoy: secret,
-    };
-    let contexts = Contexts::new(&settings, &certificates, &trust, &[7; TICKET_KEYS]);
-    Server {
-        contexts: Arc::new(ArcSwap::from_pointee(contexts.expect("OpenSSL works"))),
-        trust: Arc::new(ArcSwap::from_pointee(trust)),
-    }
+    Arc::new(certificates)
 });
 
 /// Of a server.
 #[cfg(test)]
 pub(super) fn certificates() -> Arc<ServerCertificates> {
-    static MADE: LazyLock<Arc<ServerCertificates>> = LazyLock::new(|| {
-        let folder = std::env::temp_dir().join(format!("flownexus-made-{}", std::process::id()));
-        let made = made_in(&folder);
-        let _ = std::fs::remove_dir_all(&folder);
-        Arc::new(made)
-    });
-    Arc::clone(&MADE)
+    Arc::clone(&CERTIFICATES)
+}
+
+fn secret() -> Zeroizing<[u8; 32]> {
+    let mut secret = Zeroizing::new([0; 32]);
+    openssl::rand::rand_bytes(secret.as_mut_slice()).expect("randomness");
+    secret
 }
 
 /// Contexts as the settings have them by default.

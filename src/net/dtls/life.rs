@@ -213,7 +213,7 @@ impl Secure {
         let peer = Peer::dtls(address, id);
         self.with_session(id, None, take, |session, tools, take, send| {
             let after = session.take_in(&contents, tools, take, send);
-            if after == After::Closed {
+            if let After::Closed(_) = after {
                 after
             } else {
                 session.open(now, None, tools, take, send)

@@ -6,10 +6,13 @@
 //! [`Peer`] of its own and has an [`Identity`]; it ends when its credential does.
 
 mod aead;
+mod alert;
 mod attempt;
 mod budget;
 mod cid;
 mod client;
+#[cfg(test)]
+mod client_and_server_tests;
 #[cfg(test)]
 mod client_tests;
 mod context;
@@ -435,7 +438,7 @@ impl Secure {
         for message in &messages {
             take(Happening::Message(peer, message));
         }
-        if after == After::Closed {
+        if let After::Closed(_) = after {
             let mut state = self.state.borrow_mut();
             state.sessions.remove(id);
             self.show(&state);

@@ -8,6 +8,7 @@ use std::time::Instant;
 use openssl::ssl::{ErrorCode, ShutdownState, SslStream};
 
 use super::aead::Ciphers;
+use super::alert;
 use super::cid::Cid;
 use super::pipe::Pipe;
 use super::record::{RecordLayer, SealError};
@@ -88,8 +89,8 @@ pub(super) enum After {
     Unheard,
     /// It goes on. `is_newest`: something was above all numbers before it.
     Heard { is_newest: bool },
-    /// The peer has closed it.
-    Closed,
+    /// The peer has ended it: by a fatal alert of this number (RFC 5246 section 7.2), or in good order.
+    Closed(Option<u8>),
 }
 
 impl Carrier {
@@ -127,6 +128,82 @@ impl Carrier {
     pub(super) fn open_ssl(stream: SslStream<Pipe>) -> Self {
         let shortest = stream.ssl().current_cipher().map_or(0, shortest);
         Self::OpenSsl(Box::new(OpenSsl { stream, shortest }))
+    }
+
+    /// Opens a datagram; each message in it goes to `take`, each datagram that answers it to `send`.
+    /// Without a datagram, the messages that wait.
+    pub(super) fn open(
+        &mut self,
+        datagram: Option<&[u8]>,
+        tools: &mut Tools,
+        take: &mut dyn FnMut(&[u8]),
+        send: &mut dyn FnMut(Vec<u8>),
+    ) -> After {
+        match self {
+            Self::Own(own) => datagram.map_or(After::Unheard, |datagram| {
+                own.open(datagram, tools, take, send)
+            }),
+            Self::OpenSsl(theirs) => theirs.open(datagram, tools, take, send),
+        }
+    }
+
+    /// Takes what came during its handshake already.
+    pub(super) fn take_in(
+        &mut self,
+        contents: &[Content],
+        tools: &mut Tools,
+        take: &mut dyn FnMut(&[u8]),
+        send: &mut dyn FnMut(Vec<u8>),
+    ) -> After {
+        let Self::Own(own) = self else {
+            return After::Unheard;
+        };
+        let end = contents
+            .iter()
+            .find_map(|Content { kind, text }| own.content(*kind, text, tools, take, send));
+        end.unwrap_or(After::Unheard)
+    }
+
+    /// Seals a message.
+    ///
+    /// # Errors
+    /// It cannot be sent now.
+    pub(super) fn seal(&mut self, tools: &mut Tools, message: &[u8]) -> Result<Vec<u8>, SealError> {
+        match self {
+            Self::Own(own) => own
+                .layer
+                .seal(&mut tools.ciphers, APPLICATION_DATA, message),
+            Self::OpenSsl(theirs) => {
+                // Fails only for what is longer than a record, which no CoAP message of ours is.
+                let _ = theirs.stream.ssl_write(message);
+                theirs.stream.get_mut().pop().ok_or(SealError::Failed)
+            }
+        }
+    }
+
+    /// Says good-bye: the `close_notify` to be sent.
+    pub(super) fn close(&mut self, tools: &mut Tools) -> Option<Vec<u8>> {
+        match self {
+            Self::Own(own) => own.alert(tools, [WARNING, CLOSE_NOTIFY]),
+            Self::OpenSsl(theirs) => {
+                theirs.close();
+                theirs.stream.get_mut().pop()
+            }
+        }
+    }
+
+    /// The last flight of the handshake cannot be asked for any more.
+    pub(super) fn forget_flight(&mut self) {
+        if let Self::Own(own) = self {
+            own.flight = None;
+        }
+    }
+
+    /// Lets go of it without a word to the peer; what was agreed upon can be taken up again.
+    pub(super) fn lay_down(mut self) {
+        if let Self::OpenSsl(theirs) = &mut self {
+            lay_down(&mut theirs.stream);
+        }
     }
 }
 
@@ -189,12 +266,7 @@ impl Session {
         take: &mut dyn FnMut(&[u8]),
         send: &mut dyn FnMut(Vec<u8>),
     ) -> After {
-        let after = match &mut self.carrier {
-            Carrier::Own(own) => datagram.map_or(After::Unheard, |datagram| {
-                own.open(datagram, tools, take, send)
-            }),
-            Carrier::OpenSsl(theirs) => theirs.open(datagram, tools, take, send),
-        };
+        let after = self.carrier.open(datagram, tools, take, send);
         if matches!(after, After::Heard { .. }) {
             self.heard = now;
         }
@@ -209,51 +281,25 @@ impl Session {
         take: &mut dyn FnMut(&[u8]),
         send: &mut dyn FnMut(Vec<u8>),
     ) -> After {
-        let Carrier::Own(own) = &mut self.carrier else {
-            return After::Unheard;
-        };
-        for Content { kind, text } in contents {
-            if own.content(*kind, text, tools, take, send) {
-                return After::Closed;
-            }
-        }
-        After::Unheard
+        self.carrier.take_in(contents, tools, take, send)
     }
 
-    /// Seals a message; nothing when it cannot be sent now.
+    /// Seals a message.
+    ///
+    /// # Errors
+    /// It cannot be sent now.
     pub(super) fn seal(&mut self, tools: &mut Tools, message: &[u8]) -> Result<Vec<u8>, SealError> {
-        match &mut self.carrier {
-            Carrier::Own(own) => own
-                .layer
-                .seal(&mut tools.ciphers, APPLICATION_DATA, message),
-            Carrier::OpenSsl(theirs) => {
-                // Fails only for what is longer than a record, which no CoAP message of ours is.
-                let _ = theirs.stream.ssl_write(message);
-                theirs.stream.get_mut().pop().ok_or(SealError::Failed)
-            }
-        }
+        self.carrier.seal(tools, message)
     }
 
     /// Says good-bye: the `close_notify` to be sent.
     pub(super) fn close(&mut self, tools: &mut Tools) -> Option<Vec<u8>> {
-        match &mut self.carrier {
-            Carrier::Own(own) => own.alert(tools, [WARNING, CLOSE_NOTIFY]),
-            Carrier::OpenSsl(theirs) => {
-                let _ = theirs.stream.shutdown();
-                // Otherwise OpenSSL takes the session for broken, and its ticket for worthless.
-                theirs
-                    .stream
-                    .set_shutdown(ShutdownState::SENT | ShutdownState::RECEIVED);
-                theirs.stream.get_mut().pop()
-            }
-        }
+        self.carrier.close(tools)
     }
 
     /// The last flight of the handshake cannot be asked for any more.
     pub(super) fn forget_flight(&mut self) {
-        if let Carrier::Own(own) = &mut self.carrier {
-            own.flight = None;
-        }
+        self.carrier.forget_flight();
     }
 }
 
@@ -275,8 +321,8 @@ impl Own {
             after = After::Heard {
                 is_newest: was_newest || opened.is_newest,
             };
-            if self.content(opened.kind, &text, tools, take, send) {
-                after = After::Closed;
+            if let Some(end) = self.content(opened.kind, &text, tools, take, send) {
+                after = end;
                 break;
             }
         }
@@ -284,7 +330,7 @@ impl Own {
         after
     }
 
-    /// What a record was about; true when it ends the session.
+    /// What a record was about; how it ends the session, if it does.
     fn content(
         &mut self,
         kind: u8,
@@ -292,7 +338,7 @@ impl Own {
         tools: &mut Tools,
         take: &mut dyn FnMut(&[u8]),
         send: &mut dyn FnMut(Vec<u8>),
-    ) -> bool {
+    ) -> Option<After> {
         match (kind, text) {
             (APPLICATION_DATA, message) => take(message),
             (ALERT, [_, CLOSE_NOTIFY]) => {
@@ -300,9 +346,9 @@ impl Own {
                 if let Some(answer) = self.alert(tools, [WARNING, CLOSE_NOTIFY]) {
                     send(answer);
                 }
-                return true;
+                return Some(After::Closed(None));
             }
-            (ALERT, [FATAL, _]) => return true,
+            (ALERT, [FATAL, alert]) => return Some(After::Closed(Some(*alert))),
             (HANDSHAKE, [FINISHED, ..]) => {
                 // Ours was lost (RFC 6347 section 4.2.4).
                 if let Some(flight) = &mut self.flight {
@@ -316,7 +362,7 @@ impl Own {
             }
             _ => {}
         }
-        false
+        None
     }
 
     fn alert(&mut self, tools: &mut Tools, alert: [u8; 2]) -> Option<Vec<u8>> {
@@ -325,6 +371,12 @@ impl Own {
 }
 
 impl OpenSsl {
+    fn close(&mut self) {
+        // What cannot be said need not be: the peer finds out by itself.
+        let _ = self.stream.shutdown();
+        lay_down(&mut self.stream);
+    }
+
     fn open(
         &mut self,
         datagram: Option<&[u8]>,
@@ -349,8 +401,12 @@ impl OpenSsl {
                 }
                 Err(error) if error.code() == ErrorCode::WANT_READ => break,
                 // A close_notify or a fatal alert, both authenticated.
-                Err(_) => {
-                    after = After::Closed;
+                Err(error) => {
+                    after = After::Closed(error.ssl_error().and_then(alert::of));
+                    if error.code() == ErrorCode::ZERO_RETURN {
+                        // RFC 5246 section 7.2.1.
+                        self.close();
+                    }
                     break;
                 }
             }
@@ -360,6 +416,11 @@ impl OpenSsl {
         }
         after
     }
+}
+
+/// Otherwise OpenSSL takes the session for broken when it is dropped, and its ticket for worthless.
+pub(super) fn lay_down(stream: &mut SslStream<Pipe>) {
+    stream.set_shutdown(ShutdownState::SENT | ShutdownState::RECEIVED);
 }
 
 /// Enough of a random to tell it from others; its first bytes may be the time.

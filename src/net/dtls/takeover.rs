@@ -8,6 +8,8 @@ use openssl::ssl::SslRef;
 
 use super::aead::{Aead, Ciphers};
 use super::cid::Cid;
+use super::ffi;
+use super::proof::{Findings, SharedFindings};
 use super::record::{EPOCH, RecordLayer};
 use super::records::{ALERT, APPLICATION_DATA, CID, Record, Records, plain};
 
@@ -34,12 +36,12 @@ pub(super) struct Content {
 pub(super) enum Protected {
     /// Nobody with the keys has made it, or it is a copy.
     Dropped,
-    /// It is a message, for when the handshake is over.
-    Message(Content),
-    /// It is an alert: OpenSSL is to read it, as it is here, and so are we if it comes too late for that.
-    Alert(Content, Vec<u8>),
+    /// It is for later: there are no keys yet, or it is a message and the handshake is not over.
+    Kept,
+    /// It would be for later, and too much was kept already.
+    NoRoom,
     /// OpenSSL is to read it, as it is here.
-    Handshake(Vec<u8>),
+    ForOpenSsl(Vec<u8>),
 }
 
 /// A finished handshake, in our hands.
@@ -53,32 +55,29 @@ pub(super) struct Taken {
 }
 
 impl Takeover {
-    /// Keeps a record until there are keys.
-    pub(super) fn keep(&mut self, record: Record<'_>) {
-        self.early.push(record.numbered(record.sequence()));
-    }
-
-    /// Keeps what belongs behind the handshake until it is over.
-    pub(super) fn keep_content(&mut self, content: Content) {
-        self.contents.push(content);
-    }
-
-    /// The records that were kept.
-    pub(super) fn take_early(&mut self) -> Vec<Vec<u8>> {
+    /// The records that were kept until there are keys, once there are.
+    pub(super) fn take_early(&mut self, ssl: &SslRef) -> Vec<Vec<u8>> {
+        if epoch(ssl) < EPOCH {
+            return Vec::new();
+        }
         std::mem::take(&mut self.early)
     }
 
-    pub(super) fn has_early(&self) -> bool {
-        !self.early.is_empty()
-    }
-
-    /// Opens a record.
-    pub(super) fn open(
+    /// Opens a record; keeps it when it is for later and there is room.
+    pub(super) fn take(
         &mut self,
         ciphers: &mut Ciphers,
         connection: Connection<'_>,
         record: Record<'_>,
+        has_room: impl FnOnce() -> bool,
     ) -> Protected {
+        if record.epoch() > epoch(connection.ssl) {
+            if !has_room() {
+                return Protected::NoRoom;
+            }
+            self.early.push(record.numbered(record.sequence()));
+            return Protected::Kept;
+        }
         let Ok(layer) = self.layer(connection) else {
             return Protected::Dropped;
         };
@@ -87,8 +86,12 @@ impl Takeover {
             return Protected::Dropped;
         };
         let kind = opened.kind;
+        if matches!(kind, ALERT | APPLICATION_DATA) && !has_room() {
+            return Protected::NoRoom;
+        }
         if kind == APPLICATION_DATA {
-            return Protected::Message(Content { kind, text });
+            self.contents.push(Content { kind, text });
+            return Protected::Kept;
         }
         let sequence = record.sequence();
         let without_cid = if record.kind() == CID {
@@ -97,8 +100,13 @@ impl Takeover {
             Ok(record.numbered(sequence))
         };
         match without_cid {
-            Ok(record) if kind == ALERT => Protected::Alert(Content { kind, text }, record),
-            Ok(record) => Protected::Handshake(record),
+            Ok(record) => {
+                if kind == ALERT {
+                    // For us too, if it comes too late for OpenSSL.
+                    self.contents.push(Content { kind, text });
+                }
+                Protected::ForOpenSsl(record)
+            }
             Err(_) => Protected::Dropped,
         }
     }
@@ -173,6 +181,24 @@ pub(super) struct Connection<'a> {
     pub(super) cids: (Cid, Cid),
 }
 
+impl<'a> Connection<'a> {
+    /// Nothing when no suite is agreed upon yet, or one that our own record layer does not know.
+    pub(super) fn of(ssl: &'a SslRef, findings: &SharedFindings) -> Option<Self> {
+        let cipher = ffi::pending_cipher(ssl).or_else(|| ssl.current_cipher());
+        Some(Self {
+            ssl,
+            aead: cipher.and_then(Aead::of)?,
+            cids: Findings::of(findings).cid.agreed(),
+        })
+    }
+}
+
+/// The epoch of the keys by which OpenSSL reads now: once the peer has changed to its own, what is
+/// under them is read, or thrown away, and no longer kept.
+pub(super) fn epoch(ssl: &SslRef) -> u16 {
+    u16::from(ssl.is_init_finished() || ssl.state_string() == READ_CHANGE_CIPHER_SPEC)
+}
+
 /// The last flight of a handshake, when it was ours: the peer asks for it by repeating its own (RFC 6347
 /// section 4.2.4). It is small, so the connection of OpenSSL need not be kept for it.
 #[derive(Debug, PartialEq, Eq)]
@@ -239,3 +265,6 @@ impl Flight {
         }
     }
 }
+
+/// OpenSSL's short name of the state in which it waits for the Finished of the other side.
+const READ_CHANGE_CIPHER_SPEC: &str = "TRCCS";
