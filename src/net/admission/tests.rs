@@ -94,6 +94,28 @@ fn dtls_peers_have_proven_themselves_by_their_handshake() {
     assert_eq!(books.0.borrow().strangers.len(), 0);
 }
 
+/// A device between two addresses, one of which is its own.
+#[test]
+fn a_session_is_limited_where_it_has_proven_nothing_and_not_where_it_has() {
+    let now = Instant::now();
+    let mut books = books(&settings(), now);
+    let [home, away] = [1, 2].map(|host| Peer::dtls(address(host, 1), SessionId(7)));
+    books.0.borrow_mut().heard(now, home, 100);
+    for _ in 0..2 {
+        books.0.borrow_mut().moved(now, away, 50, 30);
+        assert_eq!(books.room(now, away), Some(120), "whole datagrams count");
+        assert!(books.take(now, away, 120));
+        assert_eq!(books.room(now, away), Some(0));
+        books.0.borrow_mut().heard(now, away, 20);
+        assert_eq!(books.room(now, away), Some(30));
+        books.0.borrow_mut().moved(now, home, 50, 30);
+        assert_eq!(books.room(now, home), None, "it is back");
+    }
+    books.0.borrow_mut().moved(now, away, 50, 30);
+    books.0.borrow_mut().answered(now, away);
+    assert_eq!(books.room(now, away), None, "it has answered from there");
+}
+
 #[test]
 fn a_handshake_with_an_unproven_address_is_begun_where_its_first_datagram_is_paid_for() {
     let now = Instant::now();
