@@ -223,14 +223,9 @@ impl Client {
                 let _ = reply.send(self.change_quirks(quirks));
                 Flow::Running
             }
-            Command::Rebind {
-                keeps_session,
-                reply,
-            } => {
+            Command::Rebind { is_noticed, reply } => {
                 let rebound = match &self.relay {
-                    Some(relay) => relay
-                        .rebind(keeps_session)
-                        .map_err(|error| error.to_string()),
+                    Some(relay) => relay.rebind(is_noticed).map_err(|error| error.to_string()),
                     None => Err(NO_RELAY.to_owned()),
                 };
                 let _ = reply.send(rebound);

@@ -155,27 +155,29 @@ impl SimHandle {
         self.command(|reply| Command::Quirks(quirks, reply)).await
     }
 
-    /// Has it speak from another port, as behind a NAT that forgot it. Over DTLS what it says next
-    /// begins another handshake.
+    /// Has it speak from another port, and know: it has another address. Over DTLS a session with
+    /// connection ids (RFC 9146) goes on; without them what it says next begins another handshake.
     ///
     /// # Errors
     /// The device was started without a relay and without DTLS, there is no other port, or the device
     /// was stopped.
     pub async fn rebind(&self) -> Result<(), SimError> {
         self.command(|reply| Command::Rebind {
-            keeps_session: false,
+            is_noticed: true,
             reply,
         })
         .await
     }
 
-    /// Like [`SimHandle::rebind`], but the device does not notice and keeps its DTLS session.
+    /// Has it speak from another port and not notice, as behind a NAT that forgot it: it keeps any DTLS
+    /// session. Without connection ids the server does not know that, and stays silent until the device
+    /// finds out.
     ///
     /// # Errors
     /// As those of [`SimHandle::rebind`].
-    pub async fn rebind_keeping_session(&self) -> Result<(), SimError> {
+    pub async fn rebind_unnoticed(&self) -> Result<(), SimError> {
         self.command(|reply| Command::Rebind {
-            keeps_session: true,
+            is_noticed: false,
             reply,
         })
         .await
@@ -258,7 +260,7 @@ pub(super) enum Command {
     Observations(oneshot::Sender<usize>),
     Quirks(Quirks, oneshot::Sender<Result<(), String>>),
     Rebind {
-        keeps_session: bool,
+        is_noticed: bool,
         reply: oneshot::Sender<Result<(), String>>,
     },
     Value(Path, oneshot::Sender<Option<Value>>),

@@ -65,11 +65,11 @@ impl Relay {
         change(&mut self.inner.faults.borrow_mut());
     }
 
-    /// Takes another port towards the server, as a NAT does that has forgotten the old one. The DTLS
-    /// session is kept where the device does not notice.
-    pub(super) fn rebind(&self, keeps_session: bool) -> io::Result<()> {
-        if !keeps_session {
-            self.renew_session();
+    /// Takes another port towards the server, as a NAT does that has forgotten the old one. Where the
+    /// device notices, a DTLS session without connection ids is given up.
+    pub(super) fn rebind(&self, is_noticed: bool) -> io::Result<()> {
+        if is_noticed && let Some(session) = &mut *self.inner.session.borrow_mut() {
+            session.move_on();
         }
         let outside = outside(self.inner.server)?;
         self.inner.outside.replace(Rc::new(outside));

@@ -29,10 +29,14 @@ pub struct SimSecurity {
 }
 
 impl SimSecurity {
-    /// As patient as a real device.
+    /// As patient as a real device. It offers an empty connection id (RFC 9146), as constrained devices do
+    /// that have one server; who wants another one, or none, says so in `client` afterwards.
     pub fn new(client: ClientSettings) -> Self {
         Self {
-            client,
+            client: ClientSettings {
+                connection_id: Some(0),
+                ..client
+            },
             handshake_timeout: Duration::from_secs(30),
             retry_min: Duration::from_secs(5),
             retry_max: Duration::from_secs(300),
@@ -54,7 +58,21 @@ impl FleetSecurity {
         Self(Arc::new(choose))
     }
 
-    pub(super) fn of(&self, name: &EndpointName, number: u64) -> Result<SimSecurity, String> {
+    /// The same without connection ids (RFC 9146): a session ends for a device that gets another address.
+    #[must_use]
+    pub fn without_connection_ids(self) -> Self {
+        Self::new(move |name, number| {
+            let mut security = self.of(name, number)?;
+            security.client.connection_id = None;
+            Ok(security)
+        })
+    }
+
+    /// How one of the devices does.
+    ///
+    /// # Errors
+    /// Its credentials cannot be used.
+    pub fn of(&self, name: &EndpointName, number: u64) -> Result<SimSecurity, String> {
         (self.0)(name, number)
     }
 }
@@ -181,6 +199,15 @@ impl SecureLink {
         }
     }
 
+    /// The address has changed, and the device knows: a session that the server knows by a connection id
+    /// goes on, any other is worth nothing any more.
+    pub(super) fn move_on(&mut self) {
+        let goes_on = self.client.as_ref().is_some_and(Client::has_connection_id);
+        if !goes_on {
+            self.renew();
+        }
+    }
+
     /// The session is worth nothing any more: the address has changed, or the server is silent. What
     /// the device says next begins another handshake, in which the old session is offered.
     pub(super) fn renew(&mut self) {
@@ -252,6 +279,7 @@ impl SecureLink {
                 endpoint.name = %self.name,
                 cipher = client.cipher(),
                 resumed = client.is_resumed(),
+                connection_id = client.has_connection_id(),
                 "{} has a DTLS session",
                 self.name
             );

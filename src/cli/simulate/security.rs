@@ -36,12 +36,23 @@ pub(super) struct SecurityArgs {
     /// believed
     #[arg(long, value_name = "PEM", requires = "rpk")]
     server_key: Option<PathBuf>,
+    /// Do not offer connection ids (RFC 9146): a device whose address changes shakes hands again
+    #[arg(long)]
+    no_connection_id: bool,
 }
 
 impl SecurityArgs {
     /// How the devices prove themselves; none: they do not. The server's certificate must be for
     /// `host`.
     pub(super) fn fleet(&self, host: &str, count: usize) -> anyhow::Result<Option<FleetSecurity>> {
+        let fleet = self.credentials(host, count)?;
+        Ok(match self.no_connection_id {
+            true => fleet.map(FleetSecurity::without_connection_ids),
+            false => fleet,
+        })
+    }
+
+    fn credentials(&self, host: &str, count: usize) -> anyhow::Result<Option<FleetSecurity>> {
         if let Some(psk) = &self.psk {
             let template = Template::parse(psk, count).context("--psk")?;
             // What is wrong with it is wrong for all devices.
@@ -164,6 +175,21 @@ const NAME: &str = "{name}";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connection_ids_are_offered_unless_they_are_switched_off() {
+        let name = EndpointName::new("pump").expect("a name");
+        for (no_connection_id, expected) in [(false, Some(0)), (true, None)] {
+            let args = SecurityArgs {
+                psk: Some("pump:00ff".to_owned()),
+                no_connection_id,
+                ..SecurityArgs::default()
+            };
+            let fleet = args.fleet("localhost", 1).expect("credentials");
+            let security = fleet.expect("DTLS").of(&name, 1).expect("credentials");
+            assert_eq!(security.client.connection_id, expected);
+        }
+    }
 
     fn identity(psk: &str, count: usize) -> String {
         let template = Template::parse(psk, count).expect("a key");
