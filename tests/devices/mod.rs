@@ -1,5 +1,6 @@
 //! What devices and the server say to each other, over real UDP.
 
+mod a_session_survives_its_nat;
 mod command;
 mod devices_register_update_and_leave;
 mod logs_become_lines;
