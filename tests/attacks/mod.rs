@@ -18,6 +18,7 @@ mod payloads_that_blow_up;
 mod raw_handshakes;
 mod records_that_lie;
 mod registrations_that_lie;
+mod sessions_that_move;
 mod what_changes_meanwhile;
 
 use std::time::Instant;

@@ -160,6 +160,12 @@ impl ScriptedDevice {
         self.session(|session| session.move_to(socket));
     }
 
+    /// The same on another host.
+    pub(crate) fn move_to_host_keeping_session(&mut self, local: IpAddr) {
+        let socket = UdpSocket::bind((local, 0)).expect("a free port");
+        self.session(|session| session.move_to(socket));
+    }
+
     /// Ends the session by a `close_notify`, and waits for that of the server (RFC 5246 section 7.2.1).
     #[track_caller]
     pub(crate) fn close_session(&mut self) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod certificates;
+pub(crate) mod cid;
 pub(crate) mod database;
 pub(crate) mod device;
 pub(crate) mod fake_credentials;
@@ -15,3 +16,4 @@ pub(crate) mod secure;
 pub(crate) mod server;
 pub(crate) mod shared;
 pub(crate) mod site;
+pub(crate) mod wire;

@@ -8,9 +8,7 @@
     reason = "which part of the harness is used depends on the tests that are compiled in"
 )]
 
-use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use openssl::ec::EcKey;
@@ -20,6 +18,9 @@ use openssl::ssl::{
     SslSession, SslSessionCacheMode, SslStream, SslVerifyMode, SslVersion,
 };
 use openssl::x509::X509;
+
+use super::cid::{Offer, Shim};
+use super::wire::Wire;
 
 /// How long a handshake may take. OpenSSL repeats its flights meanwhile.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -37,6 +38,8 @@ pub(crate) struct Credentials {
     /// OpenSSL's names.
     suites: String,
     mtu: u32,
+    /// What its hello says of connection ids.
+    connection_id: Option<Offer>,
 }
 
 #[derive(Clone)]
@@ -125,6 +128,24 @@ impl Credentials {
         Self { mtu, ..self }
     }
 
+    /// Offers connection ids, and wants this one, which may be empty, in what it gets.
+    pub(crate) fn with_connection_id(self, id: &[u8]) -> Self {
+        let connection_id = Some(Offer::of(id));
+        Self {
+            connection_id,
+            ..self
+        }
+    }
+
+    /// The same by these bytes in the extension, whatever they mean.
+    pub(crate) fn with_connection_id_extension(self, extension: &[u8]) -> Self {
+        let connection_id = Some(Offer::raw(extension));
+        Self {
+            connection_id,
+            ..self
+        }
+    }
+
     fn new(proof: Proof, suites: &str) -> Self {
         let suites = suites.to_owned();
         Self {
@@ -132,11 +153,15 @@ impl Credentials {
             chain: Vec::new(),
             suites,
             mtu: 1_200,
+            connection_id: None,
         }
     }
 
-    fn context(&self, method: SslMethod) -> SslContext {
+    fn context(&self, method: SslMethod, shim: &Shim) -> SslContext {
         let mut context = SslContextBuilder::new(method).expect("a context");
+        if let Some(offer) = &self.connection_id {
+            shim.set_up(&mut context, offer);
+        }
         context
             .set_min_proto_version(Some(SslVersion::DTLS1_2))
             .expect("a version");
@@ -214,9 +239,10 @@ pub(crate) struct Secure {
 impl Secure {
     /// Nothing is sent.
     pub(crate) fn new(socket: UdpSocket, server: SocketAddr, credentials: Credentials) -> Self {
+        let shim = Shim::default();
         Self {
-            wire: Wire::new(socket, server),
-            client: credentials.context(SslMethod::dtls_client()),
+            client: credentials.context(SslMethod::dtls_client(), &shim),
+            wire: Wire::new(socket, server, shim),
             credentials,
             stream: None,
             session: None,
@@ -227,6 +253,17 @@ impl Secure {
     pub(crate) fn address(&self) -> SocketAddr {
         let state = self.wire.state();
         state.socket.local_addr().expect("a bound socket")
+    }
+
+    /// Its socket, for another session or for none.
+    pub(crate) fn socket(&self) -> UdpSocket {
+        let socket = self.wire.state().socket.try_clone();
+        socket.expect("the same socket")
+    }
+
+    /// What is said of connection ids, and records by hand.
+    pub(crate) fn connection_ids(&self) -> &Shim {
+        &self.wire.shim
     }
 
     /// Another socket under the same session.
@@ -260,7 +297,9 @@ impl Secure {
 
     /// Answers a handshake that the server begins, in DTLS's role of a server.
     pub(crate) fn accept(&mut self) -> Result<(), String> {
-        let context = self.credentials.context(SslMethod::dtls_server());
+        let context = self
+            .credentials
+            .context(SslMethod::dtls_server(), &Shim::default());
         let ssl = Ssl::new(&context).expect("a connection");
         self.run(ssl, SslStream::accept)
     }
@@ -272,6 +311,7 @@ impl Secure {
     ) -> Result<(), String> {
         self.forget();
         self.end = None;
+        self.wire.shim.forget();
         ssl.set_mtu(self.credentials.mtu).expect("enough");
         let mut stream = SslStream::new(ssl, self.wire.clone()).expect("a stream");
         let end = Instant::now() + DEADLINE;
@@ -372,11 +412,8 @@ impl Secure {
 
     /// The next datagram of the server as it is; OpenSSL does not see it.
     pub(crate) fn receive_datagram(&self, within: Duration) -> Option<Vec<u8>> {
-        let mut buffer = vec![0; DATAGRAM];
         self.wire.wait_at_most(within);
-        let length = self.wire.clone().read(&mut buffer).ok()?;
-        buffer.truncate(length);
-        Some(buffer)
+        self.wire.receive().ok()
     }
 
     /// Every datagram that OpenSSL has sent so far.
@@ -417,85 +454,6 @@ fn named(error: &Error) -> String {
         }
     }
     error.to_string()
-}
-
-/// A socket for OpenSSL: one write is one datagram.
-#[derive(Clone)]
-struct Wire(Arc<Mutex<WireState>>);
-
-struct WireState {
-    socket: UdpSocket,
-    server: SocketAddr,
-    sent: Vec<Vec<u8>>,
-    received: Vec<Vec<u8>>,
-    /// Whoever speaks is the other side.
-    follows: bool,
-    /// Instead of being sent.
-    held: Option<Vec<Vec<u8>>>,
-}
-
-impl Wire {
-    fn new(socket: UdpSocket, server: SocketAddr) -> Self {
-        Self(Arc::new(Mutex::new(WireState {
-            socket,
-            server,
-            sent: Vec::new(),
-            received: Vec::new(),
-            follows: false,
-            held: None,
-        })))
-    }
-
-    fn state(&self) -> MutexGuard<'_, WireState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait_at_most(&self, time: Duration) {
-        let set = self.state().socket.set_read_timeout(Some(time));
-        set.expect("a time above zero");
-    }
-}
-
-impl Read for Wire {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut state = self.state();
-        loop {
-            match state.socket.recv_from(buffer) {
-                Ok((length, from)) if state.follows || from == state.server => {
-                    state.server = from;
-                    state.received.push(buffer[..length].to_vec());
-                    return Ok(length);
-                }
-                Ok(_) => {}
-                // A time-out; or "port unreachable" while the server is down.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::TimedOut | ErrorKind::ConnectionRefused
-                    ) =>
-                {
-                    return Err(ErrorKind::WouldBlock.into());
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, datagram: &[u8]) -> io::Result<usize> {
-        let mut state = self.state();
-        if let Some(held) = &mut state.held {
-            held.push(datagram.to_vec());
-            return Ok(datagram.len());
-        }
-        state.sent.push(datagram.to_vec());
-        state.socket.send_to(datagram, state.server)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 const ECDSA: &str = "ECDHE-ECDSA-AES128-CCM8";
