@@ -93,6 +93,15 @@ pub(super) enum After {
     Closed(Option<u8>),
 }
 
+/// What a datagram of the peer calls for.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    /// A warning.
+    Alert(u8),
+    /// The last flight of the handshake.
+    Flight,
+}
+
 impl Carrier {
     /// A connection that was taken over.
     pub(super) fn own(layer: RecordLayer, flight: Option<Box<Flight>>) -> Self {
@@ -158,9 +167,11 @@ impl Carrier {
         let Self::Own(own) = self else {
             return After::Unheard;
         };
+        let mut answer = None;
         let end = contents
             .iter()
-            .find_map(|Content { kind, text }| own.content(*kind, text, tools, take, send));
+            .find_map(|Content { kind, text }| own.content(*kind, text, take, &mut answer));
+        own.answer(answer, tools, send);
         end.unwrap_or(After::Unheard)
     }
 
@@ -312,6 +323,8 @@ impl Own {
         send: &mut dyn FnMut(Vec<u8>),
     ) -> After {
         let mut after = After::Unheard;
+        // At most one for a datagram, whatever is in it.
+        let mut answer = None;
         let mut text = std::mem::take(&mut tools.text);
         for record in Records::with_cid(datagram, self.layer.own.as_bytes().len()) {
             let Some(opened) = self.layer.open(&mut tools.ciphers, record, &mut text) else {
@@ -321,48 +334,61 @@ impl Own {
             after = After::Heard {
                 is_newest: was_newest || opened.is_newest,
             };
-            if let Some(end) = self.content(opened.kind, &text, tools, take, send) {
+            if let Some(end) = self.content(opened.kind, &text, take, &mut answer) {
                 after = end;
                 break;
             }
         }
         tools.text = text;
+        self.answer(answer, tools, send);
         after
     }
 
     /// What a record was about; how it ends the session, if it does.
     fn content(
-        &mut self,
+        &self,
         kind: u8,
         text: &[u8],
-        tools: &mut Tools,
         take: &mut dyn FnMut(&[u8]),
-        send: &mut dyn FnMut(Vec<u8>),
+        answer: &mut Option<Answer>,
     ) -> Option<After> {
         match (kind, text) {
             (APPLICATION_DATA, message) => take(message),
             (ALERT, [_, CLOSE_NOTIFY]) => {
                 // RFC 5246 section 7.2.1.
-                if let Some(answer) = self.alert(tools, [WARNING, CLOSE_NOTIFY]) {
-                    send(answer);
-                }
+                *answer = Some(Answer::Alert(CLOSE_NOTIFY));
                 return Some(After::Closed(None));
             }
             (ALERT, [FATAL, alert]) => return Some(After::Closed(Some(*alert))),
-            (HANDSHAKE, [FINISHED, ..]) => {
-                // Ours was lost (RFC 6347 section 4.2.4).
-                if let Some(flight) = &mut self.flight {
-                    flight.repeat(&mut tools.ciphers, &mut self.layer, &mut *send);
-                }
-            }
+            // Ours was lost (RFC 6347 section 4.2.4).
+            (HANDSHAKE, [FINISHED, ..]) => *answer = Some(Answer::Flight),
             (HANDSHAKE, [CLIENT_HELLO | HELLO_REQUEST, ..]) => {
-                if let Some(answer) = self.alert(tools, [WARNING, NO_RENEGOTIATION]) {
-                    send(answer);
-                }
+                *answer = answer.or(Some(Answer::Alert(NO_RENEGOTIATION)));
             }
             _ => {}
         }
         None
+    }
+
+    fn answer(
+        &mut self,
+        answer: Option<Answer>,
+        tools: &mut Tools,
+        send: &mut dyn FnMut(Vec<u8>),
+    ) {
+        match answer {
+            Some(Answer::Alert(description)) => {
+                if let Some(alert) = self.alert(tools, [WARNING, description]) {
+                    send(alert);
+                }
+            }
+            Some(Answer::Flight) => {
+                if let Some(flight) = &mut self.flight {
+                    flight.repeat(&mut tools.ciphers, &mut self.layer, &mut *send);
+                }
+            }
+            None => {}
+        }
     }
 
     fn alert(&mut self, tools: &mut Tools, alert: [u8; 2]) -> Option<Vec<u8>> {
