@@ -27,7 +27,7 @@ pub(super) struct Handshake {
     pub(super) due: Instant,
     /// When it last got further.
     pub(super) heard: Instant,
-    /// Something under keys has come that was not read, perhaps before its time.
+    /// Something under keys has come that was not read, perhaps before its time, and nothing that was.
     pub(super) has_protected: bool,
     /// The number of the next record without keys, as OpenSSL sees it.
     pub(super) plain: u64,
@@ -80,12 +80,18 @@ impl Handshake {
     /// kept. Where our own record layer knows the suite, it opens them, see `takeover`. How many there was
     /// no room for.
     pub(super) fn push(&mut self, ciphers: &mut Ciphers, datagram: &[u8]) -> usize {
+        self.push_what(ciphers, datagram, false)
+    }
+
+    /// The same; what was kept is paid for already.
+    fn push_what(&mut self, ciphers: &mut Ciphers, datagram: &[u8], was_kept: bool) -> usize {
         let mut dropped = 0;
         let kept = sieve(self.records(datagram), |record| {
             if record.epoch() == 0 {
                 return self.plain(record);
             }
-            self.protected(ciphers, record).unwrap_or_else(|NoRoom| {
+            let passed = self.protected(ciphers, record, was_kept);
+            passed.unwrap_or_else(|NoRoom| {
                 dropped += 1;
                 None
             })
@@ -98,7 +104,7 @@ impl Handshake {
     pub(super) fn push_kept(&mut self, ciphers: &mut Ciphers) -> bool {
         let early = self.takeover.take_early(self.stream.ssl());
         for datagram in &early {
-            self.push(ciphers, datagram);
+            self.push_what(ciphers, datagram, true);
         }
         !early.is_empty()
     }
@@ -153,17 +159,19 @@ impl Handshake {
         &mut self,
         ciphers: &mut Ciphers,
         record: Record<'_>,
+        was_kept: bool,
     ) -> Result<Option<Vec<u8>>, NoRoom> {
         let Some(connection) = Connection::of(self.stream.ssl(), &self.findings) else {
             return self.theirs(record);
         };
-        let has_room = || self.budget.keep_record();
+        let has_room = || was_kept || self.budget.keep_record();
         match self.takeover.take(ciphers, connection, record, has_room) {
             Protected::ForOpenSsl(record) => Ok(Some(record)),
             Protected::Kept => Ok(None),
             Protected::NoRoom => Err(NoRoom),
             Protected::Dropped => {
-                self.has_protected = true;
+                // A copy or a forgery, if something was genuine: then the keys are the same.
+                self.has_protected |= !self.takeover.has_heard();
                 Ok(None)
             }
         }

@@ -12,6 +12,7 @@ use super::ffi;
 use super::proof::{Findings, SharedFindings};
 use super::record::{EPOCH, RecordLayer};
 use super::records::{ALERT, APPLICATION_DATA, CID, Record, Records, plain};
+use super::window::Window;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -61,6 +62,12 @@ impl Takeover {
             return Vec::new();
         }
         std::mem::take(&mut self.early)
+    }
+
+    /// True once a record of the peer was genuine.
+    pub(super) fn has_heard(&self) -> bool {
+        let layer = self.layer.as_ref();
+        layer.is_some_and(|layer| layer.window != Window::default())
     }
 
     /// Opens a record; keeps it when it is for later and there is room.
