@@ -355,6 +355,24 @@ pub(super) fn hurry<S>(stream: &mut SslStream<S>) {
     unsafe { DTLS_set_timer_cb(stream.ssl().as_ptr(), Some(soon)) }
 }
 
+/// Has the waits of a handshake be what [`set_wait`] says when they begin.
+#[cfg(test)]
+pub(super) fn wait_as_told<S>(stream: &mut SslStream<S>) {
+    extern "C" fn told(_: *mut SSL, _: libc::c_uint) -> libc::c_uint {
+        WAIT_US.get()
+    }
+    // SAFETY: the pointer is that of a live SSL whose stream is borrowed mutably; the callback
+    // touches nothing but a number of its thread.
+    unsafe { DTLS_set_timer_cb(stream.ssl().as_ptr(), Some(told)) }
+}
+
+/// The waits that begin in this thread from now on.
+#[cfg(test)]
+pub(super) fn set_wait(wait: Duration) {
+    let micros = u32::try_from(wait.as_micros()).unwrap_or(LONGEST_TIMEOUT_US);
+    WAIT_US.set(micros.min(LONGEST_TIMEOUT_US));
+}
+
 /// # Safety
 /// `key` is null or a key that lives during the call.
 unsafe fn der(key: *mut EVP_PKEY) -> Result<Option<Vec<u8>>, ErrorStack> {
@@ -408,5 +426,9 @@ const DTLS_CTRL_HANDLE_TIMEOUT: c_int = 74;
 const TLS_LIBRARY: libc::c_ulong = 20;
 const LIBRARY_SHIFT: u32 = 23;
 
+#[cfg(test)]
+thread_local! {
+    static WAIT_US: std::cell::Cell<u32> = const { std::cell::Cell::new(1_000_000) };
+}
 static FIRST_TIMEOUT_US: AtomicU32 = AtomicU32::new(1_000_000);
 const LONGEST_TIMEOUT_US: u32 = 60_000_000;

@@ -1,6 +1,8 @@
 //! What the fuzzer runs (`tests/fuzz`): here, so that a test replays the corpus and it cannot rot.
 //! Not for use by other rooms.
 
+mod session;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,6 +25,8 @@ use super::tickets::TICKET_KEYS;
 use crate::config::{Coaps, Settings};
 use crate::domain::{CredentialId, EndpointName, SessionId, Timestamp};
 use crate::security::{Credential, Keyring, Proof, ServerCertificates};
+
+pub use self::session::session;
 
 /// The first look at any datagram. What is answered is answered with no more bytes than came.
 pub fn hello(datagram: &[u8]) {
@@ -67,8 +71,31 @@ pub fn handshake(script: &[u8]) {
     driver.finish();
 }
 
+/// What is left of a script.
+struct Script<'a>(&'a [u8]);
+
+impl<'a> Script<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    /// A length of two bytes, and so many bytes, or as many as there are.
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = u16::from_be_bytes([self.byte()?, self.byte()?]);
+        Some(self.take(usize::from(length)))
+    }
+
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(length.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+}
+
 struct Driver<'a> {
-    script: &'a [u8],
+    script: Script<'a>,
     now: Instant,
     handshakes: Handshakes,
     outcomes: mpsc::Receiver<Outcome>,
@@ -126,7 +153,7 @@ impl<'a> Driver<'a> {
             now,
         );
         Self {
-            script,
+            script: Script(script),
             now,
             handshakes: handshakes.expect("OpenSSL works"),
             outcomes,
@@ -138,29 +165,29 @@ impl<'a> Driver<'a> {
 
     /// One step of the script; nothing at its end.
     fn step(&mut self) -> Option<()> {
-        let first = self.byte()?;
+        let first = self.script.byte()?;
         let peer = first >> 4;
         match first & 15 {
             0 => self.begin(peer, &PSK_HELLO),
             1 => self.begin(peer, &CERTIFICATE_HELLO),
             2 => {
-                let datagram = self.bytes()?.to_vec();
+                let datagram = self.script.bytes()?.to_vec();
                 self.deliver(peer, datagram);
             }
             3 => {
-                let [kind, epoch] = [self.byte()?, self.byte()?];
-                let body = self.bytes()?;
+                let [kind, epoch] = [self.script.byte()?, self.script.byte()?];
+                let body = self.script.bytes()?;
                 self.record(peer, kind, epoch, body);
             }
             4 => {
-                let [kind, number] = [self.byte()?, self.byte()?];
-                let body = self.bytes()?;
+                let [kind, number] = [self.script.byte()?, self.script.byte()?];
+                let body = self.script.bytes()?;
                 self.record(peer, HANDSHAKE, 0, &message(kind, number, body));
             }
             5 => {
-                let [kind, number] = [self.byte()?, self.byte()?];
-                let numbers = self.take(6);
-                let body = self.bytes()?;
+                let [kind, number] = [self.script.byte()?, self.script.byte()?];
+                let numbers = self.script.take(6);
+                let body = self.script.bytes()?;
                 let [.., high, low] = body.len().to_be_bytes();
                 let (length, offset) = numbers.split_at_checked(3)?;
                 let header: [&[u8]; 5] = [&[kind], length, &[0, number], offset, &[0, high, low]];
@@ -178,7 +205,7 @@ impl<'a> Driver<'a> {
                 self.handshakes.call(self.now, call);
             }
             7 => {
-                let tenths = u64::from(self.byte()?);
+                let tenths = u64::from(self.script.byte()?);
                 self.now += Duration::from_millis(100 * tenths);
                 self.handshakes.timeouts(self.now);
             }
@@ -251,24 +278,6 @@ impl<'a> Driver<'a> {
         self.handshakes.timeouts(self.now);
         self.look();
         assert_eq!(self.handshakes.assert_limits(), 0, "everything ends");
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.script.split_first()?;
-        self.script = rest;
-        Some(*first)
-    }
-
-    /// A length of two bytes, and so many bytes, or as many as there are.
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = u16::from_be_bytes([self.byte()?, self.byte()?]);
-        Some(self.take(usize::from(length)))
-    }
-
-    fn take(&mut self, length: usize) -> &'a [u8] {
-        let (taken, rest) = self.script.split_at(length.min(self.script.len()));
-        self.script = rest;
-        taken
     }
 }
 
@@ -353,7 +362,7 @@ pub(super) fn contexts() -> Arc<Contexts> {
     SERVER.contexts.load_full()
 }
 
-fn made_in(folder: &Path) -> ServerCertificates {
+pub(super) fn made_in(folder: &Path) -> ServerCertificates {
     let made = ServerCertificates::load_or_make(folder, &[], Timestamp::system());
     made.expect("a folder that can be written")
 }
@@ -448,6 +457,59 @@ mod tests {
             replayed += 1;
         }
         assert!(replayed > 7, "the corpus is too small");
+    }
+
+    #[test]
+    fn the_corpus_of_dtls_session_passes_whole_and_in_parts() {
+        let mut replayed = 0;
+        for (path, script) in corpus("dtls_session") {
+            println!("{}", path.display());
+            // With every cipher, and every kind of name.
+            for choice in 0..=u8::MAX {
+                let mut script = script.clone();
+                *script.first_mut().expect("a choice") = choice;
+                super::session(&script);
+            }
+            for length in 0..script.len() {
+                super::session(script.get(..length).expect("shorter"));
+            }
+            replayed += 1;
+        }
+        assert!(replayed > 7, "the corpus is too small");
+    }
+
+    /// One step of a session's script.
+    fn session_step() -> impl Strategy<Value = Vec<u8>> {
+        let kind = prop_oneof![20_u8..24, Just(23), 0_u8..30, any::<u8>()];
+        let number = prop_oneof![0_u16..100, 0_u16..100, any::<u16>()];
+        let body = prop_oneof![
+            vec(any::<u8>(), 0..40),
+            vec(any::<u8>(), 2..3),
+            vec(0_u8..3, 0..6),
+            vec(Just(20_u8), 1..4)
+        ];
+        (0..8_u8, kind, number, 0..3_u8, body).prop_map(|(what, kind, number, padding, body)| {
+            let [high, low] = number.to_be_bytes();
+            let [.., l1, l0] = body.len().to_be_bytes();
+            let head: &[u8] = match what {
+                0 => &[l1, l0],
+                1 => &[kind, high, low, padding, l1, l0],
+                3 => return vec![what, low, high, kind],
+                4 => return vec![what, low],
+                5 => return vec![what, high % 70, low],
+                _ => return vec![what],
+            };
+            [&[what], head, &body].concat()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_peer_with_the_keys_can_do_nothing_but_talk(
+            choice in any::<u8>(), steps in vec(session_step(), 1..120),
+        ) {
+            super::session(&[&[choice], &steps.concat()[..]].concat());
+        }
     }
 
     /// The corpus reaches what it is meant for: a handshake of each kind begins, and is answered.

@@ -23,6 +23,8 @@ mod ffi;
 pub mod fuzzing;
 mod handshake;
 mod hello;
+#[cfg(test)]
+mod in_memory;
 mod kept;
 mod lanes;
 mod life;
@@ -32,6 +34,8 @@ mod outlet;
 mod pipe;
 mod proof;
 mod record;
+#[cfg(test)]
+mod record_tests;
 mod records;
 mod refusal;
 mod session;
@@ -40,7 +44,13 @@ mod shares;
 mod sieve;
 mod suites;
 mod takeover;
+#[cfg(test)]
+mod takeover_tests;
 mod tickets;
+#[cfg(test)]
+mod vector_tests;
+#[cfg(test)]
+mod vectors;
 mod window;
 
 use std::cell::RefCell;

@@ -79,17 +79,27 @@ impl RecordLayer {
         if session.master_key(master.as_mut_slice()) != MASTER_SECRET {
             return Err(ErrorStack::get());
         }
-        let mut seed = Vec::with_capacity(KEY_EXPANSION.len() + 2 * RANDOM);
-        seed.extend_from_slice(KEY_EXPANSION);
-        let mut random = [0; RANDOM];
-        ssl.server_random(&mut random);
-        seed.extend_from_slice(&random);
-        ssl.client_random(&mut random);
-        seed.extend_from_slice(&random);
+        let mut randoms = [[0; RANDOM]; 2];
+        let [client, server] = &mut randoms;
+        ssl.client_random(client);
+        ssl.server_random(server);
+        Self::with_keys(aead, ssl.is_server(), &master, randoms, (own, peer))
+    }
+
+    /// The two directions of a connection by its master secret and the randoms of client and server (RFC 5246
+    /// section 6.3), and by which its records are named: those that come, those that go.
+    pub(super) fn with_keys(
+        aead: Aead,
+        is_server: bool,
+        master: &[u8; MASTER_SECRET],
+        [client_random, server_random]: [[u8; RANDOM]; 2],
+        (own, peer): (Cid, Cid),
+    ) -> Result<Self, ErrorStack> {
+        let seed = [KEY_EXPANSION, &server_random, &client_random].concat();
         let mut block = aead::key_block(aead);
         ffi::prf(aead.digest(), master.as_slice(), &seed, &mut block)?;
         let [client, server] = aead::secrets(aead, &block).ok_or_else(ErrorStack::get)?;
-        let (inbound, outbound) = if ssl.is_server() {
+        let (inbound, outbound) = if is_server {
             (client, server)
         } else {
             (server, client)
@@ -315,6 +325,6 @@ const FIRST_NUMBERS: u64 = 1 << 16;
 /// The longest text of a record, in bytes (RFC 5246 section 6.2.1).
 pub(super) const LONGEST_TEXT: usize = 1 << 14;
 /// Bytes of a master secret (RFC 5246 section 8.1) and of a random (section 7.4.1.2).
-const MASTER_SECRET: usize = 48;
-const RANDOM: usize = 32;
+pub(super) const MASTER_SECRET: usize = 48;
+pub(super) const RANDOM: usize = 32;
 const KEY_EXPANSION: &[u8] = b"key expansion";

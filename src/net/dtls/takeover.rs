@@ -11,7 +11,7 @@ use super::cid::Cid;
 use super::ffi;
 use super::proof::{Findings, SharedFindings};
 use super::record::{EPOCH, RecordLayer};
-use super::records::{ALERT, APPLICATION_DATA, CID, Record, Records, plain};
+use super::records::{ALERT, APPLICATION_DATA, CID, HANDSHAKE, Record, Records, plain};
 use super::window::Window;
 
 /// See the module.
@@ -249,6 +249,19 @@ impl Flight {
             flight.datagrams.push(parts);
         }
         has_keys.then_some(flight)
+    }
+
+    /// Of one handshake message, which is under keys.
+    pub(super) fn of_one(text: &[u8]) -> Self {
+        let part = Part {
+            kind: HANDSHAKE,
+            has_keys: true,
+            text: text.to_vec(),
+        };
+        Self {
+            datagrams: vec![vec![part]],
+            plain: 0,
+        }
     }
 
     /// The flight once more, under new numbers; `out` takes its datagrams.
