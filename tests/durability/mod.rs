@@ -3,6 +3,7 @@
 mod a_restart_is_invisible_to_devices;
 mod blockwise_notifications_survive_the_server;
 mod dtls_sessions_survive_the_server;
+mod limits_of_dtls_sessions_hold;
 mod operations_survive_the_server;
 mod rules_survive_the_server;
 mod the_promises_hold_on_postgresql;
