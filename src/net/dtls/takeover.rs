@@ -281,7 +281,10 @@ impl Flight {
                     again.extend(record);
                 }
             }
-            out(again);
+            // Without numbers there may be nothing to say.
+            if !again.is_empty() {
+                out(again);
+            }
         }
     }
 }
