@@ -121,9 +121,8 @@ impl CoapTransport {
     /// From now on, only what these books allow is read and sent. To be called once, before
     /// [`CoapTransport::run`].
     pub fn guard(&self, mut admission: Admission) {
-        let now = Instant::now();
         for (peer, overhead) in self.inner.secure.iter().flat_map(Secure::unproven) {
-            admission.moved(now, peer, 0, overhead);
+            admission.moved(peer, 0, overhead);
         }
         let books = Shared(Rc::new(RefCell::new(admission)));
         let mut endpoint = self.inner.endpoint.borrow_mut();
@@ -253,7 +252,7 @@ impl CoapTransport {
                     peer,
                     bytes,
                     overhead,
-                } => self.with_books(|books| books.moved(now, peer, bytes, overhead)),
+                } => self.with_books(|books| books.moved(peer, bytes, overhead)),
                 Happening::Proven(address) => self.with_books(|books| books.proven(now, address)),
             }
         });

@@ -23,16 +23,23 @@ const APPLICATION_DATA: u8 = 23;
 /// OpenSSL's reason says more.
 const DECODE_ERROR: &str = "alert 50 ";
 
+/// In force at once.
+async fn add_credential(server: &Server, name: &str) {
+    let psk = json!({"identity": name, "key": hex::encode(DEVICE_KEY)});
+    let body = json!({"endpoint": name, "psk": psk});
+    server.api().create("/api/v1/credentials", &body).await;
+}
+
 /// A device whose key the server knows, with this id in what it gets.
-fn known(server: &Server, name: &str, id: &[u8]) -> ScriptedDevice {
-    server.secure_device(name).close_session();
+async fn known(server: &Server, name: &str, id: &[u8]) -> ScriptedDevice {
+    add_credential(server, name).await;
     let credentials = Credentials::psk(name, DEVICE_KEY).with_connection_id(id);
     ScriptedDevice::secure(name, server.coaps(), credentials)
 }
 
 /// The same, registered.
-fn registered(server: &Server, name: &str, id: &[u8]) -> ScriptedDevice {
-    let mut device = known(server, name, id);
+async fn registered(server: &Server, name: &str, id: &[u8]) -> ScriptedDevice {
+    let mut device = known(server, name, id).await;
     device.handshake().expect("a session");
     device.register_now(300, "</1/0>,</3311/0>");
     device
@@ -82,7 +89,7 @@ async fn address(server: &Server, device: &ScriptedDevice) -> Json {
 #[tokio::test]
 async fn attack_30_copies_and_older_records_from_another_address_move_nothing() {
     let server = Server::start().await;
-    let mut device = registered(&server, "target", b"");
+    let mut device = registered(&server, "target", b"").await;
     let [older, newer] = [device.update(), device.update()];
     let held_back = device.protect(&older.encode());
     let genuine = device.protect(&newer.encode());
@@ -151,7 +158,7 @@ async fn attack_30_a_session_that_has_moved_gets_three_bytes_for_each_until_it_a
 ) {
     let siege = Siege::begin(|setup| setup.setting("coap.ack_timeout_ms", 50)).await;
     let (server, api) = (&siege.server, siege.server.api());
-    let mut device = registered(server, "mover", id);
+    let mut device = registered(server, "mover", id).await;
     is_served(&mut device);
     device.move_to_host_keeping_session(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9)));
     let account = Account::open(&mut device);
@@ -210,7 +217,7 @@ fn request_of(device: &mut ScriptedDevice) -> Message {
 #[tokio::test]
 async fn attack_30_a_device_that_comes_and_goes_is_followed_each_time() {
     let server = Server::start().await;
-    let mut device = registered(&server, "commuter", b"dev");
+    let mut device = registered(&server, "commuter", b"dev").await;
     let home = device.session(|session| session.socket());
     let mut followed = 0.0;
     for _ in 0..3 {
@@ -231,8 +238,8 @@ async fn attack_30_a_device_that_comes_and_goes_is_followed_each_time() {
 #[tokio::test]
 async fn attack_30_two_devices_with_ids_that_swap_their_addresses_go_on() {
     let server = Server::start().await;
-    let mut one = registered(&server, "one", b"1");
-    let mut two = registered(&server, "two", b"");
+    let mut one = registered(&server, "one", b"1").await;
+    let mut two = registered(&server, "two", b"").await;
     let sockets = [&mut one, &mut two].map(|device| device.session(|session| session.socket()));
     let [of_one, of_two] = sockets;
     one.session(|session| session.move_to(of_two));
@@ -253,8 +260,8 @@ async fn attack_30_two_devices_with_ids_that_swap_their_addresses_go_on() {
 #[tokio::test]
 async fn attack_30_records_without_their_id_or_with_another_one_are_nothing() {
     let server = Server::start().await;
-    let mut device = registered(&server, "target", b"target");
-    let mut other = registered(&server, "other", b"");
+    let mut device = registered(&server, "target", b"target").await;
+    let mut other = registered(&server, "other", b"").await;
     let (_, id) = ids(&mut device).expect("ids");
     let (_, id_of_other) = ids(&mut other).expect("ids");
     assert_ne!(id, id_of_other);
@@ -317,7 +324,7 @@ async fn attack_30_the_address_of_a_session_without_ids_is_not_taken_over() {
     let server = Server::start().await;
     let mut settled = server.secure_device("settled");
     settled.register_now(300, "</1/0>");
-    let mut guest = registered(&server, "guest", b"");
+    let mut guest = registered(&server, "guest", b"").await;
     let shared = settled.session(|session| session.socket());
     guest.session(|session| session.move_to(shared));
     for _ in 0..3 {
@@ -344,7 +351,7 @@ async fn attack_30_the_address_of_a_session_without_ids_is_not_taken_over() {
 #[tokio::test]
 async fn attack_30_a_finished_from_another_address_brings_no_flight_there() {
     let server = Server::start().await;
-    let mut device = registered(&server, "repeater", b"");
+    let mut device = registered(&server, "repeater", b"").await;
     let again = |device: &mut ScriptedDevice| {
         let finished = device.session(|session| session.connection_ids().repeat_finished());
         device.send_datagram(&finished);
@@ -374,7 +381,7 @@ async fn attack_30_a_finished_from_another_address_brings_no_flight_there() {
 #[tokio::test]
 async fn attack_30_an_extension_that_is_wrong_gets_an_alert() {
     let server = Server::start().await;
-    server.secure_device("wrong").close_session();
+    add_credential(&server, "wrong").await;
     for extension in [&[][..], &[1], &[0, 1], &[5, 1, 2], &[255, 0], &[1, 2, 3]] {
         let credentials = Credentials::psk("wrong", DEVICE_KEY);
         let credentials = credentials.with_connection_id_extension(extension);
@@ -390,14 +397,14 @@ async fn attack_30_an_extension_that_is_wrong_gets_an_alert() {
         (under_way == 0.0).then_some(())
     })
     .await;
-    is_served(&mut registered(&server, "right", b""));
+    is_served(&mut registered(&server, "right", b"").await);
 }
 
 #[tokio::test]
 async fn attack_30_a_wish_for_an_id_that_is_too_long_leads_to_a_session_without() {
     let server = Server::start().await;
     for (name, length) in [("long", 21), ("longest", 255)] {
-        let mut device = registered(&server, name, &vec![7; length]);
+        let mut device = registered(&server, name, &vec![7; length]).await;
         assert_eq!(ids(&mut device), None, "{length} bytes");
         is_served(&mut device);
         reads(&server, &mut device, b"300").await;
@@ -418,7 +425,7 @@ async fn ids_of_every_length_work_in_both_directions(#[case] length: usize) {
         .await;
     for own in [&b""[..], b"1", b"of the longest there"] {
         let name = format!("device-{}", own.len());
-        let mut device = registered(&server, &name, own);
+        let mut device = registered(&server, &name, own).await;
         let (in_what_comes, in_what_goes) = ids(&mut device).expect("ids");
         assert_eq!((&in_what_comes[..], in_what_goes.len()), (own, length));
         is_served(&mut device);
@@ -446,7 +453,7 @@ async fn ids_of_every_length_work_in_both_directions(#[case] length: usize) {
 #[tokio::test]
 async fn a_session_that_is_taken_up_again_has_other_ids() {
     let server = Server::start().await;
-    let mut device = registered(&server, "again", b"dev");
+    let mut device = registered(&server, "again", b"dev").await;
     let (_, before) = ids(&mut device).expect("ids");
     assert_eq!(device.resume(), Ok(true));
     let (_, after) = ids(&mut device).expect("ids");

@@ -248,13 +248,12 @@ impl Admission {
 
     /// A session has come from another address, by a datagram of so many bytes. Ours have so many more than
     /// their message.
-    pub(super) fn moved(&mut self, now: Instant, peer: Peer, bytes: usize, overhead: usize) {
+    pub(super) fn moved(&mut self, peer: Peer, bytes: usize, overhead: usize) {
         let Some(session) = peer.session else { return };
-        if self.settings.amplification == 0 || self.is_proven(now, peer.address) {
-            // It may have come back from where it had proven nothing.
-            self.moved.remove(&session);
+        if self.settings.amplification == 0 {
             return;
         }
+        // Also where the address is proven: it may be that of somebody else.
         let credit = bytes.saturating_mul(self.settings.amplification as usize);
         self.moved.insert(session, Moved { credit, overhead });
     }

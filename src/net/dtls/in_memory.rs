@@ -177,16 +177,16 @@ impl Server {
                         carrier,
                         self.now,
                     );
-                    self.taken.extend(established.messages);
                     let taken = &mut self.taken;
-                    // What OpenSSL has read already.
-                    session.open(
-                        self.now,
-                        None,
+                    let mut take = |message: &[u8]| taken.push(message.to_vec());
+                    session.take_in(
+                        &established.contents,
                         &mut self.tools,
-                        &mut |message| taken.push(message.to_vec()),
+                        &mut take,
                         &mut |_| {},
                     );
+                    // What OpenSSL has read already.
+                    session.open(self.now, None, &mut self.tools, &mut take, &mut |_| {});
                     self.session = Some(session);
                 }
                 Outcome::Refused { refusal, .. } => {
@@ -194,7 +194,7 @@ impl Server {
                     self.refused.push(refusal);
                 }
                 Outcome::Begun(_) => self.is_handshaking = true,
-                Outcome::Returned(..) | Outcome::Reserved(..) => {}
+                Outcome::Returned(..) | Outcome::Kept(_) => {}
             }
         }
         let sent = std::mem::take(&mut *self.sent.lock());

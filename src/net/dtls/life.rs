@@ -353,10 +353,10 @@ impl Secure {
 
     /// Where a session stands, for the commit of what came in it.
     pub(in crate::net) fn mark(&self, peer: Peer, is_proven: bool) -> Option<SessionMark> {
-        self.keeping.as_ref()?;
         let mut state = self.state.borrow_mut();
         let session = state.sessions.get_mut(peer.session?)?;
         session.is_proven = is_proven;
+        self.keeping.as_ref()?;
         mark(session)
     }
 
@@ -395,18 +395,32 @@ impl Secure {
         let Numbers { next, end } = own.layer.numbers;
         let is_short = end.saturating_sub(next) <= step / 2;
         let wanted = end.saturating_add(if is_short { step } else { 0 });
-        let Some((keeper, safe)) = &self.keeping else {
-            // Nobody goes on with it after a restart.
-            own.layer.numbers.end = wanted;
-            return;
+        let is_asked_for = match own.keeping {
+            Keeping::Not => true,
+            Keeping::Never | Keeping::Done => is_short,
+            Keeping::UnderWay => false,
         };
-        if own.keeping == Keeping::UnderWay || own.keeping == Keeping::Done && !is_short {
+        if !is_asked_for {
             return;
         }
+        let keeping = self
+            .keeping
+            .as_ref()
+            .filter(|_| own.keeping != Keeping::Never);
+        let sealed = keeping.and_then(|(keeper, safe)| {
+            let sealed = safe.seal(id, &own.layer, &session.identity)?;
+            Some((keeper, sealed))
+        });
+        let Some((keeper, sealed)) = sealed else {
+            // One that was kept before has numbers that a restart would give out again.
+            if matches!(own.keeping, Keeping::Not | Keeping::Never) {
+                own.keeping = Keeping::Never;
+                own.layer.numbers.end = wanted;
+            }
+            return;
+        };
         own.keeping = Keeping::UnderWay;
-        let layer = &own.layer;
-        let kept = safe.seal(id, layer, &session.identity);
-        let Some((mark, sealed)) = mark(session).zip(kept) else {
+        let Some(mark) = mark(session) else {
             return;
         };
         let written = keeper.keep(KeptSession {

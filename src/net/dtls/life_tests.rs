@@ -21,7 +21,7 @@ use super::record::{Numbers, RecordLayer};
 use super::records::Records;
 use super::session::Carrier;
 use super::window::Window;
-use super::{Counters, Keeping, Parts, Secure, TICKET_KEYS};
+use super::{Counters, KeptSessions, Parts, Secure, TICKET_KEYS};
 use crate::config::{Coaps, Settings};
 use crate::domain::{CredentialId, EndpointName, Identity, KeptSession, Peer, Reach, SessionId};
 use crate::security::{Credential, Keyring, Proof};
@@ -273,7 +273,7 @@ impl Server {
         for session in disk.sessions.borrow_mut().values_mut() {
             session.numbers += settings.record_number_step;
         }
-        let keeping = Keeping {
+        let keeping = KeptSessions {
             keeper: Rc::new(Rc::clone(disk)),
             key: Zeroizing::new([5; 32]),
             sessions,
@@ -334,7 +334,7 @@ impl Server {
             address: device.local_addr().expect("bound"),
             identity,
             carrier: Carrier::own(layer, None),
-            messages: Vec::new(),
+            contents: Vec::new(),
             client_random: [1; 32],
             call,
         };

@@ -59,6 +59,8 @@ pub(super) struct Own {
 pub(super) enum Keeping {
     /// It is not.
     Not,
+    /// It is not and will not be: it is too long, or sessions are not kept. Its numbers end with the server.
+    Never,
     /// It is being written, for the first time or with more numbers.
     UnderWay,
     /// It is.
@@ -370,12 +372,7 @@ impl Own {
         None
     }
 
-    fn answer(
-        &mut self,
-        answer: Option<Answer>,
-        tools: &mut Tools,
-        send: &mut dyn FnMut(Vec<u8>),
-    ) {
+    fn answer(&mut self, answer: Option<Answer>, tools: &mut Tools, send: &mut dyn FnMut(Vec<u8>)) {
         match answer {
             Some(Answer::Alert(description)) => {
                 if let Some(alert) = self.alert(tools, [WARNING, description]) {

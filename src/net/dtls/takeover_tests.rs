@@ -298,7 +298,7 @@ fn alerts_that_warn_are_ignored_and_those_that_are_fatal_end_it() {
             let answers = server.datagram(&device.record(number, kind, text));
             assert!(answers.is_empty(), "{kind} {text:02x?}: {answers:02x?}");
             assert!(
-                !matches!(server.after, Some(After::Closed) | None),
+                !matches!(server.after, Some(After::Closed(_)) | None),
                 "{kind}"
             );
         }
@@ -309,7 +309,7 @@ fn alerts_that_warn_are_ignored_and_those_that_are_fatal_end_it() {
                 .datagram(&device.record(201, ALERT, &[2, 20]))
                 .is_empty()
         );
-        assert_eq!(server.after, Some(After::Closed));
+        assert_eq!(server.after, Some(After::Closed(Some(20))));
     }
 }
 
@@ -320,7 +320,7 @@ fn a_good_bye_is_answered_and_what_is_behind_it_is_not_read() {
         let end = device.record(60, ALERT, &[1, 0]);
         let behind = device.record(61, APPLICATION_DATA, b"too late");
         let answers = server.datagram(&[end, behind].concat());
-        assert_eq!(server.after, Some(After::Closed));
+        assert_eq!(server.after, Some(After::Closed(None)));
         assert_eq!(server.taken, [[0; 0]; 0]);
         let [answer] = &answers[..] else {
             panic!("one answer: {answers:02x?}");
@@ -332,7 +332,7 @@ fn a_good_bye_is_answered_and_what_is_behind_it_is_not_read() {
         let _ = device.stream.shutdown();
         let begin = device.advance();
         carry(&mut device, &mut server, begin, |_, _| true);
-        assert_eq!(server.after, Some(After::Closed));
+        assert_eq!(server.after, Some(After::Closed(None)));
         assert_eq!(device.end, Some(ErrorCode::ZERO_RETURN));
     }
 }

@@ -249,7 +249,7 @@ impl<'a> Driver<'a> {
         );
         assert_eq!(taken, expected);
         match after {
-            After::Closed => assert!(self.is_over),
+            After::Closed(_) => assert!(self.is_over),
             After::Heard { .. } => assert!(is_heard && !self.is_over),
             After::Unheard => assert!(!is_heard),
         }
