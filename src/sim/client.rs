@@ -27,7 +27,7 @@ use super::faults::Faults;
 use super::handle::{Command, SimError, SimHandle, State};
 use super::objects::models;
 use super::quirks::Quirks;
-use super::relay::Relay;
+use super::relay::{Relay, here};
 use super::security::{Handshakes, SecureLink, SimSecurity};
 use super::settings::DeviceSettings;
 
@@ -79,7 +79,10 @@ impl SimClient {
     /// # Panics
     /// Outside of a `LocalSet`.
     pub fn start(settings: SimSettings) -> Result<SimHandle, SimError> {
-        let (server, own) = addresses(settings.server);
+        let (server, any) = addresses(settings.server);
+        let quirks = &settings.device.quirks;
+        let has_relay = settings.relay || settings.security.is_some() || quirks.need_a_relay();
+        let own = if has_relay { here(server) } else { any };
         let seed = getrandom::u64().map_err(SimError::Random)?;
         let transport =
             CoapTransport::bind_to(own, &settings.coap, coap::Counters::default(), seed)?;
@@ -95,10 +98,9 @@ impl SimClient {
             handshakes: has_handshakes,
         };
         let (events, has_events) = mpsc::channel(EVENTS);
-        let quirks = &settings.device.quirks;
         let mut relay = None;
         let mut target = server;
-        if settings.relay || settings.security.is_some() || quirks.need_a_relay() {
+        if has_relay {
             // Message ids of its own begin anywhere, as those of a device do.
             let faults = Faults::new(quirks.clone(), (seed >> 48) as u16);
             let session = settings.security.map(|security| {

@@ -179,11 +179,13 @@ impl Inner {
 }
 
 fn outside(server: SocketAddr) -> io::Result<UdpSocket> {
-    let any: IpAddr = match server {
+    let from: IpAddr = match server {
+        // A port of one address is not one of all.
+        _ if server.ip().is_loopback() => server.ip(),
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let socket = std::net::UdpSocket::bind((any, 0))?;
+    let socket = std::net::UdpSocket::bind((from, 0))?;
     socket.connect(server)?;
     socket.set_nonblocking(true)?;
     UdpSocket::from_std(socket)
@@ -195,9 +197,15 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket)
 }
 
-/// A free port of this machine, in the server's family.
-fn here(server: SocketAddr) -> SocketAddr {
+/// A free port for a device and its relay to talk to each other, in the server's family. Where the whole of
+/// 127.0.0.0/8 is this machine each process takes an address of its own: thousands of devices have more
+/// sockets than one address has ports.
+pub(super) fn here(server: SocketAddr) -> SocketAddr {
     let loopback: IpAddr = match server {
+        SocketAddr::V4(_) if cfg!(target_os = "linux") => {
+            let [.., high, low] = std::process::id().to_be_bytes();
+            Ipv4Addr::new(127, 64 + high % 128, low, 1).into()
+        }
         SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };

@@ -344,6 +344,12 @@ static CERTIFICATES: LazyLock<Arc<ServerCertificates>> = LazyLock::new(|| {
     Arc::new(certificates)
 });
 
+fn secret() -> Zeroizing<[u8; 32]> {
+    let mut secret = Zeroizing::new([0; 32]);
+    openssl::rand::rand_bytes(secret.as_mut_slice()).expect("randomness");
+    secret
+}
+
 /// Contexts as the settings have them by default.
 #[cfg(test)]
 pub(super) fn contexts() -> Arc<Contexts> {
