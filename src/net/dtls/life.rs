@@ -199,7 +199,7 @@ impl Secure {
             if session.address != address {
                 let good_bye = session.close(&mut state.tools);
                 let good_bye = good_bye.map(|datagram| (session.address, datagram));
-                self.push(&mut state, good_bye.into_iter().collect());
+                self.push(&mut state, good_bye);
             }
         }
         // Behind those that were forgotten, one of the same id perhaps, and ahead of all that is said in it.
@@ -271,7 +271,7 @@ impl Secure {
         for mut session in ended {
             let good_bye = session.close(&mut state.tools);
             let good_bye = good_bye.map(|datagram| (session.address, datagram));
-            self.push(&mut state, good_bye.into_iter().collect());
+            self.push(&mut state, good_bye);
             over.push(session.peer());
             self.forget(session.id);
         }

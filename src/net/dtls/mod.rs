@@ -64,6 +64,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use smallvec::SmallVec;
 use tokio::io::{Interest, Ready};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
@@ -412,12 +413,17 @@ impl Secure {
         let (from, bytes) = came.unwrap_or((session.address, 0));
         // Only a peer that is known by more than its address can be anywhere else.
         let may_follow = from != session.address && !session.cid().is_empty();
-        let mut messages = Vec::new();
+        // One behind the other, in room that is kept.
+        let mut messages = std::mem::take(&mut tools.messages);
+        let mut ends = SmallVec::<[usize; 4]>::new();
         let mut answers = Vec::new();
         let after = read(
             session,
             tools,
-            &mut |message| messages.push(message.to_vec()),
+            &mut |message| {
+                messages.extend_from_slice(message);
+                ends.push(messages.len());
+            },
             &mut |answer| answers.push(answer),
         );
         if may_follow || !session.is_proven {
@@ -433,8 +439,9 @@ impl Secure {
             self.counters.followed.inc();
         }
         let peer = Peer::dtls(if moves { from } else { peer.address }, id);
-        let answers = answers.into_iter().map(|answer| (peer.address, answer));
-        self.push(&mut state, answers.collect());
+        for answer in answers {
+            self.push(&mut state, Some((peer.address, answer)));
+        }
         drop(state);
         if moves {
             take(Happening::Moved {
@@ -445,9 +452,14 @@ impl Secure {
         } else if heard {
             take(Happening::Heard(peer, bytes));
         }
-        for message in &messages {
+        let mut begin = 0;
+        for end in ends {
+            let message = messages.get(begin..end).unwrap_or_default();
             take(Happening::Message(peer, message));
+            begin = end;
         }
+        messages.clear();
+        self.state.borrow_mut().tools.messages = messages;
         if let After::Closed(_) = after {
             let mut state = self.state.borrow_mut();
             state.sessions.remove(id);
@@ -471,8 +483,8 @@ impl Secure {
         if let Some(session) = sessions.get_mut(id) {
             match session.seal(tools, message) {
                 Ok(sealed) => {
-                    let sealed = VecDeque::from([(session.address, sealed)]);
-                    self.push(&mut state, sealed);
+                    let to = session.address;
+                    self.push(&mut state, Some((to, sealed)));
                 }
                 Err(SealError::NoNumbers) => {
                     self.counters.without_numbers.inc();
@@ -489,11 +501,12 @@ impl Secure {
 
     /// Sends what the kernel did not take before.
     pub(super) fn flush(&self) {
-        self.push(&mut self.state.borrow_mut(), VecDeque::new());
+        self.push(&mut self.state.borrow_mut(), None);
     }
 
-    fn push(&self, state: &mut State, mut datagrams: VecDeque<(SocketAddr, Vec<u8>)>) {
-        state.unsent.append(&mut datagrams);
+    /// Sends a datagram, behind those that wait.
+    fn push(&self, state: &mut State, datagram: Option<(SocketAddr, Vec<u8>)>) {
+        state.unsent.extend(datagram);
         while let Some((to, datagram)) = state.unsent.pop_front() {
             match self.socket.send(&datagram, to) {
                 Ok(()) => {}

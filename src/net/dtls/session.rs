@@ -80,7 +80,9 @@ pub(super) struct Tools {
     pub(super) ciphers: Ciphers,
     /// The text of a record, one after the other.
     text: Vec<u8>,
-    /// The same for OpenSSL, which wants all the room that there may be.
+    /// The messages of a datagram.
+    pub(super) messages: Vec<u8>,
+    /// What OpenSSL reads into, which wants all the room that there may be.
     room: Vec<u8>,
 }
 
