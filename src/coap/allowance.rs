@@ -25,6 +25,9 @@ pub trait Allowance: fmt::Debug {
     /// A datagram of this length is about to be sent; false: it must not be.
     fn take(&mut self, now: Instant, peer: Peer, bytes: usize) -> bool;
 
+    /// Tells where the peer is now from everywhere that it was before, or will be: a session of DTLS moves.
+    fn stay(&self, peer: Peer) -> u64;
+
     /// The peer has repeated something that only its address was sent and nobody can guess.
     fn proven(&mut self, now: Instant, peer: Peer);
 

@@ -51,6 +51,26 @@ pub(super) struct Composed {
     pub(super) fitted: Fitted,
 }
 
+/// Where the token of a request was sent, by [`Allowance::stay`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Nowhere,
+    Here(u64),
+    /// Elsewhere too: whoever knows it need not be where it went last.
+    InSeveralPlaces,
+}
+
+impl Told {
+    /// It is sent here.
+    pub(super) fn tell(&mut self, stay: u64) {
+        *self = match *self {
+            Self::Nowhere => Self::Here(stay),
+            Self::Here(before) if before == stay => Self::Here(stay),
+            _ => Self::InSeveralPlaces,
+        };
+    }
+}
+
 impl Endpoint {
     /// From now on, what is sent keeps to this. Without it, everything may be sent.
     pub fn limit(&mut self, allowance: Box<dyn Allowance>) {
@@ -76,6 +96,12 @@ impl Endpoint {
         }
     }
 
+    /// Where the peer is now, see [`Allowance::stay`].
+    pub(super) fn stay(&self, peer: Peer) -> u64 {
+        let allowance = self.allowance.as_ref();
+        allowance.map_or(0, |allowance| allowance.stay(peer))
+    }
+
     /// The peer answered a request of ours with its token. Shorter ones can be guessed, and a request that
     /// went to where a session was before proves nothing of where it is now.
     pub(super) fn prove_by_token(
@@ -85,7 +111,8 @@ impl Endpoint {
         exchange: ExchangeId,
         token: Token,
     ) {
-        let was_asked_there = self.exchanges.follow(exchange, peer);
+        let stay = self.stay(peer);
+        let was_asked_there = self.exchanges.follow(exchange, peer, stay);
         if token.as_bytes().len() >= MIN_TOKEN
             && was_asked_there
             && let Some(allowance) = &mut self.allowance

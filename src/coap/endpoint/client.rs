@@ -10,6 +10,7 @@ use super::super::message::{Message, MessageType};
 use super::super::options::{Options, number};
 use super::super::policy::{Verdict, judge};
 use super::super::timer::{Deadlines, after};
+use super::allowed::Told;
 use super::transfer::{Step, Transfer};
 use super::{
     Endpoint, Event, ExchangeFailure, ExchangeId, MessageIds, NotificationKey, OutgoingRequest,
@@ -35,6 +36,7 @@ struct Exchange {
     peer: Peer,
     /// Of the message that is on the way.
     token: Token,
+    told: Told,
     confirmable: bool,
     transfer: Transfer,
     message_ids: Option<MessageIds>,
@@ -73,14 +75,13 @@ impl Exchanges {
     }
 
     /// The peer of an exchange has answered from here, where all that follows goes. Whether this is where it
-    /// was asked.
-    pub(super) fn follow(&mut self, id: ExchangeId, peer: Peer) -> bool {
+    /// was asked, and nowhere else.
+    pub(super) fn follow(&mut self, id: ExchangeId, peer: Peer, stay: u64) -> bool {
         let Some(exchange) = self.all.get_mut(&id.0) else {
             return false;
         };
-        let was_asked_there = exchange.peer.address == peer.address;
         exchange.peer = peer;
-        was_asked_there
+        exchange.told == Told::Here(stay)
     }
 
     /// Bytes of answers that are being put together.
@@ -185,6 +186,7 @@ impl Exchanges {
         if let Some(exchange) = self.all.get_mut(&id.0) {
             self.by_token.remove(&(exchange.peer, exchange.token));
             exchange.token = token;
+            exchange.told = Told::Nowhere;
             exchange.has_own_token = true;
             self.by_token.insert((exchange.peer, token), id.0);
         }
@@ -224,6 +226,7 @@ impl Endpoint {
         let id = self.exchanges.insert(Exchange {
             peer,
             token: outgoing.token,
+            told: Told::Nowhere,
             confirmable: outgoing.confirmable,
             transfer,
             message_ids: outgoing.message_ids,
@@ -254,9 +257,15 @@ impl Endpoint {
         timeout: Duration,
     ) -> Result<ExchangeId, RequestError> {
         self.check_free(peer, token)?;
+        let told = if peer.is_secure() {
+            Told::InSeveralPlaces
+        } else {
+            Told::Here(0)
+        };
         let id = self.exchanges.insert(Exchange {
             peer,
             token,
+            told,
             confirmable: false,
             transfer: Transfer::only_answer(self.config.exponent()),
             message_ids: None,
@@ -514,9 +523,12 @@ impl Endpoint {
             }
             self.exchanges.set_token(id, token);
         }
-        let Some(token) = self.exchanges.get(id).map(|exchange| exchange.token) else {
+        let stay = self.stay(peer);
+        let Some(exchange) = self.exchanges.get(id) else {
             return;
         };
+        exchange.told.tell(stay);
+        let token = exchange.token;
         let datagram = encode(confirmable, code, message_id, token, options, payload);
         self.exchanges.set_message_id(id, message_id);
         if confirmable {
@@ -600,6 +612,10 @@ impl Endpoint {
                 exchange.deadline = deadline;
                 self.exchanges.deadlines.insert(deadline, id.0);
                 self.reschedule(id);
+                let stay = self.stay(peer);
+                if let Some(exchange) = self.exchanges.get(id) {
+                    exchange.told.tell(stay);
+                }
                 // What may not be sent is not, but its time goes on.
                 if self.transmit(now, peer, datagram) {
                     self.counters.retransmissions.inc();

@@ -20,20 +20,20 @@ impl Echoes {
         Self { key, start, fresh }
     }
 
-    /// A value for this address.
-    pub(super) fn make(&self, now: Instant, address: SocketAddr) -> Vec<u8> {
+    /// A value for this address, in this stay there ([`Allowance::stay`](crate::coap::Allowance::stay)).
+    pub(super) fn make(&self, now: Instant, place: (SocketAddr, u64)) -> Vec<u8> {
         let made = self.seconds(now).to_be_bytes();
         let mut value = made.to_vec();
-        value.extend_from_slice(&self.tag(made, address));
+        value.extend_from_slice(&self.tag(made, place));
         value
     }
 
-    /// Whether a value was made for this address, and lately.
-    pub(super) fn knows(&self, now: Instant, address: SocketAddr, value: &[u8]) -> bool {
+    /// Whether a value was made for this address and stay, and lately.
+    pub(super) fn knows(&self, now: Instant, place: (SocketAddr, u64), value: &[u8]) -> bool {
         let Some((made, tag)) = value.split_first_chunk::<4>() else {
             return false;
         };
-        let expected = self.tag(*made, address);
+        let expected = self.tag(*made, place);
         // Every byte is compared, so that the time tells nothing of where they differ.
         let differences = expected
             .iter()
@@ -53,7 +53,7 @@ impl Echoes {
 
     /// What is hashed has always the same length, and only a part of the hash is shown: nothing can
     /// be appended.
-    fn tag(&self, made: [u8; 4], address: SocketAddr) -> [u8; TAG] {
+    fn tag(&self, made: [u8; 4], (address, stay): (SocketAddr, u64)) -> [u8; TAG] {
         let ip = match address.ip() {
             IpAddr::V4(v4) => v4.to_ipv6_mapped(),
             IpAddr::V6(v6) => v6,
@@ -63,6 +63,7 @@ impl Echoes {
         hash.update(made);
         hash.update(ip.octets());
         hash.update(address.port().to_be_bytes());
+        hash.update(stay.to_be_bytes());
         let mut tag = [0; TAG];
         for (to, from) in tag.iter_mut().zip(hash.finalize()) {
             *to = from;
@@ -94,31 +95,38 @@ mod tests {
         let start = Instant::now();
         let echoes = Echoes::new([7; 32], start, Duration::from_secs(3600));
         let now = start + Duration::from_secs(1000);
-        let value = echoes.make(now, address(1));
-        assert!(echoes.knows(now, address(1), &value));
-        assert!(!echoes.knows(now, address(2), &value), "another port");
+        let value = echoes.make(now, (address(1), 0));
+        assert!(echoes.knows(now, (address(1), 0), &value));
+        assert!(!echoes.knows(now, (address(2), 0), &value), "another port");
+        assert!(!echoes.knows(now, (address(1), 1), &value), "another stay");
         let later = now + Duration::from_secs(3599);
-        assert!(echoes.knows(later, address(1), &value));
+        assert!(echoes.knows(later, (address(1), 0), &value));
         let too_late = now + Duration::from_secs(3600);
-        assert!(!echoes.knows(too_late, address(1), &value));
+        assert!(!echoes.knows(too_late, (address(1), 0), &value));
         let before = now - Duration::from_secs(1);
-        assert!(!echoes.knows(before, address(1), &value), "of the future");
+        assert!(
+            !echoes.knows(before, (address(1), 0), &value),
+            "of the future"
+        );
         let others = Echoes::new([8; 32], start, Duration::from_secs(3600));
-        assert!(!others.knows(now, address(1), &value), "another key");
+        assert!(!others.knows(now, (address(1), 0), &value), "another key");
     }
 
     #[test]
     fn a_value_that_was_changed_anywhere_is_none() {
         let now = Instant::now();
         let echoes = Echoes::new([7; 32], now, Duration::from_secs(3600));
-        let value = echoes.make(now, address(1));
+        let value = echoes.make(now, (address(1), 0));
         for at in 0..value.len() {
             let mut changed = value.clone();
             changed[at] ^= 1;
-            assert!(!echoes.knows(now, address(1), &changed), "byte {at}");
-            assert!(!echoes.knows(now, address(1), &value[..at]), "{at} bytes");
+            assert!(!echoes.knows(now, (address(1), 0), &changed), "byte {at}");
+            assert!(
+                !echoes.knows(now, (address(1), 0), &value[..at]),
+                "{at} bytes"
+            );
         }
         let longer = [value.as_slice(), &[0]].concat();
-        assert!(!echoes.knows(now, address(1), &longer));
+        assert!(!echoes.knows(now, (address(1), 0), &longer));
     }
 }

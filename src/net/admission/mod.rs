@@ -27,6 +27,8 @@ mod echo;
 mod recent;
 
 #[cfg(test)]
+mod moving_tests;
+#[cfg(test)]
 mod tests;
 
 use std::cell::RefCell;
@@ -59,6 +61,8 @@ pub struct Admission {
     /// Sessions that have come from another address and not answered from there yet; no more than there
     /// are sessions.
     moved: HashMap<SessionId, Moved>,
+    /// How often one has.
+    moves: u64,
     source_rate: Option<Rate>,
     /// What is read of all unproven addresses together.
     incoming: Option<(Rate, Bucket)>,
@@ -98,6 +102,9 @@ struct Moved {
     credit: usize,
     /// Bytes that each of our datagrams has beside its message.
     overhead: usize,
+    /// A number of its own for each move: what was sent there the time before may have been sent again to
+    /// where it was in between.
+    stay: u64,
 }
 
 /// Drops are told of once a minute, however many there are.
@@ -125,6 +132,7 @@ impl Admission {
             strangers: Recent::new(settings.max_sources),
             origins: Recent::new(settings.max_sources),
             moved: HashMap::new(),
+            moves: 0,
             source_rate: Rate::new(
                 settings.source_datagrams_per_s,
                 settings.source_burst_datagrams,
@@ -255,7 +263,13 @@ impl Admission {
         }
         // Also where the address is proven: it may be that of somebody else.
         let credit = bytes.saturating_mul(self.settings.amplification as usize);
-        self.moved.insert(session, Moved { credit, overhead });
+        self.moves = self.moves.saturating_add(1);
+        let moved = Moved {
+            credit,
+            overhead,
+            stay: self.moves,
+        };
+        self.moved.insert(session, moved);
     }
 
     /// A session is over.
@@ -272,6 +286,11 @@ impl Admission {
 
     fn moved_to(&self, peer: Peer) -> Option<&Moved> {
         self.moved.get(&peer.session?)
+    }
+
+    /// See [`Allowance::stay`]; 0 where nothing has moved.
+    fn stay(&self, peer: Peer) -> u64 {
+        self.moved_to(peer).map_or(0, |moved| moved.stay)
     }
 
     /// The peer has repeated something random that only it was sent where it is now.
@@ -481,12 +500,19 @@ impl Allowance for Shared {
         self.0.borrow_mut().answered(now, peer);
     }
 
+    fn stay(&self, peer: Peer) -> u64 {
+        self.0.borrow().stay(peer)
+    }
+
     fn echo(&self, now: Instant, peer: Peer) -> Vec<u8> {
-        self.0.borrow().echoes.make(now, peer.address)
+        let books = self.0.borrow();
+        books.echoes.make(now, (peer.address, books.stay(peer)))
     }
 
     fn is_echo(&self, now: Instant, peer: Peer, value: &[u8]) -> bool {
-        self.0.borrow().echoes.knows(now, peer.address, value)
+        let books = self.0.borrow();
+        let place = (peer.address, books.stay(peer));
+        books.echoes.knows(now, place, value)
     }
 }
 
