@@ -134,6 +134,7 @@ async fn numbers_that_were_reserved_for_other_keys_are_not_used() {
     let mut received = || std::iter::from_fn(|| device.recv(&mut buffer).ok()).count();
 
     server.establish_as(identity.clone(), &device, b"", Some(id));
+    server.hear().await;
     disk.fate.set(LATE);
     for _ in 0..STEP {
         server.secure.send(peer, b"t=21.5");
