@@ -66,7 +66,7 @@ impl Secure {
                 ended.push(session);
                 continue;
             }
-            match state.sessions.insert(now, session) {
+            match state.sessions.restore(now, session) {
                 Ok(others) => ended.extend(others),
                 Err(NotTaken(session)) => ended.push(*session),
             }

@@ -217,6 +217,33 @@ async fn with_room_for_fewer_those_that_were_heard_last_are_gone_on_with() {
     expect(|settings| settings.max_sessions = 1, &[1]);
 }
 
+/// Whoever has a session with a connection id can have it move to where somebody else is, and be heard last.
+#[actix_rt::test]
+async fn a_restart_ends_no_session_at_whose_address_another_one_was_seen() {
+    let sockets = [(); 2].map(|()| UdpSocket::bind(LOOPBACK).expect("a free port"));
+    let [victim, other] = &sockets;
+    let disk = Rc::new(Disk::default());
+    let mut server = Server::start(&disk, |_| {});
+    let known_by_its_address = server.establish("device", victim, b"");
+    let moved = server.establish("other", other, b"abc");
+    drop(server);
+    let at = victim.local_addr().expect("bound");
+    for (id, minutes) in [(known_by_its_address, 10), (moved, 5)] {
+        let mut sessions = disk.sessions.borrow_mut();
+        let mark = &mut sessions.get_mut(&id).expect("kept").mark;
+        mark.address = at;
+        mark.is_proven = id != moved;
+        mark.heard_at = mark.heard_at.minus(Duration::from_secs(60 * minutes));
+    }
+    let server = Server::start(&disk, |_| {});
+    for id in [known_by_its_address, moved] {
+        let peer = Peer::dtls(at, id);
+        assert_eq!(server.secure.reach(peer), Reach::Open, "{id:?}");
+    }
+    let found = server.secure.state.borrow().sessions.at(at);
+    assert_eq!(found, Some(known_by_its_address));
+}
+
 /// What a store keeps, as far as it is about DTLS sessions.
 #[derive(Default)]
 struct Disk {

@@ -98,8 +98,32 @@ impl Sessions {
         now: Instant,
         session: Session,
     ) -> Result<Vec<Session>, NotTaken> {
-        let endpoint = &session.identity.endpoint;
         let replaced = self.replaced_by(&session);
+        self.insert_for(now, session, replaced)
+    }
+
+    /// Adds a session of the time before. One with a connection id may have been seen last where its peer is
+    /// not, and so ends none that is there, as when it came: see [`Sessions::follow`].
+    ///
+    /// # Errors
+    /// See [`Sessions::insert`].
+    pub(super) fn restore(
+        &mut self,
+        now: Instant,
+        session: Session,
+    ) -> Result<Vec<Session>, NotTaken> {
+        let is_known_by_more = !session.cid().is_empty();
+        let replaced = self.replaced_by(&session).filter(|_| !is_known_by_more);
+        self.insert_for(now, session, replaced)
+    }
+
+    fn insert_for(
+        &mut self,
+        now: Instant,
+        session: Session,
+        replaced: Option<SessionId>,
+    ) -> Result<Vec<Session>, NotTaken> {
+        let endpoint = &session.identity.endpoint;
         let mut freed = self.of(endpoint);
         freed.extend(replaced);
         freed.push(session.id);
@@ -155,7 +179,7 @@ impl Sessions {
             out.extend(self.remove(id));
         }
         let id = session.id;
-        self.at.insert(session.address, id);
+        self.stands_at(session.address, id, &cid);
         if !cid.is_empty() {
             self.by_cid.insert(cid, id);
         }
@@ -190,11 +214,17 @@ impl Sessions {
         };
         session.is_proven = false;
         let before = std::mem::replace(&mut session.address, address);
+        let cid = session.cid();
         if self.at.get(&before) == Some(&id) {
             self.at.remove(&before);
         }
+        self.stands_at(address, id, &cid);
+    }
+
+    /// Has a session found by its address, unless one is there that is found by nothing else.
+    fn stands_at(&mut self, address: SocketAddr, id: SessionId, cid: &Cid) {
         let holder = self.at(address).and_then(|holder| self.get(holder));
-        if holder.is_none_or(|holder| !holder.cid().is_empty()) {
+        if cid.is_empty() || holder.is_none_or(|holder| !holder.cid().is_empty()) {
             self.at.insert(address, id);
         }
     }
