@@ -23,17 +23,18 @@ pub(super) async fn take_up(
     witness: &WitnessFile,
 ) -> Result<Option<Vec<KeptSession>>, StoreError> {
     let now = Timestamp::system();
+    // Whether or not DTLS is served this time: the heartbeat that follows hides that it was put back.
+    if store.compare_with(witness.as_told()).await? {
+        tracing::warn!(
+            "The database is not the one that the server ran with last: DTLS sessions in it are forgotten"
+        );
+    }
     if !settings.enabled {
         return Ok(None);
     }
     if !settings.keep_sessions {
         store.take_up(0, Timestamp::MAX).await?;
         return Ok(None);
-    }
-    if store.compare_with(witness.as_told()).await? {
-        tracing::warn!(
-            "The database is not the one that the server ran with last: DTLS sessions in it are forgotten"
-        );
     }
     let idle = Duration::from_secs(settings.idle_s.max(1));
     let since = now.minus(idle);
@@ -119,3 +120,51 @@ impl Keeper for SessionKeeper {
 
 /// In the data folder.
 const WITNESS_FILE: &str = "heartbeat";
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::config::Settings;
+
+    /// Notes what it is asked.
+    #[derive(Default)]
+    struct Asked(Mutex<Vec<&'static str>>);
+
+    #[async_trait]
+    impl SecureSessionLoader for Asked {
+        async fn take_up(&self, _: u64, _: Timestamp) -> Result<Vec<KeptSession>, StoreError> {
+            self.0.lock().expect("no panic").push("take up");
+            Ok(Vec::new())
+        }
+
+        async fn compare_with(&self, _: Witness) -> Result<bool, StoreError> {
+            self.0.lock().expect("no panic").push("compare");
+            Ok(true)
+        }
+    }
+
+    /// Its heartbeats would make a database that was put back look like one that was not, at the next start.
+    #[actix_rt::test]
+    async fn a_start_without_dtls_finds_out_whether_the_database_was_put_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let witness = WitnessFile::open(folder.path()).expect("a file");
+        for (enabled, keep_sessions, expected) in [
+            (false, true, &["compare"][..]),
+            (false, false, &["compare"]),
+            (true, false, &["compare", "take up"]),
+            (true, true, &["compare", "take up"]),
+        ] {
+            let asked = Asked::default();
+            let mut settings = Settings::defaults().coaps;
+            (settings.enabled, settings.keep_sessions) = (enabled, keep_sessions);
+            let taken = take_up(&settings, &asked, &witness).await;
+            let is_kept = taken.expect("no error").is_some();
+            assert_eq!(is_kept, enabled && keep_sessions);
+            assert_eq!(*asked.0.lock().expect("no panic"), expected);
+        }
+    }
+}
