@@ -240,7 +240,12 @@ impl CoapTransport {
         call(secure, now, &mut |happening| {
             let mut endpoint = self.inner.endpoint.borrow_mut();
             match happening {
-                Happening::Message(peer, message) => endpoint.handle_datagram(now, peer, message),
+                Happening::Message(peer, message) => {
+                    endpoint.handle_datagram(now, peer, message);
+                    drop(endpoint);
+                    // Before its session moves on: what may go where it is now might not go there.
+                    self.flush();
+                }
                 Happening::Over(peer) => {
                     endpoint.disconnect(now, peer);
                     self.with_books(|books| books.over(peer));
@@ -300,9 +305,7 @@ impl CoapTransport {
             };
             let Some(transmit) = next else { return true };
             if transmit.peer.is_secure() {
-                if let Some(secure) = &self.inner.secure {
-                    secure.send(transmit.peer, &transmit.datagram);
-                }
+                self.send_secure(&transmit);
                 continue;
             }
             let Some(plain) = &self.inner.plain else {
@@ -314,7 +317,9 @@ impl CoapTransport {
                     unsent.push_front(transmit);
                     let mut endpoint = self.inner.endpoint.borrow_mut();
                     while let Some(transmit) = endpoint.poll_transmit() {
-                        if unsent.len() < self.inner.max_unsent {
+                        if transmit.peer.is_secure() {
+                            self.send_secure(&transmit);
+                        } else if unsent.len() < self.inner.max_unsent {
                             unsent.push_back(transmit);
                         }
                     }
@@ -324,6 +329,12 @@ impl CoapTransport {
                     tracing::debug!(peer = %transmit.peer, "Cannot send to {}: {error}", transmit.peer)
                 }
             }
+        }
+    }
+
+    fn send_secure(&self, transmit: &Transmit) {
+        if let Some(secure) = &self.inner.secure {
+            secure.send(transmit.peer, &transmit.datagram);
         }
     }
 
@@ -586,3 +597,7 @@ const MAX_DATAGRAM: usize = 65_535;
 const MAX_BATCH: usize = 64;
 /// How often idle sessions are looked for.
 const IDLE_INTERVAL: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+#[path = "transport_tests.rs"]
+mod tests;

@@ -12,13 +12,13 @@ use tokio::io::Interest;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
-use super::aead::{Aead, Secret};
+use super::aead::{Aead, Ciphers, Secret};
 use super::cid::Cid;
 use super::handshake::{Established, Outcome};
 use super::kept::Keeper;
 use super::life::Waiting;
 use super::record::{Numbers, RecordLayer};
-use super::records::Records;
+use super::records::{APPLICATION_DATA, Records};
 use super::session::Carrier;
 use super::window::Window;
 use super::{Counters, KeptSessions, Parts, Secure, TICKET_KEYS};
@@ -244,6 +244,40 @@ async fn a_restart_ends_no_session_at_whose_address_another_one_was_seen() {
     assert_eq!(found, Some(known_by_its_address));
 }
 
+/// A socket with a session of a device at this address, for the tests of what is above.
+pub(in crate::net) fn serving(
+    device: &UdpSocket,
+    cid: &[u8],
+) -> (Secure, mpsc::Receiver<Outcome>, Keyring, SessionId) {
+    let mut server = Server::start(&Rc::default(), |_| {});
+    let id = server.establish("device", device, cid);
+    (server.secure, server.outcomes, server.keyring, id)
+}
+
+/// A record of the device in a session of [`serving`].
+pub(in crate::net) fn record(cid: &[u8], number: u64, message: &[u8]) -> Vec<u8> {
+    let mut layer = layer(cid);
+    layer.numbers = Numbers {
+        next: number,
+        end: number + 1,
+    };
+    let sealed = layer.seal(&mut Ciphers::default(), APPLICATION_DATA, message);
+    sealed.expect("a record")
+}
+
+/// Both directions have the same keys.
+fn layer(cid: &[u8]) -> RecordLayer {
+    RecordLayer {
+        aead: Aead::Aes128Ccm8,
+        inbound: Secret::default(),
+        outbound: Secret::default(),
+        window: Window::default(),
+        numbers: Numbers { next: 0, end: 0 },
+        own: Cid::new(cid).expect("short"),
+        peer: Cid::new(cid).expect("short"),
+    }
+}
+
 /// What a store keeps, as far as it is about DTLS sessions.
 #[derive(Default)]
 struct Disk {
@@ -348,20 +382,11 @@ impl Server {
             let mut state = self.secure.state.borrow_mut();
             state.calls.insert(call, Waiting::default());
         }
-        let layer = RecordLayer {
-            aead: Aead::Aes128Ccm8,
-            inbound: Secret::default(),
-            outbound: Secret::default(),
-            window: Window::default(),
-            numbers: Numbers { next: 0, end: 0 },
-            own: Cid::new(cid).expect("short"),
-            peer: Cid::new(cid).expect("short"),
-        };
         let before: BTreeSet<_> = self.secure.state.borrow().sessions.ids().collect();
         let established = Established {
             address: device.local_addr().expect("bound"),
             identity,
-            carrier: Carrier::own(layer, None),
+            carrier: Carrier::own(layer(cid), None),
             contents: Vec::new(),
             client_random: [1; 32],
             call,

@@ -29,7 +29,7 @@ mod kept;
 mod lanes;
 mod life;
 #[cfg(test)]
-mod life_tests;
+pub(super) mod life_tests;
 mod outlet;
 mod pipe;
 mod proof;

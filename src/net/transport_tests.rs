@@ -1,0 +1,80 @@
+//! Sessions of DTLS that move, between the socket and the message layer.
+
+use std::net::UdpSocket;
+
+use super::super::admission::AdmissionCounters;
+use super::super::dtls::life_tests::{record, serving};
+use super::*;
+use crate::coap::{Code, Message, MessageType, Options};
+
+/// All of it is read at once: requests from where the session was made, and a move.
+#[actix_rt::test]
+async fn answers_go_to_where_a_session_was_when_they_were_allowed() {
+    let sockets = [(); 2].map(|()| UdpSocket::bind(LOOPBACK).expect("a free port"));
+    let [home, away] = &sockets;
+    let (secure, outcomes, keyring, _) = serving(home, CID);
+    let server = secure.address();
+    let settings = Settings::defaults();
+    let from_dtls = FromDtls {
+        outcomes,
+        removals: keyring.removals(),
+    };
+    let counters = Counters::default();
+    let transport = CoapTransport::new(
+        &settings.coap,
+        counters,
+        1,
+        None,
+        Some(secure),
+        Some(from_dtls),
+    );
+    let books = AdmissionCounters::default();
+    transport.guard(Admission::new(
+        &settings.admission,
+        books,
+        [3; 32],
+        Instant::now(),
+    ));
+
+    for number in 1..=REQUESTS {
+        let mut options = Options::new();
+        // Critical and unknown: refused at once, with some words.
+        options.add(9_999, b"");
+        let request = Message {
+            kind: MessageType::Confirmable,
+            code: Code::GET,
+            message_id: number,
+            token: Token::from([1; 8]),
+            options,
+            payload: Vec::new(),
+        };
+        let datagram = record(CID, number.into(), &request.encode());
+        home.send_to(&datagram, server).expect("sent");
+    }
+    let ping = Message::empty(MessageType::Confirmable, 1_000);
+    let ping = record(CID, u64::from(REQUESTS) + 1, &ping.encode());
+    away.send_to(&ping, server).expect("sent");
+
+    let ready = secure_ready(transport.inner.secure.as_ref()).await;
+    ready.expect("a socket");
+    transport.read_secure(None);
+    assert!(transport.flush());
+    let received = |socket: &UdpSocket| {
+        socket.set_nonblocking(true).expect("a socket");
+        let mut buffer = [0; 2_000];
+        let all = std::iter::from_fn(|| socket.recv(&mut buffer).ok());
+        all.collect::<Vec<_>>()
+    };
+    assert_eq!(received(home).len(), usize::from(REQUESTS));
+    let to_away: usize = received(away).iter().sum();
+    assert!(
+        to_away <= 3 * ping.len(),
+        "{to_away} bytes for {}",
+        ping.len()
+    );
+}
+
+const REQUESTS: u16 = 20;
+const CID: &[u8] = b"abc";
+/// Of its own: on 127.0.0.1 somebody may have taken every port.
+const LOOPBACK: &str = "127.0.0.2:0";
