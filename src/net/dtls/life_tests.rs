@@ -217,6 +217,29 @@ async fn with_room_for_fewer_those_that_were_heard_last_are_gone_on_with() {
     expect(|settings| settings.max_sessions = 1, &[1]);
 }
 
+/// Its last record may have come from a forged address, and has paid for no good-bye.
+#[actix_rt::test]
+async fn no_good_bye_goes_to_where_a_session_has_moved_unless_it_has_answered_from_there() {
+    let sockets = [(); 2].map(|()| UdpSocket::bind(LOOPBACK).expect("a free port"));
+    let [home, away] = &sockets;
+    let disk = Rc::new(Disk::default());
+    let mut server = Server::start(&disk, |_| {}).awake().await;
+    let moved = server.establish("device", home, b"abc");
+    server.establish("other", home, b"def");
+    let at = away.local_addr().expect("bound");
+    server.secure.state.borrow_mut().sessions.follow(moved, at);
+    for id in [1, 2] {
+        server.keyring.remove(CredentialId(id));
+    }
+    server.secure.end_without_credential(&mut |_| {});
+    let received = |socket: &UdpSocket| {
+        socket.set_nonblocking(true).expect("a socket");
+        socket.recv(&mut [0; 2_000]).is_ok()
+    };
+    assert!(received(home), "the other one is where it was");
+    assert!(!received(away));
+}
+
 /// Whoever has a session with a connection id can have it move to where somebody else is, and be heard last.
 #[actix_rt::test]
 async fn a_restart_ends_no_session_at_whose_address_another_one_was_seen() {

@@ -307,9 +307,11 @@ impl Session {
         self.carrier.seal(tools, message)
     }
 
-    /// Says good-bye: the `close_notify` to be sent.
+    /// Says good-bye: the `close_notify` to be sent; none to where its peer has not answered from, which may
+    /// be the address of somebody else.
     pub(super) fn close(&mut self, tools: &mut Tools) -> Option<Vec<u8>> {
-        self.carrier.close(tools)
+        let good_bye = self.carrier.close(tools);
+        good_bye.filter(|_| self.is_proven)
     }
 
     /// The last flight of the handshake cannot be asked for any more.
