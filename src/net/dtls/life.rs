@@ -252,9 +252,16 @@ impl Secure {
         self.end(state, ended, take);
     }
 
-    /// Ends the sessions that nothing was heard of for too long.
+    /// Ends the sessions that nothing was heard of for too long, and has some written to disk that could not be
+    /// before.
     pub(in crate::net) fn end_idle(&self, now: Instant, take: &mut dyn FnMut(Happening<'_>)) {
         let mut state = self.state.borrow_mut();
+        for _ in 0..MOST_KEPT_AGAIN {
+            let Some(id) = state.unkept.pop_first() else {
+                break;
+            };
+            self.keep(&mut state, id);
+        }
         state.sessions.forget_flights(now);
         let ended: Vec<Session> = std::iter::from_fn(|| state.sessions.pop_idle(now)).collect();
         self.counters.evicted.inc_by(ended.len() as u64);
@@ -381,8 +388,8 @@ impl Secure {
     }
 
     /// Has a session written to disk where it is not, or half of the numbers that are reserved for it are
-    /// used up. When that fails it is tried again with the next message; meanwhile nothing of the session is
-    /// wrong, and no more numbers are given out.
+    /// used up. When that fails it is tried again with the next message, or in a while; meanwhile nothing of the
+    /// session is wrong, and no more numbers are given out.
     pub(super) fn keep(&self, state: &mut State, id: SessionId) {
         let step = self.settings.record_number_step;
         let Some(session) = state.sessions.get_mut(id) else {
@@ -443,7 +450,10 @@ impl Secure {
     /// A session is on disk, or not; unless it is over.
     fn was_kept(&self, kept: Kept) {
         let mut state = self.state.borrow_mut();
-        if let Some(session) = state.sessions.get_mut(kept.session)
+        let State {
+            sessions, unkept, ..
+        } = &mut *state;
+        if let Some(session) = sessions.get_mut(kept.session)
             && session.generation == kept.generation
             && let Carrier::Own(own) = &mut session.carrier
         {
@@ -452,7 +462,10 @@ impl Secure {
                     own.layer.numbers.end = end;
                     own.keeping = Keeping::Done;
                 }
-                None => own.keeping = Keeping::Not,
+                None => {
+                    own.keeping = Keeping::Not;
+                    unkept.insert(kept.session);
+                }
             }
         }
     }
@@ -502,3 +515,7 @@ fn random_id() -> SessionId {
     let _ = openssl::rand::rand_bytes(&mut id);
     SessionId(u64::from_be_bytes(id))
 }
+
+/// Sessions that are written again each time when idle ones are looked for: a store that is not there is not
+/// to be asked for all of them.
+const MOST_KEPT_AGAIN: usize = 1_000;

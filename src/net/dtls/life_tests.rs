@@ -217,6 +217,29 @@ async fn with_room_for_fewer_those_that_were_heard_last_are_gone_on_with() {
     expect(|settings| settings.max_sessions = 1, &[1]);
 }
 
+/// The store was busy when a device registered, which then sleeps for a day.
+#[actix_rt::test]
+async fn a_session_that_could_not_be_kept_is_kept_in_a_while() {
+    let device = UdpSocket::bind(LOOPBACK).expect("a free port");
+    let disk = Rc::new(Disk::default());
+    let mut server = Server::start(&disk, |_| {}).awake().await;
+    disk.fate.set(FAILED);
+    let id = server.establish("device", &device, b"");
+    server.hear().await;
+    server
+        .secure
+        .end_idle(std::time::Instant::now(), &mut |_| {});
+    server.hear().await;
+    assert!(disk.sessions.borrow().is_empty());
+    disk.fate.set(WRITTEN);
+    server
+        .secure
+        .end_idle(std::time::Instant::now(), &mut |_| {});
+    server.hear().await;
+    assert!(disk.sessions.borrow().contains_key(&id));
+    assert!(server.secure.state.borrow().unkept.is_empty());
+}
+
 /// Its last record may have come from a forged address, and has paid for no good-bye.
 #[actix_rt::test]
 async fn no_good_bye_goes_to_where_a_session_has_moved_unless_it_has_answered_from_there() {

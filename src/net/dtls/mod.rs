@@ -54,7 +54,7 @@ mod vectors;
 mod window;
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
@@ -182,6 +182,8 @@ struct State {
     handshaking: HashSet<SocketAddr>,
     /// Sessions of ours that are being made.
     calls: HashMap<SessionId, Waiting>,
+    /// Sessions that could not be written to disk.
+    unkept: BTreeSet<SessionId>,
     /// That of the next session.
     generation: u64,
     /// Sealed, and not taken by the kernel yet.
@@ -245,6 +247,7 @@ impl Secure {
             }),
             handshaking: HashSet::new(),
             calls: HashMap::new(),
+            unkept: BTreeSet::new(),
             // Those of the time before have 0.
             generation: 1,
             unsent: VecDeque::new(),
