@@ -33,6 +33,30 @@ fn texts_of_every_length_pass_and_longer_ones_do_not() {
     }
 }
 
+/// Where there is nothing to decrypt the tag is looked at all the same.
+#[test]
+fn a_forged_record_without_text_is_dropped() {
+    let mut ciphers = Ciphers::default();
+    for (mut from, mut to) in every_pair() {
+        let genuine = if has_cid(&to) {
+            with_inner(&mut from, &mut ciphers, b"")
+        } else {
+            let sealed = from.seal(&mut ciphers, APPLICATION_DATA, b"");
+            sealed.expect("a record")
+        };
+        let window = to.window;
+        let tag = from.aead.tag();
+        for at in genuine.len() - tag..genuine.len() {
+            let mut forged = genuine.clone();
+            forged[at] ^= 1;
+            let mut text = Vec::new();
+            let heard = opened(&mut to, &mut ciphers, &forged, &mut text);
+            assert!(heard.is_empty(), "byte {at}");
+            assert_eq!(to.window, window);
+        }
+    }
+}
+
 /// RFC 9146 section 4: the type is the last byte that is not zero.
 #[test]
 fn padding_behind_the_type_is_taken_off_and_nothing_else() {
