@@ -2,10 +2,10 @@
 
 use std::net::UdpSocket;
 
-use super::super::admission::AdmissionCounters;
-use super::super::dtls::life_tests::{record, serving};
 use super::*;
 use crate::coap::{Code, Message, MessageType, Options};
+use crate::net::admission::AdmissionCounters;
+use crate::net::dtls::life_tests::{record, serving};
 
 /// All of it is read at once: requests from where the session was made, and a move.
 #[actix_rt::test]
