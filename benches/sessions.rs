@@ -134,9 +134,10 @@ impl Fleet {
         };
         command.arg("simulate").arg("--server");
         command.arg(format!("{scheme}://{address}"));
-        // Nothing happens after the registration for as long as this takes.
+        // Nothing happens after the registration for as long as this takes. Slowly, so that little waits: what
+        // waited for a moment is memory that the process keeps.
         command.args(["--interval", "86400", "--lifetime", "864000"]);
-        command.args(["--delay-ms", "2", "--prefix", prefix]);
+        command.args(["--delay-ms", "5", "--prefix", prefix]);
         command.args(["-n", &count.to_string()]);
         if is_secure {
             command.args(["--psk", &format!("{prefix}{{n}}:{KEY}")]);

@@ -3,7 +3,7 @@
 //! OpenSSL shakes hands on threads of their own (`handshake`); strangers cost them a keyed hash and
 //! no memory (`hello`). A finished session moves to the arbiter of the socket (`session`), where
 //! its datagrams are opened and sealed between the socket and the message layer. Each session is a
-//! [`Peer`] of its own and has an [`Identity`]; it ends when its credential does.
+//! [`Peer`] of its own and has an [`Identity`](crate::domain::Identity); it ends when its credential does.
 
 mod aead;
 mod alert;
