@@ -12,29 +12,7 @@ use crate::net::dtls::life_tests::{record, serving};
 async fn answers_go_to_where_a_session_was_when_they_were_allowed() {
     let sockets = [(); 2].map(|()| UdpSocket::bind(LOOPBACK).expect("a free port"));
     let [home, away] = &sockets;
-    let (secure, outcomes, keyring, _) = serving(home, CID);
-    let server = secure.address();
-    let settings = Settings::defaults();
-    let from_dtls = FromDtls {
-        outcomes,
-        removals: keyring.removals(),
-    };
-    let counters = Counters::default();
-    let transport = CoapTransport::new(
-        &settings.coap,
-        counters,
-        1,
-        None,
-        Some(secure),
-        Some(from_dtls),
-    );
-    let books = AdmissionCounters::default();
-    transport.guard(Admission::new(
-        &settings.admission,
-        books,
-        [3; 32],
-        Instant::now(),
-    ));
+    let (transport, server) = guarded(home, &Settings::defaults());
 
     for number in 1..=REQUESTS {
         let mut options = Options::new();
@@ -55,10 +33,7 @@ async fn answers_go_to_where_a_session_was_when_they_were_allowed() {
     let ping = record(CID, u64::from(REQUESTS) + 1, &ping.encode());
     away.send_to(&ping, server).expect("sent");
 
-    let ready = secure_ready(transport.inner.secure.as_ref()).await;
-    ready.expect("a socket");
-    transport.read_secure(None);
-    assert!(transport.flush());
+    read(&transport).await;
     let received = |socket: &UdpSocket| {
         socket.set_nonblocking(true).expect("a socket");
         let mut buffer = [0; 2_000];
@@ -72,6 +47,51 @@ async fn answers_go_to_where_a_session_was_when_they_were_allowed() {
         "{to_away} bytes for {}",
         ping.len()
     );
+}
+
+/// Off the path of a device nobody knows its connection id: a flood keeps it out nowhere.
+#[actix_rt::test]
+async fn strangers_over_their_budget_leave_a_session_alone_that_comes_from_elsewhere() {
+    let sockets = [(); 3].map(|()| UdpSocket::bind(LOOPBACK).expect("a free port"));
+    let [home, away, strangers] = &sockets;
+    let mut settings = Settings::defaults();
+    settings.admission.unproven_datagrams_per_s = 1;
+    let (transport, server) = guarded(home, &settings);
+    for _ in 0..10 {
+        // No session has this connection id.
+        let datagram = record(b"xyz", 1, b"");
+        strangers.send_to(&datagram, server).expect("sent");
+    }
+    let ping = Message::empty(MessageType::Confirmable, 1_000);
+    let datagram = record(CID, 1, &ping.encode());
+    away.send_to(&datagram, server).expect("sent");
+    read(&transport).await;
+    away.set_nonblocking(true).expect("a socket");
+    assert!(away.recv(&mut [0; 2_000]).is_ok(), "it is answered");
+}
+
+/// A transport with a session of a device at this address; where it is served.
+fn guarded(device: &UdpSocket, settings: &Settings) -> (CoapTransport, SocketAddr) {
+    let (secure, outcomes, keyring, _) = serving(device, CID);
+    let server = secure.address();
+    let from_dtls = Some(FromDtls {
+        outcomes,
+        removals: keyring.removals(),
+    });
+    let counters = Counters::default();
+    let transport = CoapTransport::new(&settings.coap, counters, 1, None, Some(secure), from_dtls);
+    let books = AdmissionCounters::default();
+    let admission = Admission::new(&settings.admission, books, [3; 32], Instant::now());
+    transport.guard(admission);
+    (transport, server)
+}
+
+/// Reads all that has come, and sends what there is to be said.
+async fn read(transport: &CoapTransport) {
+    let ready = secure_ready(transport.inner.secure.as_ref()).await;
+    ready.expect("a socket");
+    transport.read_secure(None);
+    assert!(transport.flush());
 }
 
 const REQUESTS: u16 = 20;

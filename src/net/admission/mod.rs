@@ -146,7 +146,7 @@ impl Admission {
     }
 
     /// Whether a datagram of this length is read. `known`: the address belongs to a session that has
-    /// proven it.
+    /// proven it, or the datagram names one.
     ///
     /// # Errors
     /// Says why it is not.

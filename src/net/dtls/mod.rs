@@ -321,7 +321,7 @@ impl Secure {
                     }
                     let from = unmapped(from);
                     let datagram = buffer.get(..length).unwrap_or_default();
-                    let is_known = self.state.borrow().sessions.at(from).is_some();
+                    let is_known = self.is_of_a_session(from, datagram);
                     if admit(from, length, is_known) {
                         self.datagram(now, from, datagram, take);
                     }
@@ -330,6 +330,13 @@ impl Secure {
                 Err(error) => tracing::trace!("Receiving on {}: {error}", self.address()),
             }
         }
+    }
+
+    /// Whether it comes from where a session is, or names one, which nobody does who has not seen its records.
+    fn is_of_a_session(&self, from: SocketAddr, datagram: &[u8]) -> bool {
+        let sessions = &self.state.borrow().sessions;
+        sessions.at(from).is_some()
+            || First::of(datagram) == First::Named && sessions.named_by(datagram).is_some()
     }
 
     fn datagram(
