@@ -403,7 +403,7 @@ impl Secure {
         let is_short = end.saturating_sub(next) <= step / 2;
         let wanted = end.saturating_add(if is_short { step } else { 0 });
         let is_asked_for = match own.keeping {
-            Keeping::Not => true,
+            Keeping::Not | Keeping::Doubtful => true,
             Keeping::Never | Keeping::Done => is_short,
             Keeping::UnderWay => false,
         };
@@ -419,7 +419,7 @@ impl Secure {
             Some((keeper, sealed))
         });
         let Some((keeper, sealed)) = sealed else {
-            // One that was kept before has numbers that a restart would give out again.
+            // One that may be on disk has numbers that a restart would give out again.
             if matches!(own.keeping, Keeping::Not | Keeping::Never) {
                 own.keeping = Keeping::Never;
                 own.layer.numbers.end = wanted;
@@ -463,7 +463,7 @@ impl Secure {
                     own.keeping = Keeping::Done;
                 }
                 None => {
-                    own.keeping = Keeping::Not;
+                    own.keeping = Keeping::Doubtful;
                     unkept.insert(kept.session);
                 }
             }

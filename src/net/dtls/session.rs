@@ -59,6 +59,8 @@ pub(super) struct Own {
 pub(super) enum Keeping {
     /// It is not.
     Not,
+    /// It may be: a write has failed, or nobody knows whether it has.
+    Doubtful,
     /// It is not and will not be: it is too long, or sessions are not kept. Its numbers end with the server.
     Never,
     /// It is being written, for the first time or with more numbers.
