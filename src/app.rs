@@ -222,7 +222,6 @@ async fn start_devices(
 ) -> anyhow::Result<Devices> {
     let begun = std::time::Instant::now();
     let grace = Duration::from_secs(settings.registration.restart_grace_s);
-    // Before the fleet is loaded, which counts as a sign of life.
     let sessions = kept_sessions::take_up(&settings.coaps, store, witness).await?;
     let fleet = store.load(grace).await?;
     let templates = TemplateStore::list(store).await?;
@@ -413,8 +412,8 @@ async fn heartbeat(store: Store, witness: WitnessFile, every: Duration) {
     loop {
         let now = Timestamp::system();
         match store.heartbeat(now).await {
-            Ok(()) => {
-                if let Err(error) = witness.note(now) {
+            Ok(number) => {
+                if let Err(error) = witness.note(number) {
                     tracing::warn!(
                         "Cannot note in the data folder that the server is alive: {error}"
                     );

@@ -72,7 +72,7 @@ impl WitnessFile {
         };
         let told = Witness {
             file: (metadata.ino().rotate_left(32) ^ made).cast_signed(),
-            seen: Timestamp::clamped_from_millis(seen),
+            seen,
         };
         Ok(Self { file, told })
     }
@@ -81,10 +81,9 @@ impl WitnessFile {
         self.told
     }
 
-    /// The database knows of this heartbeat.
-    pub(super) fn note(&self, heartbeat: Timestamp) -> io::Result<()> {
-        let bytes = heartbeat.as_millis().to_be_bytes();
-        self.file.write_all_at(&bytes, 0)
+    /// The database knows of the heartbeat of this number.
+    pub(super) fn note(&self, heartbeat: i64) -> io::Result<()> {
+        self.file.write_all_at(&heartbeat.to_be_bytes(), 0)
     }
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use flownexus_entity::{dtls_session, server_state};
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, EntityTrait as _, Value as Bind};
 
-use super::fleet::HEARTBEAT;
+use super::fleet::BEATS;
 use super::open::statement;
 use super::records::{parse, time};
 use super::sequence::save;
@@ -127,11 +127,10 @@ async fn take_up(
 
 async fn compare(transaction: &DatabaseTransaction, witness: Witness) -> Result<bool, StoreError> {
     let noted = |key: &str| server_state::Entity::find_by_id(key.to_owned()).one(transaction);
-    let heartbeat = noted(HEARTBEAT).await?;
+    let beats = noted(BEATS).await?;
     let file = noted(WITNESS).await?;
     // The database is told of a heartbeat first, so it is never behind.
-    let told = heartbeat.map_or(0, |row| row.value);
-    let is_behind = told < witness.seen.as_millis();
+    let is_behind = beats.map_or(0, |row| row.value) < witness.seen;
     let is_another = file.is_some_and(|row| row.value != witness.file);
     let was_put_back = is_behind || is_another;
     if was_put_back {

@@ -22,7 +22,10 @@ use crate::domain::{
 };
 
 /// The key in `server_state` of the last sign of life.
-pub(super) const HEARTBEAT: &str = "heartbeat";
+const HEARTBEAT: &str = "heartbeat";
+
+/// That of their number.
+pub(super) const BEATS: &str = "heartbeats";
 
 #[async_trait]
 impl FleetLoader for Store {
@@ -51,12 +54,20 @@ impl FleetLoader for Store {
         .await
     }
 
-    async fn heartbeat(&self, at: Timestamp) -> Result<(), StoreError> {
-        self.write(move |transaction| {
-            Box::pin(async move { save(transaction, HEARTBEAT.to_owned(), at.as_millis()).await })
-        })
-        .await
+    async fn heartbeat(&self, at: Timestamp) -> Result<i64, StoreError> {
+        self.write(move |transaction| Box::pin(beat(transaction, at)))
+            .await
     }
+}
+
+async fn beat(transaction: &DatabaseTransaction, at: Timestamp) -> Result<i64, StoreError> {
+    let before = server_state::Entity::find_by_id(BEATS.to_owned())
+        .one(transaction)
+        .await?;
+    let beats = before.map_or(0, |row| row.value).saturating_add(1);
+    save(transaction, BEATS.to_owned(), beats).await?;
+    save(transaction, HEARTBEAT.to_owned(), at.as_millis()).await?;
+    Ok(beats)
 }
 
 /// Lets every registration live longer by the downtime and `grace`, sets the clocks of rules on by

@@ -145,8 +145,9 @@ pub trait FleetLoader: Send + Sync {
     /// row yet.
     async fn load_gateway(&self, endpoint_id: EndpointId) -> Result<GatewayState, StoreError>;
 
-    /// Notes that the server is alive; the downtime after a crash is counted from here.
-    async fn heartbeat(&self, at: Timestamp) -> Result<(), StoreError>;
+    /// Notes that the server is alive; the downtime after a crash is counted from here. How often that was
+    /// noted in this database so far.
+    async fn heartbeat(&self, at: Timestamp) -> Result<i64, StoreError>;
 }
 
 /// A file beside the database that is not put back together with it, or is another file then.
@@ -154,8 +155,8 @@ pub trait FleetLoader: Send + Sync {
 pub struct Witness {
     /// Tells it from other files, copies of it included.
     pub file: i64,
-    /// The last heartbeat that it has seen.
-    pub seen: Timestamp,
+    /// The number of the last [heartbeat](FleetLoader::heartbeat) that it has seen; 0: none.
+    pub seen: i64,
 }
 
 /// Takes up the DTLS sessions of the time before.
@@ -173,7 +174,7 @@ pub trait SecureSessionLoader: Send + Sync {
 
     /// Forgets all sessions and says true when the database is not the one that was there at the last
     /// [heartbeat](FleetLoader::heartbeat), but an earlier state of it that was put back: the marks in it
-    /// are too low. To be called before [`FleetLoader::load`], which is a heartbeat, and before
+    /// are too low. To be called before the first heartbeat and before
     /// [`take_up`](SecureSessionLoader::take_up).
     async fn compare_with(&self, witness: Witness) -> Result<bool, StoreError>;
 }

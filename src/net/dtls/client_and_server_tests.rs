@@ -16,7 +16,8 @@ use super::client::{Client, ClientError, ClientEvent, ClientSettings};
 use super::counters::Counters;
 use super::credentials::ClientCredentials;
 use super::fuzzing::{Sent, Server};
-use super::handshake::{HandshakeLimits, Handshakes, Outcome};
+use super::handshake::{Handshakes, Outcome};
+use super::in_memory::LIMITS;
 use super::records::{APPLICATION_DATA, CID};
 use super::session::{After, Carrier, Tools};
 use crate::config::{Coaps, Settings};
@@ -262,19 +263,11 @@ impl Pair {
     fn new(site: &Site, client: Client) -> Self {
         let (tell, outcomes) = mpsc::channel(64);
         let sent = Arc::<Sent>::default();
-        let limits = HandshakeLimits {
-            max_handshakes: 3,
-            kept_bytes: 60_000,
-            timeout: Duration::from_secs(60),
-            first_retransmission: Duration::from_secs(1),
-            mtu: 1_200,
-            amplification: 3,
-        };
         let handshakes = Handshakes::new(
             Box::new(Arc::clone(&sent)),
             Arc::clone(&site.server.contexts),
             Arc::clone(&site.server.trust),
-            limits,
+            LIMITS,
             Counters::default(),
             tell,
             Instant::now(),

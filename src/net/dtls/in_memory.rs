@@ -88,19 +88,11 @@ impl Server {
         let contexts = Contexts::new(&settings, &CERTIFICATES, &trust, &[7; TICKET_KEYS]);
         let (tell, outcomes) = mpsc::channel(64);
         let sent = Arc::<Sent>::default();
-        let limits = HandshakeLimits {
-            max_handshakes: 3,
-            kept_bytes: 60_000,
-            timeout: Duration::from_secs(60),
-            first_retransmission: Duration::from_secs(1),
-            mtu: 1_200,
-            amplification: 3,
-        };
         let handshakes = Handshakes::new(
             Box::new(Arc::clone(&sent)),
             Arc::new(ArcSwap::from_pointee(contexts.expect("OpenSSL works"))),
             Arc::new(ArcSwap::from_pointee(trust)),
-            limits,
+            LIMITS,
             Counters::default(),
             tell,
             now,
@@ -157,7 +149,10 @@ impl Server {
     /// A message for the device.
     pub(super) fn send(&mut self, message: &[u8]) -> Vec<u8> {
         let session = self.session.as_mut().expect("a session");
-        let sealed = session.seal(&mut self.tools, message).expect("numbers");
+        let sealed = session
+            .carrier
+            .seal(&mut self.tools, message)
+            .expect("numbers");
         self.wire.push(sealed.clone());
         sealed
     }
@@ -179,7 +174,7 @@ impl Server {
                     );
                     let taken = &mut self.taken;
                     let mut take = |message: &[u8]| taken.push(message.to_vec());
-                    session.take_in(
+                    session.carrier.take_in(
                         &established.contents,
                         &mut self.tools,
                         &mut take,
@@ -592,6 +587,17 @@ fn context(
     context.build()
 }
 
+/// The same in every run.
+pub(super) fn noise(seed: u64) -> impl FnMut() -> u64 {
+    let mut state = seed | 1;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state >> 8
+    }
+}
+
 /// What servers of tests prove themselves with.
 pub(super) fn certificates() -> Arc<ServerCertificates> {
     Arc::clone(&CERTIFICATES)
@@ -615,3 +621,13 @@ const ADDRESS: SocketAddr = SocketAddr::new(
     std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)),
     5684,
 );
+
+/// Of a thread that shakes hands.
+pub(super) const LIMITS: HandshakeLimits = HandshakeLimits {
+    max_handshakes: 3,
+    kept_bytes: 60_000,
+    timeout: Duration::from_secs(60),
+    first_retransmission: Duration::from_secs(1),
+    mtu: 1_200,
+    amplification: 3,
+};

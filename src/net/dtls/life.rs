@@ -212,7 +212,7 @@ impl Secure {
         // What came right behind the handshake.
         let peer = Peer::dtls(address, id);
         self.with_session(id, None, take, |session, tools, take, send| {
-            let after = session.take_in(&contents, tools, take, send);
+            let after = session.carrier.take_in(&contents, tools, take, send);
             if let After::Closed(_) = after {
                 after
             } else {

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::aead::{Aead, Ciphers, Secret};
 use super::cid::Cid;
 use super::handshake::{Established, Outcome};
+use super::in_memory::noise;
 use super::kept::Keeper;
 use super::life::Waiting;
 use super::record::{Numbers, RecordLayer};
@@ -452,17 +453,6 @@ impl Server {
             self.secure
                 .outcome(std::time::Instant::now(), outcome, &mut |_| {});
         }
-    }
-}
-
-/// The same in every run.
-fn noise(seed: u64) -> impl FnMut() -> u64 {
-    let mut state = seed | 1;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state >> 8
     }
 }
 

@@ -491,7 +491,7 @@ impl Secure {
             sessions, tools, ..
         } = &mut *state;
         if let Some(session) = sessions.get_mut(id) {
-            match session.seal(tools, message) {
+            match session.carrier.seal(tools, message) {
                 Ok(sealed) => {
                     let to = session.address;
                     self.push(&mut state, Some((to, sealed)));

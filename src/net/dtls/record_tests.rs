@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::aead::{Aead, Ciphers, Secret};
 use super::cid::Cid;
+use super::in_memory::noise;
 use super::record::{EPOCH, LONGEST_TEXT, Numbers, Opened, RecordLayer, SealError};
 use super::records::{ALERT, APPLICATION_DATA, CID, HANDSHAKE, Records};
 use super::window::Window;
@@ -406,17 +407,6 @@ impl Bits {
         let is_new = self.0[place] & (1 << (number % 64)) == 0;
         self.0[place] |= 1 << (number % 64);
         is_new
-    }
-}
-
-/// The same in every run.
-fn noise(seed: u64) -> impl FnMut() -> u64 {
-    let mut state = seed | 1;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state >> 8
     }
 }
 

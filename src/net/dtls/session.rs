@@ -290,35 +290,11 @@ impl Session {
         after
     }
 
-    /// Takes what came during its handshake already.
-    pub(super) fn take_in(
-        &mut self,
-        contents: &[Content],
-        tools: &mut Tools,
-        take: &mut dyn FnMut(&[u8]),
-        send: &mut dyn FnMut(Vec<u8>),
-    ) -> After {
-        self.carrier.take_in(contents, tools, take, send)
-    }
-
-    /// Seals a message.
-    ///
-    /// # Errors
-    /// It cannot be sent now.
-    pub(super) fn seal(&mut self, tools: &mut Tools, message: &[u8]) -> Result<Vec<u8>, SealError> {
-        self.carrier.seal(tools, message)
-    }
-
     /// Says good-bye: the `close_notify` to be sent; none to where its peer has not answered from, which may
     /// be the address of somebody else.
     pub(super) fn close(&mut self, tools: &mut Tools) -> Option<Vec<u8>> {
         let good_bye = self.carrier.close(tools);
         good_bye.filter(|_| self.is_proven)
-    }
-
-    /// The last flight of the handshake cannot be asked for any more.
-    pub(super) fn forget_flight(&mut self) {
-        self.carrier.forget_flight();
     }
 }
 

@@ -200,7 +200,7 @@ impl Sessions {
     pub(super) fn forget_flights(&mut self, now: Instant) {
         while let Some((_, id)) = self.flights.pop_front_if(|(until, _)| *until <= now) {
             if let Some(session) = self.get_mut(id) {
-                session.forget_flight();
+                session.carrier.forget_flight();
             }
         }
     }

@@ -86,7 +86,8 @@ fn a_device_that_lost_the_last_flight_gets_it_again_for_a_while() {
                 // Its Finished may come late, and then the device needs no answer any more.
                 let mut device = Device::new(suite, own);
                 lose_the_last_flight(&mut device, &mut server);
-                server.session.as_mut().expect("a session").forget_flight();
+                let session = server.session.as_mut().expect("a session");
+                session.carrier.forget_flight();
                 for datagram in device.repeats() {
                     assert!(server.datagram(&datagram).is_empty(), "{suite:?}");
                 }

@@ -162,7 +162,7 @@ impl<'a> Driver<'a> {
             5 => {
                 let [high, low] = [self.script.byte()?, self.script.byte()?];
                 let length = u16::from_be_bytes([high, low]).into();
-                let sealed = self.session.seal(&mut self.tools, &vec![5; length]);
+                let sealed = self.session.carrier.seal(&mut self.tools, &vec![5; length]);
                 let has_numbers = self.numbers().next < self.numbers().end;
                 match sealed {
                     Ok(sealed) => {
@@ -173,7 +173,7 @@ impl<'a> Driver<'a> {
                 }
             }
             6 => {
-                self.session.forget_flight();
+                self.session.carrier.forget_flight();
                 self.flight = 0;
             }
             _ => self.restart(),
