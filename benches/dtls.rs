@@ -1,4 +1,4 @@
-//! What DTLS costs the server: processor time of a handshake, and memory of an idle session.
+//! What a DTLS handshake costs the server, in processor time. For the memory of sessions see `sessions.rs`.
 //!
 //! `cargo bench --bench dtls` starts a server of its own on free ports of this machine, shakes hands
 //! with it over real sockets, and reads what the server's handshake thread and the process have used
@@ -53,24 +53,6 @@ fn main() -> Result<()> {
         let ours = f64::from(count) / used;
         let bare = bare_handshakes(suite, &certificate, &key, &authority, count)?;
         println!("| {name} | {ours:.0} | {bare:.0} | {:.2} |", ours / bare);
-    }
-
-    println!();
-    println!("| idle sessions | resident, KiB | slope, KiB a session |");
-    println!("|---|---|---|");
-    let mut held = Vec::new();
-    let mut last: Option<(usize, u64)> = None;
-    for step in [0_usize, 500, 1_000, 2_000] {
-        while held.len() < step {
-            held.push(connect(server.coaps, &psk, "PSK-AES128-CCM8")?);
-        }
-        let resident = server.resident_kib()?;
-        let slope = last.map_or_else(String::new, |(count, before)| {
-            let grown = resident.saturating_sub(before) as f64;
-            format!("{:.1}", grown / (step - count) as f64)
-        });
-        println!("| {step} more | {resident} | {slope} |");
-        last = Some((step, resident));
     }
     Ok(())
 }

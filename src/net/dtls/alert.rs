@@ -1,4 +1,5 @@
-//! Fatal alerts of the peer (RFC 5246 section 7.2), as OpenSSL tells of them.
+//! Alerts (RFC 5246 section 7.2): their levels and numbers, and fatal ones of the peer as OpenSSL tells of
+//! them.
 
 use openssl::error::ErrorStack;
 
@@ -19,6 +20,14 @@ pub(super) fn name(alert: u8) -> &'static str {
     words.rsplit_once("alert ").map_or(words, |(_, name)| name)
 }
 
+/// Levels.
+pub(super) const WARNING: u8 = 1;
+pub(super) const FATAL: u8 = 2;
+/// What they say (RFC 5246 sections 7.2.1 and 7.2.2).
+pub(super) const CLOSE_NOTIFY: u8 = 0;
+/// Also for unknown identities (RFC 4279 section 2).
+pub(super) const DECRYPT_ERROR: u8 = 51;
+pub(super) const NO_RENEGOTIATION: u8 = 100;
 /// `SSL_AD_REASON_OFFSET`: the reasons from here on are the alerts of the peer.
 const OFFSET: i32 = 1_000;
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 use openssl::ssl::{ErrorCode, SslStream};
 
 use super::aead::Ciphers;
+use super::alert::FATAL;
 use super::budget::Budget;
 use super::ffi;
 use super::handshake::Call;
@@ -185,6 +186,3 @@ struct NoRoom;
 pub(super) fn is_waiting(error: &openssl::ssl::Error) -> bool {
     matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE)
 }
-
-/// The level of an alert (RFC 5246 section 7.2).
-const FATAL: u8 = 2;

@@ -16,6 +16,7 @@ use openssl::ssl::{Ssl, SslContext, SslStream};
 use tokio::sync::mpsc;
 
 use super::aead::Ciphers;
+use super::alert::DECRYPT_ERROR;
 use super::attempt::{Handshake, is_waiting};
 use super::budget::{Budget, Verdict};
 use super::context::Contexts;
@@ -692,5 +693,3 @@ const RETURNS: Duration = Duration::from_secs(5);
 const MOST_RETURNS: usize = 4096;
 /// A handshake whose peer was silent for so long makes room for others.
 const STALE: Duration = Duration::from_secs(5);
-/// `decrypt_error` (RFC 5246 section 7.2.2), also for unknown identities (RFC 4279 section 2).
-const DECRYPT_ERROR: u8 = 51;

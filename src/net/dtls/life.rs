@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::handshake::{Call, Established, Kept, Outcome, Work};
+use super::hello::First;
 use super::kept::Safe;
 use super::lanes::Lane;
 use super::record::{Numbers, RecordLayer};
@@ -97,14 +98,16 @@ impl Secure {
             Outcome::Begun(address) => {
                 self.state.borrow_mut().handshaking.insert(address);
             }
-            Outcome::Returned(from, datagram) => match self.session_of(from, &datagram) {
-                Some(id) => {
-                    self.open(now, id, (from, &datagram), take);
+            Outcome::Returned(from, datagram) => {
+                match self.session_of(First::of(&datagram), from, &datagram) {
+                    Some(id) => {
+                        self.open(now, id, (from, &datagram), take);
+                    }
+                    None => {
+                        self.counters.strays.inc();
+                    }
                 }
-                None => {
-                    self.counters.strays.inc();
-                }
-            },
+            }
             Outcome::Established(established) => self.established(now, *established, take),
             Outcome::Kept(kept) => self.was_kept(kept),
             Outcome::Refused {
@@ -192,15 +195,11 @@ impl Secure {
             state.sessions.keeps_flight(id, until);
         }
         let mut over = Vec::new();
-        for mut session in ended {
+        for session in ended {
             self.counters.evicted.inc();
-            over.push(session.peer());
-            self.forget(session.id);
-            if session.address != address {
-                let good_bye = session.close(&mut state.tools);
-                let good_bye = good_bye.map(|datagram| (session.address, datagram));
-                self.push(&mut state, good_bye);
-            }
+            // Where the new one is, it would be taken for its end.
+            let says_good_bye = session.address != address;
+            over.push(self.end_one(&mut state, session, says_good_bye));
         }
         // Behind those that were forgotten, one of the same id perhaps, and ahead of all that is said in it.
         self.keep(&mut state, id);
@@ -275,18 +274,23 @@ impl Secure {
         take: &mut dyn FnMut(Happening<'_>),
     ) {
         let mut over = Vec::new();
-        for mut session in ended {
-            let good_bye = session.close(&mut state.tools);
-            let good_bye = good_bye.map(|datagram| (session.address, datagram));
-            self.push(&mut state, good_bye);
-            over.push(session.peer());
-            self.forget(session.id);
+        for session in ended {
+            over.push(self.end_one(&mut state, session, true));
         }
         self.show(&state);
         drop(state);
         for peer in over {
             take(Happening::Over(peer));
         }
+    }
+
+    /// A session that was taken out is over.
+    fn end_one(&self, state: &mut State, mut session: Session, says_good_bye: bool) -> Peer {
+        if says_good_bye && let Some(good_bye) = session.close(&mut state.tools) {
+            self.push(state, Some((session.address, good_bye)));
+        }
+        self.forget(session.id);
+        session.peer()
     }
 
     /// Who the peer of a session has proven to be, as long as that is so.
@@ -380,13 +384,6 @@ impl Secure {
             .collect()
     }
 
-    /// The session that a datagram is for.
-    fn session_of(&self, from: SocketAddr, datagram: &[u8]) -> Option<SessionId> {
-        let state = self.state.borrow();
-        let named = state.sessions.named_by(datagram);
-        named.or_else(|| state.sessions.at(from))
-    }
-
     /// Has a session written to disk where it is not, or half of the numbers that are reserved for it are
     /// used up. When that fails it is tried again with the next message, or in a while; meanwhile nothing of the
     /// session is wrong, and no more numbers are given out.
@@ -465,6 +462,10 @@ impl Secure {
                 None => {
                     own.keeping = Keeping::Doubtful;
                     unkept.insert(kept.session);
+                    // Those that are over meanwhile are not looked for at their end.
+                    if unkept.len() > 2 * sessions.len() {
+                        unkept.retain(|id| sessions.get(*id).is_some());
+                    }
                 }
             }
         }

@@ -22,7 +22,7 @@ use super::record::{Numbers, RecordLayer};
 use super::records::{APPLICATION_DATA, Records};
 use super::session::Carrier;
 use super::window::Window;
-use super::{Counters, KeptSessions, Parts, Secure, TICKET_KEYS};
+use super::{Counters, Happening, KeptSessions, Parts, Secure, TICKET_KEYS};
 use crate::config::{Coaps, Settings};
 use crate::domain::{CredentialId, EndpointName, Identity, KeptSession, Peer, Reach, SessionId};
 use crate::security::{Credential, Keyring, Proof};
@@ -262,6 +262,48 @@ async fn no_good_bye_goes_to_where_a_session_has_moved_unless_it_has_answered_fr
     };
     assert!(received(home), "the other one is where it was");
     assert!(!received(away));
+}
+
+/// It moves nothing, so it must not raise what may go to where the session is.
+#[actix_rt::test]
+async fn what_comes_late_from_elsewhere_is_read_and_pays_for_nothing() {
+    let home = UdpSocket::bind(LOOPBACK).expect("a free port");
+    let (secure, _outcomes, _, id) = serving(&home, b"abc");
+    let at = home.local_addr().expect("bound");
+    let elsewhere = "192.0.2.1:5000".parse().expect("an address");
+    for (from, number, pays) in [(at, 9, true), (elsewhere, 8, false), (at, 7, true)] {
+        let datagram = record(b"abc", number, b"late");
+        let (mut messages, mut heard) = (0, 0);
+        let now = std::time::Instant::now();
+        secure.open(
+            now,
+            id,
+            (from, &datagram),
+            &mut |happening| match happening {
+                Happening::Message(peer, b"late") if peer.address == at => messages += 1,
+                Happening::Heard(peer, bytes) if peer.address == at => heard += bytes,
+                _ => panic!("it moves nothing"),
+            },
+        );
+        assert_eq!(messages, 1, "{number}");
+        assert_eq!(heard, if pays { datagram.len() } else { 0 }, "{number}");
+    }
+}
+
+/// The store is away, and devices come and go.
+#[actix_rt::test]
+async fn of_sessions_that_are_over_nothing_is_left_that_waits_for_the_store() {
+    let device = UdpSocket::bind(LOOPBACK).expect("a free port");
+    let disk = Rc::new(Disk::default());
+    let mut server = Server::start(&disk, |_| {}).awake().await;
+    disk.fate.set(FAILED);
+    for _ in 0..100 {
+        // Each takes the place of the one before.
+        server.establish("device", &device, b"");
+        server.hear().await;
+    }
+    let state = server.secure.state.borrow();
+    assert!(state.unkept.len() <= 2 * state.sessions.len());
 }
 
 /// Whoever has a session with a connection id can have it move to where somebody else is, and be heard last.

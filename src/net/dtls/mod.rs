@@ -321,9 +321,12 @@ impl Secure {
                     }
                     let from = unmapped(from);
                     let datagram = buffer.get(..length).unwrap_or_default();
-                    let is_known = self.is_of_a_session(from, datagram);
+                    let first = First::of(datagram);
+                    let session = self.session_of(first, from, datagram);
+                    let is_known =
+                        session.is_some() || self.state.borrow().sessions.at(from).is_some();
                     if admit(from, length, is_known) {
-                        self.datagram(now, from, datagram, take);
+                        self.datagram(now, from, (first, datagram), session, take);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -332,25 +335,24 @@ impl Secure {
         }
     }
 
-    /// Whether it comes from where a session is, or names one, which nobody does who has not seen its records.
-    fn is_of_a_session(&self, from: SocketAddr, datagram: &[u8]) -> bool {
+    /// The session that a datagram is for: the one that it names, which nobody does who has not seen its
+    /// records, or the one where it comes from.
+    fn session_of(&self, first: First<'_>, from: SocketAddr, datagram: &[u8]) -> Option<SessionId> {
         let sessions = &self.state.borrow().sessions;
-        sessions.at(from).is_some()
-            || First::of(datagram) == First::Named && sessions.named_by(datagram).is_some()
+        match first {
+            First::Named => sessions.named_by(datagram),
+            _ => sessions.at(from),
+        }
     }
 
     fn datagram(
         &self,
         now: Instant,
         from: SocketAddr,
-        datagram: &[u8],
+        (first, datagram): (First<'_>, &[u8]),
+        session: Option<SessionId>,
         take: &mut dyn FnMut(Happening<'_>),
     ) {
-        let first = First::of(datagram);
-        let session = match first {
-            First::Named => self.state.borrow().sessions.named_by(datagram),
-            _ => self.state.borrow().sessions.at(from),
-        };
         if let Some(id) = session {
             let is_new = match first {
                 First::Hello(hello) => self
@@ -459,7 +461,8 @@ impl Secure {
                 bytes,
                 overhead,
             });
-        } else if heard {
+        } else if heard && from == peer.address {
+            // What comes from elsewhere, late, pays for nothing here and proves nothing.
             take(Happening::Heard(peer, bytes));
         }
         let mut begin = 0;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use openssl::ssl::{ErrorCode, ShutdownState, SslStream};
 
 use super::aead::Ciphers;
-use super::alert;
+use super::alert::{self, CLOSE_NOTIFY, FATAL, NO_RENEGOTIATION, WARNING};
 use super::cid::Cid;
 use super::pipe::Pipe;
 use super::record::{RecordLayer, SealError};
@@ -434,9 +434,3 @@ fn name_of(client_random: &[u8; 32]) -> u64 {
         .last_chunk()
         .map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
-
-/// Alerts (RFC 5246 section 7.2): their levels, and what they say.
-const WARNING: u8 = 1;
-const FATAL: u8 = 2;
-const CLOSE_NOTIFY: u8 = 0;
-const NO_RENEGOTIATION: u8 = 100;

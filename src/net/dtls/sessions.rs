@@ -194,6 +194,10 @@ impl Sessions {
     /// The last flight of a session may be asked for until then.
     pub(super) fn keeps_flight(&mut self, id: SessionId, until: Instant) {
         self.flights.push_back((until, id));
+        // Those of sessions that are over are not looked for at their end.
+        if self.flights.len() > 2 * self.all.len() {
+            self.flights.retain(|(_, id)| self.all.contains_key(id));
+        }
     }
 
     /// Lets go of the flights that nobody can ask for any more.
