@@ -2,6 +2,7 @@
 //! decided above.
 
 mod admission;
+pub mod batch;
 pub mod dtls;
 mod transport;
 mod udp;

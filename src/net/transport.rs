@@ -1,12 +1,11 @@
 //! One message layer over the sockets of an arbiter.
 //!
 //! [`CoapTransport`] is shared by everything on its arbiter: the task that reads ([`CoapTransport::run`])
-//! and the actors that answer and ask. Calls into the message layer send what they produce at once;
-//! what the kernel does not take waits, and the task sends it later. Nothing is locked, because
-//! nothing leaves the arbiter (docs/adr/0001).
+//! and the actors that answer and ask. What calls into the message layer produce is gathered, and the task
+//! sends it as soon as the actors that run now have run: what a transaction of many commits led to goes
+//! to the kernel at once. Nothing is locked, because nothing leaves the arbiter (docs/adr/0001).
 
-use std::cell::{OnceCell, RefCell};
-use std::collections::VecDeque;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -24,6 +23,7 @@ use crate::config::{Coap, Settings};
 use crate::domain::{EndpointName, Identity, Reach, SessionMark, Unreachable};
 
 use super::admission::{Admission, Shared};
+use super::batch::Inbox;
 use super::dtls::{self, Happening, Outcome, Secure};
 use super::udp::{BindError, PlainSocket};
 use crate::security::ServerCertificates;
@@ -40,8 +40,10 @@ struct Inner {
     /// What the DTLS threads tell, and what tells of removed credentials; taken by the task.
     from_dtls: RefCell<Option<FromDtls>>,
     endpoint: RefCell<Endpoint>,
-    unsent: RefCell<VecDeque<Transmit>>,
+    /// Datagrams that wait for the kernel.
     max_unsent: usize,
+    /// The task sends what is gathered.
+    is_running: Cell<bool>,
     /// Who is listened to; without it, everybody.
     admission: OnceCell<Shared>,
     /// The task should look at timers and unsent datagrams again.
@@ -109,8 +111,8 @@ impl CoapTransport {
                     counters,
                     seed,
                 )),
-                unsent: RefCell::default(),
                 max_unsent: settings.max_pending_requests,
+                is_running: Cell::new(false),
                 admission: OnceCell::new(),
                 wake: Notify::new(),
                 stop: Notify::new(),
@@ -148,6 +150,13 @@ impl CoapTransport {
     /// the events any more. While the events are not taken, nothing is read: the kernel's buffer
     /// fills and then datagrams are lost, as on any busy network.
     pub async fn run(self, events: mpsc::Sender<Vec<Event>>) {
+        self.inner.is_running.set(true);
+        self.work(events).await;
+        self.inner.is_running.set(false);
+        self.flush();
+    }
+
+    async fn work(&self, events: mpsc::Sender<Vec<Event>>) {
         let mut from_dtls = self.inner.from_dtls.take();
         let mut idle = tokio::time::interval(IDLE_INTERVAL);
         loop {
@@ -157,7 +166,6 @@ impl CoapTransport {
             }
             self.flush();
             let timeout = self.inner.endpoint.borrow().next_timeout();
-            let is_blocked = !self.inner.unsent.borrow().is_empty();
             let secure = self.inner.secure.as_ref();
             let failed = tokio::select! {
                 () = self.inner.stop.notified() => return,
@@ -166,8 +174,8 @@ impl CoapTransport {
                     self.inner.endpoint.borrow_mut().handle_timeout(Instant::now());
                     Ok(())
                 }
-                ready = ready(self.inner.plain.as_ref(), is_blocked) => ready.map(|()| self.read_plain()),
-                ready = secure_ready(secure) => ready.map(|()| self.read_secure(from_dtls.as_mut())),
+                ready = ready(self.inner.plain.as_ref()) => ready.map(|()| self.read_plain()),
+                ready = ready(secure.map(Secure::socket)) => ready.map(|()| self.read_secure(from_dtls.as_mut())),
                 told = told_by_dtls(&mut from_dtls) => {
                     self.with_secure(|secure, now, take| match told {
                         Some(outcome) => secure.outcome(now, outcome, take),
@@ -193,22 +201,14 @@ impl CoapTransport {
         };
         let now = Instant::now();
         let mut endpoint = self.inner.endpoint.borrow_mut();
-        BUFFER.with_borrow_mut(|buffer| {
-            for _ in 0..MAX_BATCH {
-                match plain.receive(buffer) {
-                    Ok((length, address)) => {
-                        if let Some(datagram) = buffer.get(..length)
-                            && self.admits(now, address, length)
-                        {
-                            endpoint.handle_datagram(now, Peer::udp(address), datagram);
-                        }
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    // An ICMP error for an earlier datagram of ours: the timers see to that.
-                    Err(error) => tracing::trace!("Receiving on {}: {error}", plain.address()),
+        let read = INBOX.with_borrow_mut(|inbox| {
+            plain.receive(inbox, |address, datagram| {
+                if self.admits(now, address, datagram.len()) {
+                    endpoint.handle_datagram(now, Peer::udp(address), datagram);
                 }
-            }
+            })
         });
+        note(plain, read);
         handle_what_is_due(&mut endpoint, now);
     }
 
@@ -224,9 +224,9 @@ impl CoapTransport {
             })
         };
         self.with_secure(|secure, now, take| {
-            BUFFER.with_borrow_mut(|buffer| {
-                secure.read(now, MAX_BATCH, buffer, &mut admit, &mut told, take);
-            });
+            let read =
+                INBOX.with_borrow_mut(|inbox| secure.read(now, inbox, &mut admit, &mut told, take));
+            note(secure.socket(), read);
         });
         handle_what_is_due(&mut self.inner.endpoint.borrow_mut(), Instant::now());
     }
@@ -244,7 +244,7 @@ impl CoapTransport {
                     endpoint.handle_datagram(now, peer, message);
                     drop(endpoint);
                     // Before its session moves on: what may go where it is now might not go there.
-                    self.flush();
+                    self.gather();
                 }
                 Happening::Over(peer) => {
                     endpoint.disconnect(now, peer);
@@ -289,47 +289,34 @@ impl CoapTransport {
         batch
     }
 
+    /// Hands to the sockets what the message layer wants to be sent.
+    fn gather(&self) {
+        while let Some(transmit) = self.next_transmit() {
+            if transmit.peer.is_secure() {
+                self.send_secure(&transmit);
+            } else if let Some(plain) = &self.inner.plain {
+                plain.put(
+                    transmit.peer.address,
+                    transmit.datagram,
+                    self.inner.max_unsent,
+                );
+            }
+        }
+    }
+
+    fn next_transmit(&self) -> Option<Transmit> {
+        self.inner.endpoint.borrow_mut().poll_transmit()
+    }
+
     /// Sends what waits. What the kernel does not take is kept, up to a limit; beyond it datagrams
     /// are lost, which CoAP is made for.
     ///
     /// Returns false when the kernel took no more.
     fn flush(&self) -> bool {
-        if let Some(secure) = &self.inner.secure {
-            secure.flush();
-        }
-        let mut unsent = self.inner.unsent.borrow_mut();
-        loop {
-            let next = match unsent.pop_front() {
-                Some(transmit) => Some(transmit),
-                None => self.inner.endpoint.borrow_mut().poll_transmit(),
-            };
-            let Some(transmit) = next else { return true };
-            if transmit.peer.is_secure() {
-                self.send_secure(&transmit);
-                continue;
-            }
-            let Some(plain) = &self.inner.plain else {
-                continue;
-            };
-            match plain.send(&transmit.datagram, transmit.peer.address) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    unsent.push_front(transmit);
-                    let mut endpoint = self.inner.endpoint.borrow_mut();
-                    while let Some(transmit) = endpoint.poll_transmit() {
-                        if transmit.peer.is_secure() {
-                            self.send_secure(&transmit);
-                        } else if unsent.len() < self.inner.max_unsent {
-                            unsent.push_back(transmit);
-                        }
-                    }
-                    return false;
-                }
-                Err(error) => {
-                    tracing::debug!(peer = %transmit.peer, "Cannot send to {}: {error}", transmit.peer)
-                }
-            }
-        }
+        self.gather();
+        let plain = self.inner.plain.as_ref().is_none_or(PlainSocket::flush);
+        let secure = self.inner.secure.as_ref().map(Secure::socket);
+        secure.is_none_or(PlainSocket::flush) && plain
     }
 
     fn send_secure(&self, transmit: &Transmit) {
@@ -338,17 +325,14 @@ impl CoapTransport {
         }
     }
 
-    /// One call into the message layer; what it wants to send is sent at once, and the task is told
-    /// when there is something for it.
+    /// One call into the message layer; the task sends what that wants to be sent, and looks at its timers.
     fn call<T>(&self, call: impl FnOnce(&mut Endpoint, Instant) -> T) -> T {
-        let (result, has_timer) = {
-            let mut endpoint = self.inner.endpoint.borrow_mut();
-            let before = endpoint.next_timeout();
-            let result = call(&mut endpoint, Instant::now());
-            (result, endpoint.next_timeout() != before)
-        };
-        if !self.flush() || has_timer {
+        let result = call(&mut self.inner.endpoint.borrow_mut(), Instant::now());
+        if self.inner.is_running.get() {
+            self.gather();
             self.inner.wake.notify_one();
+        } else {
+            self.flush();
         }
         result
     }
@@ -516,7 +500,7 @@ impl CoapTransport {
 
 thread_local! {
     /// What all sockets of a thread read into, one after the other.
-    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; MAX_DATAGRAM]);
+    static INBOX: RefCell<Inbox> = RefCell::new(Inbox::new(MAX_DATAGRAM));
 }
 
 /// What comes from the DTLS threads and the keyring.
@@ -543,28 +527,27 @@ fn handle_what_is_due(endpoint: &mut Endpoint, now: Instant) {
     }
 }
 
-async fn ready(socket: Option<&PlainSocket>, is_blocked: bool) -> io::Result<()> {
-    let interest = if is_blocked {
-        Interest::READABLE | Interest::WRITABLE
-    } else {
-        Interest::READABLE
-    };
-    match socket {
-        Some(socket) => socket.ready(interest).await.map(drop),
-        None => std::future::pending().await,
+/// What reading has come to, besides the datagrams. An ICMP error is for an earlier datagram of ours: the
+/// timers see to that.
+fn note(socket: &PlainSocket, read: io::Result<usize>) {
+    match read {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+            tracing::trace!("Receiving on {}: {error}", socket.address());
+        }
+        _ => {}
     }
 }
 
-async fn secure_ready(secure: Option<&Secure>) -> io::Result<()> {
-    let Some(secure) = secure else {
+async fn ready(socket: Option<&PlainSocket>) -> io::Result<()> {
+    let Some(socket) = socket else {
         return std::future::pending().await;
     };
-    let interest = if secure.is_blocked() {
+    let interest = if socket.is_blocked() {
         Interest::READABLE | Interest::WRITABLE
     } else {
         Interest::READABLE
     };
-    secure.ready(interest).await.map(drop)
+    socket.ready(interest).await.map(drop)
 }
 
 /// The next outcome of a handshake; nothing when a credential was removed.
@@ -593,8 +576,6 @@ async fn sleep_until(deadline: Option<Instant>) {
 
 /// The largest UDP payload.
 const MAX_DATAGRAM: usize = 65_535;
-/// Datagrams read before what they led to is handed on.
-const MAX_BATCH: usize = 64;
 /// How often idle sessions are looked for.
 const IDLE_INTERVAL: Duration = Duration::from_secs(10);
 

@@ -88,7 +88,7 @@ fn guarded(device: &UdpSocket, settings: &Settings) -> (CoapTransport, SocketAdd
 
 /// Reads all that has come, and sends what there is to be said.
 async fn read(transport: &CoapTransport) {
-    let ready = secure_ready(transport.inner.secure.as_ref()).await;
+    let ready = ready(transport.inner.secure.as_ref().map(Secure::socket)).await;
     ready.expect("a socket");
     transport.read_secure(None);
     assert!(transport.flush());

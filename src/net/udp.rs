@@ -1,5 +1,8 @@
-//! A UDP socket that takes IPv6 and IPv4 and never blocks.
+//! A UDP socket that takes IPv6 and IPv4 and never blocks. What goes out is gathered and handed to the
+//! kernel many datagrams at a time.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
@@ -8,11 +11,22 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{Interest, Ready};
 use tokio::net::UdpSocket;
 
+use super::batch::{BATCH, Inbox, Outbox};
+
 /// A bound socket.
-#[derive(Debug)]
 pub(super) struct PlainSocket {
     socket: UdpSocket,
     address: SocketAddr,
+    outgoing: RefCell<Outgoing>,
+}
+
+/// What goes out next.
+#[derive(Default)]
+struct Outgoing {
+    queue: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// The kernel did not take everything; it says when it does again.
+    is_blocked: bool,
+    outbox: Outbox,
 }
 
 /// Why the socket could not be had.
@@ -29,7 +43,11 @@ impl PlainSocket {
         let fail = |source| BindError { address, source };
         let socket = open(address, buffer_bytes).map_err(fail)?;
         let address = socket.local_addr().map_err(fail)?;
-        Ok(Self { socket, address })
+        Ok(Self {
+            socket,
+            address,
+            outgoing: RefCell::default(),
+        })
     }
 
     /// Where it is bound.
@@ -47,19 +65,69 @@ impl PlainSocket {
         self.socket.ready(interest).await
     }
 
-    /// The next datagram, if one is there.
-    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.try_recv_from(buffer)
+    /// Takes what has arrived, at most [`BATCH`] datagrams. Returns how many.
+    pub(super) fn receive(
+        &self,
+        inbox: &mut Inbox,
+        take: impl FnMut(SocketAddr, &[u8]),
+    ) -> io::Result<usize> {
+        self.socket
+            .try_io(Interest::READABLE, || inbox.receive(&self.socket, take))
     }
 
-    /// Sends, if the kernel takes it at once.
-    pub(super) fn send(&self, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
+    /// Gathers a datagram; [`PlainSocket::flush`] sends it, and so does this once there are many. Beyond
+    /// `most` that wait it is lost, which CoAP is made for.
+    pub(super) fn put(&self, to: SocketAddr, datagram: Vec<u8>, most: usize) {
         // A dual-stack socket takes IPv4 addresses in their mapped form only.
         let to = match (self.address, to) {
             (SocketAddr::V6(_), SocketAddr::V4(v4)) => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
             (_, address) => address,
         };
-        self.socket.try_send_to(datagram, to).map(drop)
+        let mut outgoing = self.outgoing.borrow_mut();
+        if outgoing.queue.len() < most.max(1) {
+            outgoing.queue.push_back((to, datagram));
+        }
+        let is_full = outgoing.queue.len() >= BATCH && !outgoing.is_blocked;
+        drop(outgoing);
+        if is_full {
+            self.flush();
+        }
+    }
+
+    /// Sends what was gathered. False when the kernel took no more; what is left waits.
+    pub(super) fn flush(&self) -> bool {
+        let Outgoing {
+            queue,
+            is_blocked,
+            outbox,
+        } = &mut *self.outgoing.borrow_mut();
+        while !queue.is_empty() {
+            let sent = self.socket.try_io(Interest::WRITABLE, || {
+                let datagrams = queue.iter();
+                outbox.send(
+                    &self.socket,
+                    datagrams.map(|(to, datagram)| (Some(*to), datagram.as_slice())),
+                )
+            });
+            match sent {
+                Ok(count) => _ = queue.drain(..count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    *is_blocked = true;
+                    return false;
+                }
+                Err(error) => {
+                    let to = queue.pop_front().map(|(to, _)| to);
+                    tracing::debug!("Cannot send from {} to {to:?}: {error}", self.address);
+                }
+            }
+        }
+        *is_blocked = false;
+        true
+    }
+
+    /// True when the kernel did not take everything.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.outgoing.borrow().is_blocked
     }
 }
 

@@ -287,7 +287,7 @@ impl Secure {
     /// A session that was taken out is over.
     fn end_one(&self, state: &mut State, mut session: Session, says_good_bye: bool) -> Peer {
         if says_good_bye && let Some(good_bye) = session.close(&mut state.tools) {
-            self.push(state, Some((session.address, good_bye)));
+            self.push(session.address, good_bye);
         }
         self.forget(session.id);
         session.peer()

@@ -44,7 +44,7 @@ async fn no_number_is_used_twice_over_restarts_whatever_becomes_of_what_is_saved
         let peer = Peer::dtls(device.local_addr().expect("bound"), id);
         for _ in 0..random() % 300 {
             disk.fate.set(random() % 4);
-            server.secure.send(peer, b"t=21.5");
+            server.say(peer, b"t=21.5");
             if !random().is_multiple_of(3) {
                 // The outcome of a save is heard now or later.
                 server.hear().await;
@@ -82,15 +82,15 @@ async fn without_numbers_nothing_is_sent_until_there_are_some() {
     disk.fate.set(FAILED);
     let mut count = 0;
     for _ in 0..2 * STEP {
-        server.secure.send(peer, b"t=21.5");
+        server.say(peer, b"t=21.5");
         server.hear().await;
         count += received();
     }
     assert_eq!(u64::try_from(count), Ok(STEP));
     disk.fate.set(WRITTEN);
-    server.secure.send(peer, b"lost, and numbers asked for");
+    server.say(peer, b"lost, and numbers asked for");
     server.hear().await;
-    server.secure.send(peer, b"t=21.5");
+    server.say(peer, b"t=21.5");
     assert_eq!(received(), 1);
 }
 
@@ -112,7 +112,7 @@ async fn a_session_that_cannot_be_kept_has_all_the_numbers_that_there_are() {
     let peer = Peer::dtls(device.local_addr().expect("bound"), id);
     let mut buffer = [0; 2_000];
     for _ in 0..5 * STEP {
-        server.secure.send(peer, b"t=21.5");
+        server.say(peer, b"t=21.5");
         server.hear().await;
         device.recv(&mut buffer).expect("a record");
     }
@@ -138,7 +138,7 @@ async fn numbers_that_were_reserved_for_other_keys_are_not_used() {
     server.hear().await;
     disk.fate.set(LATE);
     for _ in 0..STEP {
-        server.secure.send(peer, b"t=21.5");
+        server.say(peer, b"t=21.5");
     }
     assert_eq!(disk.late.borrow().len(), 1, "it was asked for once");
     disk.fate.set(WRITTEN);
@@ -153,7 +153,7 @@ async fn numbers_that_were_reserved_for_other_keys_are_not_used() {
     received();
     disk.fate.set(FAILED);
     for _ in 0..2 * STEP {
-        server.secure.send(peer, b"t=21.5");
+        server.say(peer, b"t=21.5");
         server.hear().await;
     }
     let mark = disk.sessions.borrow()[&id].numbers;
@@ -256,6 +256,7 @@ async fn no_good_bye_goes_to_where_a_session_has_moved_unless_it_has_answered_fr
         server.keyring.remove(CredentialId(id));
     }
     server.secure.end_without_credential(&mut |_| {});
+    assert!(server.secure.socket().flush());
     let received = |socket: &UdpSocket| {
         socket.set_nonblocking(true).expect("a socket");
         socket.recv(&mut [0; 2_000]).is_ok()
@@ -448,7 +449,7 @@ impl Server {
 
     /// As soon as its socket takes what is sent.
     async fn awake(self) -> Self {
-        let ready = self.secure.ready(Interest::WRITABLE).await;
+        let ready = self.secure.socket().ready(Interest::WRITABLE).await;
         assert!(ready.expect("a socket").is_writable());
         self
     }
@@ -486,6 +487,12 @@ impl Server {
         let state = self.secure.state.borrow();
         let mut new = state.sessions.ids().filter(|id| !before.contains(id));
         call.or_else(|| new.next()).expect("a session")
+    }
+
+    /// Sends a message at once.
+    fn say(&self, peer: Peer, message: &[u8]) {
+        self.secure.send(peer, message);
+        assert!(self.secure.socket().flush());
     }
 
     /// What became of saves.

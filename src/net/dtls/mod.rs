@@ -54,7 +54,7 @@ mod vectors;
 mod window;
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
@@ -65,7 +65,6 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use smallvec::SmallVec;
-use tokio::io::{Interest, Ready};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
@@ -89,6 +88,7 @@ use self::proof::Trust;
 use self::record::{RecordLayer, SealError};
 use self::session::{After, Session, Tools};
 use self::sessions::{SessionLimits, Sessions};
+use super::batch::Inbox;
 use super::udp::{BindError, PlainSocket};
 use crate::config::Coaps;
 use crate::domain::{KeptSession, Peer, SessionId, unmapped};
@@ -186,8 +186,6 @@ struct State {
     unkept: BTreeSet<SessionId>,
     /// That of the next session.
     generation: u64,
-    /// Sealed, and not taken by the kernel yet.
-    unsent: VecDeque<(SocketAddr, Vec<u8>)>,
 }
 
 impl Secure {
@@ -250,7 +248,6 @@ impl Secure {
             unkept: BTreeSet::new(),
             // Those of the time before have 0.
             generation: 1,
-            unsent: VecDeque::new(),
         };
         let secure = Self {
             socket,
@@ -274,13 +271,9 @@ impl Secure {
         self.socket.address()
     }
 
-    pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        self.socket.ready(interest).await
-    }
-
-    /// True when the kernel did not take everything.
-    pub(super) fn is_blocked(&self) -> bool {
-        !self.state.borrow().unsent.is_empty()
+    /// What it reads from and sends on.
+    pub(super) fn socket(&self) -> &PlainSocket {
+        &self.socket
     }
 
     /// Other certificates are in force. Sessions go on, but for those of devices whose CA is not among
@@ -302,37 +295,29 @@ impl Secure {
         Ok(())
     }
 
-    /// Reads what has come, up to so many datagrams. Before each, what the threads have told counts: a
-    /// peer cannot answer before they have, and its next record would go to the session before.
+    /// Reads what has come, as many datagrams as one call takes; returns how many. Before each, what the
+    /// threads have told counts: a peer cannot answer before they have, and its next record would go to the
+    /// session before.
     pub(super) fn read(
         &self,
         now: Instant,
-        most: usize,
-        buffer: &mut [u8],
+        inbox: &mut Inbox,
         admit: &mut dyn FnMut(SocketAddr, usize, bool) -> bool,
         told: &mut dyn FnMut() -> Option<Outcome>,
         take: &mut dyn FnMut(Happening<'_>),
-    ) {
-        for _ in 0..most {
-            match self.socket.receive(buffer) {
-                Ok((length, from)) => {
-                    while let Some(outcome) = told() {
-                        self.outcome(now, outcome, take);
-                    }
-                    let from = unmapped(from);
-                    let datagram = buffer.get(..length).unwrap_or_default();
-                    let first = First::of(datagram);
-                    let session = self.session_of(first, from, datagram);
-                    let is_known =
-                        session.is_some() || self.state.borrow().sessions.at(from).is_some();
-                    if admit(from, length, is_known) {
-                        self.datagram(now, from, (first, datagram), session, take);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => tracing::trace!("Receiving on {}: {error}", self.address()),
+    ) -> io::Result<usize> {
+        self.socket.receive(inbox, |from, datagram| {
+            while let Some(outcome) = told() {
+                self.outcome(now, outcome, take);
             }
-        }
+            let from = unmapped(from);
+            let first = First::of(datagram);
+            let session = self.session_of(first, from, datagram);
+            let is_known = session.is_some() || self.state.borrow().sessions.at(from).is_some();
+            if admit(from, datagram.len(), is_known) {
+                self.datagram(now, from, (first, datagram), session, take);
+            }
+        })
     }
 
     /// The session that a datagram is for: the one that it names, which nobody does who has not seen its
@@ -452,7 +437,7 @@ impl Secure {
         }
         let peer = Peer::dtls(if moves { from } else { peer.address }, id);
         for answer in answers {
-            self.push(&mut state, Some((peer.address, answer)));
+            self.push(peer.address, answer);
         }
         drop(state);
         if moves {
@@ -496,8 +481,7 @@ impl Secure {
         if let Some(session) = sessions.get_mut(id) {
             match session.carrier.seal(tools, message) {
                 Ok(sealed) => {
-                    let to = session.address;
-                    self.push(&mut state, Some((to, sealed)));
+                    self.push(session.address, sealed);
                 }
                 Err(SealError::NoNumbers) => {
                     self.counters.without_numbers.inc();
@@ -512,25 +496,9 @@ impl Secure {
         }
     }
 
-    /// Sends what the kernel did not take before.
-    pub(super) fn flush(&self) {
-        self.push(&mut self.state.borrow_mut(), None);
-    }
-
-    /// Sends a datagram, behind those that wait.
-    fn push(&self, state: &mut State, datagram: Option<(SocketAddr, Vec<u8>)>) {
-        state.unsent.extend(datagram);
-        while let Some((to, datagram)) = state.unsent.pop_front() {
-            match self.socket.send(&datagram, to) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    state.unsent.push_front((to, datagram));
-                    state.unsent.truncate(MOST_UNSENT);
-                    return;
-                }
-                Err(error) => tracing::debug!("Cannot send to coaps://{to}: {error}"),
-            }
-        }
+    /// Gathers a datagram, behind those that wait.
+    fn push(&self, to: SocketAddr, datagram: Vec<u8>) {
+        self.socket.put(to, datagram, MOST_UNSENT);
     }
 
     fn lane(&self, address: SocketAddr) -> &Lanes<Work> {
