@@ -2,12 +2,15 @@
 
 mod cert;
 mod credential;
+mod device_security;
 mod healthcheck;
+mod load;
 mod logging;
 mod migrate;
 mod models;
 mod openapi;
 mod serve;
+mod server_url;
 mod simulate;
 mod token;
 mod user;
@@ -37,6 +40,8 @@ enum Command {
     Credential(credential::CredentialArgs),
     /// Ask a running server whether it is ready; exits with 1 when it is not
     Healthcheck(SettingsArgs),
+    /// Put load on a server and measure what it does
+    Load(load::LoadArgs),
     /// Bring the database to this version and end
     Migrate(SettingsArgs),
     /// Manage object models
@@ -101,6 +106,10 @@ impl Cli {
             Some(Command::Cert(args)) => cert::run(args),
             Some(Command::Credential(args)) => credential::run(args),
             Some(Command::Healthcheck(args)) => healthcheck::run(&args),
+            Some(Command::Load(args)) => {
+                logging::start_quiet()?;
+                load::run(&args)
+            }
             Some(Command::Migrate(args)) => migrate::run(&args),
             Some(Command::Models(args)) => models::run(args),
             Some(Command::Openapi) => openapi::run(),

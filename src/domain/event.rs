@@ -1,10 +1,11 @@
 //! What the live socket tells: facts that are on disk already.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use std::time::Duration;
 
-use super::ids::EndpointName;
-use super::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use super::{EndpointName, Lwm2mVersion, Path, Peer, Timestamp, Value};
 
 /// What a live message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -79,6 +80,66 @@ pub struct LiveEvent {
     pub kind: LiveKind,
     /// When it happened.
     pub time: Timestamp,
-    /// The fields of this kind, an object.
-    pub body: Json,
+    /// The fields of this kind.
+    pub body: LiveBody,
+}
+
+/// What a live message tells beside whom, what and when. What happens often is made into JSON only when
+/// somebody listens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LiveBody {
+    /// An object.
+    Fields(Json),
+    /// How a device is registered.
+    Registration(LiveRegistration),
+    /// A value: `path`, `type` and `value`.
+    Resource {
+        /// Where.
+        path: Path,
+        /// What.
+        value: Value,
+    },
+}
+
+/// What a live message tells of a registration.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the names are those of the registration")]
+pub struct LiveRegistration {
+    pub peer: Peer,
+    pub lwm2m_version: Lwm2mVersion,
+    pub binding: String,
+    pub lifetime: Duration,
+    pub queue_mode: bool,
+    pub registered_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+impl LiveBody {
+    /// The fields, an object.
+    pub fn to_json(&self) -> Json {
+        match self {
+            Self::Fields(fields) => fields.clone(),
+            Self::Registration(registration) => json!({
+                "address": registration.peer.address.to_string(),
+                "secure": registration.peer.is_secure(),
+                "lwm2m_version": registration.lwm2m_version.to_string(),
+                "binding": registration.binding,
+                "lifetime_s": registration.lifetime.as_secs(),
+                "queue_mode": registration.queue_mode,
+                "registered_at": registration.registered_at.to_string(),
+                "expires_at": registration.expires_at.to_string(),
+            }),
+            Self::Resource { path, value } => json!({
+                "path": path.to_string(),
+                "type": value.value_type().name(),
+                "value": value.to_json(),
+            }),
+        }
+    }
+}
+
+impl From<Json> for LiveBody {
+    fn from(fields: Json) -> Self {
+        Self::Fields(fields)
+    }
 }

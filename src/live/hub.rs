@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::counter::Counter;
@@ -25,19 +25,30 @@ pub struct Hub {
 }
 
 /// A message as it goes to every client that asked for its topic.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub struct Message {
     /// Grows by one with each message of the server.
     pub seq: u64,
-    /// The JSON object `{"seq","topic","kind","time",…}`.
-    pub text: String,
-    endpoint: EndpointName,
-    /// Whether those who listen to the whole fleet get it.
-    to_fleet: bool,
+    event: LiveEvent,
+    /// What is sent, once somebody has asked for it.
+    text: OnceLock<String>,
+}
+
+impl Message {
+    /// The JSON object `{"seq","topic","kind","time",…}`. Made once, for whoever asks first.
+    pub fn text(&self) -> &str {
+        self.text.get_or_init(|| text(self.seq, &self.event))
+    }
+
+    /// Whether those who listen to the whole fleet get it: device logs and single observations are only for
+    /// those who look at that device.
+    fn is_for_fleet(&self) -> bool {
+        !matches!(self.event.kind, LiveKind::Log | LiveKind::Observation)
+    }
 }
 
 /// What a client gets next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Delivery {
     /// The next message.
     Message(Arc<Message>),
@@ -160,20 +171,16 @@ impl Hub {
         if events.is_empty() {
             return;
         }
-        // Serialised before the lock is taken, and once for all clients.
-        let prepared: Vec<_> = events.into_iter().map(prepare).collect();
+        self.shared.counters.published.inc_by(events.len() as u64);
         let mut state = self.shared.lock();
         let now = Instant::now();
-        for (endpoint, to_fleet, rest) in prepared {
+        for event in events {
             state.last_seq += 1;
-            let seq = state.last_seq;
             let message = Arc::new(Message {
-                seq,
-                text: format!("{{\"seq\":{seq},{rest}"),
-                endpoint,
-                to_fleet,
+                seq: state.last_seq,
+                event,
+                text: OnceLock::new(),
             });
-            self.shared.counters.published.inc();
             state.deliver(&message, now, &self.shared);
             state.remember(message, self.shared.limits.history);
         }
@@ -347,14 +354,17 @@ struct Client {
 
 impl Client {
     fn wants(&self, message: &Message) -> bool {
-        (self.fleet && message.to_fleet) || self.endpoints.contains(&message.endpoint)
+        (self.fleet && message.is_for_fleet()) || self.endpoints.contains(&message.event.endpoint)
     }
 }
 
 impl State {
     fn deliver(&mut self, message: &Arc<Message>, now: Instant, shared: &Shared) {
-        let direct = self.endpoints.get(&message.endpoint);
-        let fleet = message.to_fleet.then_some(&self.fleet);
+        if self.clients.is_empty() {
+            return;
+        }
+        let direct = self.endpoints.get(&message.event.endpoint);
+        let fleet = message.is_for_fleet().then_some(&self.fleet);
         let ids: HashSet<u64> = direct.into_iter().chain(fleet).flatten().copied().collect();
         for id in ids {
             let Some(client) = self.clients.get_mut(&id) else {
@@ -443,12 +453,8 @@ impl State {
     }
 }
 
-/// Everything of a message but its number: whom it is about, whether the fleet gets it, and the
-/// JSON behind `{"seq":N,`.
-fn prepare(event: LiveEvent) -> (EndpointName, bool, String) {
-    // Device logs and single observations are only for those who look at that device.
-    let to_fleet = !matches!(event.kind, LiveKind::Log | LiveKind::Observation);
-    let mut fields: BTreeMap<String, Json> = match event.body {
+fn text(seq: u64, event: &LiveEvent) -> String {
+    let mut fields: BTreeMap<String, Json> = match event.body.to_json() {
         Json::Object(body) => body.into_iter().collect(),
         _ => BTreeMap::new(),
     };
@@ -462,8 +468,10 @@ fn prepare(event: LiveEvent) -> (EndpointName, bool, String) {
     );
     let kind = serde_json::to_value(event.kind).unwrap_or_default();
     fields.insert("kind".to_owned(), kind);
-    let text = serde_json::to_string(&fields).unwrap_or_else(|_| "{}".to_owned());
-    (event.endpoint, to_fleet, text[1..].to_owned())
+    let rest = serde_json::to_string(&fields).unwrap_or_default();
+    // The number stands first.
+    let rest = rest.strip_prefix('{').unwrap_or("}");
+    format!("{{\"seq\":{seq},{rest}")
 }
 
 #[cfg(test)]

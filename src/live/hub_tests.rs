@@ -24,7 +24,7 @@ fn event(number: u32, kind: LiveKind) -> LiveEvent {
         endpoint: name(number),
         kind,
         time: Timestamp::clamped_from_millis(0),
-        body: serde_json::json!({"path": "/3/0/9"}),
+        body: serde_json::json!({"path": "/3/0/9"}).into(),
     }
 }
 
@@ -55,7 +55,7 @@ fn a_message_reads_as_the_interface_says() {
         panic!("no message");
     };
     assert_eq!(
-        message.text,
+        message.text(),
         r#"{"seq":1,"kind":"resource","path":"/3/0/9","time":"1970-01-01T00:00:00.000Z","topic":"endpoint:device-1"}"#
     );
 }
@@ -66,7 +66,7 @@ fn the_fields_that_every_message_has_cannot_be_overwritten() {
     let listener = hub.subscribe(vec![Topic::Fleet], None).expect("a place");
     let body = serde_json::json!({"seq": 9, "topic": "fleet", "kind": "log", "time": "T"});
     let event = LiveEvent {
-        body,
+        body: body.into(),
         ..event(1, LiveKind::Resource)
     };
     hub.publish(vec![event]);
@@ -74,7 +74,7 @@ fn the_fields_that_every_message_has_cannot_be_overwritten() {
         panic!("no message");
     };
     assert_eq!(
-        message.text,
+        message.text(),
         r#"{"seq":1,"kind":"resource","time":"T","topic":"endpoint:device-1"}"#
     );
 }

@@ -16,6 +16,7 @@ mod device;
 mod faults;
 mod fleet;
 mod handle;
+pub mod load;
 mod name;
 mod objects;
 mod quirks;

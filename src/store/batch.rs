@@ -37,6 +37,7 @@ pub(super) struct Batch<'a> {
     registered: HashMap<EndpointId, &'a Registration>,
     gateways: HashMap<EndpointId, (&'a EndpointName, &'a GatewayState, Timestamp)>,
     updated: HashMap<(EndpointId, &'a RegistrationId), &'a Registration>,
+    extended: HashMap<(EndpointId, &'a RegistrationId), (Peer, [Timestamp; 2])>,
     moved: HashMap<EndpointId, Peer>,
     marks: HashMap<EndpointId, u16>,
     seen: HashMap<EndpointId, Timestamp>,
@@ -107,7 +108,9 @@ impl Touched {
             Change::UpdateRegistration(registration) => {
                 (registration.endpoint_id, Step::Update, Step::Nothing)
             }
-            Change::Moved { endpoint_id, .. } | Change::ReserveMessageIds { endpoint_id, .. } => {
+            Change::ExtendRegistration { endpoint_id, .. }
+            | Change::Moved { endpoint_id, .. }
+            | Change::ReserveMessageIds { endpoint_id, .. } => {
                 (*endpoint_id, Step::Partial, Step::Nothing)
             }
             Change::SaveObservation(observation) => (
@@ -149,6 +152,12 @@ impl<'a> Batch<'a> {
     pub(super) fn conflicts(&self, change: &Change) -> bool {
         if let Change::Event { endpoint_id, .. } | Change::Resources { endpoint_id, .. } = change
             && self.found_on.contains(endpoint_id)
+        {
+            return true;
+        }
+        // Both say where the device is, and a move is written last.
+        if let Change::ExtendRegistration { endpoint_id, .. } = change
+            && self.moved.contains_key(endpoint_id)
         {
             return true;
         }
@@ -211,6 +220,18 @@ impl<'a> Batch<'a> {
                 periods,
             } => {
                 self.periods.insert(*endpoint_id, periods);
+            }
+            Change::ExtendRegistration {
+                endpoint_id,
+                registration_id,
+                peer,
+                updated_at,
+                expires_at,
+            } => {
+                self.extended.insert(
+                    (*endpoint_id, registration_id),
+                    (*peer, [*updated_at, *expires_at]),
+                );
             }
             Change::Moved { endpoint_id, peer } => {
                 self.moved.insert(*endpoint_id, *peer);
@@ -337,6 +358,21 @@ impl<'a> Batch<'a> {
         for registration in self.updated.into_values() {
             registration_row(registration, &mut updates)?;
         }
+        let extensions = self
+            .extended
+            .into_iter()
+            .flat_map(|((endpoint, id), (peer, times))| {
+                let [transport, address] = peer_columns(peer);
+                let [updated_at, expires_at] = times.map(|time| time.as_millis().into());
+                [
+                    endpoint.0.into(),
+                    text(id.as_str()).into_owned().into(),
+                    transport.into(),
+                    address.into(),
+                    updated_at,
+                    expires_at,
+                ]
+            });
         let moves = self.moved.into_iter().flat_map(|(endpoint, peer)| {
             let [transport, address] = peer_columns(peer);
             [endpoint.0.into(), transport.into(), address.into()]
@@ -404,6 +440,7 @@ impl<'a> Batch<'a> {
             (&rows::GATEWAYS, gateways),
             (&rows::REGISTRATIONS, registrations),
             (&rows::REGISTRATION_UPDATES, updates),
+            (&rows::EXTENSIONS, extensions.collect()),
             (&rows::MOVES, moves.collect()),
             (&rows::MESSAGE_ID_MARKS, marks.collect()),
             (&rows::SEEN, seen.collect()),

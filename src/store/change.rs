@@ -17,6 +17,19 @@ pub enum Change {
     Register(Box<Registration>),
     /// An Update: the registration's row is overwritten, observations stay.
     UpdateRegistration(Box<Registration>),
+    /// An Update with nothing new: the registration lives on, and the device may be at another address.
+    ExtendRegistration {
+        /// Which device.
+        endpoint_id: EndpointId,
+        /// Which registration: a newer one is not touched.
+        registration_id: RegistrationId,
+        /// Where the device is.
+        peer: Peer,
+        /// When the Update came.
+        updated_at: Timestamp,
+        /// When the lifetime ends.
+        expires_at: Timestamp,
+    },
     /// Deregistered or expired: the registration and its observations go, the endpoint and its
     /// data stay.
     EndRegistration {

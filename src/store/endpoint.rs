@@ -167,7 +167,12 @@ fn row(
         profile: records::profile(&endpoint)?,
         id: EndpointId(endpoint.id),
         created_at: records::time(endpoint.created_at),
-        last_seen_at: endpoint.last_seen_at.map(records::time),
+        // The later of both: neither is written each time that the device is heard of.
+        last_seen_at: Ord::max(
+            endpoint.last_seen_at,
+            registration.as_ref().map(|row| row.updated_at),
+        )
+        .map(records::time),
         learned: records::learned(endpoint.learned.as_deref()),
         registration: registration
             .map(|row| records::registration(row, name.clone()))

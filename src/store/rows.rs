@@ -162,6 +162,17 @@ pub(super) const REGISTRATION_UPDATES: Rows = Rows {
         AND registration.location = fresh.location",
 };
 
+/// endpoint, location, transport, address, updated at, expires at. A registration that ended meanwhile
+/// does not come back.
+pub(super) const EXTENSIONS: Rows = Rows {
+    head: "WITH fresh (endpoint_id, location, transport, address, updated_at, expires_at) AS (VALUES ",
+    columns: 6,
+    tail: ") UPDATE registration SET transport = fresh.transport, address = fresh.address, \
+        updated_at = fresh.updated_at, expires_at = fresh.expires_at FROM fresh \
+        WHERE registration.endpoint_id = fresh.endpoint_id \
+        AND registration.location = fresh.location",
+};
+
 /// endpoint, transport, address.
 pub(super) const MOVES: Rows = Rows {
     head: "WITH fresh (endpoint_id, transport, address) AS (VALUES ",

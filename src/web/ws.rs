@@ -198,7 +198,7 @@ impl Actor for Client {
 impl StreamHandler<Delivery> for Client {
     fn handle(&mut self, delivery: Delivery, context: &mut Context) {
         match delivery {
-            Delivery::Message(message) => context.text(message.text.as_str()),
+            Delivery::Message(message) => context.text(message.text()),
             Delivery::Resync { seq } => {
                 let resync = serde_json::json!({
                     "seq": seq,

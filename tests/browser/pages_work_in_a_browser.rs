@@ -50,7 +50,7 @@ impl Pages {
             endpoint: EndpointName::new(device).expect("a name"),
             kind,
             time: Timestamp::system(),
-            body,
+            body: body.into(),
         }]);
     }
 

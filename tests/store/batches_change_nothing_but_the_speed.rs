@@ -29,7 +29,7 @@ struct Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = (1..=DEVICES, 0..17_u8, 0..4_u8).prop_map(|(device, kind, number)| Step {
+    let step = (1..=DEVICES, 0..18_u8, 0..4_u8).prop_map(|(device, kind, number)| Step {
         device,
         kind,
         number,
@@ -103,6 +103,13 @@ fn change(store: &Store, base: &Observation, index: usize, step: Step) -> Change
         14 => Change::MarkSession(session_mark(session, index as u64)),
         15 => Change::EndSession {
             id: SessionId(session),
+        },
+        16 => Change::ExtendRegistration {
+            endpoint_id,
+            registration_id: RegistrationId::from_text(&location),
+            peer: Peer::udp(SocketAddr::from(([10, 0, 1, step.number], 1))),
+            updated_at: time,
+            expires_at: at(1000 + index as i64),
         },
         _ => {
             let mut node = temperature(index as f64);

@@ -14,7 +14,7 @@ fn recorder() -> (Arc<Mutex<Vec<i64>>>, Publisher) {
     let publish = move |events: Vec<LiveEvent>| {
         let numbers = events
             .iter()
-            .map(|event| event.body["number"].as_i64().expect("a number"));
+            .map(|event| event.body.to_json()["number"].as_i64().expect("a number"));
         ear.lock().expect("the ear").extend(numbers);
     };
     (heard, Arc::new(publish))

@@ -173,6 +173,47 @@ async fn small_changes_change_only_what_they_name(
 
 #[rstest]
 #[tokio::test]
+async fn a_registration_lives_on_where_it_is_the_one_that_was_updated(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(database) = TestDatabase::new(engine) else {
+        return;
+    };
+    let store = database.open().await;
+    let id = store.ids().endpoint();
+    let before = registration(id, "sensor", "rd-2");
+    let extend = |location: &str, seconds: i64| Change::ExtendRegistration {
+        endpoint_id: id,
+        registration_id: RegistrationId::from_text(location),
+        peer: Peer::udp(SocketAddr::from(([198, 51, 100, seconds as u8], 1024))),
+        updated_at: at(seconds),
+        expires_at: at(1000 + seconds),
+    };
+    let changes = [
+        Change::Register(Box::new(before.clone())),
+        extend("rd-2", 20),
+        extend("rd-1", 30),
+    ];
+    store.commit(commit(changes)).await.expect("committed");
+    let after = Registration {
+        peer: Peer::udp(SocketAddr::from(([198, 51, 100, 20], 1024))),
+        updated_at: at(20),
+        expires_at: at(1020),
+        ..before
+    };
+    let stored = store.load_endpoint(id).await.expect("read").registration;
+    assert_eq!(stored, Some(after));
+    let row = store.find(&name("sensor")).await.expect("read");
+    assert_eq!(
+        row.expect("there").last_seen_at,
+        Some(at(20)),
+        "an Update is a sign of life"
+    );
+    store.close().await;
+}
+
+#[rstest]
+#[tokio::test]
 async fn a_name_belongs_to_one_device(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(database) = TestDatabase::new(engine) else {
         return;

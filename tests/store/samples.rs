@@ -398,7 +398,7 @@ pub(super) fn live(endpoint: &str, number: i64) -> LiveEvent {
         endpoint: name(endpoint),
         kind: LiveKind::Resource,
         time: at(number),
-        body: serde_json::json!({ "number": number }),
+        body: serde_json::json!({ "number": number }).into(),
     }
 }
 

@@ -38,10 +38,10 @@ use crate::coap::{
     Request, RequestKey, Response, Window,
 };
 use crate::domain::{
-    Denied, EndpointId, EndpointName, GatewayReport, GatewayState, Learned, LiveEvent, LiveKind,
-    LogResource, NewOperation, Node, Now, Observation, Operation, OperationId, OperationStatus,
-    Path, Peer, Profile, ProfileChange, REGISTRATION_EVENTS, Registration, RegistrationId,
-    Selection, Timestamp, Token, Value,
+    Denied, EndpointId, EndpointName, GatewayReport, GatewayState, Learned, LiveBody, LiveEvent,
+    LiveKind, LogResource, NewOperation, Node, Now, Observation, Operation, OperationId,
+    OperationStatus, Path, Peer, Profile, ProfileChange, REGISTRATION_EVENTS, Registration,
+    RegistrationId, Selection, Timestamp, Token, Value,
 };
 use crate::lwm2m::manage::UsedFormats;
 use crate::lwm2m::register::{RegisterRequest, UpdateRequest};
@@ -605,12 +605,12 @@ impl Session {
         }
     }
 
-    fn live(&self, kind: LiveKind, time: Timestamp, body: serde_json::Value) -> LiveEvent {
+    fn live(&self, kind: LiveKind, time: Timestamp, body: impl Into<LiveBody>) -> LiveEvent {
         LiveEvent {
             endpoint: self.name.clone(),
             kind,
             time,
-            body,
+            body: body.into(),
         }
     }
 
@@ -619,11 +619,10 @@ impl Session {
             self.live(
                 LiveKind::Resource,
                 node.time.unwrap_or(at),
-                json!({
-                    "path": node.path.to_string(),
-                    "type": node.value.value_type().name(),
-                    "value": node.value.to_json(),
-                }),
+                LiveBody::Resource {
+                    path: node.path,
+                    value: node.value.clone(),
+                },
             )
         })
     }

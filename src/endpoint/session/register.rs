@@ -10,7 +10,9 @@ use super::{
     Action, CommitStep, Env, MessageIds, REGISTERED, Session, Step, UNREGISTERED, UPDATED,
 };
 use crate::coap::{Code, RequestKey, Response};
-use crate::domain::{LiveKind, Peer, RefusedFormats, Registration, RegistrationId};
+use crate::domain::{
+    LiveBody, LiveKind, LiveRegistration, Peer, RefusedFormats, Registration, RegistrationId,
+};
 use crate::lwm2m::register::{
     DEFAULT_LIFETIME, RegisterRequest, UpdateRequest, deregistered, registered, updated,
 };
@@ -154,11 +156,13 @@ impl Session {
         let is_in_another_session = registration.peer != key.peer && key.peer.is_secure();
         registration.peer = key.peer;
         registration.updated_at = env.now.wall;
+        let mut says_nothing = update.says_nothing();
         if let Some(lifetime) = update.lifetime {
             registration.lifetime = self.granted(env, lifetime);
         }
-        registration.queue_mode =
-            update.queue_mode(registration.lwm2m_version, registration.queue_mode);
+        let queue_mode = update.queue_mode(registration.lwm2m_version, registration.queue_mode);
+        says_nothing &= queue_mode == registration.queue_mode;
+        registration.queue_mode = queue_mode;
         let mut warnings = update.warnings.clone();
         warnings.extend(update.binding_warning(registration.lwm2m_version));
         if let Some(binding) = update.binding {
@@ -187,12 +191,16 @@ impl Session {
         self.queue.release();
 
         let mut commit = Commit::default();
-        commit
-            .changes
-            .push(Change::UpdateRegistration(registration.clone()));
-        commit.changes.push(Change::Seen {
-            endpoint_id: self.endpoint_id,
-            at: env.now.wall,
+        commit.changes.push(if says_nothing {
+            Change::ExtendRegistration {
+                endpoint_id: self.endpoint_id,
+                registration_id: registration.id.clone(),
+                peer: registration.peer,
+                updated_at: registration.updated_at,
+                expires_at: registration.expires_at,
+            }
+        } else {
+            Change::UpdateRegistration(registration.clone())
         });
         commit.changes.push(self.registration_event(env, UPDATED));
         commit
@@ -204,8 +212,7 @@ impl Session {
             self.ask_in_the_next_session(env, &mut commit, steps);
         }
         self.heard(env);
-        self.note_learned(&mut commit);
-        self.seen_written = Some(env.now.instant);
+        self.note_seen(env, &mut commit);
         let mut then = vec![
             Action::Registered(location.clone(), peer),
             Action::Respond(key.clone(), updated()),
@@ -272,6 +279,14 @@ impl Session {
             return;
         };
         let mut commit = Commit::default();
+        // While there is a registration, its last Update says so too.
+        commit.changes.push(Change::Seen {
+            endpoint_id: self.endpoint_id,
+            at: match kind {
+                LiveKind::Deregistered => env.now.wall,
+                _ => registration.updated_at,
+            },
+        });
         then.extend(self.give_up_attempt(env, &mut commit, steps));
         for observation in self.observations.drain(..) {
             steps.push(Step::Do(Action::Unwatch(observation.token)));
@@ -329,16 +344,15 @@ pub(super) fn unavailable() -> Response {
 }
 
 /// What the live socket tells of a registration.
-fn facts(registration: &Registration) -> serde_json::Value {
-    json!({
-        "address": registration.peer.address.to_string(),
-        "secure": registration.peer.is_secure(),
-        "lwm2m_version": registration.lwm2m_version.to_string(),
-        "binding": registration.binding,
-        "lifetime_s": registration.lifetime.as_secs(),
-        "queue_mode": registration.queue_mode,
-        "registered_at": registration.registered_at.to_string(),
-        "expires_at": registration.expires_at.to_string(),
+fn facts(registration: &Registration) -> LiveBody {
+    LiveBody::Registration(LiveRegistration {
+        peer: registration.peer,
+        lwm2m_version: registration.lwm2m_version,
+        binding: registration.binding.clone(),
+        lifetime: registration.lifetime,
+        queue_mode: registration.queue_mode,
+        registered_at: registration.registered_at,
+        expires_at: registration.expires_at,
     })
 }
 

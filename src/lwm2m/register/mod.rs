@@ -109,6 +109,11 @@ pub struct UpdateRequest {
 }
 
 impl UpdateRequest {
+    /// Whether it only says that the device is still there.
+    pub fn says_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Whether the device sleeps from now on, given its version and whether it did so far.
     pub fn queue_mode(&self, version: Lwm2mVersion, before: bool) -> bool {
         match &self.binding {

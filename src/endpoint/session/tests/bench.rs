@@ -130,6 +130,18 @@ impl Bench {
                 Change::UpdateRegistration(registration) => {
                     stored.registration = Some(Registration::clone(registration));
                 }
+                Change::ExtendRegistration {
+                    peer,
+                    updated_at,
+                    expires_at,
+                    ..
+                } => {
+                    if let Some(registration) = &mut stored.registration {
+                        registration.peer = *peer;
+                        registration.updated_at = *updated_at;
+                        registration.expires_at = *expires_at;
+                    }
+                }
                 Change::EndRegistration { .. } => {
                     stored.registration = None;
                     observations.clear();

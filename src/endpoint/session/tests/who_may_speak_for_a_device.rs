@@ -30,7 +30,9 @@ fn stored_peer(bench: &Bench) -> Peer {
             Change::Register(registration) | Change::UpdateRegistration(registration) => {
                 peer = Some(Registration::clone(registration).peer);
             }
-            Change::Moved { peer: moved, .. } => peer = Some(*moved),
+            Change::ExtendRegistration { peer: moved, .. } | Change::Moved { peer: moved, .. } => {
+                peer = Some(*moved);
+            }
             _ => {}
         }
     }

@@ -1,9 +1,6 @@
 //! `simulate`: simulated devices against a server.
 
-mod security;
-
 use std::io::IsTerminal as _;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -14,7 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::domain::Lwm2mVersion;
 use crate::sim::{Counters, Fleet, FleetSettings, endpoint_name};
 
-use security::SecurityArgs;
+use super::device_security::SecurityArgs;
+use super::server_url::Url;
 
 /// Arguments of `simulate`.
 #[derive(Args, Clone, Debug)]
@@ -60,19 +58,7 @@ pub(super) struct SimulateArgs {
 /// credentials cannot be used, or no device could be started.
 pub(super) async fn run(args: SimulateArgs) -> anyhow::Result<()> {
     let url = Url::parse(&args.server)?;
-    let security = args.security.fleet(url.host, args.count)?;
-    if url.is_secure && security.is_none() {
-        bail!(
-            "--server {}: --psk, --cert or --rpk is needed for coaps://",
-            args.server
-        );
-    }
-    if !url.is_secure && security.is_some() {
-        bail!(
-            "--server {}: --psk, --cert and --rpk are for coaps://",
-            args.server
-        );
-    }
+    let security = args.security.for_server(&args.server, url, args.count)?;
     let server = url.resolve().await?;
     endpoint_name(args.prefix.as_deref(), args.count as u64).context("--prefix")?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -146,78 +132,6 @@ pub(super) async fn run(args: SimulateArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where the server is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Url<'a> {
-    is_secure: bool,
-    host: &'a str,
-    port: u16,
-}
-
-impl<'a> Url<'a> {
-    /// `coap://HOST[:PORT]` or `coaps://HOST[:PORT]`.
-    fn parse(url: &'a str) -> anyhow::Result<Self> {
-        let plain = url.strip_prefix(COAP);
-        let secure = url.strip_prefix(COAPS);
-        let is_secure = secure.is_some();
-        let rest = plain
-            .or(secure)
-            .with_context(|| format!("--server {url}: must be coap://HOST:PORT"))?;
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let (host, port) = match rest.strip_prefix('[') {
-            Some(rest) => {
-                let (host, rest) = rest
-                    .split_once(']')
-                    .with_context(|| format!("--server {url}: the bracket is not closed"))?;
-                (
-                    host,
-                    rest.strip_prefix(':')
-                        .or_else(|| (!rest.is_empty()).then_some(rest)),
-                )
-            }
-            None => match rest.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (rest, None),
-            },
-        };
-        if host.is_empty() || host.contains(['/', '?', '#', '@']) {
-            bail!("--server {url}: must be coap://HOST:PORT");
-        }
-        let port = match port {
-            None if is_secure => COAPS_PORT,
-            None => COAP_PORT,
-            Some(port) => port
-                .parse()
-                .ok()
-                .filter(|port| *port != 0)
-                .with_context(|| format!("--server {url}: `{port}` is no port"))?,
-        };
-        Ok(Self {
-            is_secure,
-            host,
-            port,
-        })
-    }
-
-    fn scheme(self) -> &'static str {
-        if self.is_secure { COAPS } else { COAP }
-    }
-
-    /// The address; IPv4 is preferred where a name has both.
-    async fn resolve(self) -> anyhow::Result<SocketAddr> {
-        let host = self.host;
-        let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, self.port))
-            .await
-            .with_context(|| format!("cannot resolve {host}"))?
-            .collect();
-        addresses.sort_by_key(SocketAddr::is_ipv6);
-        addresses
-            .first()
-            .copied()
-            .with_context(|| format!("{host} has no address"))
-    }
-}
-
 fn progress_bar(count: usize) -> ProgressBar {
     if count < MANY || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -254,59 +168,7 @@ fn devices(count: usize) -> String {
     }
 }
 
-const COAP: &str = "coap://";
-const COAPS: &str = "coaps://";
-/// RFC 7252 section 6.1
-const COAP_PORT: u16 = 5683;
-/// RFC 7252 section 6.2
-const COAPS_PORT: u16 = 5684;
 /// From so many devices on there is a progress bar.
 const MANY: usize = 10;
 /// Ten years.
 const MAX_SECONDS: u64 = 315_360_000;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_server_is_a_coap_url_with_or_without_a_port() {
-        for (url, is_secure, host, port) in [
-            ("coap://localhost:5683", false, "localhost", 5683),
-            ("coap://example.org", false, "example.org", 5683),
-            ("coap://192.0.2.1:7000/", false, "192.0.2.1", 7000),
-            ("coap://[2001:db8::1]:7000", false, "2001:db8::1", 7000),
-            ("coap://[::1]", false, "::1", 5683),
-            ("coaps://example.org", true, "example.org", 5684),
-            ("coaps://[::1]", true, "::1", 5684),
-            ("coaps://192.0.2.1:5683", true, "192.0.2.1", 5683),
-        ] {
-            let expected = Url {
-                is_secure,
-                host,
-                port,
-            };
-            assert_eq!(Url::parse(url).expect(url), expected);
-        }
-    }
-
-    #[test]
-    fn what_is_no_server_is_refused_in_one_line() {
-        for url in [
-            "localhost:5683",
-            "coap://",
-            "coap://:5683",
-            "coap://host:0",
-            "coap://host:coap",
-            "coap://host:1:2",
-            "coap://[::1",
-            "coap://[::1]5683x",
-            "coap://host/rd",
-            "coaps://",
-            "http://host",
-        ] {
-            let error = format!("{:#}", Url::parse(url).expect_err(url));
-            assert!(error.contains(url) && !error.contains('\n'), "{error}");
-        }
-    }
-}

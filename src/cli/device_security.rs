@@ -1,4 +1,4 @@
-//! What the devices of `simulate` prove themselves with.
+//! What the devices of `simulate` and `load` prove themselves with.
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,8 @@ use crate::net::dtls::{ClientCredentials, ClientSettings};
 use crate::security::certificates::file_stem;
 use crate::security::credential_input::public_key;
 use crate::sim::{FleetSecurity, SimSecurity};
+
+use super::server_url::Url;
 
 /// Credentials, for a server that is reached by `coaps://`.
 #[derive(Args, Clone, Debug, Default)]
@@ -42,9 +44,27 @@ pub(super) struct SecurityArgs {
 }
 
 impl SecurityArgs {
+    /// How the devices prove themselves to this server; none on plain CoAP. The server's certificate must be
+    /// for its host.
+    pub(super) fn for_server(
+        &self,
+        server: &str,
+        url: Url<'_>,
+        count: usize,
+    ) -> anyhow::Result<Option<FleetSecurity>> {
+        let security = self.fleet(url.host, count)?;
+        if url.is_secure && security.is_none() {
+            bail!("--server {server}: --psk, --cert or --rpk is needed for coaps://");
+        }
+        if !url.is_secure && security.is_some() {
+            bail!("--server {server}: --psk, --cert and --rpk are for coaps://");
+        }
+        Ok(security)
+    }
+
     /// How the devices prove themselves; none: they do not. The server's certificate must be for
     /// `host`.
-    pub(super) fn fleet(&self, host: &str, count: usize) -> anyhow::Result<Option<FleetSecurity>> {
+    fn fleet(&self, host: &str, count: usize) -> anyhow::Result<Option<FleetSecurity>> {
         let fleet = self.credentials(host, count)?;
         Ok(match self.no_connection_id {
             true => fleet.map(FleetSecurity::without_connection_ids),

@@ -1,0 +1,148 @@
+//! The clients of a load, in virtual time.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::crowd::{Crowd, Request};
+use super::{LoadSettings, Mode};
+use crate::coap::{Code, Message, MessageType, Options, number};
+use crate::domain::Token;
+
+fn settings(mode: Mode, clients: u32, sockets: u32) -> LoadSettings {
+    LoadSettings {
+        server: SocketAddr::from(([127, 0, 0, 1], 5683)),
+        clients,
+        mode,
+        duration: Duration::from_secs(1),
+        rate: None,
+        window: 10,
+        sockets,
+        records: 2,
+        observations: 0,
+        prefix: "load-".to_owned(),
+        lifetime: Duration::from_secs(60),
+        stay: false,
+        ceiling: Duration::ZERO,
+        security: None,
+    }
+}
+
+/// What goes out, with its socket.
+fn sent(crowd: &mut Crowd) -> Vec<(u32, Message)> {
+    let outgoing = crowd.take_outgoing().into_iter();
+    outgoing
+        .map(|(socket, datagram)| (socket, Message::decode(&datagram).expect("a message")))
+        .collect()
+}
+
+fn answer(request: &Message, code: Code) -> Message {
+    Message {
+        kind: MessageType::Acknowledgement,
+        code,
+        message_id: request.message_id,
+        token: request.token,
+        options: Options::new(),
+        payload: Vec::new(),
+    }
+}
+
+#[test]
+fn a_request_is_sent_again_ever_later_and_given_up_in_the_end() {
+    let mut crowd = Crowd::new(settings(Mode::Update, 1, 1), 7);
+    let begun = Instant::now();
+    crowd.begin();
+    crowd.ask(begun, begun, Request::Update);
+    let first = sent(&mut crowd);
+    let mut waits = Vec::new();
+    while let Some(at) = crowd.next_timeout() {
+        waits.push((at - begun).as_millis());
+        crowd.handle_timeout(at);
+        let again = sent(&mut crowd);
+        assert!(again.is_empty() || again == first, "the same bytes");
+    }
+    assert_eq!(waits, [2_500, 7_500, 17_500, 37_500, 77_500]);
+    assert_eq!(crowd.tally.retransmissions, 4);
+    assert_eq!((crowd.tally.errors, crowd.tally.acknowledged), (1, 0));
+    assert_eq!((crowd.under_way(), crowd.idle()), (0, 1));
+}
+
+#[test]
+fn a_latency_counts_from_when_a_request_was_due_and_a_copy_of_an_answer_counts_once() {
+    let mut crowd = Crowd::new(settings(Mode::Update, 1, 1), 7);
+    let due = Instant::now();
+    let later = due + Duration::from_millis(40);
+    crowd.begin();
+    crowd.ask(later, due, Request::Update);
+    let [(socket, request)] = &sent(&mut crowd)[..] else {
+        panic!("one request");
+    };
+    let datagram = answer(request, Code::CHANGED).encode();
+    let now = later + Duration::from_millis(10);
+    crowd.handle_datagram(now, *socket, &datagram);
+    crowd.handle_datagram(now, *socket, &datagram);
+    assert_eq!(crowd.tally.acknowledged, 1);
+    assert!((crowd.tally.latencies().max - 50.0).abs() < 0.1);
+    assert!(crowd.can_ask(), "its turn comes again");
+}
+
+#[test]
+fn clients_of_one_socket_notify_with_the_tokens_that_came_there() {
+    let mut crowd = Crowd::new(settings(Mode::Notify, 2, 1), 7);
+    let now = Instant::now();
+    crowd.begin();
+    for _ in 0..2 {
+        crowd.ask(now, now, Request::Register);
+    }
+    let registers = sent(&mut crowd);
+    for (socket, register) in &registers {
+        let mut created = answer(register, Code::CREATED);
+        created.options.add(number::LOCATION_PATH, b"rd");
+        crowd.handle_datagram(now, *socket, &created.encode());
+    }
+    assert_eq!((crowd.unobserved(), crowd.under_way()), (2, 0));
+    for token in [1, 2] {
+        let mut observe = Message {
+            kind: MessageType::Confirmable,
+            code: Code::GET,
+            message_id: token.into(),
+            token: Token::from([token; 8]),
+            options: Options::new(),
+            payload: Vec::new(),
+        };
+        observe.options.add_uint(number::OBSERVE, 0);
+        observe.options.add_uri_path("/3303/0/5700");
+        // A copy is answered again and observes nothing more.
+        for _ in 0..2 {
+            crowd.handle_datagram(now, 0, &observe.encode());
+            let [(_, content)] = &sent(&mut crowd)[..] else {
+                panic!("one answer");
+            };
+            assert_eq!(content.code, Code::CONTENT);
+            assert_eq!(content.options.observe(), Some(0));
+            assert!(!content.payload.is_empty());
+        }
+    }
+    assert_eq!((crowd.unobserved(), crowd.observations), (0, 2));
+    crowd.begin();
+    while crowd.can_ask() {
+        crowd.ask(now, now, Request::Notify);
+    }
+    let notifications = sent(&mut crowd);
+    let mut tokens: Vec<_> = notifications.iter().map(|(_, it)| it.token).collect();
+    tokens.sort_by_key(|token| token.as_bytes().to_vec());
+    assert_eq!(tokens, [Token::from([1; 8]), Token::from([2; 8])]);
+    // A Reset ends an observation, and is no success.
+    let (socket, refused) = &notifications[0];
+    let reset = Message::empty(MessageType::Reset, refused.message_id);
+    crowd.handle_datagram(now, *socket, &reset.encode());
+    let (socket, taken) = &notifications[1];
+    let acknowledged = Message::empty(MessageType::Acknowledgement, taken.message_id);
+    crowd.handle_datagram(now, *socket, &acknowledged.encode());
+    assert_eq!((crowd.tally.errors, crowd.tally.acknowledged), (1, 1));
+    while crowd.idle() > 0 && crowd.under_way() == 0 {
+        crowd.ask(now, now, Request::Notify);
+    }
+    let again = sent(&mut crowd);
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].1.token, taken.token);
+}
