@@ -85,7 +85,7 @@ pub(super) fn peer_columns(peer: Peer) -> [String; 2] {
     [transport, peer.address.to_string()]
 }
 
-fn peer(what: &'static str, transport: &str, address: &str) -> Result<Peer, StoreError> {
+pub(super) fn peer(what: &'static str, transport: &str, address: &str) -> Result<Peer, StoreError> {
     let address = parse(what, address)?;
     if transport == "udp" {
         return Ok(Peer::udp(address));
@@ -426,7 +426,7 @@ pub(super) fn answer(row: stored_answer::Model) -> Result<StoredAnswer, StoreErr
     })
 }
 
-fn token(what: &'static str, bytes: &[u8]) -> Result<Token, StoreError> {
+pub(super) fn token(what: &'static str, bytes: &[u8]) -> Result<Token, StoreError> {
     Token::new(bytes).ok_or_else(|| corrupt(what, "a token has more than 8 bytes"))
 }
 

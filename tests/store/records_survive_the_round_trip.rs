@@ -4,8 +4,8 @@ use flownexus::domain::{
     EndpointId, Node, OperationId, OperationStatus, Path, StoredAnswer, Timestamp, Value, ValueType,
 };
 use flownexus::store::{
-    Change, EndpointReader, EventReader, FleetLoader as _, FleetWriter as _, KnownEndpoint,
-    OperationFilter, OperationReader, ResourceReader as _, StoredEndpoint,
+    Change, EndpointReader, EventReader, FleetLoader as _, FleetWriter as _, OperationFilter,
+    OperationReader, ResourceReader as _, StoredEndpoint, StoredRoute,
 };
 use rstest::rstest;
 
@@ -81,19 +81,18 @@ async fn what_a_restart_needs(#[values(Engine::Sqlite, Engine::Postgres)] engine
     fleet
         .answers
         .sort_by_key(|answer| (answer.peer, answer.message_id, answer.hash));
-    assert_eq!(fleet.registrations, std::slice::from_ref(&registration));
-    assert_eq!(fleet.observations, observations);
-    assert_eq!(fleet.operations, std::slice::from_ref(&queued));
-    assert_eq!(fleet.wanted, all_wanted);
-    assert_eq!(fleet.answers, answers);
-    let known = KnownEndpoint {
-        id,
-        name: registration.endpoint.clone(),
-        profile: profile(),
-        learned: learned(),
-        periods: periods(),
+    let route = StoredRoute {
+        endpoint_id: id,
+        location: registration.id.clone(),
+        peer: registration.peer,
+        queue_mode: registration.queue_mode,
+        expires_at: registration.expires_at,
+        tokens: observations.iter().map(|one| one.token).collect(),
     };
-    assert_eq!(fleet.endpoints, [known]);
+    assert_eq!(fleet.registered, [route]);
+    assert_eq!(fleet.busy, [id], "an operation waits");
+    assert_eq!(fleet.answers, answers);
+    assert_eq!(fleet.endpoints, [(id, registration.endpoint.clone())]);
     assert_eq!(fleet.downtime, Duration::ZERO, "there was no heartbeat yet");
     let one = store.load_endpoint(id).await.expect("loaded");
     let expected = StoredEndpoint {

@@ -20,6 +20,7 @@ mod passive;
 mod profile;
 mod queue;
 mod register;
+mod rest;
 mod rules;
 mod templates;
 #[cfg(test)]
@@ -55,6 +56,7 @@ use self::wanted::Wishes;
 use super::settings::SessionSettings;
 
 pub use self::backlog::Backlog;
+pub use self::rest::Memo;
 pub use self::rules::RuleSet;
 pub use self::trust::{Departure, Gate};
 

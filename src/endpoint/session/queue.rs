@@ -24,6 +24,11 @@ impl Queue {
         self.waiting.len()
     }
 
+    /// True when one that was tried lets the others pass.
+    pub(super) fn has_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Operation> {
         self.waiting.iter()
     }

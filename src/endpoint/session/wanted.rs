@@ -48,6 +48,11 @@ impl Wishes {
         }
     }
 
+    /// True while something is about to be asked for.
+    pub(super) fn is_busy(&self) -> bool {
+        self.unsettled || !self.abandoned.is_empty()
+    }
+
     /// Where something wanted is.
     pub(super) fn position(&self, composite: bool, paths: &[Path]) -> Option<usize> {
         self.wanted
