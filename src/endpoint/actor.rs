@@ -14,7 +14,7 @@ use super::messages::{
 };
 use super::metrics::Metrics;
 use super::session::{
-    Action, Backlog, CommitStep, Departure, Env, Gate, Input, Memo, RuleSet, Session, Step,
+    Action, Backlog, CommitStep, Departure, Env, Gate, Input, Memo, RuleSet, Session, Shared, Step,
 };
 use super::settings::SessionSettings;
 use super::waiters::Waiters;
@@ -49,6 +49,8 @@ pub struct Links {
     pub rules: RefCell<Arc<RuleSet>>,
     /// Which values are logs; replaced as a whole when it changes.
     pub log_resources: RefCell<Arc<Vec<LogResource>>>,
+    /// What devices of one kind have in common.
+    pub shared: RefCell<Shared>,
     /// Since when the devices are listened to.
     pub began: Timestamp,
     /// Limits and times.
@@ -108,7 +110,7 @@ pub enum Start {
     /// Its state is here already (a start of the server).
     Stored(Box<StoredEndpoint>),
     /// Its state is read from the store first; what the actor before it left behind is here.
-    Load(Option<Memo>),
+    Load(Option<Box<Memo>>),
 }
 
 /// The actor of one device.
@@ -299,7 +301,12 @@ impl EndpointActor {
             Action::Proven(peer) => wire.proven(peer),
             Action::Watch(token) => self.routes.watch(token),
             Action::Unwatch(token) => self.routes.unwatch(token),
-            Action::Registered(location, peer) => self.routes.registered(&location, peer),
+            Action::Registered(location, peer) => {
+                self.routes.registered(&location, peer);
+                if let Some(session) = &mut self.session {
+                    session.share(&mut self.links.shared.borrow_mut());
+                }
+            }
             Action::Unregistered => self.routes.unregistered(),
             Action::Transmit {
                 attempt,
@@ -385,8 +392,7 @@ impl EndpointActor {
         let Some((report, answer)) = message.take() else {
             return;
         };
-        let ticket = self.waiters.ticket();
-        self.waiters.reported.insert(ticket, answer);
+        let ticket = self.waiters.add_report(answer);
         self.feed(Input::Report { report, ticket }, ctx);
     }
 
@@ -424,7 +430,8 @@ impl EndpointActor {
             Some(active) => active + idle,
             None => now.instant,
         });
-        if is_free && rests_at.is_some_and(|at| at <= now.instant) && self.routes.is_quiet() {
+        let is_time = rests_at.is_some_and(|at| at <= now.instant);
+        if is_free && is_time && self.routes.is_quiet() && self.waiters.are_none() {
             let steps = session.write_learned();
             if !steps.is_empty() {
                 // It is looked at once more when that is on disk.
@@ -496,13 +503,13 @@ impl Actor for EndpointActor {
                 // Nothing is taken from the mailbox before the state is here.
                 ctx.wait(load.into_actor(self).map(move |loaded, actor, ctx| match loaded {
                     Ok(stored) => {
-                        actor.begin(stored, memo, ctx);
+                        actor.begin(stored, memo.map(|memo| *memo), ctx);
                         actor.settle(ctx);
                     }
                     Err(error) => {
                         tracing::error!(endpoint.name = %actor.name, "Cannot load {}: {error}", actor.name);
                         if let Some(memo) = memo {
-                            actor.routes.rests(memo);
+                            actor.routes.rests(*memo);
                         }
                         ctx.stop();
                     }
@@ -616,8 +623,7 @@ impl Handler<ChangeProfile> for EndpointActor {
             let _ = message.answer.send(Err(OperateError::Busy));
             return;
         }
-        let ticket = self.waiters.ticket();
-        self.waiters.profiled.insert(ticket, message.answer);
+        let ticket = self.waiters.add_profile(message.answer);
         let change = message.change;
         self.feed(Input::Profile { change, ticket }, ctx);
     }

@@ -25,6 +25,6 @@ pub use messages::{
     Cancel, ChangeProfile, Deliver, Forget, Guard, LookAtTemplates, Lost, NotTaken, Operate, Report,
 };
 pub use metrics::Metrics;
-pub use session::{Gate, Input, Memo, RuleSet};
+pub use session::{Gate, Input, Memo, RuleSet, Shared};
 pub use settings::SessionSettings;
 pub use wire::{Listening, Routes, Wire};

@@ -90,6 +90,7 @@ impl RegistryActor {
                 templates: RefCell::new(Arc::new(around.templates)),
                 rules: RefCell::new(Arc::new(RuleSet::new(around.rules))),
                 log_resources: RefCell::new(Arc::new(around.log_resources)),
+                shared: RefCell::default(),
                 began: Timestamp::system(),
                 settings: SessionSettings::new(settings),
                 mailbox: settings.endpoint.mailbox,
@@ -149,7 +150,7 @@ impl RegistryActor {
             tracing::warn!(endpoint.name = %name, "The actor of {name} has died and is started anew");
             self.links.metrics.restarts.inc();
         }
-        let memo = self.tables.state.borrow_mut().take_memo(id);
+        let memo = self.tables.state.borrow_mut().take_memo(id).map(Box::new);
         Some(self.start_actor(id, name, Start::Load(memo)))
     }
 

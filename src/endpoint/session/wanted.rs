@@ -160,6 +160,7 @@ impl Session {
         for target in targets {
             let mut wanted = self.new_wanted(env, target.composite, target.paths.clone());
             adapt(&mut wanted, Some(target), now);
+            self.wishes.wanted.reserve_exact(1);
             self.wishes.wanted.push(wanted);
         }
     }
