@@ -21,7 +21,8 @@ struct Presence {
 #[derive(Debug, Default)]
 pub(super) struct State {
     names: HashMap<EndpointName, EndpointId>,
-    present: HashMap<EndpointId, Presence>,
+    /// Boxed: a table has up to twice as many places as entries.
+    present: HashMap<EndpointId, Box<Presence>>,
     locations: HashMap<RegistrationId, EndpointId>,
     tokens: HashMap<Token, EndpointId>,
     exchanges: HashMap<ExchangeId, EndpointId>,
@@ -85,7 +86,7 @@ impl State {
                     listening: Listening::default(),
                     memo: None,
                 };
-                self.present.insert(id, presence);
+                self.present.insert(id, Box::new(presence));
                 self.locations.insert(location.clone(), id);
             }
         }

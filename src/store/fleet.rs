@@ -150,64 +150,90 @@ async fn load(
     Ok(fleet)
 }
 
-/// Names, locations, addresses and tokens: one row a device, a page at a time, and not through models, since
-/// there may be a million.
+/// Names, locations, addresses and tokens of all devices. There may be a million, and a row costs more on its
+/// way here than in the database: so the database puts many devices into one.
 async fn routes(
     database: &DatabaseConnection,
     fleet: &mut StoredFleet,
     busy: &mut BTreeSet<EndpointId>,
 ) -> Result<(), StoreError> {
-    const WHAT: &str = "observation";
-    let (hex, list) = match database.get_database_backend() {
-        DbBackend::Postgres => ("encode(token, 'hex')", "string_agg"),
-        _ => ("hex(token)", "group_concat"),
+    let (hex, list, char) = match database.get_database_backend() {
+        DbBackend::Postgres => ("encode(token, 'hex')", "string_agg", "chr"),
+        _ => ("hex(token)", "group_concat", "char"),
     };
+    let field = format!("|| {char}({}) ||", u32::from(FIELD));
     let sql = format!(
-        "SELECT endpoint.id, endpoint.name, registration.location, registration.transport, \
-        registration.address, registration.queue_mode, registration.expires_at, \
-        (SELECT {list}({hex} || CASE WHEN staged IS NULL THEN '' ELSE '{STAGED}' END, ',') \
-        FROM observation WHERE endpoint_id = endpoint.id) FROM endpoint LEFT JOIN registration ON registration.endpoint_id = endpoint.id \
-        WHERE endpoint.id > ? ORDER BY endpoint.id LIMIT {PAGE}"
+        "SELECT {list}(endpoint.id {field} endpoint.name {field} \
+        coalesce(registration.location, '') {field} coalesce(registration.transport, '') {field} \
+        coalesce(registration.address, '') {field} \
+        CASE WHEN registration.queue_mode THEN 'Q' ELSE '' END {field} \
+        coalesce(registration.expires_at, 0) {field} coalesce((\
+        SELECT {list}({hex} || CASE WHEN staged IS NULL THEN '' ELSE '{STAGED}' END, ',') \
+        FROM observation WHERE endpoint_id = endpoint.id), ''), {char}({})) \
+        FROM endpoint LEFT JOIN registration ON registration.endpoint_id = endpoint.id \
+        WHERE endpoint.id > ? AND endpoint.id <= ? GROUP BY endpoint.id / {TOGETHER}",
+        u32::from(DEVICE)
     );
-    let mut after = i64::MIN;
-    loop {
-        let rows = database
-            .query_all_raw(statement(database, &sql, [after.into()]))
-            .await?;
-        let is_last = rows.len() < PAGE;
-        for row in rows {
-            after = row.try_get_by_index(0)?;
-            let id = EndpointId(after);
-            let name: String = row.try_get_by_index(1)?;
-            fleet.endpoints.push((id, records::name(&name)?));
-            let Some(location) = row.try_get_by_index::<Option<String>>(2)? else {
-                continue;
-            };
-            let tokens: Option<String> = row.try_get_by_index(7)?;
-            if tokens.as_ref().is_some_and(|all| all.contains(STAGED)) {
-                busy.insert(id);
+    let newest = "SELECT coalesce(max(id), 0) FROM endpoint";
+    let newest = ids(database, newest, []).await?;
+    let newest = newest.first().map_or(0, |id| id.0);
+    let mut after = 0;
+    while after < newest {
+        let until = after.saturating_add(PAGE);
+        let range = [after.into(), until.into()];
+        for row in database
+            .query_all_raw(statement(database, &sql, range))
+            .await?
+        {
+            let all: String = row.try_get_by_index(0)?;
+            for device in all.split(DEVICE) {
+                route(device, fleet, busy)?;
             }
-            let token = |hex: &str| -> Result<Token, StoreError> {
-                let hex = hex.trim_end_matches(STAGED);
-                let bytes = hex::decode(hex).map_err(|error| corrupt(WHAT, error))?;
-                records::token(WHAT, &bytes)
-            };
-            let tokens = tokens.as_deref().into_iter().flat_map(|all| all.split(','));
-            let transport: String = row.try_get_by_index(3)?;
-            let address: String = row.try_get_by_index(4)?;
-            fleet.registered.push(StoredRoute {
-                endpoint_id: id,
-                location: RegistrationId::from_text(&location),
-                peer: records::peer("registration", &transport, &address)?,
-                queue_mode: row.try_get_by_index(5)?,
-                expires_at: records::time(row.try_get_by_index(6)?),
-                tokens: tokens.map(token).collect::<Result<_, _>>()?,
-            });
         }
-        if is_last {
-            return Ok(());
-        }
+        after = until;
     }
+    Ok(())
+}
+
+/// Takes over one device of [`routes`].
+fn route(
+    device: &str,
+    fleet: &mut StoredFleet,
+    busy: &mut BTreeSet<EndpointId>,
+) -> Result<(), StoreError> {
+    const WHAT: &str = "registration";
+    let mut fields = device.split(FIELD);
+    let mut next = || {
+        fields
+            .next()
+            .ok_or_else(|| corrupt(WHAT, "a field is missing"))
+    };
+    let id = EndpointId(records::parse(WHAT, next()?)?);
+    let name = records::name(next()?)?;
+    fleet.endpoints.push((id, name));
+    let (location, transport, address) = (next()?, next()?, next()?);
+    let (queue_mode, expires_at, tokens) = (next()?, next()?, next()?);
+    if location.is_empty() {
+        return Ok(());
+    }
+    if tokens.contains(STAGED) {
+        busy.insert(id);
+    }
+    let token = |hex: &str| -> Result<Token, StoreError> {
+        let hex = hex.trim_end_matches(STAGED);
+        let bytes = hex::decode(hex).map_err(|error| corrupt("observation", error))?;
+        records::token("observation", &bytes)
+    };
+    let tokens = tokens.split(',').filter(|hex| !hex.is_empty());
+    fleet.registered.push(StoredRoute {
+        endpoint_id: id,
+        location: RegistrationId::from_text(location),
+        peer: records::peer(WHAT, transport, address)?,
+        queue_mode: !queue_mode.is_empty(),
+        expires_at: records::time(records::parse(WHAT, expires_at)?),
+        tokens: tokens.map(token).collect::<Result<_, _>>()?,
+    });
+    Ok(())
 }
 
 async fn ids(
@@ -226,8 +252,13 @@ async fn ids(
 const LOADED_AT_ONCE: usize = 500;
 /// Behind a token whose observation has the first block of a notification.
 const STAGED: char = '!';
-/// So many rows are in memory at a time.
-const PAGE: usize = 10_000;
+/// Between the fields of a device, and between devices: neither is in any name, location or address.
+const FIELD: char = '\u{1f}';
+const DEVICE: char = '\u{1e}';
+/// So many devices are in one row…
+const TOGETHER: i64 = 500;
+/// …and so many in memory at a time.
+const PAGE: i64 = 20_000;
 
 async fn load_endpoints(
     database: &DatabaseConnection,

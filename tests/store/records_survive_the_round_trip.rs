@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use flownexus::domain::{
-    EndpointId, Node, OperationId, OperationStatus, Path, StoredAnswer, Timestamp, Value, ValueType,
+    EndpointId, Node, OperationId, OperationStatus, Path, StoredAnswer, Timestamp, Token, Value,
+    ValueType,
 };
 use flownexus::store::{
     Change, EndpointReader, EventReader, FleetLoader as _, FleetWriter as _, OperationFilter,
@@ -81,14 +82,21 @@ async fn what_a_restart_needs(#[values(Engine::Sqlite, Engine::Postgres)] engine
     fleet
         .answers
         .sort_by_key(|answer| (answer.peer, answer.message_id, answer.hash));
+    let sorted = |mut tokens: Vec<Token>| {
+        tokens.sort_unstable();
+        tokens
+    };
     let route = StoredRoute {
         endpoint_id: id,
         location: registration.id.clone(),
         peer: registration.peer,
         queue_mode: registration.queue_mode,
         expires_at: registration.expires_at,
-        tokens: observations.iter().map(|one| one.token).collect(),
+        tokens: sorted(observations.iter().map(|one| one.token).collect()),
     };
+    for found in &mut fleet.registered {
+        found.tokens = sorted(std::mem::take(&mut found.tokens));
+    }
     assert_eq!(fleet.registered, [route]);
     assert_eq!(fleet.busy, [id], "an operation waits");
     assert_eq!(fleet.answers, answers);

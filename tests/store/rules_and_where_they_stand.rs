@@ -167,7 +167,7 @@ async fn where_rules_stand_survives(#[values(Engine::Sqlite, Engine::Postgres)] 
         .await
         .expect("committed");
     let fleet = store.load(Duration::ZERO).await.expect("loaded");
-    assert_eq!(fleet.busy, [id], "its values are missed");
+    assert!(fleet.busy.is_empty(), "no clock runs: {:?}", fleet.busy);
     let sorted = |mut states: Vec<RuleState>| {
         states.sort_by_key(|state| state.place);
         states
@@ -234,6 +234,7 @@ async fn the_clocks_of_rules_are_forgiven_the_downtime(
     let grace = Duration::from_secs(93);
     let fleet = store.load(grace).await.expect("loaded");
     assert!(fleet.downtime >= hour, "{:?}", fleet.downtime);
+    assert_eq!(fleet.busy, [id], "its values are missed");
     let loaded = store.load_endpoint(id).await.expect("loaded");
     let state = &loaded.rule_states[0];
     assert_eq!(

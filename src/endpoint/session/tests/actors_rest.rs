@@ -198,29 +198,3 @@ fn the_templates_of_the_time_after_take_effect() {
     bench.tell(vec![observe(1, "/3303/0/5700")]);
     assert_eq!(bench.asked(), ["GET /3303/0/5700 observe=0"]);
 }
-#[test]
-fn sizes() {
-    use std::mem::size_of;
-    eprintln!(
-        "actor {} session {} queue {} inflight {} wishes {} judge {} logs {} learned {} profile {} registration {} observation {} wanted {} operation {} step {} obj {} gateway {} fetches {} memo {} now {}",
-        size_of::<crate::endpoint::EndpointActor>(),
-        size_of::<super::super::Session>(),
-        size_of::<super::super::Queue>(),
-        size_of::<Option<super::super::InFlight>>(),
-        size_of::<super::super::Wishes>(),
-        size_of::<super::super::Judge>(),
-        size_of::<super::super::LogMemory>(),
-        size_of::<crate::domain::Learned>(),
-        size_of::<crate::domain::Profile>(),
-        size_of::<crate::domain::Registration>(),
-        size_of::<crate::domain::Observation>(),
-        size_of::<crate::domain::Wanted>(),
-        size_of::<crate::domain::Operation>(),
-        size_of::<super::super::Step>(),
-        size_of::<crate::domain::AnnouncedObject>(),
-        size_of::<Option<crate::domain::GatewayState>>(),
-        size_of::<std::collections::VecDeque<super::super::Fetch>>(),
-        size_of::<super::super::Memo>(),
-        size_of::<crate::domain::Peer>()
-    );
-}
