@@ -227,14 +227,13 @@ async fn start_devices(
     let templates = TemplateStore::list(store).await?;
     let rules = RuleStore::list(store).await?;
     let log_resources = LogResourceStore::list(store).await?;
-    if !fleet.registrations.is_empty() {
+    if !fleet.registered.is_empty() {
         tracing::info!(
-            registrations = fleet.registrations.len(),
-            observations = fleet.observations.len(),
-            operations = fleet.operations.len(),
+            registrations = fleet.registered.len(),
+            busy = fleet.busy.len(),
             downtime_s = fleet.downtime.as_secs(),
             "Going on with {} registrations after {} s",
-            fleet.registrations.len(),
+            fleet.registered.len(),
             fleet.downtime.as_secs(),
         );
     }

@@ -76,21 +76,21 @@ pub enum InvalidName {
 }
 
 /// The location under `/rd/` that a Register was answered with: 128 random bits as 22 characters
-/// of URL-safe base64, so that nobody can guess somebody else's.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RegistrationId(String);
+/// of URL-safe base64, so that nobody can guess somebody else's. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RegistrationId(Arc<str>);
 
 impl RegistrationId {
     /// Makes the id of 16 random bytes.
     pub fn from_random(bytes: [u8; 16]) -> Self {
         use base64::Engine as _;
-        Self(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
+        let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+        Self(text.into())
     }
 
     /// An id as a peer or the database names it; any text, as only equality matters.
     pub fn from_text(text: &str) -> Self {
-        Self(text.to_owned())
+        Self(text.into())
     }
 
     /// The id as text.

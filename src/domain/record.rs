@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -52,7 +53,7 @@ impl FromStr for Lwm2mVersion {
 }
 
 /// An object or object instance that a device announced.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AnnouncedObject {
     /// One or two levels.
     pub path: Path,
@@ -106,16 +107,16 @@ pub struct Registration {
     pub sms_number: Option<String>,
     /// The path in front of every LwM2M path on this device; empty or, for example, `/lwm2m`.
     pub root: String,
-    /// What it announced, sorted by path.
-    pub objects: Vec<AnnouncedObject>,
+    /// What it announced, sorted by path. Devices of one kind announce the same and share it.
+    pub objects: Arc<[AnnouncedObject]>,
     /// The content formats that it announced (`ct`), in its order.
     pub formats: Vec<u16>,
     /// Query parameters that LwM2M does not define.
     pub attributes: BTreeMap<String, String>,
     /// What was forgiven.
     pub warnings: Vec<Warning>,
-    /// The object links as the device sent them.
-    pub raw_links: String,
+    /// The object links as the device sent them, shared likewise.
+    pub raw_links: Arc<str>,
     /// When it registered.
     pub registered_at: Timestamp,
     /// When it last registered or updated.

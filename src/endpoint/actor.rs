@@ -3,17 +3,18 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
+use super::loads::Loads;
 use super::messages::{
     Cancel, ChangeProfile, Deliver, Forget, LookAtTemplates, NotTaken, Operate, Report,
 };
 use super::metrics::Metrics;
 use super::session::{
-    Action, Backlog, CommitStep, Departure, Env, Gate, Input, RuleSet, Session, Step,
+    Action, Backlog, CommitStep, Departure, Env, Gate, Input, Memo, RuleSet, Session, Shared, Step,
 };
 use super::settings::SessionSettings;
 use super::waiters::Waiters;
@@ -21,14 +22,12 @@ use super::wire::{Routes, Wire};
 use crate::coap::Response;
 use crate::domain::{
     Denied, EndpointId, EndpointName, Identity, LogResource, Now, Peer, Reach, Shown, StoredAnswer,
-    Unreachable,
+    Timestamp, Unreachable,
 };
 use crate::lwm2m::{ModelLibrary, Models};
 use crate::registry::OperateError;
 use crate::security::{Keyring, Refusals, Refused};
-use crate::store::{
-    Change, FleetLoader, FleetWriter, ObservationTemplate, StoreError, StoredEndpoint,
-};
+use crate::store::{Change, FleetWriter, ObservationTemplate, StoreError, StoredEndpoint};
 
 /// What all endpoint actors of an arbiter share.
 pub struct Links {
@@ -37,7 +36,7 @@ pub struct Links {
     /// The store's writer.
     pub writer: Arc<dyn FleetWriter>,
     /// Where an actor that starts anew gets its state.
-    pub loader: Arc<dyn FleetLoader>,
+    pub loads: Rc<Loads>,
     /// Object models; others may take their place at any time.
     pub models: ModelLibrary,
     /// Which credentials are valid.
@@ -50,6 +49,10 @@ pub struct Links {
     pub rules: RefCell<Arc<RuleSet>>,
     /// Which values are logs; replaced as a whole when it changes.
     pub log_resources: RefCell<Arc<Vec<LogResource>>>,
+    /// What devices of one kind have in common.
+    pub shared: RefCell<Shared>,
+    /// Since when the devices are listened to.
+    pub began: Timestamp,
     /// Limits and times.
     pub settings: SessionSettings,
     /// Messages an actor's mailbox holds.
@@ -106,8 +109,8 @@ pub enum Start {
     New,
     /// Its state is here already (a start of the server).
     Stored(Box<StoredEndpoint>),
-    /// Its state is read from the store first.
-    Load,
+    /// Its state is read from the store first; what the actor before it left behind is here.
+    Load(Option<Box<Memo>>),
 }
 
 /// The actor of one device.
@@ -124,7 +127,10 @@ pub struct EndpointActor {
     heard: Option<Peer>,
     /// Commits that are not through yet.
     commits: usize,
-    timer: Option<(Instant, SpawnHandle)>,
+    /// The deadline that the registry knows of.
+    armed: Option<Instant>,
+    /// When something last came of it or for it; none: it only had to look at something.
+    active: Option<Instant>,
     /// Dropped with the actor, which tells whoever waits for its end.
     forgotten: Option<oneshot::Sender<()>>,
 }
@@ -149,7 +155,8 @@ impl EndpointActor {
             waiters: Waiters::default(),
             heard: None,
             commits: 0,
-            timer: None,
+            armed: None,
+            active: None,
             forgotten: None,
         }
     }
@@ -174,6 +181,11 @@ impl EndpointActor {
 
     fn feed(&mut self, input: Input, ctx: &mut Context<Self>) {
         let begun = Instant::now();
+        match input {
+            Input::Tick => self.armed = None,
+            Input::Templates { .. } => {}
+            _ => self.active = Some(begun),
+        }
         let asked = || self.session.as_ref()?.peer();
         self.heard = input.peer().or_else(asked);
         self.with_session(ctx, |session, env| session.handle(env, input));
@@ -212,8 +224,7 @@ impl EndpointActor {
                         message_id: key.message_id,
                         hash: key.hash,
                         answer: self.links.wire.encode_response(key, response),
-                        expires_at: crate::domain::Timestamp::system()
-                            .plus(self.links.settings.exchange_lifetime),
+                        expires_at: Timestamp::system().plus(self.links.settings.exchange_lifetime),
                     })));
             }
         }
@@ -290,7 +301,12 @@ impl EndpointActor {
             Action::Proven(peer) => wire.proven(peer),
             Action::Watch(token) => self.routes.watch(token),
             Action::Unwatch(token) => self.routes.unwatch(token),
-            Action::Registered(location, peer) => self.routes.registered(&location, peer),
+            Action::Registered(location, peer) => {
+                self.routes.registered(&location, peer);
+                if let Some(session) = &mut self.session {
+                    session.share(&mut self.links.shared.borrow_mut());
+                }
+            }
             Action::Unregistered => self.routes.unregistered(),
             Action::Transmit {
                 attempt,
@@ -376,12 +392,17 @@ impl EndpointActor {
         let Some((report, answer)) = message.take() else {
             return;
         };
-        let ticket = self.waiters.ticket();
-        self.waiters.reported.insert(ticket, answer);
+        let ticket = self.waiters.add_report(answer);
         self.feed(Input::Report { report, ticket }, ctx);
     }
 
-    /// After each change of the session: its timer, what others see of it, and whether it is still
+    /// A message was taken from the mailbox.
+    fn taken(&self) {
+        self.links.metrics.taken();
+        self.routes.taken();
+    }
+
+    /// After each change of the session: its deadline, what others see of it, and whether it is still
     /// needed.
     fn settle(&mut self, ctx: &mut Context<Self>) {
         let now = Now::system();
@@ -396,28 +417,47 @@ impl EndpointActor {
         self.links.metrics.rule_states_refused.inc_by(refused);
         self.routes
             .listens(session.listens(now, &self.links.settings));
-        match session.next_deadline(now) {
-            Some(deadline)
-                if self
-                    .timer
-                    .as_ref()
-                    .is_none_or(|(armed, _)| deadline < *armed || *armed <= now.instant) =>
-            {
-                if let Some((_, handle)) = self.timer.take() {
-                    ctx.cancel_future(handle);
-                }
-                let wait = deadline.saturating_duration_since(now.instant) + TIMER_SLACK;
-                let handle = ctx.run_later(wait, |actor, ctx| {
-                    actor.timer = None;
-                    actor.feed(Input::Tick, ctx);
-                });
-                self.timer = Some((deadline, handle));
-            }
-            _ => {}
-        }
-        if !session.is_needed() && self.commits == 0 && self.waiters.are_gone() {
+        let deadline = session.next_deadline(now);
+        let is_free = self.commits == 0 && self.waiters.are_gone();
+        if !session.is_needed() && is_free && self.routes.is_quiet() {
+            self.routes.wakes(None);
             self.abandon();
             ctx.stop();
+            return;
+        }
+        let settings = &self.links.settings;
+        let rests_at = settings.idle.map(|idle| match self.active {
+            Some(active) => active + idle,
+            None => now.instant,
+        });
+        let is_time = rests_at.is_some_and(|at| at <= now.instant);
+        if is_free && is_time && self.routes.is_quiet() && self.waiters.are_none() {
+            let steps = session.write_learned();
+            if !steps.is_empty() {
+                // It is looked at once more when that is on disk.
+                return self.carry_out(steps, ctx);
+            }
+            if let Some(memo) = session.memo(now, settings) {
+                self.routes.wakes(deadline);
+                self.routes.rests(memo);
+                ctx.stop();
+                return;
+            }
+        }
+        // What keeps it from resting does so for a while: it is not looked at every moment.
+        let again = settings.idle.unwrap_or_default();
+        let rests_at = rests_at.map(|at| {
+            if at > now.instant {
+                at
+            } else {
+                now.instant + again
+            }
+        });
+        let next = [deadline, rests_at].into_iter().flatten().min();
+        let is_news = |armed: Instant| next.is_some_and(|next| next < armed);
+        if next.is_some() && self.armed.is_none_or(|at| at <= now.instant || is_news(at)) {
+            self.armed = next;
+            self.routes.wakes(next);
         }
     }
 
@@ -432,14 +472,15 @@ impl EndpointActor {
         }
     }
 
-    fn begin(&mut self, stored: StoredEndpoint, ctx: &mut Context<Self>) {
+    fn begin(&mut self, stored: StoredEndpoint, memo: Option<Memo>, ctx: &mut Context<Self>) {
         let links = Rc::clone(&self.links);
         let templates = Arc::clone(&links.templates.borrow());
         let rules = Arc::clone(&links.rules.borrow());
         let log_resources = Arc::clone(&links.log_resources.borrow());
         let models = links.models.current();
         let env = links.env(&models, &templates, &rules, &log_resources);
-        let (session, steps) = Session::restore(&env, self.id, self.name.clone(), stored);
+        let (name, began) = (self.name.clone(), links.began);
+        let (session, steps) = Session::resume_from(&env, self.id, name, stored, memo, began);
         self.session = Some(session);
         self.carry_out(steps, ctx);
     }
@@ -453,23 +494,28 @@ impl Actor for EndpointActor {
         self.links.metrics.actors.inc();
         match self.start.take() {
             Some(Start::Stored(stored)) => {
-                self.begin(*stored, ctx);
+                self.begin(*stored, None, ctx);
                 self.settle(ctx);
             }
-            Some(Start::Load) => {
-                let loader = Arc::clone(&self.links.loader);
-                let id = self.id;
-                let load = async move { loader.load_endpoint(id).await };
+            Some(Start::Load(memo)) => {
+                let load = self.links.loads.load(self.id);
+                let load = async { load.await.unwrap_or(Err(StoreError::Closed)) };
                 // Nothing is taken from the mailbox before the state is here.
-                ctx.wait(load.into_actor(self).map(|loaded, actor, ctx| match loaded {
-                    Ok(stored) => actor.begin(stored, ctx),
+                ctx.wait(load.into_actor(self).map(move |loaded, actor, ctx| match loaded {
+                    Ok(stored) => {
+                        actor.begin(stored, memo.map(|memo| *memo), ctx);
+                        actor.settle(ctx);
+                    }
                     Err(error) => {
                         tracing::error!(endpoint.name = %actor.name, "Cannot load {}: {error}", actor.name);
+                        if let Some(memo) = memo {
+                            actor.routes.rests(*memo);
+                        }
                         ctx.stop();
                     }
                 }));
             }
-            Some(Start::New) | None => self.begin(StoredEndpoint::default(), ctx),
+            Some(Start::New) | None => self.begin(StoredEndpoint::default(), None, ctx),
         }
     }
 }
@@ -486,7 +532,7 @@ impl Handler<Deliver> for EndpointActor {
     type Result = ();
 
     fn handle(&mut self, message: Deliver, ctx: &mut Self::Context) {
-        self.links.metrics.taken();
+        self.taken();
         if self.session.is_some() {
             self.feed(message.input, ctx);
             message.guard.taken();
@@ -498,7 +544,7 @@ impl Handler<Operate> for EndpointActor {
     type Result = ();
 
     fn handle(&mut self, message: Operate, ctx: &mut Self::Context) {
-        self.links.metrics.taken();
+        self.taken();
         if self.session.is_none() {
             let _ = message.accepted.send(Err(OperateError::Busy));
             return;
@@ -518,7 +564,7 @@ impl Handler<Cancel> for EndpointActor {
     type Result = ();
 
     fn handle(&mut self, message: Cancel, ctx: &mut Self::Context) {
-        self.links.metrics.taken();
+        self.taken();
         if self.session.is_none() {
             let _ = message.answer.send(Err(OperateError::Busy));
             return;
@@ -538,12 +584,12 @@ impl Handler<Report> for EndpointActor {
     type Result = ();
 
     fn handle(&mut self, message: Report, ctx: &mut Self::Context) {
-        self.links.metrics.taken();
+        self.taken();
         match &self.session {
             None => {}
             Some(session) if session.knows_gateway() => self.report(message, ctx),
             Some(_) => {
-                let loader = Arc::clone(&self.links.loader);
+                let loader = Arc::clone(self.links.loads.loader());
                 let id = self.id;
                 let load = async move { loader.load_gateway(id).await };
                 // Nothing else is taken from the mailbox before this.
@@ -572,13 +618,12 @@ impl Handler<ChangeProfile> for EndpointActor {
     type Result = ();
 
     fn handle(&mut self, message: ChangeProfile, ctx: &mut Self::Context) {
-        self.links.metrics.taken();
+        self.taken();
         if self.session.is_none() {
             let _ = message.answer.send(Err(OperateError::Busy));
             return;
         }
-        let ticket = self.waiters.ticket();
-        self.waiters.profiled.insert(ticket, message.answer);
+        let ticket = self.waiters.add_profile(message.answer);
         let change = message.change;
         self.feed(Input::Profile { change, ticket }, ctx);
     }
@@ -588,7 +633,7 @@ impl Handler<LookAtTemplates> for EndpointActor {
     type Result = ();
 
     fn handle(&mut self, message: LookAtTemplates, ctx: &mut Self::Context) {
-        self.links.metrics.taken();
+        self.taken();
         let changed = message.changed;
         self.feed(Input::Templates { changed }, ctx);
     }
@@ -598,7 +643,7 @@ impl Handler<Forget> for EndpointActor {
     type Result = ();
 
     fn handle(&mut self, message: Forget, ctx: &mut Self::Context) {
-        self.links.metrics.taken();
+        self.taken();
         self.forgotten = Some(message.done);
         for token in self.session.iter().flat_map(Session::tokens) {
             self.routes.unwatch(token);
@@ -618,6 +663,3 @@ fn random() -> [u8; 16] {
     getrandom::fill(&mut bytes).expect("the operating system has random bytes");
     bytes
 }
-
-/// Timers fire a little after their deadline, so that it has passed when they are looked at.
-const TIMER_SLACK: Duration = Duration::from_millis(2);

@@ -6,10 +6,12 @@
 //! session wants only after the commit it waits for. `wire` is what the actor may do with the
 //! network.
 //!
-//! An actor lives while its device is registered, or while somebody wants something of it. When it
-//! dies of a panic, or when a commit fails, the registry starts a new one from what is stored.
+//! An actor lives while its device is registered and something was heard of it not too long ago, or while
+//! somebody wants something of it. When it rests, dies of a panic, or when a commit fails, the registry
+//! starts a new one from what is stored as soon as something is for it (docs/adr/0010).
 
 mod actor;
+mod loads;
 mod messages;
 mod metrics;
 pub mod session;
@@ -18,10 +20,11 @@ mod waiters;
 mod wire;
 
 pub use actor::{EndpointActor, Links, Start};
+pub use loads::Loads;
 pub use messages::{
     Cancel, ChangeProfile, Deliver, Forget, Guard, LookAtTemplates, Lost, NotTaken, Operate, Report,
 };
 pub use metrics::Metrics;
-pub use session::{Gate, Input, RuleSet};
+pub use session::{Gate, Input, Memo, RuleSet, Shared};
 pub use settings::SessionSettings;
 pub use wire::{Listening, Routes, Wire};

@@ -52,6 +52,8 @@ pub struct SessionSettings {
     pub observe_retry: (Duration, Duration),
     /// Message ids are reserved in steps of this many.
     pub message_id_step: u16,
+    /// After so long without a message an actor rests; none: never.
+    pub idle: Option<Duration>,
     /// "Last seen" is written at most this often for notifications.
     pub last_seen_interval: Duration,
     /// Paths of the device that rules may watch.
@@ -93,6 +95,7 @@ impl SessionSettings {
                 seconds(settings.observations.retry_max_s),
             ),
             message_id_step: settings.endpoint.message_id_step,
+            idle: (settings.endpoint.idle_s > 0).then(|| seconds(settings.endpoint.idle_s)),
             last_seen_interval: seconds(settings.endpoint.last_seen_interval_s),
             max_rule_states: settings.rules.max_states_per_endpoint,
             log_limits: LogLimits {

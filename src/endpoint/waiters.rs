@@ -10,14 +10,28 @@ use crate::domain::{Operation, OperationId, Profile};
 use crate::registry::OperateError;
 use crate::store::StoreError;
 
-/// Answers that are due, by what they wait for.
+/// Answers that are due, by what they wait for. Most devices have none.
 #[derive(Default)]
 pub(super) struct Waiters {
     next: u64,
+    due: Option<Box<Due>>,
+}
+
+#[derive(Default)]
+struct Due {
     accepted: HashMap<Ticket, Waiter>,
-    pub(super) profiled: HashMap<Ticket, oneshot::Sender<Result<Profile, OperateError>>>,
+    profiled: HashMap<Ticket, oneshot::Sender<Result<Profile, OperateError>>>,
     finished: HashMap<OperationId, Vec<oneshot::Sender<Operation>>>,
-    pub(super) reported: HashMap<Ticket, oneshot::Sender<Result<(), NotTaken>>>,
+    reported: HashMap<Ticket, oneshot::Sender<Result<(), NotTaken>>>,
+}
+
+impl Due {
+    fn is_empty(&self) -> bool {
+        self.accepted.is_empty()
+            && self.profiled.is_empty()
+            && self.finished.is_empty()
+            && self.reported.is_empty()
+    }
 }
 
 struct Waiter {
@@ -32,54 +46,109 @@ impl Waiters {
         finished: Option<oneshot::Sender<Operation>>,
     ) -> Ticket {
         let ticket = self.ticket();
-        self.accepted.insert(ticket, Waiter { accepted, finished });
+        let waiter = Waiter { accepted, finished };
+        self.due().accepted.insert(ticket, waiter);
         ticket
     }
 
-    pub(super) fn ticket(&mut self) -> Ticket {
+    /// Somebody waits until a profile is stored.
+    pub(super) fn add_profile(
+        &mut self,
+        waiter: oneshot::Sender<Result<Profile, OperateError>>,
+    ) -> Ticket {
+        let ticket = self.ticket();
+        self.due().profiled.insert(ticket, waiter);
+        ticket
+    }
+
+    /// Somebody waits until a report is stored.
+    pub(super) fn add_report(&mut self, waiter: oneshot::Sender<Result<(), NotTaken>>) -> Ticket {
+        let ticket = self.ticket();
+        self.due().reported.insert(ticket, waiter);
+        ticket
+    }
+
+    fn due(&mut self) -> &mut Due {
+        self.due.get_or_insert_default()
+    }
+
+    /// No room is kept when nobody waits.
+    fn tidy(&mut self) {
+        self.due.take_if(|due| due.is_empty());
+    }
+
+    fn ticket(&mut self) -> Ticket {
         self.next = self.next.wrapping_add(1);
         Ticket(self.next)
     }
 
     pub(super) fn reported(&mut self, ticket: Ticket, outcome: Result<(), NotTaken>) {
-        if let Some(answer) = self.reported.remove(&ticket) {
+        let waiter = self
+            .due
+            .as_mut()
+            .and_then(|due| due.reported.remove(&ticket));
+        if let Some(answer) = waiter {
             // Whoever asked may have gone meanwhile.
             let _ = answer.send(outcome);
         }
+        self.tidy();
+    }
+
+    /// True when nobody waits for anything.
+    pub(super) fn are_none(&mut self) -> bool {
+        if let Some(due) = &mut self.due {
+            due.finished.retain(|_, waiting| {
+                waiting.retain(|sender| !sender.is_closed());
+                !waiting.is_empty()
+            });
+        }
+        self.tidy();
+        self.due.is_none()
     }
 
     /// True when nobody waits for something to be stored.
     pub(super) fn are_gone(&self) -> bool {
-        self.accepted.is_empty() && self.profiled.is_empty()
+        let is_gone = |due: &Due| due.accepted.is_empty() && due.profiled.is_empty();
+        self.due.as_deref().is_none_or(is_gone)
     }
 
     pub(super) fn profiled(&mut self, ticket: Ticket, profile: Profile) {
-        if let Some(waiter) = self.profiled.remove(&ticket) {
+        let waiter = self
+            .due
+            .as_mut()
+            .and_then(|due| due.profiled.remove(&ticket));
+        if let Some(waiter) = waiter {
             // Whoever asked may have gone meanwhile; the change stands.
             let _ = waiter.send(Ok(profile));
         }
+        self.tidy();
     }
 
     pub(super) fn accepted(&mut self, ticket: Ticket, operation: Operation) {
-        let Some(waiter) = self.accepted.remove(&ticket) else {
+        let Some(due) = &mut self.due else {
             return;
         };
+        let Some(waiter) = due.accepted.remove(&ticket) else {
+            return;
+        };
+        due.finished.retain(|_, waiting| {
+            waiting.retain(|sender| !sender.is_closed());
+            !waiting.is_empty()
+        });
         if let Some(finished) = waiter.finished {
-            self.finished.retain(|_, waiting| {
-                waiting.retain(|sender| !sender.is_closed());
-                !waiting.is_empty()
-            });
-            self.finished
-                .entry(operation.id)
-                .or_default()
-                .push(finished);
+            due.finished.entry(operation.id).or_default().push(finished);
         }
         // Whoever asked may have gone meanwhile; the operation stands.
         let _ = waiter.accepted.send(Ok(operation));
+        self.tidy();
     }
 
     pub(super) fn refused(&mut self, ticket: Ticket, refusal: Refusal) {
-        let Some(waiter) = self.accepted.remove(&ticket) else {
+        let waiter = self
+            .due
+            .as_mut()
+            .and_then(|due| due.accepted.remove(&ticket));
+        let Some(waiter) = waiter else {
             return;
         };
         let error = match refusal {
@@ -88,22 +157,30 @@ impl Waiters {
             Refusal::NotWaiting(id) => OperateError::UnknownOperation(id),
         };
         let _ = waiter.accepted.send(Err(error));
+        self.tidy();
     }
 
     pub(super) fn finished(&mut self, operation: &Operation) {
-        for waiting in self.finished.remove(&operation.id).unwrap_or_default() {
+        let due = self.due.as_mut();
+        let waiting = due.and_then(|due| due.finished.remove(&operation.id));
+        for waiting in waiting.unwrap_or_default() {
             let _ = waiting.send(operation.clone());
         }
+        self.tidy();
     }
 
     pub(super) fn fail(&mut self, error: &StoreError) {
-        for (_, waiter) in self.accepted.drain() {
+        let Some(due) = &mut self.due else {
+            return;
+        };
+        for (_, waiter) in due.accepted.drain() {
             let _ = waiter
                 .accepted
                 .send(Err(OperateError::Store(error.clone())));
         }
-        for (_, waiter) in self.profiled.drain() {
+        for (_, waiter) in due.profiled.drain() {
             let _ = waiter.send(Err(OperateError::Store(error.clone())));
         }
+        self.tidy();
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::session::Memo;
 use crate::coap::{
     ExchangeId, MessageIds, NotificationKey, OutgoingRequest, RequestError, RequestKey, Response,
     Window,
@@ -75,6 +76,14 @@ pub trait Routes {
     fn unregistered(&self);
     /// The actor is gone, in order or by a panic.
     fn ended(&self);
+    /// A message was taken from the actor's mailbox.
+    fn taken(&self);
+    /// True when the actor's mailbox is empty.
+    fn is_quiet(&self) -> bool;
+    /// When the actor wants to look at what time has made due, running or not; never any more: none.
+    fn wakes(&self, at: Option<Instant>);
+    /// The actor ends although its device is registered, and leaves this to the next one.
+    fn rests(&self, memo: Memo);
     /// When the device listens.
     fn listens(&self, listening: Listening);
 }

@@ -4,7 +4,6 @@
 mod gateway;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -13,15 +12,17 @@ use actix::dev::SendError;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::state::State;
+use super::deadlines::Deadlines;
+use super::tables::{Door, Tables};
 use super::teller::Teller;
 use crate::coap::{Code, Event, ExchangeId, RequestKey, Response};
 use crate::config::{Settings, UnknownEndpoints};
 use crate::domain::{
-    Denied, EndpointId, EndpointName, LogResource, Peer, Reach, RegistrationId, Rule, Shown, Token,
+    Denied, EndpointId, EndpointName, LogResource, Peer, Reach, RegistrationId, Rule, Shown,
+    Timestamp,
 };
 use crate::endpoint::{
-    Deliver, EndpointActor, Forget, Gate as _, Input, Links, Listening, Lost, Metrics, Routes,
+    Deliver, EndpointActor, Forget, Gate as _, Input, Links, Listening, Loads, Lost, Metrics,
     RuleSet, SessionSettings, Start, Wire,
 };
 use crate::lwm2m::ModelLibrary;
@@ -72,49 +73,25 @@ pub struct RegistryActor {
     has_lost: mpsc::Receiver<Lost>,
 }
 
-/// Shared with every endpoint actor of this arbiter, through its [`Route`].
-pub(super) struct Tables {
-    pub(super) state: RefCell<State>,
-    pub(super) actors: RefCell<HashMap<EndpointId, Entry>>,
-    metrics: Metrics,
-}
-
-pub(super) struct Entry {
-    generation: u64,
-    name: EndpointName,
-    /// One sender for all: a clone of an [`Addr`] may always put one message more into a full
-    /// mailbox, so cloning it for each message would make the mailbox unbounded.
-    address: Rc<Addr<EndpointActor>>,
-}
-
-/// How one endpoint's actor changes the tables.
-struct Route {
-    id: EndpointId,
-    generation: u64,
-    tables: Rc<Tables>,
-}
-
 impl RegistryActor {
     /// A registry that is not running yet; start it on the arbiter of the socket.
     pub fn new(settings: &Settings, around: Surroundings) -> Self {
-        let tables = Tables {
-            state: RefCell::default(),
-            actors: RefCell::default(),
-            metrics: around.metrics.clone(),
-        };
+        let tables = Tables::new(Deadlines::new(Instant::now()), around.metrics.clone());
         let (lost, has_lost) = mpsc::channel();
         Self {
             tables: Rc::new(tables),
             links: Rc::new(Links {
                 wire: around.wire,
                 writer: around.writer,
-                loader: around.loader,
+                loads: Loads::new(around.loader),
                 models: around.models,
                 keyring: around.keyring,
                 refusals: around.refusals,
                 templates: RefCell::new(Arc::new(around.templates)),
                 rules: RefCell::new(Arc::new(RuleSet::new(around.rules))),
                 log_resources: RefCell::new(Arc::new(around.log_resources)),
+                shared: RefCell::default(),
+                began: Timestamp::system(),
                 settings: SessionSettings::new(settings),
                 mailbox: settings.endpoint.mailbox,
                 metrics: around.metrics,
@@ -140,72 +117,45 @@ impl RegistryActor {
         id: EndpointId,
         name: EndpointName,
         start: Start,
-    ) -> Rc<Addr<EndpointActor>> {
-        if !matches!(start, Start::New) {
-            self.teller.add(id);
-        }
+    ) -> Rc<Door> {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
-        let route = Route {
-            id,
-            generation,
-            tables: Rc::clone(&self.tables),
-        };
-        let actor = EndpointActor::new(
-            id,
-            name.clone(),
-            Rc::clone(&self.links),
-            Box::new(route),
-            start,
-        );
-        let address = Rc::new(actor.start());
-        let entry = Entry {
-            generation,
-            name,
-            address: Rc::clone(&address),
-        };
-        self.tables.actors.borrow_mut().insert(id, entry);
-        address
+        let route = self.tables.route(id, name.clone(), generation);
+        let links = Rc::clone(&self.links);
+        let inside = route.inside();
+        let actor = EndpointActor::new(id, name.clone(), links, Box::new(route), start);
+        let door = Door::new(actor.start(), inside, self.links.metrics.clone());
+        self.tables.enter(id, generation, name, door)
     }
 
-    /// The running actor of an endpoint; one that died or has nothing to do is started from what
-    /// is stored.
-    fn actor(
+    /// The actor of an endpoint; one that died, rests or had nothing to do is started from what is stored.
+    /// The name is needed of those that are not registered.
+    pub(super) fn actor(
         &mut self,
         id: EndpointId,
         name: Option<&EndpointName>,
-    ) -> Option<Rc<Addr<EndpointActor>>> {
-        let known = self
-            .tables
-            .actors
-            .borrow()
-            .get(&id)
-            .map(|entry| (entry.name.clone(), Rc::clone(&entry.address)));
-        match known {
-            Some((_, address)) if address.connected() => Some(address),
-            Some((name, _)) => {
-                tracing::warn!(endpoint.name = %name, "The actor of {name} has died and is started anew");
-                self.links.metrics.restarts.inc();
-                Some(self.start_actor(id, name, Start::Load))
-            }
-            None => name.map(|name| self.start_actor(id, name.clone(), Start::Load)),
+    ) -> Option<Rc<Door>> {
+        let known = self.tables.door(id);
+        if let Some((_, door)) = &known
+            && door.is_open()
+        {
+            return Some(Rc::clone(door));
         }
-    }
-
-    /// The actor of an endpoint, if it runs.
-    pub(super) fn running(&self, id: EndpointId) -> Option<Rc<Addr<EndpointActor>>> {
-        let actors = self.tables.actors.borrow();
-        let address = &actors.get(&id)?.address;
-        address.connected().then(|| Rc::clone(address))
-    }
-
-    /// The endpoints whose actors run.
-    pub(super) fn all_running(&self) -> Vec<EndpointId> {
-        self.tables.actors.borrow().keys().copied().collect()
+        let has_died = known.is_some();
+        let name = known
+            .map(|(name, _)| name)
+            .or_else(|| name.cloned())
+            .or_else(|| self.tables.state.borrow().name(id))?;
+        if has_died {
+            tracing::warn!(endpoint.name = %name, "The actor of {name} has died and is started anew");
+            self.links.metrics.restarts.inc();
+        }
+        let memo = self.tables.state.borrow_mut().take_memo(id).map(Box::new);
+        Some(self.start_actor(id, name, Start::Load(memo)))
     }
 
     /// The actor of a device by its name, started if need be.
-    pub(super) fn actor_of(&mut self, name: &EndpointName) -> Option<Rc<Addr<EndpointActor>>> {
+    pub(super) fn actor_of(&mut self, name: &EndpointName) -> Option<Rc<Door>> {
         let id = self.tables.state.borrow().id(name)?;
         self.actor(id, Some(name))
     }
@@ -223,17 +173,15 @@ impl RegistryActor {
             Input::Response { .. } | Input::Failed { .. } | Input::MessageIdsExhausted { .. }
         );
         let message = Deliver::new(input, &self.lost);
-        let Some(address) = self.actor(id, name) else {
+        let Some(door) = self.actor(id, name) else {
             return;
         };
-        self.links.metrics.put();
-        match address.try_send(message) {
+        match door.put(message) {
             Ok(()) => {}
             Err(SendError::Full(message)) if must_arrive => {
-                ctx.spawn(address.send(message).into_actor(self).map(|_, _, _| ()));
+                ctx.spawn(door.push(message).into_actor(self).map(|_, _, _| ()));
             }
             Err(SendError::Full(_) | SendError::Closed(_)) => {
-                self.links.metrics.taken();
                 self.links.metrics.refused.inc();
             }
         }
@@ -378,8 +326,8 @@ impl RegistryActor {
             Err(reason) => return self.deny(&key, request.endpoint, reason),
         };
         let known = self.tables.state.borrow().id(&name);
-        let (id, address_exists) = match known {
-            Some(id) => (id, self.tables.actors.borrow().contains_key(&id)),
+        let id = match known {
+            Some(id) => id,
             None => {
                 if self.tables.state.borrow().known() >= self.max_endpoints {
                     let reason = "no more endpoints are taken (registration.max_endpoints)";
@@ -394,13 +342,12 @@ impl RegistryActor {
                 let id = self.links.writer.ids().endpoint();
                 self.tables.state.borrow_mut().know(name.clone(), id);
                 self.start_actor(id, name.clone(), Start::New);
-                (id, true)
+                id
             }
         };
-        let name = (!address_exists).then_some(&name);
         self.deliver(
             id,
-            name,
+            Some(&name),
             Input::Register {
                 key,
                 request: Box::new(request),
@@ -524,6 +471,7 @@ impl Actor for RegistryActor {
             actor.let_go_of_the_lost();
             actor.tell_some(ctx);
         });
+        ctx.add_stream(self.tables.alarms(Rc::clone(&self.links.loads)));
         self.tell_some(ctx);
     }
 }
@@ -585,17 +533,10 @@ impl Handler<ForgetOne> for RegistryActor {
         };
         let (done, gone) = oneshot::channel();
         self.links.refusals.forget(&name);
-        let entry = self.tables.actors.borrow_mut().remove(&id);
-        if let Some(entry) = entry {
-            self.links.metrics.put();
+        if let Some(door) = self.tables.close(id) {
             // Waits for a place in the mailbox; when the actor is gone already, so much the better.
-            ctx.spawn(
-                entry
-                    .address
-                    .send(Forget { done })
-                    .into_actor(self)
-                    .map(|_, _, _| ()),
-            );
+            let told = door.push(Forget { done });
+            ctx.spawn(told.into_actor(self).map(|_, _, _| ()));
         }
         self.tables.count();
         MessageResult(Some((id, gone)))
@@ -620,63 +561,6 @@ impl Handler<IsAwake> for RegistryActor {
                 .peer(id)
                 .is_some_and(|peer| self.links.wire.reach(peer) == Reach::Closed);
         Some(listening.now(Instant::now()) && !lost)
-    }
-}
-
-impl Tables {
-    pub(super) fn count(&self) {
-        let registered = i64::try_from(self.state.borrow().registered_count()).unwrap_or(i64::MAX);
-        self.metrics.registrations.set(registered);
-    }
-}
-
-impl Routes for Route {
-    fn watch(&self, token: Token) {
-        self.tables.state.borrow_mut().watch(self.id, token);
-    }
-
-    fn unwatch(&self, token: Token) {
-        self.tables.state.borrow_mut().unwatch(token);
-    }
-
-    fn exchange(&self, exchange: ExchangeId) {
-        self.tables
-            .state
-            .borrow_mut()
-            .begin_exchange(self.id, exchange);
-    }
-
-    fn exchange_ended(&self, exchange: ExchangeId) {
-        self.tables.state.borrow_mut().end_exchange(exchange);
-    }
-
-    fn registered(&self, location: &RegistrationId, peer: Peer) {
-        self.tables
-            .state
-            .borrow_mut()
-            .registered(self.id, location, peer);
-        self.tables.count();
-    }
-
-    fn unregistered(&self) {
-        self.tables.state.borrow_mut().unregistered(self.id);
-        self.tables.count();
-    }
-
-    fn listens(&self, listening: Listening) {
-        self.tables.state.borrow_mut().listens(self.id, listening);
-    }
-
-    fn ended(&self) {
-        let mut actors = self.tables.actors.borrow_mut();
-        let orderly = !std::thread::panicking();
-        if orderly
-            && actors
-                .get(&self.id)
-                .is_some_and(|entry| entry.generation == self.generation)
-        {
-            actors.remove(&self.id);
-        }
     }
 }
 

@@ -50,13 +50,11 @@ impl RegistryActor {
         EndpointActor: Handler<M>,
         Context<EndpointActor>: ToEnvelope<EndpointActor, M>,
     {
-        let Some(address) = self.actor_of(&endpoint) else {
+        let Some(door) = self.actor_of(&endpoint) else {
             let _ = answer(message).send(Err(OperateError::UnknownEndpoint(endpoint)));
             return;
         };
-        self.links.metrics.put();
-        if let Err(SendError::Full(lost) | SendError::Closed(lost)) = address.try_send(message) {
-            self.links.metrics.taken();
+        if let Err(SendError::Full(lost) | SendError::Closed(lost)) = door.put(message) {
             self.links.metrics.refused.inc();
             let _ = answer(lost).send(Err(OperateError::Busy));
         }

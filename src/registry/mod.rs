@@ -2,15 +2,17 @@
 //!
 //! Owns the tables that lead from a name, a location, a token, an exchange or an address to an
 //! actor (`state::State`, pure), starts actors when a device first registers, and starts
-//! them anew from the store when they have died. It never changes what is stored: that is the
+//! them anew from the store when something is for them that rest or have died. It never changes what is stored: that is the
 //! business of the actors.
 
 mod actor;
 mod asks;
+mod deadlines;
 mod handle;
 mod reload;
 mod restore;
 mod state;
+mod tables;
 mod teller;
 #[cfg(test)]
 mod tests;

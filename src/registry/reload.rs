@@ -33,7 +33,7 @@ impl Handler<Rules> for RegistryActor {
     fn handle(&mut self, Rules(rules): Rules, ctx: &mut Self::Context) {
         let next = self.links.rules.borrow().replaced_by(rules);
         self.links.rules.replace(Arc::new(next));
-        let all = self.tables.actors.borrow().keys().copied().collect();
+        let all = self.tables.all();
         self.look(all, ctx);
     }
 }
@@ -42,7 +42,13 @@ impl RegistryActor {
     /// Lets actors look at what has changed, also those whose devices are silent; not all at once,
     /// so that devices are answered in between. Whose mailbox is full will look by itself.
     fn look(&mut self, mut left: Vec<EndpointId>, ctx: &mut Context<Self>) {
-        for id in left.split_off(left.len().saturating_sub(LOOK_AT_ONCE)) {
+        // Those that rest are read from the store first.
+        let count = if self.links.loads.are_many() {
+            0
+        } else {
+            LOOK_AT_ONCE
+        };
+        for id in left.split_off(left.len().saturating_sub(count)) {
             self.deliver(id, None, Input::Tick, ctx);
         }
         if !left.is_empty() {

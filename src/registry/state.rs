@@ -4,21 +4,25 @@ use std::collections::HashMap;
 
 use crate::coap::ExchangeId;
 use crate::domain::{EndpointId, EndpointName, Peer, RegistrationId, Token};
-use crate::endpoint::Listening;
+use crate::endpoint::{Listening, Memo};
 
-/// What is known of one endpoint that has an actor.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What is known of one endpoint that is registered.
+#[derive(Clone, Debug, PartialEq)]
 struct Presence {
-    location: Option<RegistrationId>,
-    peer: Option<Peer>,
+    name: EndpointName,
+    location: RegistrationId,
+    peer: Peer,
     listening: Listening,
+    /// What the last actor left behind, while there is none.
+    memo: Option<Memo>,
 }
 
 /// The tables. Every entry leads to an endpoint; entries about an endpoint are removed with it.
 #[derive(Debug, Default)]
 pub(super) struct State {
     names: HashMap<EndpointName, EndpointId>,
-    present: HashMap<EndpointId, Presence>,
+    /// Boxed: a table has up to twice as many places as entries.
+    present: HashMap<EndpointId, Box<Presence>>,
     locations: HashMap<RegistrationId, EndpointId>,
     tokens: HashMap<Token, EndpointId>,
     exchanges: HashMap<ExchangeId, EndpointId>,
@@ -55,19 +59,36 @@ impl State {
 
     /// The device is registered under this location from this address. The newest device of an
     /// address is the one that a Send from there is taken for.
-    pub(super) fn registered(&mut self, id: EndpointId, location: &RegistrationId, peer: Peer) {
-        let presence = self.present.entry(id).or_default();
-        if presence.location.as_ref() != Some(location) {
-            if let Some(old) = presence.location.replace(location.clone()) {
-                self.locations.remove(&old);
+    pub(super) fn registered(
+        &mut self,
+        id: EndpointId,
+        name: &EndpointName,
+        location: &RegistrationId,
+        peer: Peer,
+    ) {
+        match self.present.get_mut(&id) {
+            Some(presence) => {
+                if presence.location != *location {
+                    self.locations.remove(&presence.location);
+                    presence.location = location.clone();
+                    self.locations.insert(location.clone(), id);
+                }
+                if presence.peer != peer && self.peers.get(&presence.peer) == Some(&id) {
+                    self.peers.remove(&presence.peer);
+                }
+                presence.peer = peer;
             }
-            self.locations.insert(location.clone(), id);
-        }
-        if presence.peer != Some(peer)
-            && let Some(old) = presence.peer.replace(peer)
-            && self.peers.get(&old) == Some(&id)
-        {
-            self.peers.remove(&old);
+            None => {
+                let presence = Presence {
+                    name: name.clone(),
+                    location: location.clone(),
+                    peer,
+                    listening: Listening::default(),
+                    memo: None,
+                };
+                self.present.insert(id, Box::new(presence));
+                self.locations.insert(location.clone(), id);
+            }
         }
         self.peers.insert(peer, id);
     }
@@ -77,14 +98,32 @@ impl State {
         let Some(presence) = self.present.remove(&id) else {
             return;
         };
-        if let Some(location) = presence.location {
-            self.locations.remove(&location);
+        self.locations.remove(&presence.location);
+        if self.peers.get(&presence.peer) == Some(&id) {
+            self.peers.remove(&presence.peer);
         }
-        if let Some(peer) = presence.peer
-            && self.peers.get(&peer) == Some(&id)
-        {
-            self.peers.remove(&peer);
+    }
+
+    /// The name of a registered device.
+    pub(super) fn name(&self, id: EndpointId) -> Option<EndpointName> {
+        self.present.get(&id).map(|presence| presence.name.clone())
+    }
+
+    /// The registered devices.
+    pub(super) fn registered_ids(&self) -> impl Iterator<Item = EndpointId> {
+        self.present.keys().copied()
+    }
+
+    /// The actor of a registered device ends and leaves something for the next one.
+    pub(super) fn rests(&mut self, id: EndpointId, memo: Memo) {
+        if let Some(presence) = self.present.get_mut(&id) {
+            presence.memo = Some(memo);
         }
+    }
+
+    /// What the last actor left behind.
+    pub(super) fn take_memo(&mut self, id: EndpointId) -> Option<Memo> {
+        self.present.get_mut(&id)?.memo.take()
     }
 
     /// When a device listens.
@@ -101,7 +140,7 @@ impl State {
 
     /// Where requests to a registered device go.
     pub(super) fn peer(&self, id: EndpointId) -> Option<Peer> {
-        self.present.get(&id)?.peer
+        self.present.get(&id).map(|presence| presence.peer)
     }
 
     /// Whose location this is.
@@ -149,6 +188,10 @@ impl State {
 mod tests {
     use super::*;
 
+    fn name() -> EndpointName {
+        EndpointName::new("thing").expect("a name")
+    }
+
     fn peer(port: u16) -> Peer {
         Peer::udp(([127, 0, 0, 1], port).into())
     }
@@ -160,8 +203,8 @@ mod tests {
             RegistrationId::from_text("a"),
             RegistrationId::from_text("b"),
         );
-        state.registered(EndpointId(1), &first, peer(1));
-        state.registered(EndpointId(1), &second, peer(2));
+        state.registered(EndpointId(1), &name(), &first, peer(1));
+        state.registered(EndpointId(1), &name(), &second, peer(2));
         assert_eq!(state.at(&first), None);
         assert_eq!(state.at(&second), Some(EndpointId(1)));
         assert_eq!(state.from(peer(1)), None);
@@ -172,8 +215,18 @@ mod tests {
     #[test]
     fn an_address_taken_over_by_another_device_stays_with_it() {
         let mut state = State::default();
-        state.registered(EndpointId(1), &RegistrationId::from_text("a"), peer(1));
-        state.registered(EndpointId(2), &RegistrationId::from_text("b"), peer(1));
+        state.registered(
+            EndpointId(1),
+            &name(),
+            &RegistrationId::from_text("a"),
+            peer(1),
+        );
+        state.registered(
+            EndpointId(2),
+            &name(),
+            &RegistrationId::from_text("b"),
+            peer(1),
+        );
         state.unregistered(EndpointId(1));
         assert_eq!(state.from(peer(1)), Some(EndpointId(2)));
         state.unregistered(EndpointId(2));
@@ -183,7 +236,7 @@ mod tests {
     #[test]
     fn a_forgotten_name_may_come_back() {
         let mut state = State::default();
-        let name = EndpointName::new("thing").expect("a name");
+        let name = name();
         state.know(name.clone(), EndpointId(1));
         assert_eq!(state.forget(&name), Some(EndpointId(1)));
         assert_eq!(state.id(&name), None);

@@ -1,8 +1,9 @@
-//! Tells the running actors that there are other templates, a few at a time: each of them may have
-//! something to store and to ask its device, and a hundred thousand of them at once would keep
-//! everything else waiting.
+//! Tells the actors that there are other templates, a few at a time: each of them may have something to
+//! store and to ask its device, and a hundred thousand of them at once would keep everything else
+//! waiting. Those that rest are started for it, and rest again when there was nothing to do. So it is after
+//! a start of the server, too, with all that are registered.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +11,15 @@ use actix::dev::SendError;
 use actix::prelude::*;
 
 use super::actor::RegistryActor;
-use crate::domain::EndpointId;
+use crate::domain::{EndpointId, EndpointName};
 use crate::endpoint::LookAtTemplates;
 use crate::store::ObservationTemplate;
 
 /// Whom there is something to tell.
 #[derive(Debug, Default)]
 pub(super) struct Teller {
-    waiting: VecDeque<EndpointId>,
+    /// The name is that of one who may not be registered.
+    waiting: VecDeque<(EndpointId, Option<EndpointName>)>,
     /// Templates that are new or not what they were.
     changed: BTreeSet<i64>,
     /// True while the next few are due.
@@ -25,14 +27,16 @@ pub(super) struct Teller {
 }
 
 impl Teller {
-    /// An actor was started from what is stored: the templates may have changed since then.
-    pub(super) fn add(&mut self, id: EndpointId) {
-        self.waiting.push_back(id);
+    /// The templates may have changed since this device's actor last ran.
+    pub(super) fn add(&mut self, id: EndpointId, name: Option<EndpointName>) {
+        self.waiting.push_back((id, name));
     }
 
+    /// Whoever waits from before still does, and before all others.
     fn begin(&mut self, all: impl Iterator<Item = EndpointId>, changed: BTreeSet<i64>) {
-        self.waiting.clear();
-        self.waiting.extend(all);
+        let waiting: HashSet<EndpointId> = self.waiting.iter().map(|(id, _)| *id).collect();
+        let others = all.filter(|id| !waiting.contains(id));
+        self.waiting.extend(others.map(|id| (id, None)));
         self.changed.extend(changed);
     }
 }
@@ -43,25 +47,27 @@ impl RegistryActor {
         if self.teller.is_busy || self.teller.waiting.is_empty() {
             return;
         }
+        let batch = if self.links.loads.are_many() {
+            0
+        } else {
+            BATCH
+        };
         let message = LookAtTemplates {
             changed: self.teller.changed.iter().copied().collect(),
         };
-        for _ in 0..BATCH.min(self.teller.waiting.len()) {
-            let Some(id) = self.teller.waiting.pop_front() else {
+        for _ in 0..batch.min(self.teller.waiting.len()) {
+            let Some((id, name)) = self.teller.waiting.pop_front() else {
                 break;
             };
-            // Who does not run looks at the templates when it starts.
-            let Some(address) = self.running(id) else {
+            // Nobody is told for whom there is nothing to do: it neither runs nor is registered.
+            let Some(door) = self.actor(id, name.as_ref()) else {
                 continue;
             };
-            self.links.metrics.put();
-            match address.try_send(message.clone()) {
+            match door.put(message.clone()) {
                 Ok(()) => {}
-                Err(SendError::Full(_)) => {
-                    self.links.metrics.taken();
-                    self.teller.waiting.push_back(id);
+                Err(SendError::Full(_) | SendError::Closed(_)) => {
+                    self.teller.waiting.push_back((id, name));
                 }
-                Err(SendError::Closed(_)) => self.links.metrics.taken(),
             }
         }
         if self.teller.waiting.is_empty() {
@@ -92,7 +98,7 @@ impl Handler<Templates> for RegistryActor {
             .filter(|template| !before.contains(template))
             .map(|template| template.id)
             .collect();
-        let all = self.all_running();
+        let all = self.tables.all();
         self.teller.begin(all.into_iter(), changed);
         self.tell_some(ctx);
     }

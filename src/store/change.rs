@@ -189,21 +189,6 @@ impl Commit {
     }
 }
 
-/// A device that was ever seen, and what is known of it beside its registration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KnownEndpoint {
-    /// Its row.
-    pub id: EndpointId,
-    /// Its name.
-    pub name: EndpointName,
-    /// What people say of it.
-    pub profile: Profile,
-    /// What was learnt of it.
-    pub learned: Learned,
-    /// How often its paths should be told of.
-    pub periods: Vec<Periods>,
-}
-
 /// What one device needs to go on after a restart.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoredEndpoint {
@@ -225,23 +210,39 @@ pub struct StoredEndpoint {
     pub periods: Vec<Periods>,
 }
 
-/// Everything that is needed to go on after a restart as if there had been none.
+/// A registration in force when the server stopped: what leads to its device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredRoute {
+    /// Which device.
+    pub endpoint_id: EndpointId,
+    /// Under which location it is registered.
+    pub location: RegistrationId,
+    /// Where requests to it go.
+    pub peer: Peer,
+    /// True when it sleeps between its messages.
+    pub queue_mode: bool,
+    /// When it is taken as gone.
+    pub expires_at: Timestamp,
+    /// Of its observations.
+    pub tokens: Vec<Token>,
+}
+
+/// What is needed before the first datagram is read, to go on after a restart as if there had been none.
+/// The rest is read when something is first for a device:
+/// [`load_endpoints`](super::FleetLoader::load_endpoints).
 #[derive(Debug, Default)]
 pub struct StoredFleet {
+    /// Every endpoint ever seen, registered or not.
+    pub endpoints: Vec<(EndpointId, EndpointName)>,
     /// Registrations in force when the server stopped.
-    pub registrations: Vec<Registration>,
-    /// Their observations.
-    pub observations: Vec<Observation>,
-    /// Operations that are QUEUED or SENDING, oldest first.
-    pub operations: Vec<Operation>,
-    /// Where the rules stand with each device.
-    pub rule_states: Vec<RuleState>,
-    /// What is wanted to be observed, oldest first.
-    pub wanted: Vec<Wanted>,
+    pub registered: Vec<StoredRoute>,
+    /// Those that were being asked for something: their answers may be among the first datagrams.
+    pub asked: Vec<(EndpointId, StoredEndpoint)>,
+    /// Those for which there may be something to do without a datagram: operations wait, the rest of a
+    /// notification is to be fetched, or values are missed. Registered or not, each once.
+    pub busy: Vec<EndpointId>,
     /// Answers whose copies can still be asked for.
     pub answers: Vec<StoredAnswer>,
-    /// Every endpoint ever seen, registered or not.
-    pub endpoints: Vec<KnownEndpoint>,
     /// How long the server was down: since its last [heartbeat](super::FleetLoader::heartbeat).
     pub downtime: Duration,
 }

@@ -53,7 +53,7 @@ use crate::domain::{
     StoredLogLine, Timestamp, Value, ValueType, Wanted,
 };
 
-pub use change::{Change, Commit, KnownEndpoint, StoredEndpoint, StoredFleet};
+pub use change::{Change, Commit, StoredEndpoint, StoredFleet, StoredRoute};
 pub use credential::{
     Addition, CredentialFilter, CredentialStore, RevocationStore, RevokedCertificate,
     StoredCertificate, StoredCredential, StoredProof,
@@ -132,14 +132,24 @@ pub trait FleetWriter: Send + Sync {
 /// Loads what a restart needs.
 #[async_trait]
 pub trait FleetLoader: Send + Sync {
-    /// Everything in force. First the downtime is forgiven: every registration lives longer by the
+    /// What leads to the devices. First the downtime is forgiven: every registration lives longer by the
     /// time since the last [heartbeat](FleetLoader::heartbeat) and `grace`, on disk too, and this
     /// counts as a heartbeat, so that a crash right after it forgives nothing twice. To be called
     /// once, at the start.
     async fn load(&self, grace: Duration) -> Result<StoredFleet, StoreError>;
 
-    /// What one device needs to go on, for an actor that is started anew.
-    async fn load_endpoint(&self, endpoint_id: EndpointId) -> Result<StoredEndpoint, StoreError>;
+    /// What these devices need to go on, for actors that are started anew: one entry for each of them
+    /// that has a row, in the order of their ids. As cheap for a few hundred as for a few.
+    async fn load_endpoints(
+        &self,
+        ids: Vec<EndpointId>,
+    ) -> Result<Vec<(EndpointId, StoredEndpoint)>, StoreError>;
+
+    /// What one device needs to go on; nothing of a device that has no row yet.
+    async fn load_endpoint(&self, endpoint_id: EndpointId) -> Result<StoredEndpoint, StoreError> {
+        let mut loaded = self.load_endpoints(vec![endpoint_id]).await?;
+        Ok(loaded.pop().map(|(_, stored)| stored).unwrap_or_default())
+    }
 
     /// What is remembered of the gateways that told of a device; nothing of a device that has no
     /// row yet.

@@ -85,7 +85,7 @@ pub(super) fn peer_columns(peer: Peer) -> [String; 2] {
     [transport, peer.address.to_string()]
 }
 
-fn peer(what: &'static str, transport: &str, address: &str) -> Result<Peer, StoreError> {
+pub(super) fn peer(what: &'static str, transport: &str, address: &str) -> Result<Peer, StoreError> {
     let address = parse(what, address)?;
     if transport == "udp" {
         return Ok(Peer::udp(address));
@@ -146,7 +146,7 @@ pub(super) fn registration_row(
             .map(|number| text(number).into_owned())
             .into(),
         text(&registration.root).into_owned().into(),
-        to_json(&registration.objects)?.into(),
+        to_json(&*registration.objects)?.into(),
         to_json(&registration.formats)?.into(),
         to_json(&registration.attributes)?.into(),
         to_json(&registration.warnings)?.into(),
@@ -175,11 +175,11 @@ pub(super) fn registration(
         lifetime: Duration::from_millis(row.lifetime_ms.try_into().unwrap_or(0)),
         sms_number: row.sms_number,
         root: row.root,
-        objects: from_json(WHAT, &row.objects)?,
+        objects: from_json::<Vec<_>>(WHAT, &row.objects)?.into(),
         formats: from_json(WHAT, &row.formats)?,
         attributes: from_json(WHAT, &row.attributes)?,
         warnings: from_json(WHAT, &row.warnings)?,
-        raw_links: row.raw_links,
+        raw_links: row.raw_links.into(),
         registered_at: time(row.registered_at),
         updated_at: time(row.updated_at),
         expires_at: time(row.expires_at),
@@ -426,7 +426,7 @@ pub(super) fn answer(row: stored_answer::Model) -> Result<StoredAnswer, StoreErr
     })
 }
 
-fn token(what: &'static str, bytes: &[u8]) -> Result<Token, StoreError> {
+pub(super) fn token(what: &'static str, bytes: &[u8]) -> Result<Token, StoreError> {
     Token::new(bytes).ok_or_else(|| corrupt(what, "a token has more than 8 bytes"))
 }
 

@@ -171,12 +171,9 @@ pub(super) fn state_row(state: &RuleState, row: &mut Vec<Bind>) {
 /// changes it is not written again with every value.
 pub(super) async fn states(
     database: &DatabaseConnection,
-    endpoint: Option<EndpointId>,
+    endpoints: &[EndpointId],
 ) -> Result<Vec<RuleState>, StoreError> {
-    let wanted = match endpoint {
-        Some(_) => " WHERE rule_state.endpoint_id = ?",
-        None => "",
-    };
+    let marks = vec!["?"; endpoints.len()].join(", ");
     let sql = format!(
         "SELECT rule_state.rule_id, rule_state.endpoint_id, rule_state.path, rule_state.revision, \
         rule_state.phase, CASE WHEN latest_resource.\"at\" > rule_state.newest_at \
@@ -184,9 +181,9 @@ pub(super) async fn states(
         AS newest_at, rule_state.since, rule_state.clock_at, rule_state.event_at, \
         rule_state.reported, rule_state.seen FROM rule_state \
         LEFT JOIN latest_resource ON latest_resource.endpoint_id = rule_state.endpoint_id \
-        AND latest_resource.path = rule_state.path{wanted}"
+        AND latest_resource.path = rule_state.path WHERE rule_state.endpoint_id IN ({marks})"
     );
-    let values = endpoint.map(|id| id.0.into());
+    let values = endpoints.iter().map(|id| id.0.into());
     rule_state::Entity::find()
         .from_raw_sql(statement(database, &sql, values))
         .all(database)

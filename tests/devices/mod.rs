@@ -4,6 +4,7 @@ mod a_session_survives_its_nat;
 mod command;
 mod devices_begin_anew_beside_their_sessions;
 mod devices_register_update_and_leave;
+mod idle_actors_rest;
 mod load_measures_what_the_server_acknowledged;
 mod logs_become_lines;
 mod malformed_datagrams_harm_nobody;

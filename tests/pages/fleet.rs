@@ -179,7 +179,7 @@ fn registration(id: i64, text: &str, seen_s: u64, queue_mode: bool) -> Registrat
         formats: vec![112, 110, 11_542, 0],
         attributes: BTreeMap::from([("model".to_owned(), "<b>T1000</b>".to_owned())]),
         warnings: Vec::new(),
-        raw_links: "</1/0>,</3/0>;ver=1.1,</3303/0>".to_owned(),
+        raw_links: "</1/0>,</3/0>;ver=1.1,</3303/0>".into(),
         registered_at: ago(86_400 * 3),
         updated_at: ago(seen_s),
         expires_at: Timestamp::system().plus(Duration::from_secs(5000)),

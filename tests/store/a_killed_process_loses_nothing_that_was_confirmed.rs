@@ -103,11 +103,7 @@ async fn a_kill_loses_nothing(#[values(Engine::Sqlite, Engine::Postgres)] engine
 
     let store = database.open().await;
     let fleet = store.load(Duration::ZERO).await.expect("loaded");
-    assert_eq!(
-        fleet.registrations.len(),
-        1,
-        "the device is still registered"
-    );
+    assert_eq!(fleet.registered.len(), 1, "the device is still registered");
     let stored: BTreeSet<i64> = database
         .numbers("SELECT value_integer FROM resource")
         .await

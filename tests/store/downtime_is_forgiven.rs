@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use flownexus::domain::{Registration, Timestamp};
-use flownexus::store::{Change, FleetLoader as _, FleetWriter as _};
+use flownexus::domain::{EndpointId, Registration, Timestamp};
+use flownexus::store::{Change, FleetLoader as _, FleetWriter as _, StoredFleet};
 use rstest::rstest;
 
 use super::samples::{commit, registration};
@@ -42,24 +42,23 @@ async fn once_and_on_disk(#[values(Engine::Sqlite, Engine::Postgres)] engine: En
         "{:?}",
         fleet.downtime
     );
-    let expiry = |fleet: &[Registration], name: &str| {
-        fleet
-            .iter()
-            .find(|it| it.endpoint.as_str() == name)
+    let expiry = |fleet: &StoredFleet, id: EndpointId| {
+        let mut all = fleet.registered.iter();
+        all.find(|it| it.endpoint_id == id)
             .expect("there")
             .expires_at
     };
-    let extended = expiry(&fleet.registrations, "mortal");
+    let extended = expiry(&fleet, one);
     assert_eq!(extended, now.plus(fleet.downtime).plus(grace));
-    assert_eq!(expiry(&fleet.registrations, "immortal"), Timestamp::MAX);
+    assert_eq!(expiry(&fleet, other), Timestamp::MAX);
 
     // A crash right after the start: the same hour is not forgiven a second time.
     let fleet = store.load(Duration::ZERO).await.expect("loaded");
     assert!(fleet.downtime < HOUR, "{:?}", fleet.downtime);
-    assert_eq!(
-        expiry(&fleet.registrations, "mortal"),
-        extended.plus(fleet.downtime)
-    );
+    assert_eq!(expiry(&fleet, one), extended.plus(fleet.downtime));
+    let loaded = store.load_endpoint(one).await.expect("loaded");
+    let registration = loaded.registration.expect("registered");
+    assert_eq!(registration.expires_at, expiry(&fleet, one));
     store.close().await;
 }
 

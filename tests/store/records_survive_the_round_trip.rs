@@ -1,11 +1,12 @@
 use std::time::Duration;
 
 use flownexus::domain::{
-    EndpointId, Node, OperationId, OperationStatus, Path, StoredAnswer, Timestamp, Value, ValueType,
+    EndpointId, Node, OperationId, OperationStatus, Path, StoredAnswer, Timestamp, Token, Value,
+    ValueType,
 };
 use flownexus::store::{
-    Change, EndpointReader, EventReader, FleetLoader as _, FleetWriter as _, KnownEndpoint,
-    OperationFilter, OperationReader, ResourceReader as _, StoredEndpoint,
+    Change, EndpointReader, EventReader, FleetLoader as _, FleetWriter as _, OperationFilter,
+    OperationReader, ResourceReader as _, StoredEndpoint, StoredRoute,
 };
 use rstest::rstest;
 
@@ -81,19 +82,25 @@ async fn what_a_restart_needs(#[values(Engine::Sqlite, Engine::Postgres)] engine
     fleet
         .answers
         .sort_by_key(|answer| (answer.peer, answer.message_id, answer.hash));
-    assert_eq!(fleet.registrations, std::slice::from_ref(&registration));
-    assert_eq!(fleet.observations, observations);
-    assert_eq!(fleet.operations, std::slice::from_ref(&queued));
-    assert_eq!(fleet.wanted, all_wanted);
-    assert_eq!(fleet.answers, answers);
-    let known = KnownEndpoint {
-        id,
-        name: registration.endpoint.clone(),
-        profile: profile(),
-        learned: learned(),
-        periods: periods(),
+    let sorted = |mut tokens: Vec<Token>| {
+        tokens.sort_unstable();
+        tokens
     };
-    assert_eq!(fleet.endpoints, [known]);
+    let route = StoredRoute {
+        endpoint_id: id,
+        location: registration.id.clone(),
+        peer: registration.peer,
+        queue_mode: registration.queue_mode,
+        expires_at: registration.expires_at,
+        tokens: sorted(observations.iter().map(|one| one.token).collect()),
+    };
+    for found in &mut fleet.registered {
+        found.tokens = sorted(std::mem::take(&mut found.tokens));
+    }
+    assert_eq!(fleet.registered, [route]);
+    assert_eq!(fleet.busy, [id], "an operation waits");
+    assert_eq!(fleet.answers, answers);
+    assert_eq!(fleet.endpoints, [(id, registration.endpoint.clone())]);
     assert_eq!(fleet.downtime, Duration::ZERO, "there was no heartbeat yet");
     let one = store.load_endpoint(id).await.expect("loaded");
     let expected = StoredEndpoint {

@@ -47,7 +47,8 @@ pub(super) fn registration(id: EndpointId, endpoint: &str, location: &str) -> Re
         objects: vec![AnnouncedObject {
             path: Path::instance(3, 0),
             version: None,
-        }],
+        }]
+        .into(),
         formats: vec![],
         attributes: BTreeMap::new(),
         warnings: vec![],
@@ -81,7 +82,8 @@ pub(super) fn unusual_registration(id: EndpointId) -> Registration {
                 path: Path::instance(65_534, 65_534),
                 version: None,
             },
-        ],
+        ]
+        .into(),
         formats: vec![112, 11_542, 65_535],
         attributes: BTreeMap::from([
             ("x".into(), "grüezi \0 \"quoted\"".into()),

@@ -79,7 +79,8 @@ impl FakeStore {
             objects: vec![flownexus::domain::AnnouncedObject {
                 path: Path::instance(3, 0),
                 version: None,
-            }],
+            }]
+            .into(),
             formats: vec![110],
             attributes: BTreeMap::new(),
             warnings: Vec::new(),

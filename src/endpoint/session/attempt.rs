@@ -85,6 +85,7 @@ impl Session {
             commit
                 .changes
                 .push(Change::SaveObservation(Box::new(observation.clone())));
+            self.observations.reserve_exact(1);
             self.observations.push(observation);
             then.push(Action::Watch(token));
         }
@@ -226,7 +227,7 @@ impl Session {
         let attempt = self.attempts;
         let peer = registration.peer;
         let formats = manage::used(&outgoing.request);
-        self.in_flight = Some(InFlight {
+        self.in_flight = Some(Box::new(InFlight {
             attempt,
             exchange: None,
             job,
@@ -237,7 +238,7 @@ impl Session {
             connecting: false,
             lease: outgoing.message_ids.map(|ids| ids.next),
             has_wrong_token: false,
-        });
+        }));
         then.push(Action::Transmit {
             attempt,
             peer,

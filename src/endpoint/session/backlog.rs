@@ -26,6 +26,10 @@ impl Backlog {
     pub fn take(&mut self) -> Option<Step> {
         let next = self.steps.pop_front();
         self.is_taken = next.is_some();
+        if next.is_none() {
+            // It is empty for most of the time: no room is kept.
+            self.steps = VecDeque::new();
+        }
         next
     }
 }

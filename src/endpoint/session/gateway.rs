@@ -24,7 +24,7 @@ impl Session {
     /// What gateways told of the device before, from the store. To be called before the first
     /// [`Input::Report`](super::Input::Report).
     pub fn recall_gateway(&mut self, state: GatewayState) {
-        self.gateway.get_or_insert(state);
+        self.gateway.get_or_insert_with(|| Box::new(state));
     }
 
     /// Takes what a gateway reports: all of it in one commit.
@@ -57,7 +57,7 @@ impl Session {
         commit.changes.push(Change::Gateway {
             endpoint_id: self.endpoint_id,
             endpoint: self.name.clone(),
-            state: Box::new(self.gateway.clone().unwrap_or_default()),
+            state: self.gateway.clone().unwrap_or_default(),
             at: env.now.wall,
         });
         if self.registration.is_none() {

@@ -19,6 +19,13 @@ pub(super) struct LogMemory {
     collected: BTreeMap<Path, (usize, u64)>,
 }
 
+impl LogMemory {
+    /// True when nothing is remembered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.formats.is_empty() && self.collected.is_empty()
+    }
+}
+
 impl Session {
     /// True when this value is a log.
     pub(super) fn is_log(&self, env: &Env<'_>, path: &Path) -> bool {

@@ -20,7 +20,9 @@ mod passive;
 mod profile;
 mod queue;
 mod register;
+mod rest;
 mod rules;
+mod shared;
 mod templates;
 #[cfg(test)]
 mod tests;
@@ -55,7 +57,9 @@ use self::wanted::Wishes;
 use super::settings::SessionSettings;
 
 pub use self::backlog::Backlog;
+pub use self::rest::Memo;
 pub use self::rules::RuleSet;
+pub use self::shared::Shared;
 pub use self::trust::{Departure, Gate};
 
 /// What a session is given with each input.
@@ -355,7 +359,7 @@ pub struct Session {
     observations: Vec<Observation>,
     queue: Queue,
     fetches: VecDeque<Fetch>,
-    in_flight: Option<InFlight>,
+    in_flight: Option<Box<InFlight>>,
     attempts: u64,
     /// True after an attempt went unanswered, until the device is heard of again.
     silent: bool,
@@ -368,7 +372,7 @@ pub struct Session {
     /// The next message id, and the first one that is not reserved on disk.
     message_ids: MessageIds,
     /// What outside gateways told of the device; none until somebody needs it.
-    gateway: Option<GatewayState>,
+    gateway: Option<Box<GatewayState>>,
     /// Where the rules stand.
     judge: Judge,
     /// Which rules were looked at.
@@ -376,6 +380,8 @@ pub struct Session {
     /// What is wanted to be observed.
     wishes: Wishes,
     logs: LogMemory,
+    /// True once what devices of one kind have in common is shared with them.
+    is_shared: bool,
 }
 
 impl Session {
@@ -419,6 +425,7 @@ impl Session {
             rules_version: 0,
             wishes: Wishes::new(stored.wanted, stored.periods, env.now.wall),
             logs: LogMemory::default(),
+            is_shared: false,
         };
         let mut steps = Vec::new();
         for operation in stored.operations {

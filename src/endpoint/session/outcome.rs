@@ -452,7 +452,7 @@ impl Session {
         if let (Some(registration), Some(token)) = (registration, operation.token) {
             self.attempts = self.attempts.wrapping_add(1);
             let attempt = self.attempts;
-            self.in_flight = Some(InFlight {
+            self.in_flight = Some(Box::new(InFlight {
                 attempt,
                 exchange: None,
                 job: Job::Operation(Box::new(operation)),
@@ -463,7 +463,7 @@ impl Session {
                 connecting: false,
                 lease: None,
                 has_wrong_token: false,
-            });
+            }));
             steps.push(Step::Do(Action::Await {
                 attempt,
                 peer: registration.peer,
@@ -499,7 +499,7 @@ impl Session {
         if self.last_uplink.is_none() || !self.is_reachable(env) {
             return;
         }
-        let may_go = |in_flight: &mut InFlight| {
+        let may_go = |in_flight: &mut Box<InFlight>| {
             in_flight.resumed
                 && match &in_flight.job {
                     Job::Operation(operation) => operation.request.may_be_repeated(),

@@ -24,6 +24,11 @@ impl Queue {
         self.waiting.len()
     }
 
+    /// True when one that was tried lets the others pass.
+    pub(super) fn has_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Operation> {
         self.waiting.iter()
     }
@@ -93,6 +98,9 @@ impl Queue {
             .into_iter()
             .partition(|operation| due.contains(&operation.id));
         self.waiting = waiting.into();
+        if self.waiting.is_empty() {
+            *self = Self::default();
+        }
         expired
     }
 
@@ -107,6 +115,10 @@ impl Queue {
         self.held.remove(&operation.id);
         if let Some(at) = operation.expires_at {
             self.expiries.remove(&(at, operation.id));
+        }
+        if self.waiting.is_empty() {
+            // Most devices are asked something once, and then nothing for long: no room is kept.
+            *self = Self::default();
         }
         Some(operation)
     }

@@ -67,11 +67,11 @@ impl Session {
             lifetime,
             sms_number: request.sms_number,
             root: request.root,
-            objects: request.objects,
+            objects: request.objects.into(),
             formats: request.formats,
             attributes: request.attributes,
             warnings: request.warnings,
-            raw_links: request.raw_links,
+            raw_links: request.raw_links.into(),
             registered_at: env.now.wall,
             updated_at: env.now.wall,
             expires_at: env.now.wall,
@@ -96,6 +96,7 @@ impl Session {
             .publish
             .push(self.live(LiveKind::Registered, env.now.wall, facts(&registration)));
         self.registration = Some(Box::new(registration));
+        self.is_shared = false;
         self.heard(env);
         self.note_learned(&mut commit);
         self.seen_written = Some(env.now.instant);
@@ -172,8 +173,9 @@ impl Session {
             registration.sms_number = Some(number);
         }
         if let Some(announced) = update.objects {
-            registration.objects = announced.objects;
-            registration.raw_links = announced.raw_links;
+            registration.objects = announced.objects.into();
+            registration.raw_links = announced.raw_links.into();
+            self.is_shared = false;
             registration.root = announced.root;
             if !announced.formats.is_empty() {
                 registration.formats = announced.formats;

@@ -48,6 +48,11 @@ impl Wishes {
         }
     }
 
+    /// True while something is about to be asked for.
+    pub(super) fn is_busy(&self) -> bool {
+        self.unsettled || !self.abandoned.is_empty()
+    }
+
     /// Where something wanted is.
     pub(super) fn position(&self, composite: bool, paths: &[Path]) -> Option<usize> {
         self.wanted
@@ -155,6 +160,7 @@ impl Session {
         for target in targets {
             let mut wanted = self.new_wanted(env, target.composite, target.paths.clone());
             adapt(&mut wanted, Some(target), now);
+            self.wishes.wanted.reserve_exact(1);
             self.wishes.wanted.push(wanted);
         }
     }

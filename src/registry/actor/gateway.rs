@@ -26,7 +26,7 @@ impl Handler<ReportOn> for RegistryActor {
     fn handle(&mut self, message: ReportOn, _: &mut Self::Context) -> Self::Result {
         let ReportOn { endpoint, report } = message;
         let known = self.tables.state.borrow().id(&endpoint);
-        let address = match known {
+        let door = match known {
             Some(id) => self.actor(id, Some(&endpoint)).ok_or(OperateError::Busy)?,
             None => {
                 // Who may register is settled by the gateway and by whoever gave it a token:
@@ -40,11 +40,9 @@ impl Handler<ReportOn> for RegistryActor {
                 self.start_actor(id, endpoint, Start::New)
             }
         };
-        self.links.metrics.put();
         let (message, outcome) = Report::new(report);
-        if let Err(SendError::Full(_) | SendError::Closed(_)) = address.try_send(message) {
+        if let Err(SendError::Full(_) | SendError::Closed(_)) = door.put(message) {
             // It has gone back by being dropped, and is sent again in a moment.
-            self.links.metrics.taken();
             self.links.metrics.refused.inc();
         }
         Ok(outcome)

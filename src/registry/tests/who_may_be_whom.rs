@@ -126,8 +126,8 @@ async fn l01_over_dtls_a_name_is_taken_from_the_identity_and_l05_must_be_that() 
     let answer = house.try_to_register("lwm2m=1.1&lt=300").await;
     assert_eq!(answer.code, Code::CREATED);
     let fleet = house.store.load(Duration::ZERO).await.expect("the fleet");
-    assert_eq!(fleet.registrations[0].endpoint, name("thing"));
-    assert_eq!(fleet.registrations[0].peer.session, Some(SessionId(1)));
+    assert_eq!(fleet.endpoints[0].1, name("thing"));
+    assert_eq!(fleet.registered[0].peer.session, Some(SessionId(1)));
     let answer = house.try_to_register("ep=thing&lwm2m=1.1&lt=300").await;
     assert_eq!(answer.code, Code::CREATED);
     let answer = house.try_to_register("ep=other&lwm2m=1.1&lt=300").await;
@@ -202,8 +202,8 @@ async fn a_send_is_led_by_its_identity_even_when_devices_swap_addresses() {
     assert_eq!(house.send_temperature().await, Code::CHANGED);
     for endpoint in ["a", "b"] {
         let fleet = house.store.load(Duration::ZERO).await.expect("the fleet");
-        let of = |known: &&crate::store::KnownEndpoint| known.name == name(endpoint);
-        let id = fleet.endpoints.iter().find(of).expect("known").id;
+        let of = |(_, known): &&(_, EndpointName)| *known == name(endpoint);
+        let (id, _) = *fleet.endpoints.iter().find(of).expect("known");
         let latest = house.store.latest(id).await.expect("values");
         assert!(
             latest

@@ -163,7 +163,7 @@ impl DeviceFacts {
                     value: value.clone(),
                 })
                 .collect(),
-            raw_links: registration.raw_links.clone(),
+            raw_links: registration.raw_links.to_string(),
         }
     }
 }

@@ -104,7 +104,7 @@ pub(super) fn object_views(
     observations: &[Observation],
     models: ModelView<'_>,
 ) -> Vec<ObjectView> {
-    let announced = registration.map_or(&[][..], |registration| &registration.objects);
+    let announced = registration.map_or(&[][..], |registration| &*registration.objects);
     let mut versions: BTreeMap<u16, Option<&str>> = BTreeMap::new();
     let mut instances: BTreeMap<Path, Vec<&StoredValue>> = BTreeMap::new();
     let mut announced_instances = BTreeSet::new();

@@ -192,6 +192,23 @@ impl Bench {
         self.carry_out(steps, true);
     }
 
+    /// The actor rests, if nothing keeps it, and is made anew of what is stored: true when it did.
+    pub(super) fn rest(&mut self) -> bool {
+        let steps = self.session.write_learned();
+        self.carry_out(steps, true);
+        let Some(memo) = self.session.memo(self.now, &self.settings) else {
+            return false;
+        };
+        let stored = self.on_disk();
+        let began = Timestamp::from_millis(1_700_000_000_000).expect("a time");
+        let (session, steps) = self.with_env(|env, _| {
+            Session::resume_from(env, EndpointId(7), name(), stored, Some(memo), began)
+        });
+        self.session = session;
+        self.carry_out(steps, true);
+        true
+    }
+
     fn with_env<T>(&mut self, work: impl FnOnce(&Env<'_>, &mut Session) -> T) -> T {
         let env = Env {
             now: self.now,

@@ -1,6 +1,7 @@
 //! Sessions under virtual time: every input, every commit, every action.
 
 mod a_gateway_reports;
+mod actors_rest;
 mod bench;
 mod logs_become_lines;
 mod lost_observations_come_back;

@@ -23,6 +23,8 @@ enum Turn {
     Wake(u8),
     /// Nothing, for so many seconds.
     Pass(u16),
+    /// Its actor ends, if nothing keeps it, and is made anew.
+    Rest,
     /// The server is killed and started again.
     Restart,
     /// The DTLS session of the device ends.
@@ -40,6 +42,7 @@ fn turn() -> impl Strategy<Value = Turn> {
         .prop_map(Turn::Stay),
         3 => (0_u8..3).prop_map(Turn::Wake),
         3 => (1_u16..5000).prop_map(Turn::Pass),
+        2 => Just(Turn::Rest),
         1 => Just(Turn::Restart),
         2 => Just(Turn::Lose),
     ]
@@ -192,6 +195,11 @@ impl Play {
             Turn::Pass(seconds) => {
                 self.bench.wait(Duration::from_secs(u64::from(seconds)));
                 self.bench.feed(Input::Tick);
+            }
+            Turn::Rest => {
+                if self.bench.rest() {
+                    assert!(!self.outstanding, "its answer would be for nobody");
+                }
             }
             Turn::Restart => {
                 self.outstanding = false;
