@@ -13,7 +13,8 @@ use smallvec::SmallVec;
 /// The most datagrams of one call.
 pub const BATCH: usize = 64;
 
-/// Room for the datagrams of one call.
+/// Room for the datagrams of one call, for sockets of one family: for the addresses of the next datagrams there
+/// is as much room as the last ones took.
 pub struct Inbox {
     headers: MultiHeaders<SockaddrStorage>,
     buffer: Vec<u8>,

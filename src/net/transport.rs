@@ -23,7 +23,6 @@ use crate::config::{Coap, Settings};
 use crate::domain::{EndpointName, Identity, Reach, SessionMark, Unreachable};
 
 use super::admission::{Admission, Shared};
-use super::batch::Inbox;
 use super::dtls::{self, Happening, Outcome, Secure};
 use super::udp::{BindError, PlainSocket};
 use crate::security::ServerCertificates;
@@ -201,12 +200,10 @@ impl CoapTransport {
         };
         let now = Instant::now();
         let mut endpoint = self.inner.endpoint.borrow_mut();
-        let read = INBOX.with_borrow_mut(|inbox| {
-            plain.receive(inbox, |address, datagram| {
-                if self.admits(now, address, datagram.len()) {
-                    endpoint.handle_datagram(now, Peer::udp(address), datagram);
-                }
-            })
+        let read = plain.receive(|address, datagram| {
+            if self.admits(now, address, datagram.len()) {
+                endpoint.handle_datagram(now, Peer::udp(address), datagram);
+            }
         });
         note(plain, read);
         handle_what_is_due(&mut endpoint, now);
@@ -224,8 +221,7 @@ impl CoapTransport {
             })
         };
         self.with_secure(|secure, now, take| {
-            let read =
-                INBOX.with_borrow_mut(|inbox| secure.read(now, inbox, &mut admit, &mut told, take));
+            let read = secure.read(now, &mut admit, &mut told, take);
             note(secure.socket(), read);
         });
         handle_what_is_due(&mut self.inner.endpoint.borrow_mut(), Instant::now());
@@ -498,11 +494,6 @@ impl CoapTransport {
     }
 }
 
-thread_local! {
-    /// What all sockets of a thread read into, one after the other.
-    static INBOX: RefCell<Inbox> = RefCell::new(Inbox::new(MAX_DATAGRAM));
-}
-
 /// What comes from the DTLS threads and the keyring.
 struct FromDtls {
     outcomes: mpsc::Receiver<Outcome>,
@@ -574,8 +565,6 @@ async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
-/// The largest UDP payload.
-const MAX_DATAGRAM: usize = 65_535;
 /// How often idle sessions are looked for.
 const IDLE_INTERVAL: Duration = Duration::from_secs(10);
 

@@ -17,6 +17,7 @@ use super::batch::{BATCH, Inbox, Outbox};
 pub(super) struct PlainSocket {
     socket: UdpSocket,
     address: SocketAddr,
+    inbox: RefCell<Inbox>,
     outgoing: RefCell<Outgoing>,
 }
 
@@ -46,6 +47,7 @@ impl PlainSocket {
         Ok(Self {
             socket,
             address,
+            inbox: RefCell::new(Inbox::new(MAX_DATAGRAM)),
             outgoing: RefCell::default(),
         })
     }
@@ -66,11 +68,8 @@ impl PlainSocket {
     }
 
     /// Takes what has arrived, at most [`BATCH`] datagrams. Returns how many.
-    pub(super) fn receive(
-        &self,
-        inbox: &mut Inbox,
-        take: impl FnMut(SocketAddr, &[u8]),
-    ) -> io::Result<usize> {
+    pub(super) fn receive(&self, take: impl FnMut(SocketAddr, &[u8])) -> io::Result<usize> {
+        let mut inbox = self.inbox.borrow_mut();
         self.socket
             .try_io(Interest::READABLE, || inbox.receive(&self.socket, take))
     }
@@ -148,3 +147,6 @@ fn open(address: SocketAddr, buffer_bytes: usize) -> io::Result<UdpSocket> {
     socket.bind(&address.into())?;
     UdpSocket::from_std(socket.into())
 }
+
+/// The largest UDP payload.
+const MAX_DATAGRAM: usize = 65_535;

@@ -88,7 +88,6 @@ use self::proof::Trust;
 use self::record::{RecordLayer, SealError};
 use self::session::{After, Session, Tools};
 use self::sessions::{SessionLimits, Sessions};
-use super::batch::Inbox;
 use super::udp::{BindError, PlainSocket};
 use crate::config::Coaps;
 use crate::domain::{KeptSession, Peer, SessionId, unmapped};
@@ -301,12 +300,11 @@ impl Secure {
     pub(super) fn read(
         &self,
         now: Instant,
-        inbox: &mut Inbox,
         admit: &mut dyn FnMut(SocketAddr, usize, bool) -> bool,
         told: &mut dyn FnMut() -> Option<Outcome>,
         take: &mut dyn FnMut(Happening<'_>),
     ) -> io::Result<usize> {
-        self.socket.receive(inbox, |from, datagram| {
+        self.socket.receive(|from, datagram| {
             while let Some(outcome) = told() {
                 self.outcome(now, outcome, take);
             }
