@@ -31,7 +31,7 @@ const CLASSES: [(i64, i64); 4] = [(100, 1), (1_000, 10), (9_700, 60), (5_000, 60
 /// Days of values.
 const DAYS: i64 = 3;
 
-/// Values in one statement, in seconds.
+/// Values in one statement, in seconds: a multiple of how often each reports.
 const STRETCH: i64 = 600;
 
 /// Devices of which the latest values are asked for, and paths of each.
@@ -198,8 +198,9 @@ impl Bench {
                     let first = self.first(class);
                     let last = first + devices - 1;
                     format!(
-                        "SELECT t, id FROM endpoint, s WHERE id BETWEEN {first} AND {last} \
-                        AND (t + id) % {seconds} = 0"
+                        "SELECT {from} + s.t * {seconds} + id % {seconds} AS t, id FROM endpoint, s \
+                        WHERE id BETWEEN {first} AND {last} AND s.t < {}",
+                        STRETCH / seconds
                     )
                 })
                 .collect();
@@ -209,7 +210,7 @@ impl Bench {
                 SELECT {next} - 1 + row_number() OVER (ORDER BY t, id), id, 3303, 0, 5700, 'FLOAT', \
                 20.0 + ((t * 7919 + id * 104729) % 1000) / 100.0, t * 1000, TRUE, t * 1000 + 50 \
                 FROM ({}) AS arrived ORDER BY t, id",
-                numbers(from, from + STRETCH - 1),
+                numbers(0, STRETCH - 1),
                 parts.join(" UNION ALL ")
             );
             let done = database.execute_unprepared(&sql).await?;

@@ -101,6 +101,15 @@ async fn by_their_type_but_never_the_latest_nor_those_of_events(
     }
     assert_eq!(store.latest(id).await.expect("read").len(), 2);
 
+    // What outlives its age is looked at again the next day: it is the latest no longer.
+    ten_minutes(&store, silent, at(0).plus(days(400)), PATH).await;
+    store.roll_up().await.expect("added up");
+    store
+        .tidy_history(now.plus(days(391)))
+        .await
+        .expect("tidied");
+    assert_eq!(count(&database, "resource").await, 1 + 600 + 1 + 1);
+
     // What was computed stays, and charts show it.
     let chart = store
         .aggregates(silent, PATH, at(0), at(86_400_000), 1_000, Aggregate::Count)

@@ -69,8 +69,20 @@ fn cut(now: Timestamp, days: u32) -> Option<i64> {
     (days > 0).then(|| now.as_millis().saturating_sub(kept))
 }
 
+/// What was looked through already, so that rows that outlive their age are not looked at every few
+/// minutes.
+#[derive(Debug, Default)]
+pub(super) struct Walked {
+    /// The day of the two below.
+    day: i64,
+    /// By object and resource, behind which row values are to be looked at.
+    values: HashMap<i64, i64>,
+    /// By which rules stretches were removed on this day.
+    stretches: Option<Rules>,
+}
+
 /// The retention of everything.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Rules {
     default: Days,
     types: HashMap<i64, Days>,
@@ -106,8 +118,16 @@ pub(super) async fn remove_old(
     store: &Store,
     settings: &config::History,
     metrics: &Metrics,
+    walked: &mut Walked,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    let day = Tier::Day.bucket(now.as_millis());
+    if walked.day != day {
+        *walked = Walked {
+            day,
+            ..Walked::default()
+        };
+    }
     let loaded = settings.clone();
     let rules = store
         .read(|database| async move { Rules::load(&database, &loaded).await })
@@ -120,13 +140,18 @@ pub(super) async fn remove_old(
         let mut after = i64::MIN;
         while let Some(number) = next_type(store, after).await? {
             if let Some(cut) = cut(now, rules.of(number).raw) {
-                remove_values(store, number, cut, metrics).await?;
+                let from = walked.values.get(&number).copied().unwrap_or(i64::MIN);
+                let last = remove_values(store, number, from, cut, metrics).await?;
+                walked.values.insert(number, last);
             }
             after = number;
         }
     }
-    if rules.all().any(|days| days.tiers != [0; 3]) {
+    // Their age is counted in days.
+    let are_done = walked.stretches.as_ref() == Some(&rules);
+    if !are_done && rules.all().any(|days| days.tiers != [0; 3]) {
         remove_stretches(store, &rules, now).await?;
+        walked.stretches = Some(rules);
     }
     Ok(())
 }
@@ -144,14 +169,15 @@ async fn next_type(store: &Store, after: i64) -> Result<Option<i64>, StoreError>
         .await
 }
 
-/// Removes values of one object and resource that arrived before `cut`.
+/// Removes values of one object and resource behind a row that arrived before `cut`, and says which was
+/// the last that was looked at.
 async fn remove_values(
     store: &Store,
     number: i64,
+    mut after: i64,
     cut: i64,
     metrics: &Metrics,
-) -> Result<(), StoreError> {
-    let mut after = i64::MIN;
+) -> Result<i64, StoreError> {
     loop {
         let sql = format!(
             "SELECT id, received_at FROM resource WHERE {TYPE} = ? AND id > ? AND id < ? \
@@ -172,7 +198,7 @@ async fn remove_values(
         // Rows are numbered in the order of arrival.
         let old = rows.iter().rev().find(|(_, arrived)| *arrived < cut);
         let Some((last, _)) = old.copied() else {
-            return Ok(());
+            return Ok(after);
         };
         let removed = store
             .write_patiently(move |transaction| {
@@ -180,10 +206,10 @@ async fn remove_values(
             })
             .await?;
         metrics.history_removed.inc_by(removed);
-        if rows.len() < ROWS {
-            return Ok(());
-        }
         after = last;
+        if rows.len() < ROWS {
+            return Ok(after);
+        }
         store.pause().await;
     }
 }

@@ -23,6 +23,9 @@ use crate::store::{Metrics, Store, StoreError};
 /// Rows that one piece changes, about.
 const PIECE: usize = 300;
 
+/// The longest pause between pieces while the writer is busy.
+const REST: Duration = Duration::from_millis(20);
+
 /// What is to be added next.
 #[derive(Debug)]
 struct Window {
@@ -128,11 +131,16 @@ impl Roller {
                 window.mark,
                 piece.iter().map(|part| part.samples.len()).sum::<usize>(),
             );
+            let begun = Instant::now();
             store
                 .write_patiently(move |transaction| {
                     async move { merge(transaction, &piece, mark, progress).await }.boxed()
                 })
                 .await?;
+            if store.waiting() > 0 {
+                // However late it is: half of the time at least is for the devices.
+                tokio::time::sleep(begun.elapsed().min(REST)).await;
+            }
             self.metrics.history_rolled_up.inc_by(values as u64);
         }
         Ok(true)

@@ -30,6 +30,7 @@ pub(in crate::store) struct Historian {
     metrics: Metrics,
     /// One at a time.
     roller: Arc<Mutex<Roller>>,
+    walked: Arc<Mutex<keep::Walked>>,
 }
 
 impl Historian {
@@ -39,6 +40,7 @@ impl Historian {
             settings,
             metrics,
             roller: Arc::new(Mutex::new(roller)),
+            walked: Arc::default(),
         }
     }
 
@@ -76,7 +78,8 @@ impl Historian {
     }
 
     async fn remove_old(&self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
-        keep::remove_old(store, &self.settings, &self.metrics, now).await
+        let mut walked = self.walked.lock().await;
+        keep::remove_old(store, &self.settings, &self.metrics, &mut walked, now).await
     }
 
     async fn make_partitions(&self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
