@@ -17,6 +17,14 @@ pub struct Model {
     pub name: String,
     /// Its type; none for executables.
     pub value_type: Option<String>,
+    /// Days that values are kept; none: as the settings say, 0: for ever.
+    pub raw_days: Option<i32>,
+    /// The same for what was computed of each minute…
+    pub minute_days: Option<i32>,
+    /// … each hour…
+    pub hour_days: Option<i32>,
+    /// … and each day.
+    pub day_days: Option<i32>,
 }
 
 /// Rows of other tables that belong to a row.

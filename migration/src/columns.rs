@@ -21,6 +21,10 @@ pub(crate) fn small_number_or_none(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).integer().take()
 }
 
+pub(crate) fn float(name: &'static str) -> ColumnDef {
+    float_or_none(name).not_null().take()
+}
+
 pub(crate) fn float_or_none(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).double().take()
 }

@@ -39,6 +39,10 @@ mod m20261125_000051_find_operations_by_kind;
 mod m20261125_000060_create_credential;
 mod m20261125_000061_create_revoked_certificate;
 mod m20261129_000010_create_dtls_session;
+mod m20261129_000020_create_rollups;
+mod m20261129_000021_types_have_a_retention;
+mod m20261129_000022_find_events_of_values;
+mod m20261129_000023_partition_resource;
 
 /// All steps in order.
 #[derive(Debug)]
@@ -79,6 +83,10 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000060_create_credential::Migration),
             Box::new(m20261125_000061_create_revoked_certificate::Migration),
             Box::new(m20261129_000010_create_dtls_session::Migration),
+            Box::new(m20261129_000020_create_rollups::Migration),
+            Box::new(m20261129_000021_types_have_a_retention::Migration),
+            Box::new(m20261129_000022_find_events_of_values::Migration),
+            Box::new(m20261129_000023_partition_resource::Migration),
         ]
     }
 }

@@ -99,8 +99,18 @@ impl EndpointReader for Store {
         for table in ["event", "latest_resource", "resource", "device_log"] {
             self.remove_rows(id, table).await?;
         }
+        for table in ROLLUPS {
+            self.remove_rows(id, table).await?;
+        }
         self.write_patiently(move |transaction| {
             Box::pin(async move {
+                // What was added up since; nothing is for a device that is not there.
+                for table in ROLLUPS {
+                    let sql = format!("DELETE FROM {table} WHERE endpoint_id = ?");
+                    transaction
+                        .execute_raw(statement(transaction, &sql, [id.0.into()]))
+                        .await?;
+                }
                 endpoint::Entity::delete_by_id(id.0)
                     .exec(transaction)
                     .await?;
@@ -111,16 +121,20 @@ impl EndpointReader for Store {
     }
 }
 
+/// What is computed of values.
+const ROLLUPS: [&str; 3] = ["rollup_minute", "rollup_hour", "rollup_day"];
+
 impl Store {
     /// Removes the rows of a device from a table, a chunk at a time.
     async fn remove_rows(&self, id: EndpointId, table: &'static str) -> Result<(), StoreError> {
         let key = match table {
             "latest_resource" | "rule_state" => "path",
             "registration" => "endpoint_id",
+            "rollup_day" | "rollup_hour" | "rollup_minute" => "path, bucket",
             _ => "id",
         };
         let sql = format!(
-            "DELETE FROM {table} WHERE endpoint_id = ? AND {key} IN (\
+            "DELETE FROM {table} WHERE endpoint_id = ? AND ({key}) IN (\
             SELECT {key} FROM {table} WHERE endpoint_id = ? LIMIT {CHUNK})"
         );
         loop {

@@ -1,13 +1,15 @@
 //! Events.
 
 use async_trait::async_trait;
-use flownexus_entity::{endpoint, event, resource};
+use flownexus_entity::{endpoint, event};
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
 };
 
 use super::open::statement;
 use super::records::{corrupt, name, text, time};
+use super::resource::rows;
 use super::values::node;
 use super::{EventReader, Store, StoreError, StoredEvent};
 use crate::domain::{EndpointId, EventId, Node};
@@ -50,16 +52,16 @@ impl EventReader for Store {
             else {
                 return Ok(None);
             };
-            let sql = "SELECT resource.* FROM event_resource \
-                JOIN resource ON resource.id = event_resource.resource_row \
-                WHERE event_resource.event_id = ? ORDER BY event_resource.resource_row";
-            let nodes = resource::Entity::find()
-                .from_raw_sql(statement(&database, sql, [id.0.into()]))
-                .all(&database)
+            let sql = "SELECT resource_row FROM event_resource WHERE event_id = ?";
+            let ids = database
+                .query_all_raw(statement(&database, sql, [id.0.into()]))
                 .await?
-                .into_iter()
-                .map(node)
-                .collect::<Result<_, _>>()?;
+                .iter()
+                .map(|row| row.try_get_by_index(0))
+                .collect::<Result<Vec<i64>, _>>()?;
+            let mut values = rows(&database, &ids).await?;
+            values.sort_by_key(|row| row.id);
+            let nodes = values.into_iter().map(node).collect::<Result<_, _>>()?;
             Ok(Some((stored_event(found)?, nodes)))
         })
         .await

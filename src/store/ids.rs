@@ -104,6 +104,11 @@ impl Counter {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Goes on from this id, unless it is beyond it.
+    pub(super) fn advance(&self, first: i64) {
+        self.next.fetch_max(first, Ordering::Relaxed);
+    }
+
     /// Goes on from what the database holds: its mark and the largest id of the table.
     pub(super) fn restore(&self, mark: i64, largest: i64) {
         let next = mark.max(largest.saturating_add(1)).max(1);

@@ -1,5 +1,7 @@
 //! What the writer counts.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
@@ -26,6 +28,14 @@ pub struct Metrics {
     pub wal_bytes: Gauge,
     /// How long folding the write-ahead log into the database took.
     pub checkpoint_seconds: Histogram,
+    /// How long the oldest value waits that is not rolled up yet.
+    pub history_lag_seconds: Gauge<f64, AtomicU64>,
+    /// Values that were rolled up.
+    pub history_rolled_up: Counter,
+    /// Values that were removed because of their age.
+    pub history_removed: Counter,
+    /// Partitions that were dropped because of their age.
+    pub history_partitions_dropped: Counter,
 }
 
 impl Metrics {
@@ -79,6 +89,27 @@ impl Metrics {
             Unit::Seconds,
             self.checkpoint_seconds.clone(),
         );
+        registry.register_with_unit(
+            "flownexus_history_lag",
+            "How long the oldest value waits that is not rolled up yet",
+            Unit::Seconds,
+            self.history_lag_seconds.clone(),
+        );
+        registry.register(
+            "flownexus_history_rolled_up",
+            "Values that were rolled up",
+            self.history_rolled_up.clone(),
+        );
+        registry.register(
+            "flownexus_history_removed",
+            "Values that were removed because of their age",
+            self.history_removed.clone(),
+        );
+        registry.register(
+            "flownexus_history_partitions_dropped",
+            "Partitions that were dropped because of their age",
+            self.history_partitions_dropped.clone(),
+        );
     }
 }
 
@@ -95,6 +126,10 @@ impl Default for Metrics {
             refused: Counter::default(),
             wal_bytes: Gauge::default(),
             checkpoint_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 19)),
+            history_lag_seconds: Gauge::default(),
+            history_rolled_up: Counter::default(),
+            history_removed: Counter::default(),
+            history_partitions_dropped: Counter::default(),
         }
     }
 }

@@ -19,6 +19,7 @@ mod endpoint;
 mod event;
 mod failure;
 mod fleet;
+mod history;
 mod ids;
 mod lock;
 mod log_resource;
@@ -59,6 +60,7 @@ pub use credential::{
     StoredCertificate, StoredCredential, StoredProof,
 };
 pub use downsample::{Point, downsample};
+pub use history::{Aggregate, HistoryStore, Retention};
 pub use ids::Ids;
 pub use metrics::Metrics;
 pub use open::{Publisher, Store};

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
+use std::time::Duration;
 
 use flownexus_entity::server_state;
 use flownexus_migration::Migrator;
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::checkpoint::Checkpointer;
 use super::connect::{Place, checkpointer};
+use super::history::{self, Historian};
 use super::lock::DataDirLock;
 use super::writer::{Call, Job, MARK_PREFIX, Waiting, Work, Writer};
 use super::{Commit, FleetWriter, Ids, Metrics, StoreError};
@@ -49,6 +51,7 @@ struct Shared {
     /// True once the writer has ended.
     ended: watch::Receiver<bool>,
     beside: bool,
+    historian: Historian,
 }
 
 impl Store {
@@ -103,6 +106,7 @@ impl Store {
             metrics: metrics.clone(),
             settings: settings.store.clone(),
             logs: settings.logs.clone(),
+            partition_days: settings.history.partition_days,
             beside,
         };
         thread::Builder::new()
@@ -137,7 +141,8 @@ impl Store {
                 }));
             }
         };
-        Ok(Self {
+        let historian = Historian::new(settings.history.clone(), metrics.clone());
+        let store = Self {
             shared: Arc::new(Shared {
                 ids,
                 metrics,
@@ -148,8 +153,14 @@ impl Store {
                 runtime,
                 ended,
                 beside,
+                historian: historian.clone(),
             }),
-        })
+        };
+        if !beside {
+            let weak = WeakStore(Arc::downgrade(&store.shared));
+            store.shared.reading.spawn(historian.run(weak));
+        }
+        Ok(store)
     }
 
     /// What the writer counts.
@@ -170,6 +181,42 @@ impl Store {
             .reading
             .spawn(async move { readers.close().await })
             .await;
+    }
+
+    /// What keeps the history in order.
+    pub(super) fn historian(&self) -> &Historian {
+        &self.shared.historian
+    }
+
+    /// How many jobs wait for the writer.
+    pub(super) fn waiting(&self) -> usize {
+        let queue = guard(&self.shared.queue);
+        let waiting = |queue: &mpsc::Sender<Job>| queue.max_capacity() - queue.capacity();
+        queue.as_ref().map_or(0, waiting)
+    }
+
+    /// Lets the writer do what waits for it, up to a second, before more unimportant work comes.
+    pub(super) async fn pause(&self) {
+        let mut patience = 0;
+        while self.waiting() > 0 && patience < 200 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            patience += 1;
+        }
+    }
+
+    /// True once nothing more is taken.
+    pub(super) fn is_closed(&self) -> bool {
+        guard(&self.shared.queue).is_none()
+    }
+
+    /// The next row of `resource`.
+    pub(super) fn next_row(&self) -> i64 {
+        self.shared.ids.resource.exact()
+    }
+
+    /// Lets the rows of `resource` go on from this id, unless they are beyond it.
+    pub(super) fn advance_rows(&self, first: i64) {
+        self.shared.ids.resource.advance(first);
     }
 
     /// Runs a query on the threads of the readers.
@@ -235,6 +282,18 @@ impl Store {
                 })
             }
         }
+    }
+}
+
+/// A store that may be gone.
+#[derive(Debug)]
+pub(super) struct WeakStore(Weak<Shared>);
+
+impl WeakStore {
+    pub(super) fn upgrade(&self) -> Option<Store> {
+        Some(Store {
+            shared: self.0.upgrade()?,
+        })
     }
 }
 
@@ -305,6 +364,7 @@ struct Start {
     metrics: Metrics,
     settings: crate::config::Store,
     logs: crate::config::Logs,
+    partition_days: u16,
     beside: bool,
 }
 
@@ -346,6 +406,8 @@ async fn prepare(start: Start) -> Result<Writer, StoreError> {
     } else {
         Migrator::up(&database, None).await?;
         restore(&database, &start.ids).await?;
+        let rows = &start.ids.resource;
+        history::prepare(&database, rows, start.partition_days).await?;
         if let Place::Sqlite { file } = &start.place {
             folding = Some(Checkpointer::new(
                 checkpointer(file).await?,

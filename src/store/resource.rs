@@ -4,31 +4,22 @@ use async_trait::async_trait;
 use flownexus_entity::{endpoint, resource, resource_type};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, DatabaseConnection, EntityTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, Value as Bind,
+    ColumnTrait as _, ConnectionTrait, DatabaseConnection, EntityTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
 };
 
-use super::downsample::{Point, downsample};
+use super::downsample::Point;
+use super::history::snapshot;
 use super::open::statement;
 use super::records::{corrupt, name, narrow, time};
 use super::values::node;
-use super::{ResourceReader, ResourceType, Store, StoreError, StoredValue};
+use super::{
+    Aggregate, HistoryStore as _, ResourceReader, ResourceType, Store, StoreError, StoredValue,
+};
 use crate::domain::{EndpointId, EndpointName, Path, Timestamp};
 
-/// Up to so many values are read and thinned out here; of more, the database looks for the
-/// extremes, so that memory is bounded whatever the range.
-const FEW: usize = 20_000;
-
-/// The most points that are asked of the database.
-const MOST_POINTS: usize = 10_000;
-
-/// A value as a point of a chart, null where it is none. Larger `UNSIGNED_INTEGER` values have
-/// their approximation in `value_float`.
-const NUMBER: &str = "COALESCE(value_float, CAST(value_integer AS DOUBLE PRECISION), \
-    CASE WHEN value_boolean THEN 1.0 WHEN NOT value_boolean THEN 0.0 END)";
-
 /// Object and resource as one number: what the index `resource_type_arrival` is on.
-const TYPE: &str = "(CAST(object_id AS BIGINT) * 65536 + resource_id)";
+pub(super) const TYPE: &str = "(CAST(object_id AS BIGINT) * 65536 + resource_id)";
 
 #[async_trait]
 impl ResourceReader for Store {
@@ -45,11 +36,8 @@ impl ResourceReader for Store {
         to: Timestamp,
         points: usize,
     ) -> Result<Vec<Point>, StoreError> {
-        let series = Series { id, path };
-        self.read(
-            move |database| async move { history(&database, series, from, to, points, FEW).await },
-        )
-        .await
+        self.aggregates(id, path, from, to, points, Aggregate::MinMax)
+            .await
     }
 
     async fn by_type(
@@ -94,7 +82,7 @@ impl ResourceReader for Store {
     }
 }
 
-fn type_of(row: resource_type::Model) -> Result<ResourceType, StoreError> {
+pub(super) fn type_of(row: resource_type::Model) -> Result<ResourceType, StoreError> {
     const WHAT: &str = "resource type";
     Ok(ResourceType {
         object_id: narrow(WHAT, row.object_id)?,
@@ -115,19 +103,46 @@ async fn latest(
         return Ok(Vec::new());
     };
     let endpoint = name(&endpoint.name)?;
-    let sql = "SELECT resource.* FROM latest_resource \
-        JOIN resource ON resource.id = latest_resource.resource_row \
-        WHERE latest_resource.endpoint_id = ?";
-    let rows = resource::Entity::find()
-        .from_raw_sql(statement(database, sql, [id.0.into()]))
-        .all(database)
-        .await?;
+    let snapshot = snapshot(database).await?;
+    let sql = "SELECT resource_row FROM latest_resource WHERE endpoint_id = ?";
+    let ids = snapshot
+        .query_all_raw(statement(&snapshot, sql, [id.0.into()]))
+        .await?
+        .iter()
+        .map(|row| row.try_get_by_index(0))
+        .collect::<Result<Vec<i64>, _>>()?;
+    let rows = rows(&snapshot, &ids).await?;
+    snapshot.rollback().await?;
     let mut values = rows
         .into_iter()
         .map(|row| stored_value(row, endpoint.clone()))
         .collect::<Result<Vec<_>, _>>()?;
     values.sort_by_key(|value| value.path);
     Ok(values)
+}
+
+/// Ids in one statement, largest first: the databases keep few statements prepared.
+const CHUNKS: [usize; 5] = [512, 128, 32, 8, 1];
+
+/// These rows, in any order. By their ids and not by a join: PostgreSQL then looks into the partitions
+/// where they are, whatever it knows of the tables.
+pub(super) async fn rows(
+    database: &impl ConnectionTrait,
+    ids: &[i64],
+) -> Result<Vec<resource::Model>, StoreError> {
+    let mut rows = Vec::with_capacity(ids.len());
+    let mut left = ids;
+    for chunk in CHUNKS {
+        while let Some((now, rest)) = left.split_at_checked(chunk) {
+            let places = vec!["?"; chunk].join(",");
+            let sql = format!("SELECT * FROM resource WHERE id IN ({places})");
+            let values = now.iter().map(|id| (*id).into());
+            let found = resource::Entity::find().from_raw_sql(statement(database, &sql, values));
+            rows.extend(found.all(database).await?);
+            left = rest;
+        }
+    }
+    Ok(rows)
 }
 
 fn stored_value(row: resource::Model, endpoint: EndpointName) -> Result<StoredValue, StoreError> {
@@ -140,135 +155,4 @@ fn stored_value(row: resource::Model, endpoint: EndpointName) -> Result<StoredVa
         time: measured_at,
         received_at,
     })
-}
-
-/// One path of one device.
-#[derive(Clone, Copy, Debug)]
-struct Series {
-    id: EndpointId,
-    path: Path,
-}
-
-impl Series {
-    /// The condition that the index `resource_path_time` serves, with its values: rows of this
-    /// path with `from <= time < to` that are points of a chart.
-    fn condition(&self, from: &str, to: &str) -> Option<(String, Vec<Bind>)> {
-        let (levels, instance) = match *self.path.ids() {
-            [object, instance, resource] => ([object, instance, resource], None),
-            [object, instance, resource, id] => ([object, instance, resource], Some(id)),
-            _ => return None,
-        };
-        let mut values: Vec<Bind> = vec![self.id.0.into()];
-        values.extend(levels.map(|id| i32::from(id).into()));
-        values.extend(instance.map(|id| i32::from(id).into()));
-        let instance = if instance.is_some() { "= ?" } else { "IS NULL" };
-        let sql = format!(
-            "endpoint_id = ? AND object_id = ? AND object_instance_id = ? AND resource_id = ? \
-            AND resource_instance_id {instance} \
-            AND measured_at >= {from} AND measured_at < {to} \
-            AND {NUMBER} BETWEEN -1.7976931348623157e308 AND 1.7976931348623157e308"
-        );
-        Some((sql, values))
-    }
-}
-
-/// Values of a path as points, thinned out; more than `few` are thinned out by the database.
-async fn history(
-    database: &DatabaseConnection,
-    series: Series,
-    from: Timestamp,
-    to: Timestamp,
-    points: usize,
-    few: usize,
-) -> Result<Vec<Point>, StoreError> {
-    let Some((condition, values)) = series.condition("?", "?") else {
-        return Ok(Vec::new());
-    };
-    if points == 0 || from >= to {
-        return Ok(Vec::new());
-    }
-    let values = |from: Timestamp, to: Timestamp| {
-        let range = [from.as_millis().into(), to.as_millis().into()];
-        values.clone().into_iter().chain(range)
-    };
-    let query = |order: &str, limit: usize| {
-        format!(
-            "SELECT measured_at, {NUMBER} FROM resource WHERE {condition} \
-            ORDER BY measured_at {order}, id {order} LIMIT {limit}"
-        )
-    };
-    let all = read_points(
-        database,
-        &query("ASC", few.saturating_add(1)),
-        values(from, to),
-    )
-    .await?;
-    if all.len() <= few {
-        return Ok(downsample(&all, points));
-    }
-    let last = read_points(database, &query("DESC", 1), values(from, to)).await?;
-    let (Some(first), Some(last)) = (all.first().copied(), last.first().copied()) else {
-        return Ok(Vec::new());
-    };
-    drop(all);
-    if points <= 2 {
-        return Ok(downsample(&[first, last], points));
-    }
-    // The range where there are values, in stretches of the same duration.
-    let stretches = (points.min(MOST_POINTS) - 2).div_ceil(2).max(1);
-    let begin = first.0.as_millis();
-    let span = last.0.as_millis().saturating_sub(begin).saturating_add(1);
-    let border = |stretch: usize| {
-        let offset = i128::from(span) * stretch as i128 / stretches as i128;
-        begin.saturating_add(i64::try_from(offset).unwrap_or(span))
-    };
-    let mut found = vec![first, last];
-    for stretch in 0..stretches {
-        let (from, to) = (border(stretch), border(stretch + 1));
-        if from == to {
-            continue;
-        }
-        let range = || {
-            values(
-                Timestamp::clamped_from_millis(from),
-                Timestamp::clamped_from_millis(to),
-            )
-        };
-        // The smallest and the largest of the stretch, with their times. Each is one pass over
-        // one range of the index that keeps one row.
-        let extreme = |order: &str| {
-            format!(
-                "SELECT * FROM (SELECT measured_at, {NUMBER} AS number FROM resource \
-                WHERE {condition} ORDER BY number {order}, measured_at, id LIMIT 1) AS {order}_one"
-            )
-        };
-        let sql = format!("{} UNION ALL {}", extreme("ASC"), extreme("DESC"));
-        let both = range().chain(range());
-        found.extend(read_points(database, &sql, both).await?);
-    }
-    found.sort_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)));
-    found.dedup();
-    // `first` and `last` are the ends also where other values have the same time.
-    found.retain(|point| *point != first && *point != last);
-    found.insert(0, first);
-    if last != first {
-        found.push(last);
-    }
-    Ok(downsample(&found, points))
-}
-
-async fn read_points(
-    database: &DatabaseConnection,
-    sql: &str,
-    values: impl IntoIterator<Item = Bind>,
-) -> Result<Vec<Point>, StoreError> {
-    let rows = database
-        .query_all_raw(statement(database, sql, values))
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let time = time(row.try_get_by_index(0)?);
-            Ok((time, row.try_get_by_index(1)?))
-        })
-        .collect()
 }

@@ -117,9 +117,28 @@ async fn a_newer_schema_is_refused(#[values(Engine::Sqlite, Engine::Postgres)] e
     "resource_type_arrival"
 )]
 #[case::latest(
-    "SELECT resource.* FROM latest_resource JOIN resource ON resource.id = latest_resource.resource_row \
-     WHERE latest_resource.endpoint_id = 1",
+    "SELECT resource_row FROM latest_resource WHERE endpoint_id = 1",
     "PRIMARY KEY"
+)]
+#[case::row("SELECT * FROM resource WHERE id IN (1, 2, 3)", "PRIMARY KEY")]
+#[case::minutes(
+    "SELECT * FROM rollup_minute WHERE endpoint_id = 1 AND path = 2 AND bucket BETWEEN 3 AND 4 ORDER BY bucket",
+    "PRIMARY KEY"
+)]
+#[case::next_series(
+    "SELECT endpoint_id, path FROM rollup_day WHERE (endpoint_id, path) > (1, 2) \
+     ORDER BY endpoint_id, path, bucket LIMIT 1",
+    "PRIMARY KEY"
+)]
+#[case::next_type(
+    "SELECT (CAST(object_id AS BIGINT) * 65536 + resource_id) FROM resource \
+     WHERE (CAST(object_id AS BIGINT) * 65536 + resource_id) > 1 \
+     ORDER BY (CAST(object_id AS BIGINT) * 65536 + resource_id) LIMIT 1",
+    "resource_type_arrival"
+)]
+#[case::event_of_a_value(
+    "SELECT 1 FROM event_resource WHERE resource_row = 1",
+    "event_resource_row"
 )]
 #[case::operations(
     "SELECT * FROM endpoint_operation WHERE endpoint_id = 1 AND status = 'QUEUED' ORDER BY id DESC",

@@ -13,10 +13,10 @@ use flownexus::domain::{
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
-    ApiToken, AuditEntry, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
-    ObservationTemplate, OperationFilter, OperationReader, ResourceReader, ResourceType,
-    SessionStore, StoreError, StoredEvent, StoredValue, TemplateStore, TokenStore, User, UserStore,
-    WebSession,
+    Aggregate, ApiToken, AuditEntry, AuditStore, EndpointFilter, EndpointReader, EndpointRow,
+    EventReader, HistoryStore, ObservationTemplate, OperationFilter, OperationReader,
+    ResourceReader, ResourceType, Retention, SessionStore, StoreError, StoredEvent, StoredValue,
+    TemplateStore, TokenStore, User, UserStore, WebSession,
 };
 
 /// Everything that is stored.
@@ -253,6 +253,40 @@ impl ResourceReader for FakeStore {
 
     async fn types(&self) -> Result<Vec<ResourceType>, StoreError> {
         Ok(self.tables().types.clone())
+    }
+}
+
+#[async_trait]
+impl HistoryStore for FakeStore {
+    async fn aggregates(
+        &self,
+        id: EndpointId,
+        path: Path,
+        from: Timestamp,
+        to: Timestamp,
+        points: usize,
+        _: Aggregate,
+    ) -> Result<Vec<(Timestamp, f64)>, StoreError> {
+        self.history(id, path, from, to, points).await
+    }
+
+    async fn retentions(&self) -> Result<Vec<(ResourceType, Retention)>, StoreError> {
+        let types = self.types().await?.into_iter();
+        Ok(types.map(|is| (is, Retention::default())).collect())
+    }
+
+    async fn set_retention(
+        &self,
+        object_id: u16,
+        resource_id: u16,
+        _: Retention,
+    ) -> Result<ResourceType, StoreError> {
+        Ok(ResourceType {
+            object_id,
+            resource_id,
+            name: format!("{object_id}_{resource_id}"),
+            value_type: None,
+        })
     }
 }
 

@@ -47,6 +47,13 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Json>)> {
             None,
         ),
         ("GET", "/api/v1/data/temperature".into(), Viewer, None),
+        ("GET", "/api/v1/resource-types".into(), Viewer, None),
+        (
+            "PUT",
+            "/api/v1/resource-types/0/0/retention".into(),
+            Admin,
+            Some(json!({"raw_days": 36_501})),
+        ),
         ("GET", "/api/v1/events".into(), Viewer, None),
         ("GET", "/api/v1/events/0".into(), Viewer, None),
         ("GET", format!("{device}/logs"), Viewer, None),

@@ -18,6 +18,7 @@ mod profile;
 mod query;
 pub(super) mod refused;
 mod resources;
+mod retention;
 mod rules;
 mod session;
 mod template_request;
@@ -70,6 +71,8 @@ pub(super) fn routes(cfg: &mut ServiceConfig<'_>) {
                 .service(resources::list_resources)
                 .service(resources::show_history)
                 .service(resources::list_data)
+                .service(retention::list_resource_types)
+                .service(retention::set_retention)
                 .service(logs::list_logs)
                 .service(log_resources::list_log_resources)
                 .service(log_resources::create_log_resource)

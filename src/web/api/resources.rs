@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::{Path as ResourcePath, Timestamp, Value};
-use crate::store::StoredValue;
+use crate::store::{Aggregate, StoredValue};
 use crate::web::ApiError;
 use crate::web::api::refused::{NoDevice, NotLoggedIn, UnreadableParameter};
 use crate::web::auth::Viewer;
@@ -83,8 +83,8 @@ impl From<StoredValue> for DeviceValue {
 pub(super) struct History {
     /// Where.
     path: String,
-    /// Pairs of time (milliseconds since 1970) and value, by time. Down-sampled so that minima and
-    /// maxima stay visible.
+    /// Pairs of time (milliseconds since 1970) and value, by time; by default down-sampled so that minima
+    /// and maxima stay visible.
     #[schema(value_type = Vec<Vec<f64>>, example = json!([[1_700_000_000_000_i64, 21.5]]))]
     points: Vec<(i64, serde_json::Value)>,
 }
@@ -103,6 +103,11 @@ pub(super) struct HistoryQuery {
     /// How many points at most.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 10_000, default = 1000)]
     points: Option<String>,
+    /// What a point says of its stretch of time: the values with their minima and maxima (`min_max`), or one
+    /// figure for each stretch. Stretches begin at round moments, and are a minute long or more where there are
+    /// many values.
+    #[param(value_type = Option<String>, default = "min_max", pattern = "^(min_max|mean|last|min|max|count)$")]
+    aggregate: Option<String>,
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -189,9 +194,11 @@ pub(super) async fn show_history(
     if points == 0 {
         return Err(ApiError::parameter("points", "`points` must be at least 1"));
     }
+    let aggregate: Aggregate =
+        query::parse("aggregate", query.aggregate.as_deref())?.unwrap_or_default();
     let row = viewer.endpoint(&query::endpoint_name(&name)?).await?;
     let points = viewer
-        .history(row.id, path, from, to, points.min(MAX_POINTS))
+        .history(row.id, path, from, to, points.min(MAX_POINTS), aggregate)
         .await?;
     let points = points.into_iter().map(|(time, value)| {
         let value = Value::Float(value).to_json();

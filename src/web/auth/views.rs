@@ -22,9 +22,9 @@ use crate::lwm2m::Models;
 use crate::registry::Devices;
 use crate::store::{
     ApiToken, AuditEntry, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
-    LogReader, LogResourceStore, ObservationTemplate, OperationFilter, OperationReader,
-    ResourceReader, ResourceType, Role, RuleStore, SessionStore, StoredEvent, StoredValue,
-    TemplateStore, TokenStore, User, UserStore,
+    HistoryStore, LogReader, LogResourceStore, ObservationTemplate, OperationFilter,
+    OperationReader, ResourceReader, ResourceType, Role, RuleStore, SessionStore, StoredEvent,
+    StoredValue, TemplateStore, TokenStore, User, UserStore,
 };
 use crate::web::{ApiError, AppState};
 
@@ -37,6 +37,7 @@ pub struct Stores {
     pub(in crate::web::auth) audit: Arc<dyn AuditStore>,
     pub(in crate::web::auth) endpoints: Arc<dyn EndpointReader>,
     pub(in crate::web::auth) events: Arc<dyn EventReader>,
+    pub(in crate::web::auth) history: Arc<dyn HistoryStore>,
     pub(in crate::web::auth) log_resources: Arc<dyn LogResourceStore>,
     pub(in crate::web::auth) logs: Arc<dyn LogReader>,
     pub(in crate::web::auth) operations: Arc<dyn OperationReader>,
@@ -55,6 +56,7 @@ impl Stores {
         S: AuditStore
             + EndpointReader
             + EventReader
+            + HistoryStore
             + LogReader
             + LogResourceStore
             + OperationReader
@@ -70,6 +72,7 @@ impl Stores {
             audit: store.clone(),
             endpoints: store.clone(),
             events: store.clone(),
+            history: store.clone(),
             log_resources: store.clone(),
             logs: store.clone(),
             operations: store.clone(),
@@ -191,22 +194,6 @@ impl Viewer {
     /// When the store fails.
     pub async fn latest(&self, id: EndpointId) -> Result<Vec<StoredValue>, ApiError> {
         Ok(self.stores().resources.latest(id).await?)
-    }
-
-    /// Numeric values of one path with `from <= time < to`, down-sampled to at most `points`.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn history(
-        &self,
-        id: EndpointId,
-        path: Path,
-        from: Timestamp,
-        to: Timestamp,
-        points: usize,
-    ) -> Result<Vec<(Timestamp, f64)>, ApiError> {
-        let resources = &self.stores().resources;
-        Ok(resources.history(id, path, from, to, points).await?)
     }
 
     /// The newest values of one resource over all endpoints, newest first, each with its row.
