@@ -9,7 +9,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use sea_orm::{DatabaseTransaction, Value as Bind};
+use sea_orm::Value as Bind;
 
 use super::device_log::line_row;
 use super::dtls_session::SessionChanges;
@@ -21,6 +21,7 @@ use super::records::{
 use super::rows::{self, Statements};
 use super::rule::state_row;
 use super::rule_event::Found;
+use super::transaction::Transaction;
 use super::values::Columns;
 use super::{Change, Ids, StoreError};
 use crate::domain::{
@@ -321,7 +322,7 @@ impl<'a> Batch<'a> {
     /// Writes everything that was collected, and says how many values there were.
     pub(super) async fn write(
         self,
-        transaction: &DatabaseTransaction,
+        transaction: &mut Transaction,
         statements: &mut Statements,
     ) -> Result<u64, Failure> {
         let ended: Vec<Bind> = self

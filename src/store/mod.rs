@@ -37,6 +37,7 @@ mod sequence;
 mod session;
 mod template;
 mod token;
+mod transaction;
 mod user;
 mod values;
 mod writer;

@@ -5,8 +5,11 @@
 //! and keep them prepared.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, Value as Bind};
+use sea_orm::{DbBackend, DbErr, Value as Bind};
+
+use super::transaction::Target;
 
 /// Rows in one statement, largest first. With 19 columns the largest takes 9,728 variables; SQLite
 /// allows 32,766, PostgreSQL 65,535.
@@ -24,18 +27,18 @@ pub(super) struct Rows {
 #[derive(Debug, Default)]
 pub(super) struct Statements {
     /// By head, tail and number of rows: heads alone are not unique.
-    built: HashMap<(&'static str, &'static str, usize), String>,
+    built: HashMap<(&'static str, &'static str, usize), Arc<str>>,
 }
 
 impl Statements {
     /// Runs a statement for all of these rows, one after the other in `values`.
     pub(super) async fn run(
         &mut self,
-        transaction: &DatabaseTransaction,
+        target: &mut impl Target,
         rows: &Rows,
         values: Vec<Bind>,
     ) -> Result<(), DbErr> {
-        let backend = transaction.get_database_backend();
+        let backend = target.backend();
         let mut left = values.len() / rows.columns;
         debug_assert_eq!(left * rows.columns, values.len(), "{}", rows.head);
         let mut values = values.into_iter();
@@ -44,13 +47,9 @@ impl Statements {
                 let sql = self
                     .built
                     .entry((rows.head, rows.tail, chunk))
-                    .or_insert_with(|| rows.sql(backend, chunk));
-                let statement = Statement::from_sql_and_values(
-                    backend,
-                    sql.as_str(),
-                    values.by_ref().take(chunk * rows.columns),
-                );
-                transaction.execute_raw(statement).await?;
+                    .or_insert_with(|| rows.sql(backend, chunk).into());
+                let values = values.by_ref().take(chunk * rows.columns);
+                target.execute(sql, values).await?;
                 left -= chunk;
             }
         }

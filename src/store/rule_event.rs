@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Value as Bind};
+use sea_orm::Value as Bind;
 
 use super::failure::Failure;
-use super::open::statement;
 use super::records::corrupt;
+use super::transaction::Transaction;
 use crate::domain::{Path, PathPattern, RuleEvent};
 
 /// An event whose values are still to be found.
@@ -25,7 +25,7 @@ impl Found<'_> {
     /// Adds the rows of `event_resource`, at most [`RuleEvent::MAX_VALUES`].
     pub(super) async fn rows(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &mut Transaction,
         into: &mut Vec<Bind>,
     ) -> Result<(), Failure> {
         let event = self.event;
@@ -50,7 +50,7 @@ impl Found<'_> {
 
 /// The latest values at and below the fixed part of a pattern.
 async fn latest(
-    transaction: &DatabaseTransaction,
+    transaction: &mut Transaction,
     event: &RuleEvent,
     pattern: &PathPattern,
 ) -> Result<Vec<(Path, i64)>, Failure> {
@@ -64,18 +64,15 @@ async fn latest(
         "SELECT path, resource_row FROM latest_resource \
         WHERE endpoint_id = ? AND path >= ? AND path < ? ORDER BY path LIMIT {MAX_LOOKED_AT}"
     );
-    let values = [event.endpoint_id.0.into(), stem.into(), end.into()];
-    let found = transaction
-        .query_all_raw(statement(transaction, &sql, values))
-        .await?;
+    let values: [Bind; 3] = [event.endpoint_id.0.into(), stem.into(), end.into()];
+    let found = transaction.pairs(sql, values.into_iter()).await?;
     found
         .into_iter()
-        .map(|row| {
-            let path: String = row.try_get_by_index(0)?;
+        .map(|(path, row)| {
             let path = path
                 .parse()
                 .map_err(|error| corrupt("latest value", error))?;
-            Ok((path, row.try_get_by_index(1)?))
+            Ok((path, row))
         })
         .collect()
 }

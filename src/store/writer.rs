@@ -23,6 +23,7 @@ use super::ids::Counter;
 use super::open::Publisher;
 use super::prune::Pruner;
 use super::rows::{self, Statements};
+use super::transaction::{Target, Transaction};
 use super::{Change, Commit, Ids, Metrics, StoreError};
 use crate::config;
 use crate::domain::Timestamp;
@@ -235,8 +236,8 @@ impl Writer {
         if commits.iter().all(|commit| commit.changes.is_empty()) {
             return Ok(());
         }
-        let transaction = begin(&self.database).await?;
-        match self.write_all(&transaction, commits).await {
+        let mut transaction = Transaction::begin(&self.database).await?;
+        match self.write_all(&mut transaction, commits).await {
             Ok((marks, values)) => {
                 transaction.commit().await?;
                 self.stored(&marks);
@@ -245,7 +246,7 @@ impl Writer {
                 Ok(())
             }
             Err(failure) => {
-                roll_back(transaction).await;
+                note(transaction.roll_back().await);
                 Err(failure)
             }
         }
@@ -254,7 +255,7 @@ impl Writer {
     /// Returns the new marks and the number of values.
     async fn write_all(
         &mut self,
-        transaction: &DatabaseTransaction,
+        transaction: &mut Transaction,
         commits: &[&Commit],
     ) -> Result<(Marks, u64), Failure> {
         let mut values = 0;
@@ -286,7 +287,7 @@ impl Writer {
         let transaction = begin(&self.database).await?;
         let result = async {
             work(&transaction).await?;
-            self.write_marks(&transaction).await
+            self.write_marks(&mut &transaction).await
         };
         match result.await {
             Ok(marks) => {
@@ -295,7 +296,7 @@ impl Writer {
                 Ok(())
             }
             Err(failure) => {
-                roll_back(transaction).await;
+                note(transaction.rollback().await);
                 Err(failure)
             }
         }
@@ -303,7 +304,7 @@ impl Writer {
 
     /// Moves the marks of those counters that reached theirs, in the transaction that holds the
     /// rows.
-    async fn write_marks(&mut self, transaction: &DatabaseTransaction) -> Result<Marks, Failure> {
+    async fn write_marks(&mut self, target: &mut impl Target) -> Result<Marks, Failure> {
         let marks: Marks = self
             .ids
             .counters()
@@ -311,15 +312,11 @@ impl Writer {
             .enumerate()
             .filter_map(|(index, counter)| Some((index, counter.due()?)))
             .collect();
-        self.save_marks(transaction, &marks).await?;
+        self.save_marks(target, &marks).await?;
         Ok(marks)
     }
 
-    async fn save_marks(
-        &mut self,
-        transaction: &DatabaseTransaction,
-        marks: &Marks,
-    ) -> Result<(), Failure> {
+    async fn save_marks(&mut self, target: &mut impl Target, marks: &Marks) -> Result<(), Failure> {
         let counters = self.ids.counters();
         let values = marks
             .iter()
@@ -331,7 +328,7 @@ impl Writer {
             .collect();
         Ok(self
             .statements
-            .run(transaction, &rows::SERVER_STATE, values)
+            .run(target, &rows::SERVER_STATE, values)
             .await?)
     }
 
@@ -407,8 +404,8 @@ impl Writer {
             .enumerate()
             .collect();
         let saved = async {
-            let transaction = begin(&self.database).await?;
-            self.save_marks(&transaction, &marks).await?;
+            let mut transaction = Transaction::begin(&self.database).await?;
+            self.save_marks(&mut transaction, &marks).await?;
             transaction.commit().await?;
             Ok::<(), Failure>(())
         };
@@ -442,8 +439,8 @@ async fn begin(database: &DatabaseConnection) -> Result<DatabaseTransaction, DbE
         .await
 }
 
-async fn roll_back(transaction: DatabaseTransaction) {
-    if let Err(error) = transaction.rollback().await {
+fn note(rolled_back: Result<(), DbErr>) {
+    if let Err(error) = rolled_back {
         tracing::debug!(%error, "Could not roll back: {error}");
     }
 }
