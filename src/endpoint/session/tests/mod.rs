@@ -3,6 +3,7 @@
 mod a_gateway_reports;
 mod actors_rest;
 mod bench;
+mod disk;
 mod logs_become_lines;
 mod lost_observations_come_back;
 mod notifications_are_stored_before_they_are_acknowledged;
