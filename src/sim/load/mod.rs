@@ -3,8 +3,8 @@
 //!
 //! Where a simulated [`Device`](super::Device) is a whole client, one of these is a few dozen bytes: it registers,
 //! lets itself be observed, and then updates its registration, notifies or sends, confirmed and one request
-//! at a time (NSTART = 1, RFC 7252 section 4.7), with retransmissions. [`Crowd`] knows what they say, without I/O;
-//! [`run`] has the sockets, one thread, and datagrams in batches.
+//! at a time (NSTART = 1, RFC 7252 section 4.7), with retransmissions. `crowd` knows what they say, without I/O;
+//! [`run()`] has the sockets, one thread, and datagrams in batches.
 //!
 //! With a rate, requests are due at even times whatever the server does, and a latency counts from when its
 //! request was due: a server that stands still for a second is not spared the requests of that second.
