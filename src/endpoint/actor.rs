@@ -8,6 +8,7 @@ use std::time::Instant;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
+use super::in_order::InOrder;
 use super::loads::Loads;
 use super::messages::{
     Cancel, ChangeProfile, Deliver, Forget, LookAtTemplates, NotTaken, Operate, Report,
@@ -102,6 +103,9 @@ impl Gate for Links {
     }
 }
 
+/// What a commit came to, and what is to be done in either case.
+type Commitment = (Result<(), StoreError>, Vec<Action>, Vec<Action>);
+
 /// How an actor begins.
 #[derive(Debug)]
 pub enum Start {
@@ -126,7 +130,7 @@ pub struct EndpointActor {
     /// Whose message was taken last.
     heard: Option<Peer>,
     /// Commits that are not through yet.
-    commits: usize,
+    commits: InOrder<Commitment>,
     /// The deadline that the registry knows of.
     armed: Option<Instant>,
     /// When something last came of it or for it; none: it only had to look at something.
@@ -154,7 +158,7 @@ impl EndpointActor {
             backlog: Backlog::default(),
             waiters: Waiters::default(),
             heard: None,
-            commits: 0,
+            commits: InOrder::default(),
             armed: None,
             active: None,
             forgotten: None,
@@ -242,11 +246,15 @@ impl EndpointActor {
                 .and_then(|peer| self.links.wire.session_mark(peer));
             commit.changes.extend(mark.map(Change::MarkSession));
         }
-        self.commits += 1;
+        let number = self.commits.begin();
         let written = self.links.writer.commit(commit).into_actor(self);
-        ctx.spawn(
-            written.map(move |result, actor, ctx| actor.committed(result, then, otherwise, ctx)),
-        );
+        ctx.spawn(written.map(move |result, actor, ctx| {
+            // The results of one transaction come at once, and actix takes them in any order.
+            actor.commits.end(number, (result, then, otherwise));
+            while let Some((result, then, otherwise)) = actor.commits.next() {
+                actor.committed(result, then, otherwise, ctx);
+            }
+        }));
     }
 
     fn committed(
@@ -256,7 +264,6 @@ impl EndpointActor {
         otherwise: Vec<Action>,
         ctx: &mut Context<Self>,
     ) {
-        self.commits -= 1;
         match result {
             Ok(()) => {
                 for action in then {
@@ -408,7 +415,7 @@ impl EndpointActor {
         let now = Now::system();
         let Some(session) = &mut self.session else {
             // Commits under way still answer their devices.
-            if self.commits == 0 {
+            if self.commits.is_empty() {
                 ctx.stop();
             }
             return;
@@ -418,7 +425,7 @@ impl EndpointActor {
         self.routes
             .listens(session.listens(now, &self.links.settings));
         let deadline = session.next_deadline(now);
-        let is_free = self.commits == 0 && self.waiters.are_gone();
+        let is_free = self.commits.is_empty() && self.waiters.are_gone();
         if !session.is_needed() && is_free && self.routes.is_quiet() {
             self.routes.wakes(None);
             self.abandon();

@@ -11,6 +11,7 @@
 //! starts a new one from what is stored as soon as something is for it (docs/adr/0010).
 
 mod actor;
+mod in_order;
 mod loads;
 mod messages;
 mod metrics;
