@@ -297,7 +297,7 @@ impl Bench {
             for pass in 0..1 + usize::from(is_warm) {
                 let begun = Instant::now();
                 let chart = store
-                    .aggregates(id, SENSOR, from, to, 1_000, Aggregate::MinMax)
+                    .history(id, SENSOR, from, to, 1_000, Aggregate::MinMax)
                     .await?;
                 points = chart.len();
                 if pass == usize::from(is_warm) {

@@ -1,6 +1,7 @@
 //! Settings: typed, with every limit and its unit. `config/default.toml` holds the defaults and
 //! says what each key means; it is part of the binary.
 
+mod history;
 mod network;
 
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +11,7 @@ use std::time::Duration;
 use config::{Config, Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
 
+pub use self::history::{History, KeptDays};
 pub use self::network::{InvalidNetwork, Network};
 
 /// The defaults, commented.
@@ -284,21 +286,6 @@ pub struct Store {
     pub heartbeat_s: u64,
 }
 
-/// See `[history]` in `config/default.toml`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each key is described in config/default.toml")]
-pub struct History {
-    pub raw_days: u32,
-    pub minute_days: u32,
-    pub hour_days: u32,
-    pub day_days: u32,
-    pub roll_up_after_s: u64,
-    pub max_lag_s: u64,
-    pub window_values: usize,
-    pub partition_days: u16,
-}
-
 /// See `[web]` in `config/default.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -489,7 +476,7 @@ impl Settings {
             );
         }
         if let Some((key, reason)) = self.history.wrong() {
-            return invalid(key, reason);
+            return invalid(key, &reason);
         }
         let positive = [
             ("admission.max_sources", admission.max_sources),
@@ -535,43 +522,6 @@ impl Settings {
             }
         }
         Ok(())
-    }
-}
-
-impl History {
-    /// The first key that makes no sense, and why.
-    fn wrong(&self) -> Option<(&'static str, &'static str)> {
-        const COARSER: &str =
-            "must be 0 or at least as long as what is finer, history.raw_days included";
-        let shorter = |one: u32, two: u32| one != 0 && (two == 0 || one < two);
-        let days = [
-            self.raw_days,
-            self.minute_days,
-            self.hour_days,
-            self.day_days,
-        ];
-        if days.into_iter().any(|days| days > 36_500) {
-            return Some(("history.raw_days", "days are at most 36500 each"));
-        }
-        if shorter(self.hour_days, self.minute_days) {
-            return Some(("history.hour_days", COARSER));
-        }
-        if shorter(self.day_days, self.hour_days) || shorter(self.day_days, self.raw_days) {
-            return Some(("history.day_days", COARSER));
-        }
-        if self.max_lag_s < self.roll_up_after_s {
-            return Some((
-                "history.max_lag_s",
-                "must not be below history.roll_up_after_s",
-            ));
-        }
-        if !(100..=10_000_000).contains(&self.window_values) {
-            return Some(("history.window_values", "must be from 100 to 10000000"));
-        }
-        if !(1..=366).contains(&self.partition_days) {
-            return Some(("history.partition_days", "must be from 1 to 366"));
-        }
-        None
     }
 }
 

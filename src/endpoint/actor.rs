@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
@@ -518,6 +518,8 @@ impl Actor for EndpointActor {
                         if let Some(memo) = memo {
                             actor.routes.rests(*memo);
                         }
+                        // Its lifetime goes on all the same.
+                        actor.routes.wakes(Some(Instant::now() + LOAD_AGAIN));
                         ctx.stop();
                     }
                 }));
@@ -670,3 +672,6 @@ fn random() -> [u8; 16] {
     getrandom::fill(&mut bytes).expect("the operating system has random bytes");
     bytes
 }
+
+/// When it is tried again to read a device that could not be read.
+const LOAD_AGAIN: Duration = Duration::from_secs(5);

@@ -26,6 +26,13 @@ struct Due {
 }
 
 impl Due {
+    fn forget_who_has_gone(&mut self) {
+        self.finished.retain(|_, waiting| {
+            waiting.retain(|sender| !sender.is_closed());
+            !waiting.is_empty()
+        });
+    }
+
     fn is_empty(&self) -> bool {
         self.accepted.is_empty()
             && self.profiled.is_empty()
@@ -97,10 +104,7 @@ impl Waiters {
     /// True when nobody waits for anything.
     pub(super) fn are_none(&mut self) -> bool {
         if let Some(due) = &mut self.due {
-            due.finished.retain(|_, waiting| {
-                waiting.retain(|sender| !sender.is_closed());
-                !waiting.is_empty()
-            });
+            due.forget_who_has_gone();
         }
         self.tidy();
         self.due.is_none()
@@ -131,10 +135,7 @@ impl Waiters {
         let Some(waiter) = due.accepted.remove(&ticket) else {
             return;
         };
-        due.finished.retain(|_, waiting| {
-            waiting.retain(|sender| !sender.is_closed());
-            !waiting.is_empty()
-        });
+        due.forget_who_has_gone();
         if let Some(finished) = waiter.finished {
             due.finished.entry(operation.id).or_default().push(finished);
         }

@@ -305,16 +305,6 @@ pub struct StoredValue {
 pub trait ResourceReader: Send + Sync {
     /// The latest value of each path of a device, by path.
     async fn latest(&self, id: EndpointId) -> Result<Vec<StoredValue>, StoreError>;
-    /// Numeric values of one path with `from <= time < to`, by time, down-sampled to at most
-    /// `points` so that minima and maxima stay visible.
-    async fn history(
-        &self,
-        id: EndpointId,
-        path: Path,
-        from: Timestamp,
-        to: Timestamp,
-        points: usize,
-    ) -> Result<Vec<(Timestamp, f64)>, StoreError>;
     /// The newest values of one resource over all devices, newest first, each with its row;
     /// `before` is the row of the last one of the page before.
     async fn by_type(

@@ -10,7 +10,8 @@ use flownexus_entity::server_state;
 use flownexus_migration::Migrator;
 use futures_util::future::BoxFuture;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, QueryFilter, Statement,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter,
+    Statement,
 };
 use sea_orm_migration::MigratorTrait as _;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -341,18 +342,20 @@ pub(super) fn statement(
     values: impl IntoIterator<Item = sea_orm::Value>,
 ) -> Statement {
     let backend = database.get_database_backend();
-    let mut numbered = String::with_capacity(sql.len() + 16);
-    let mut variable = 0;
-    for character in sql.chars() {
-        numbered.push(character);
-        if character == '?' && backend == sea_orm::DbBackend::Postgres {
-            variable += 1;
-            numbered.pop();
-            numbered.push('$');
-            numbered.push_str(&variable.to_string());
-        }
+    Statement::from_sql_and_values(backend, numbered(backend, sql), values)
+}
+
+/// The text of a statement as the database wants it: PostgreSQL has `$1`, `$2` and so on for `?`.
+pub(super) fn numbered(backend: DbBackend, sql: &str) -> String {
+    if backend != DbBackend::Postgres {
+        return sql.to_owned();
     }
-    Statement::from_sql_and_values(backend, numbered, values)
+    let mut parts = sql.split('?');
+    let mut numbered = parts.next().unwrap_or_default().to_owned();
+    for (number, part) in (1..).zip(parts) {
+        numbered.push_str(&format!("${number}{part}"));
+    }
+    numbered
 }
 
 /// What the writer's thread begins with.

@@ -1,5 +1,6 @@
 //! What the writer removes when it has nothing better to do: answers that nobody can ask for again,
-//! and lines of logs that are old or too many. Values that are over age go by the history's own task. In pieces, so that commits come in between.
+//! and lines of logs that are old or too many. In pieces, so that commits come in between. (Values that are
+//! over age are removed by the task of the history.)
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

@@ -8,15 +8,12 @@ use sea_orm::{
     QueryOrder as _, QuerySelect as _,
 };
 
-use super::downsample::Point;
 use super::history::snapshot;
 use super::open::statement;
 use super::records::{corrupt, name, narrow, time};
 use super::values::node;
-use super::{
-    Aggregate, HistoryStore as _, ResourceReader, ResourceType, Store, StoreError, StoredValue,
-};
-use crate::domain::{EndpointId, EndpointName, Path, Timestamp};
+use super::{ResourceReader, ResourceType, Store, StoreError, StoredValue};
+use crate::domain::{EndpointId, EndpointName};
 
 /// Object and resource as one number: what the index `resource_type_arrival` is on.
 pub(super) const TYPE: &str = "(CAST(object_id AS BIGINT) * 65536 + resource_id)";
@@ -25,18 +22,6 @@ pub(super) const TYPE: &str = "(CAST(object_id AS BIGINT) * 65536 + resource_id)
 impl ResourceReader for Store {
     async fn latest(&self, id: EndpointId) -> Result<Vec<StoredValue>, StoreError> {
         self.read(move |database| async move { latest(&database, id).await })
-            .await
-    }
-
-    async fn history(
-        &self,
-        id: EndpointId,
-        path: Path,
-        from: Timestamp,
-        to: Timestamp,
-        points: usize,
-    ) -> Result<Vec<Point>, StoreError> {
-        self.aggregates(id, path, from, to, points, Aggregate::MinMax)
             .await
     }
 

@@ -65,7 +65,7 @@ async fn latest(
         WHERE endpoint_id = ? AND path >= ? AND path < ? ORDER BY path LIMIT {MAX_LOOKED_AT}"
     );
     let values: [Bind; 3] = [event.endpoint_id.0.into(), stem.into(), end.into()];
-    let found = transaction.pairs(sql, values.into_iter()).await?;
+    let found = transaction.pairs(&sql, values.into_iter()).await?;
     found
         .into_iter()
         .map(|(path, row)| {

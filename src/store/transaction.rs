@@ -11,6 +11,8 @@ use sea_orm::{
     Statement, Value as Bind,
 };
 
+use super::open::numbered;
+
 /// A transaction that may write from its first statement. Dropped, it is rolled back.
 pub(super) enum Transaction {
     /// Of SQLite.
@@ -70,21 +72,18 @@ impl Transaction {
     /// Reads rows of a text and a number; `sql` has `?` for its values.
     pub(super) async fn pairs(
         &mut self,
-        sql: String,
+        sql: &str,
         values: impl Iterator<Item = Bind>,
     ) -> Result<Vec<(String, i64)>, DbErr> {
+        let sql = AssertSqlSafe(numbered(self.backend(), sql));
         match self {
             Self::Sqlite(transaction) => {
-                let values = sqlite_arguments(values)?;
-                sqlx::query_as_with(AssertSqlSafe(sql), values)
-                    .fetch_all(&mut **transaction)
-                    .await
+                let read = sqlx::query_as_with(sql, sqlite_arguments(values)?);
+                read.fetch_all(&mut **transaction).await
             }
             Self::Postgres(transaction) => {
-                let values = postgres_arguments(values)?;
-                sqlx::query_as_with(AssertSqlSafe(numbered(&sql)), values)
-                    .fetch_all(&mut **transaction)
-                    .await
+                let read = sqlx::query_as_with(sql, postgres_arguments(values)?);
+                read.fetch_all(&mut **transaction).await
             }
         }
         .map_err(failed)
@@ -138,21 +137,21 @@ impl Target for &DatabaseTransaction {
 }
 
 fn sqlite_arguments(values: impl Iterator<Item = Bind>) -> Result<SqliteArguments, DbErr> {
-    let mut arguments = SqliteArguments::default();
-    arguments.reserve(values.size_hint().0, 0);
+    let mut all = SqliteArguments::default();
+    all.reserve(values.size_hint().0, 0);
     for value in values {
-        add(&mut arguments, value)?;
+        add(&mut all, value)?;
     }
-    Ok(arguments)
+    Ok(all)
 }
 
 fn postgres_arguments(values: impl Iterator<Item = Bind>) -> Result<PgArguments, DbErr> {
-    let mut arguments = PgArguments::default();
-    arguments.reserve(values.size_hint().0, 0);
+    let mut all = PgArguments::default();
+    all.reserve(values.size_hint().0, 0);
     for value in values {
-        add(&mut arguments, value)?;
+        add(&mut all, value)?;
     }
-    Ok(arguments)
+    Ok(all)
 }
 
 /// Adds a value of one of the types that columns have here.
@@ -178,16 +177,6 @@ where
         other => return Err(DbErr::Type(format!("no column is like {other:?}"))),
     }
     .map_err(|error| failed(sqlx::Error::Encode(error)))
-}
-
-/// `$1`, `$2` and so on in the place of each `?`.
-fn numbered(sql: &str) -> String {
-    let mut parts = sql.split('?');
-    let mut numbered = parts.next().unwrap_or_default().to_owned();
-    for (number, part) in (1..).zip(parts) {
-        numbered.push_str(&format!("${number}{part}"));
-    }
-    numbered
 }
 
 fn failed(error: sqlx::Error) -> DbErr {

@@ -1,5 +1,6 @@
 //! Nothing acknowledged is lost, and a restart is invisible: a real process, real UDP, SIGKILL.
 
+mod a_device_that_cannot_be_read_expires_later;
 mod a_restart_is_invisible_to_devices;
 mod blockwise_notifications_survive_the_server;
 mod dtls_sessions_survive_the_server;

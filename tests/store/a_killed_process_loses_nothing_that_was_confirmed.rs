@@ -2,21 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use flownexus::config::Settings;
 use flownexus::domain::{EndpointId, Node, Path, Value};
 use flownexus::store::{EndpointReader, FleetLoader as _, FleetWriter as _, Store};
 use rstest::rstest;
 
 use super::samples::{at, commit, device, name, values};
-use crate::support::database::{Engine, TestDatabase};
+use crate::support::database::{Engine, TestDatabase, of_child};
 
-/// The data folder of the process that will be killed.
-const FOLDER: &str = "FLOWNEXUS_TEST_KILLED_FOLDER";
-/// Its database.
-const URL: &str = "FLOWNEXUS_TEST_KILLED_URL";
 /// Commits under way at the same time.
 const LANES: i64 = 16;
 
@@ -24,15 +18,9 @@ const LANES: i64 = 16;
 #[tokio::test]
 #[ignore = "a part of the tests in this file, which start it"]
 async fn commits_until_it_is_killed() {
-    let Ok(folder) = std::env::var(FOLDER) else {
+    let Some(store) = of_child().await else {
         return;
     };
-    let mut settings = Settings::defaults();
-    settings.data_dir = folder.into();
-    settings.database.url = std::env::var(URL).unwrap_or_default();
-    let store = Store::open(&settings, std::sync::Arc::new(|_| {}))
-        .await
-        .expect("the store opens");
     let known = EndpointReader::find(&store, &name("sensor"))
         .await
         .expect("read");
@@ -62,24 +50,10 @@ async fn a_kill_loses_nothing(#[values(Engine::Sqlite, Engine::Postgres)] engine
     let Some(database) = TestDatabase::new(engine) else {
         return;
     };
-    let (_, module) = module_path!()
-        .split_once("::")
-        .expect("a module in a crate");
     let mut confirmed = BTreeSet::new();
     // Three times the same database: what the first kill left must bear the second.
     for round in 1..=3 {
-        let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args([
-                "--exact",
-                &format!("{module}::commits_until_it_is_killed"),
-                "--ignored",
-                "--nocapture",
-            ])
-            .env(FOLDER, &database.settings.data_dir)
-            .env(URL, &database.settings.database.url)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a child");
+        let mut child = database.child(module_path!(), "commits_until_it_is_killed");
         let output = BufReader::new(child.stdout.take().expect("its output"));
         let mut seen = 0;
         for line in output.lines() {

@@ -75,7 +75,7 @@ async fn check(store: &Store, id: EndpointId, all: &[(i64, f64)]) {
         for points in [1, 2, 3, 10, 1_000] {
             let chart = async |aggregate| {
                 store
-                    .aggregates(id, PATH, from, to, points, aggregate)
+                    .history(id, PATH, from, to, points, aggregate)
                     .await
                     .expect("read")
             };
@@ -173,7 +173,7 @@ async fn have_round_stretches_for_means(
     let hour = Timestamp::clamped_from_millis(begin.div_euclid(HOUR) * HOUR + HOUR);
     let day = Timestamp::clamped_from_millis(hour.as_millis() + 10 * HOUR);
     let hours = store
-        .aggregates(id, PATH, hour, day, 10, Aggregate::Count)
+        .history(id, PATH, hour, day, 10, Aggregate::Count)
         .await
         .expect("read");
     assert_eq!(hours.len(), 10);

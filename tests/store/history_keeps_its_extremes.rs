@@ -1,5 +1,7 @@
 use flownexus::domain::{Node, Path, Timestamp, Value};
-use flownexus::store::{FleetWriter as _, ResourceReader as _, Store};
+use flownexus::store::{
+    Aggregate, FleetWriter as _, HistoryStore as _, ResourceReader as _, Store,
+};
 use rstest::rstest;
 
 use super::samples::{at, commit, device, name, values};
@@ -49,20 +51,20 @@ async fn of_a_few_values_nothing_is_lost(
     let id = store_values(&store, "sensor", numbers).await;
     store_values(&store, "other", [(1, Value::Integer(999))]).await;
     let all = store
-        .history(id, PATH, at(0), at(100), 100)
+        .history(id, PATH, at(0), at(100), 100, Aggregate::default())
         .await
         .expect("read");
     let expected = [(1, 1.5), (2, 1.0), (4, u64::MAX as f64), (5, 5.0), (7, 0.0)]
         .map(|(time, value)| (at(time), value));
     assert_eq!(all, expected);
     let range = store
-        .history(id, PATH, at(2), at(5), 100)
+        .history(id, PATH, at(2), at(5), 100, Aggregate::default())
         .await
         .expect("read");
     assert_eq!(range, expected[1..3], "from is included, to is not");
     let history = async |path, from, to, points| {
         store
-            .history(id, path, from, to, points)
+            .history(id, path, from, to, points, Aggregate::default())
             .await
             .expect("read")
             .len()
@@ -114,7 +116,14 @@ async fn of_very_many_values_the_peaks_stay(
     let id = store_values(&store, "sensor", numbers).await;
     for points in [4, 5, 100, 1_000] {
         let history = store
-            .history(id, PATH, Timestamp::MIN, Timestamp::MAX, points)
+            .history(
+                id,
+                PATH,
+                Timestamp::MIN,
+                Timestamp::MAX,
+                points,
+                Aggregate::default(),
+            )
             .await
             .expect("read");
         assert!(
@@ -133,13 +142,27 @@ async fn of_very_many_values_the_peaks_stay(
     }
     for (points, expected) in [(0, 0), (1, 1), (2, 2), (3, 3)] {
         let history = store
-            .history(id, PATH, Timestamp::MIN, Timestamp::MAX, points)
+            .history(
+                id,
+                PATH,
+                Timestamp::MIN,
+                Timestamp::MAX,
+                points,
+                Aggregate::default(),
+            )
             .await
             .expect("read");
         assert_eq!(history.len(), expected);
     }
     let huge = store
-        .history(id, PATH, Timestamp::MIN, Timestamp::MAX, usize::MAX)
+        .history(
+            id,
+            PATH,
+            Timestamp::MIN,
+            Timestamp::MAX,
+            usize::MAX,
+            Aggregate::default(),
+        )
         .await
         .expect("read");
     assert!(
@@ -166,7 +189,14 @@ async fn many_values_at_one_moment_are_safe(
     )
     .await;
     let history = store
-        .history(id, PATH, Timestamp::MIN, Timestamp::MAX, 10)
+        .history(
+            id,
+            PATH,
+            Timestamp::MIN,
+            Timestamp::MAX,
+            10,
+            Aggregate::default(),
+        )
         .await
         .expect("read");
     assert!(!history.is_empty() && history.len() <= 10, "{history:?}");

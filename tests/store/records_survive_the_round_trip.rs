@@ -5,8 +5,9 @@ use flownexus::domain::{
     ValueType,
 };
 use flownexus::store::{
-    Change, EndpointReader, EventReader, FleetLoader as _, FleetWriter as _, OperationFilter,
-    OperationReader, ResourceReader as _, StoredEndpoint, StoredRoute,
+    Aggregate, Change, EndpointReader, EventReader, FleetLoader as _, FleetWriter as _,
+    HistoryStore as _, OperationFilter, OperationReader, ResourceReader as _, StoredEndpoint,
+    StoredRoute,
 };
 use rstest::rstest;
 
@@ -199,7 +200,7 @@ async fn what_is_no_number(#[values(Engine::Sqlite, Engine::Postgres)] engine: E
         "{stored:?}"
     );
     let history = store
-        .history(id, path, at(-1), at(1), 10)
+        .history(id, path, at(-1), at(1), 10, Aggregate::default())
         .await
         .expect("read");
     assert_eq!(history, [], "a chart cannot show it");

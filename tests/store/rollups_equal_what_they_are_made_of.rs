@@ -3,18 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
 
-use flownexus::config::Settings;
 use flownexus::domain::{EndpointId, Node, Path, Value};
-use flownexus::store::{Change, EndpointReader, FleetWriter as _, Store};
+use flownexus::store::{Change, EndpointReader, FleetWriter as _};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rstest::rstest;
 use sea_orm::{ConnectionTrait as _, Statement};
 
 use super::samples::{at, commit, device, name, values};
-use crate::support::database::{Engine, TestDatabase};
+use crate::support::database::{Engine, TestDatabase, of_child};
 
 const DAY: i64 = 86_400_000;
 
@@ -280,24 +278,13 @@ async fn and_nothing_is_left_of_a_device_that_is_forgotten(
     }
 }
 
-/// The data folder of the process that will be killed.
-const FOLDER: &str = "FLOWNEXUS_TEST_ROLLED_UP_FOLDER";
-/// Its database.
-const URL: &str = "FLOWNEXUS_TEST_ROLLED_UP_URL";
-
 /// Not a test of its own: what the killed process does.
 #[tokio::test]
 #[ignore = "a part of the test below, which starts it"]
 async fn rolls_up_until_it_is_killed() {
-    let Ok(folder) = std::env::var(FOLDER) else {
+    let Some(store) = of_child().await else {
         return;
     };
-    let mut settings = Settings::defaults();
-    settings.data_dir = folder.into();
-    settings.database.url = std::env::var(URL).unwrap_or_default();
-    let store = Store::open(&settings, std::sync::Arc::new(|_| {}))
-        .await
-        .expect("the store opens");
     let mut devices: Vec<EndpointId> = Vec::new();
     for number in 0..20 {
         let endpoint = format!("device-{number}");
@@ -331,22 +318,8 @@ async fn and_whenever_the_server_is_killed(
     let Some(database) = TestDatabase::new(engine) else {
         return;
     };
-    let (_, module) = module_path!()
-        .split_once("::")
-        .expect("a module in a crate");
     for round in 1..=4 {
-        let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args([
-                "--exact",
-                &format!("{module}::rolls_up_until_it_is_killed"),
-                "--ignored",
-                "--nocapture",
-            ])
-            .env(FOLDER, &database.settings.data_dir)
-            .env(URL, &database.settings.database.url)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a child");
+        let mut child = database.child(module_path!(), "rolls_up_until_it_is_killed");
         let output = BufReader::new(child.stdout.take().expect("its output"));
         let begun = output
             .lines()

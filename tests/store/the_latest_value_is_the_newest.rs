@@ -1,5 +1,7 @@
 use flownexus::domain::{EndpointId, Node, Path, Timestamp, Value};
-use flownexus::store::{Change, FleetWriter as _, ResourceReader as _, Store};
+use flownexus::store::{
+    Aggregate, Change, FleetWriter as _, HistoryStore as _, ResourceReader as _, Store,
+};
 use rstest::rstest;
 
 use super::samples::{at, commit, device, temperature, values};
@@ -95,7 +97,7 @@ async fn and_not_one_that_came_late(#[values(Engine::Sqlite, Engine::Postgres)] 
     receive(&store, id, vec![measured(6.0, at(30))], 70).await;
     assert_eq!(latest(&store, id).await, is(6.0));
     let history = store
-        .history(id, path, at(0), at(100), 100)
+        .history(id, path, at(0), at(100), 100, Aggregate::default())
         .await
         .expect("read");
     assert_eq!(history.len(), 6, "nothing is missing in the history");

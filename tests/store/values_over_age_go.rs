@@ -112,7 +112,7 @@ async fn by_their_type_but_never_the_latest_nor_those_of_events(
 
     // What was computed stays, and charts show it.
     let chart = store
-        .aggregates(silent, PATH, at(0), at(86_400_000), 1_000, Aggregate::Count)
+        .history(silent, PATH, at(0), at(86_400_000), 1_000, Aggregate::Count)
         .await
         .expect("read");
     assert_eq!(chart.iter().map(|point| point.1).sum::<f64>(), 600.0);
@@ -153,7 +153,7 @@ async fn and_finer_stretches_before_coarser_ones(
     assert_eq!(temperature.map(|(_, is)| *is), Some(retention));
     let chart = async || {
         let (from, to) = (at(-86_400_000), at(86_400_000));
-        let chart = store.aggregates(id, PATH, from, to, 100, Aggregate::Max);
+        let chart = store.history(id, PATH, from, to, 100, Aggregate::Max);
         let chart = chart.await.expect("read");
         chart
             .into_iter()

@@ -1,5 +1,6 @@
 //! A database of its own for one test, on SQLite or PostgreSQL.
 
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use flownexus::config::Settings;
@@ -65,6 +66,20 @@ impl TestDatabase {
         Store::open(&self.settings, publish).await
     }
 
+    /// A process of its own on this database, which can be killed: it runs one test of this program, an ignored
+    /// one of this module, that begins with [`of_child`]. Its output is read by the caller.
+    pub(crate) fn child(&self, module: &str, test: &str) -> Child {
+        let (_, module) = module.split_once("::").expect("a module in a crate");
+        let test = format!("{module}::{test}");
+        Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", &test, "--ignored", "--nocapture"])
+            .env(CHILD_FOLDER, &self.settings.data_dir)
+            .env(CHILD_URL, &self.settings.database.url)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a child")
+    }
+
     /// A connection beside the store, to look at what is really there.
     pub(crate) async fn connection(&self) -> DatabaseConnection {
         let mut options = if self.settings.database.url.is_empty() {
@@ -90,3 +105,18 @@ impl TestDatabase {
         numbers
     }
 }
+
+/// In the process that [`TestDatabase::child`] has started: the store on the same database. In any other
+/// there is nothing to do.
+pub(crate) async fn of_child() -> Option<Store> {
+    let mut settings = Settings::defaults();
+    settings.data_dir = std::env::var(CHILD_FOLDER).ok()?.into();
+    settings.database.url = std::env::var(CHILD_URL).unwrap_or_default();
+    let store = Store::open(&settings, Arc::new(|_| {})).await;
+    Some(store.expect("the store opens"))
+}
+
+/// The data folder of a process that will be killed.
+const CHILD_FOLDER: &str = "FLOWNEXUS_TEST_CHILD_FOLDER";
+/// Its database.
+const CHILD_URL: &str = "FLOWNEXUS_TEST_CHILD_URL";

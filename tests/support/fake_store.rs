@@ -213,23 +213,6 @@ impl ResourceReader for FakeStore {
         Ok(latest.into_values().collect())
     }
 
-    async fn history(
-        &self,
-        _: EndpointId,
-        path: Path,
-        from: Timestamp,
-        to: Timestamp,
-        points: usize,
-    ) -> Result<Vec<(Timestamp, f64)>, StoreError> {
-        let tables = self.tables();
-        let values = tables.values.iter();
-        Ok(values
-            .filter(|value| value.path == path && (from..to).contains(&value.time))
-            .filter_map(|value| Some((value.time, value.value.as_number()?)))
-            .take(points)
-            .collect())
-    }
-
     async fn by_type(
         &self,
         object_id: u16,
@@ -258,16 +241,22 @@ impl ResourceReader for FakeStore {
 
 #[async_trait]
 impl HistoryStore for FakeStore {
-    async fn aggregates(
+    async fn history(
         &self,
-        id: EndpointId,
+        _: EndpointId,
         path: Path,
         from: Timestamp,
         to: Timestamp,
         points: usize,
         _: Aggregate,
     ) -> Result<Vec<(Timestamp, f64)>, StoreError> {
-        self.history(id, path, from, to, points).await
+        let tables = self.tables();
+        let values = tables.values.iter();
+        Ok(values
+            .filter(|value| value.path == path && (from..to).contains(&value.time))
+            .filter_map(|value| Some((value.time, value.value.as_number()?)))
+            .take(points)
+            .collect())
     }
 
     async fn retentions(&self) -> Result<Vec<(ResourceType, Retention)>, StoreError> {

@@ -272,20 +272,23 @@ impl Crowd {
                 bytes.map(u32::from_be_bytes)
             }
         };
-        let is_empty = message.code == Code::EMPTY;
-        let of_notification = |number: u32| {
-            let waiting = self.clients.get(number as usize)?.waiting.as_ref()?;
-            Some(waiting.what == Request::Notify)
-        };
         let Some(number) = number else { return };
-        let Some(of_notification) = of_notification(number) else {
+        let client = self.clients.get(number as usize);
+        let Some(waiting) = client.and_then(|client| client.waiting.as_ref()) else {
             // A copy of an answer.
             self.tally.answers += 1;
             return;
         };
+        let is_empty = message.code == Code::EMPTY;
+        if message.kind == MessageType::Acknowledgement
+            && is_empty
+            && waiting.what != Request::Notify
+        {
+            // The answer comes as a message of its own (RFC 7252 section 5.2.2).
+            return;
+        }
         let result = match message.kind {
             MessageType::Reset => Err("the server answered with a Reset".to_owned()),
-            MessageType::Acknowledgement if is_empty && !of_notification => return,
             _ if is_empty || message.code.is_success() => Ok(message),
             _ => Err(format!(
                 "{} {}",

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::os::fd::AsFd as _;
 
+use super::socket::BUFFER;
 use crate::coap::Code;
 use crate::net::batch::{Inbox, Outbox};
 
@@ -25,7 +26,7 @@ impl Echo {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.set_nonblocking(true)?;
         let options = socket2::SockRef::from(&socket);
-        let _ = options.set_recv_buffer_size(4 << 20);
+        let _ = options.set_recv_buffer_size(BUFFER);
         let address = socket.local_addr()?;
         let is_over = Arc::new(AtomicBool::new(false));
         let watched = Arc::clone(&is_over);

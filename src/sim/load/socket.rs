@@ -193,4 +193,4 @@ fn handle(
 }
 
 /// Of the kernel, in bytes.
-const BUFFER: usize = 4 << 20;
+pub(super) const BUFFER: usize = 4 << 20;

@@ -48,13 +48,13 @@ impl Days {
                 one.max(two)
             }
         };
-        let raw = retention.raw_days.unwrap_or(settings.raw_days);
-        let minute = retention.minute_days.unwrap_or(settings.minute_days);
-        let hour = longer(retention.hour_days.unwrap_or(settings.hour_days), minute);
-        let day = longer(retention.day_days.unwrap_or(settings.day_days), hour);
+        let days = retention.or(settings.days());
+        // The settings may have become others since the retention was checked.
+        let hour = longer(days.hour, days.minute);
+        let day = longer(longer(days.day, hour), days.raw);
         Self {
-            raw,
-            tiers: [minute, hour, longer(day, raw)],
+            raw: days.raw,
+            tiers: [days.minute, hour, day],
         }
     }
 

@@ -2,7 +2,11 @@
 
 use std::collections::HashSet;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value as Bind};
+use flownexus_entity::endpoint;
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
+    QueryResult, QuerySelect as _, Value as Bind,
+};
 
 use super::raw;
 use super::tier::{Bucket, Sample, SeriesKey, Tier, by_buckets, within};
@@ -187,23 +191,14 @@ async fn known(
 ) -> Result<HashSet<i64>, StoreError> {
     let mut asked: Vec<i64> = parts.iter().map(|part| part.place.0.endpoint).collect();
     asked.dedup();
-    let mut known = HashSet::with_capacity(asked.len());
-    let mut asked = asked.as_slice();
-    for chunk in CHUNKS {
-        while let Some((now, rest)) = asked.split_at_checked(chunk) {
-            let places = vec!["?"; chunk].join(",");
-            let sql = format!("SELECT id FROM endpoint WHERE id IN ({places})");
-            let ids = now.iter().map(|id| Bind::from(*id));
-            let rows = transaction
-                .query_all_raw(statement(transaction, &sql, ids))
-                .await?;
-            for row in rows {
-                known.insert(row.try_get_by_index(0)?);
-            }
-            asked = rest;
-        }
-    }
-    Ok(known)
+    let known: Vec<i64> = endpoint::Entity::find()
+        .select_only()
+        .column(endpoint::Column::Id)
+        .filter(endpoint::Column::Id.is_in(asked))
+        .into_tuple()
+        .all(transaction)
+        .await?;
+    Ok(known.into_iter().collect())
 }
 
 /// What is in a row after something was added.

@@ -21,6 +21,7 @@ use self::tier::{SeriesKey, Tier, pack};
 use super::downsample::Point;
 use super::ids::Counter;
 use super::{ResourceType, Store, StoreError};
+use crate::config::KeptDays;
 use crate::domain::{EndpointId, Path, Timestamp};
 
 use self::partition::{ensure, first_row_of};
@@ -123,11 +124,23 @@ pub struct Retention {
     pub day_days: Option<u32>,
 }
 
+impl Retention {
+    /// The days in force, where these are the ones of the settings.
+    pub fn or(self, settings: KeptDays) -> KeptDays {
+        KeptDays {
+            raw: self.raw_days.unwrap_or(settings.raw),
+            minute: self.minute_days.unwrap_or(settings.minute),
+            hour: self.hour_days.unwrap_or(settings.hour),
+            day: self.day_days.unwrap_or(settings.day),
+        }
+    }
+}
+
 /// Reads histories, and says how long values are kept.
 #[async_trait]
 pub trait HistoryStore: Send + Sync {
-    /// At most `points` points of one path with `from <= time < to`, by time.
-    async fn aggregates(
+    /// At most `points` points of one path with `from <= time < to`, by time; only numbers.
+    async fn history(
         &self,
         id: EndpointId,
         path: Path,
@@ -179,7 +192,7 @@ pub(super) async fn prepare(
 
 #[async_trait]
 impl HistoryStore for Store {
-    async fn aggregates(
+    async fn history(
         &self,
         id: EndpointId,
         path: Path,

@@ -1,14 +1,10 @@
 //! What each role may do with the history of values.
 
-use crate::config;
 use crate::domain::{EndpointId, Path, Timestamp};
 use crate::store::{Aggregate, Point, ResourceType, Retention};
 use crate::web::ApiError;
 
 use super::views::{Admin, Viewer};
-
-/// The longest retention that is not for ever: a hundred years.
-const MAX_DAYS: u32 = 36_500;
 
 impl Viewer {
     /// The history of a value.
@@ -26,7 +22,7 @@ impl Viewer {
     ) -> Result<Vec<Point>, ApiError> {
         let history = &self.stores().history;
         Ok(history
-            .aggregates(id, path, from, to, points, aggregate)
+            .history(id, path, from, to, points, aggregate)
             .await?)
     }
 
@@ -50,7 +46,11 @@ impl Admin {
         resource_id: u16,
         retention: Retention,
     ) -> Result<ResourceType, ApiError> {
-        check(retention, &self.settings().history)?;
+        if let Some((key, detail)) = retention.or(self.settings().history.days()).wrong() {
+            // The fields are called as the settings.
+            let field = key.trim_start_matches("history.");
+            return Err(ApiError::invalid(field, detail));
+        }
         let history = &self.stores().history;
         let is = history
             .set_retention(object_id, resource_id, retention)
@@ -71,35 +71,4 @@ impl Admin {
             .await;
         Ok(is)
     }
-}
-
-/// What is coarser must not go before what is finer: charts find it through the coarser.
-fn check(retention: Retention, settings: &config::History) -> Result<(), ApiError> {
-    let raw = retention.raw_days.unwrap_or(settings.raw_days);
-    let minute = retention.minute_days.unwrap_or(settings.minute_days);
-    let hour = retention.hour_days.unwrap_or(settings.hour_days);
-    let day = retention.day_days.unwrap_or(settings.day_days);
-    for (field, days) in [
-        ("raw_days", raw),
-        ("minute_days", minute),
-        ("hour_days", hour),
-        ("day_days", day),
-    ] {
-        if days > MAX_DAYS {
-            let detail = format!("at most {MAX_DAYS}, or 0 for ever");
-            return Err(ApiError::invalid(field, detail));
-        }
-    }
-    let shorter = |one: u32, two: u32| one != 0 && (two == 0 || one < two);
-    for (field, days, finer, finer_days) in [
-        ("hour_days", hour, "minutes", minute),
-        ("day_days", day, "hours", hour),
-        ("day_days", day, "values", raw),
-    ] {
-        if shorter(days, finer_days) {
-            let detail = format!("must be kept at least as long as the {finer}");
-            return Err(ApiError::invalid(field, detail));
-        }
-    }
-    Ok(())
 }

@@ -91,6 +91,23 @@ impl ResourceReader for Fleet {
         })
     }
 
+    async fn by_type(
+        &self,
+        _: u16,
+        _: u16,
+        _: u64,
+        _: Option<i64>,
+    ) -> Result<Vec<(i64, StoredValue)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn types(&self) -> Result<Vec<ResourceType>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl HistoryStore for Fleet {
     async fn history(
         &self,
         _: EndpointId,
@@ -98,6 +115,7 @@ impl ResourceReader for Fleet {
         from: Timestamp,
         to: Timestamp,
         points: usize,
+        _: Aggregate,
     ) -> Result<Vec<(Timestamp, f64)>, StoreError> {
         // A day's wave with some noise.
         let (from, to) = (
@@ -120,35 +138,6 @@ impl ResourceReader for Fleet {
                 (Timestamp::clamped_from_millis(at), value)
             })
             .collect())
-    }
-
-    async fn by_type(
-        &self,
-        _: u16,
-        _: u16,
-        _: u64,
-        _: Option<i64>,
-    ) -> Result<Vec<(i64, StoredValue)>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn types(&self) -> Result<Vec<ResourceType>, StoreError> {
-        Ok(Vec::new())
-    }
-}
-
-#[async_trait]
-impl HistoryStore for Fleet {
-    async fn aggregates(
-        &self,
-        id: EndpointId,
-        path: Path,
-        from: Timestamp,
-        to: Timestamp,
-        points: usize,
-        _: Aggregate,
-    ) -> Result<Vec<(Timestamp, f64)>, StoreError> {
-        self.history(id, path, from, to, points).await
     }
 
     async fn retentions(&self) -> Result<Vec<(ResourceType, Retention)>, StoreError> {
