@@ -283,6 +283,9 @@ pub struct Store {
     pub batch_delay_ms: u64,
     pub queue_length: usize,
     pub checkpoint_bytes: u64,
+    pub journal: bool,
+    pub journal_bytes: u64,
+    pub fold_after_ms: u64,
     pub heartbeat_s: u64,
 }
 

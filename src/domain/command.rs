@@ -228,7 +228,7 @@ pub enum Origin {
 /// What is to be done: checked against the object model, ready to be encoded.
 ///
 /// Stored as JSON with the operation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OperationRequest {
     /// What to do.
     pub kind: OperationKind,
@@ -352,7 +352,7 @@ impl FromStr for OperationStatus {
 }
 
 /// What the device answered.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OperationResult {
     /// The CoAP response code, for example `2.05`; `0.00` when the device was not asked.
     pub code: String,
@@ -367,7 +367,7 @@ pub struct OperationResult {
 }
 
 /// An operation with its state, as it is stored and shown.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Operation {
     /// Its row.
     pub id: OperationId,

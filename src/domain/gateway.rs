@@ -1,6 +1,8 @@
 //! Devices that are known through an outside gateway, an LwM2M server of its own that forwards what
 //! it hears: what it reported, and what is remembered of it.
 
+use serde::{Deserialize, Serialize};
+
 use super::record::Warning;
 use super::time::Timestamp;
 use super::value::Node;
@@ -50,7 +52,7 @@ pub struct GatewayReport {
 /// The moments only ever grow, so that the order in which a gateway's messages arrive does not
 /// matter: what was unregistered does not come back by a message that is late, and what registered
 /// anew does not go by one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatewayState {
     /// The newest registration that the gateway told of.
     pub registered_at: Option<Timestamp>,

@@ -1,5 +1,7 @@
 //! Lines of devices' logs.
 
+use serde::{Deserialize, Serialize};
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,7 +12,7 @@ use super::selection::Selection;
 use super::time::Timestamp;
 
 /// How important a line is, the most important first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum LogLevel {
     /// Something failed.
     Error,
@@ -23,7 +25,7 @@ pub enum LogLevel {
 }
 
 /// A line of a device's log, as it was read out of a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
     /// Where the line says so.
     pub level: Option<LogLevel>,

@@ -193,14 +193,23 @@ impl FromStr for Path {
     }
 }
 
+/// Text for people, the ids in binary formats.
 impl Serialize for Path {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return self.ids().serialize(serializer);
+        }
         serializer.collect_str(self)
     }
 }
 
 impl<'de> Deserialize<'de> for Path {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            let ids = Vec::<u16>::deserialize(deserializer)?;
+            return Self::from_ids(&ids)
+                .ok_or_else(|| serde::de::Error::custom("these ids are no path"));
+        }
         String::deserialize(deserializer)?
             .parse()
             .map_err(serde::de::Error::custom)

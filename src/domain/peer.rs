@@ -34,7 +34,7 @@ pub struct SessionId(pub u64);
 ///
 /// IPv4-mapped IPv6 addresses are folded to IPv4, so that a peer has one name on a dual-stack
 /// socket.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct Peer {
     /// How it is reached.
     pub transport: Transport,

@@ -63,7 +63,7 @@ pub struct AnnouncedObject {
 }
 
 /// What people say of a device, registered or not. Kept until the device is forgotten.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     /// What it is called beside its name, sorted; see [`check_tag`](super::check_tag).
     pub tags: Vec<String>,
@@ -85,7 +85,7 @@ pub struct Warning {
 }
 
 /// A registration in force.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Registration {
     /// The location that the device uses in Update and Deregister.
     pub id: RegistrationId,
@@ -150,7 +150,7 @@ pub enum ObservationState {
 }
 
 /// An observation that a device was asked for. It lives as long as the registration.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
     /// Its row.
     pub id: ObservationId,
@@ -184,7 +184,7 @@ pub struct Observation {
 
 /// The answer to a confirmable request that changed something, kept to be repeated for copies of
 /// the request (RFC 7252 section 4.2), restarts included.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredAnswer {
     /// Who asked.
     pub peer: Peer,

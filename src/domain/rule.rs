@@ -82,7 +82,7 @@ pub struct Threshold {
 }
 
 /// An end of a range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Side {
     /// Too much. Conditions without sides are on this one.
     High,
@@ -113,7 +113,7 @@ pub struct InvalidRule {
 }
 
 /// Where a rule stands with one path of one device: what must not be forgotten by a restart.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RuleState {
     /// The rule.
     pub rule: RuleId,
@@ -141,7 +141,7 @@ pub struct RuleState {
 }
 
 /// How far a condition is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// It does not hold.
     Idle,
@@ -153,7 +153,7 @@ pub enum Phase {
 }
 
 /// An event that a rule makes, as it is stored.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RuleEvent {
     /// Its row.
     pub id: EventId,

@@ -1,11 +1,13 @@
 //! DTLS sessions as they are kept, so that they outlive the server.
 
+use serde::{Deserialize, Serialize};
+
 use std::net::SocketAddr;
 
 use super::{SessionId, Timestamp};
 
 /// Which records of the peer have come, against replays (RFC 6347 section 4.1.2.6).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiveWindow {
     /// The highest number that has come.
     pub highest: u64,
@@ -15,7 +17,7 @@ pub struct ReceiveWindow {
 }
 
 /// Where a session stands: what changes with the records that come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionMark {
     /// Which session.
     pub id: SessionId,
@@ -31,7 +33,7 @@ pub struct SessionMark {
 }
 
 /// A session as it is kept: enough to go on after a restart.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptSession {
     /// Where it stands.
     pub mark: SessionMark,

@@ -88,7 +88,7 @@ impl FromStr for ValueType {
 }
 
 /// A reference to an object instance; `65535:65535` is the null link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ObjectLink {
     /// The object id.
     pub object: u16,
@@ -116,8 +116,9 @@ impl FromStr for ObjectLink {
     }
 }
 
-/// One value of a resource or resource instance.
-#[derive(Clone, Debug, PartialEq)]
+/// One value of a resource or resource instance. Its JSON in the API is that of [`Value::to_json`]; what
+/// serde makes of it is for the store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Value {
     /// See [`ValueType::Boolean`].
     Boolean(bool),
@@ -323,7 +324,7 @@ impl InvalidValue {
 }
 
 /// One value at a path, as a device reported it or as we send it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     /// A resource (three levels) or resource instance (four levels).
     pub path: Path,

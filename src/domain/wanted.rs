@@ -69,7 +69,7 @@ impl FromStr for WantedState {
 }
 
 /// The observation template that wants something, as it was when that was last looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TemplateVersion {
     /// Its row.
     pub id: i64,
@@ -79,7 +79,7 @@ pub struct TemplateVersion {
 
 /// One thing that is wanted to be observed on a device: by an observation template, by somebody, or
 /// by both.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Wanted {
     /// Its row.
     pub id: WantedId,

@@ -40,7 +40,7 @@ impl AuditStore for Store {
         if let Some(before) = before {
             query = query.filter(audit_log::Column::Id.lt(before));
         }
-        self.read(move |database| async move {
+        self.read_tables(move |database| async move {
             let rows = query.all(&database).await?.into_iter();
             let entries = rows.map(|row| AuditEntry {
                 id: row.id,

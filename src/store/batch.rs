@@ -15,8 +15,8 @@ use super::device_log::line_row;
 use super::dtls_session::SessionChanges;
 use super::failure::Failure;
 use super::records::{
-    answer_row, gateway_columns, observation_row, operation_row, peer_columns, profile_row,
-    registration_row, text, to_json, wanted_row,
+    answer_row, gateway_columns, notified_row, observation_row, operation_row, peer_columns,
+    profile_row, registration_row, text, to_json, wanted_row,
 };
 use super::rows::{self, Statements};
 use super::rule::state_row;
@@ -46,6 +46,7 @@ pub(super) struct Batch<'a> {
     profiles: HashMap<EndpointId, &'a Profile>,
     periods: HashMap<EndpointId, &'a [Periods]>,
     observations: HashMap<ObservationId, &'a Observation>,
+    notified: HashMap<ObservationId, &'a Change>,
     unobserved: HashMap<(EndpointId, Token), ()>,
     wanted: HashMap<WantedId, &'a Wanted>,
     unwanted: HashMap<WantedId, ()>,
@@ -89,6 +90,7 @@ enum Step {
     Update,
     Partial,
     SaveObservation,
+    Notify,
     RemoveObservation,
 }
 
@@ -119,6 +121,7 @@ impl Touched {
                 Step::Nothing,
                 Step::SaveObservation,
             ),
+            Change::Notified { endpoint_id, .. } => (*endpoint_id, Step::Nothing, Step::Notify),
             Change::RemoveObservation { endpoint_id, .. } => {
                 (*endpoint_id, Step::Nothing, Step::RemoveObservation)
             }
@@ -294,6 +297,9 @@ impl<'a> Batch<'a> {
             Change::SaveObservation(observation) => {
                 self.observations.insert(observation.id, observation);
             }
+            Change::Notified { id, .. } => {
+                self.notified.insert(*id, change);
+            }
             Change::RemoveObservation { endpoint_id, token } => {
                 self.unobserved.insert((*endpoint_id, *token), ());
             }
@@ -319,6 +325,37 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
+    /// How many values were collected and not written.
+    pub(super) fn values_waiting(&self) -> usize {
+        self.resources.len() / rows::RESOURCES.columns()
+    }
+
+    /// Writes the values that were collected, so that they take no memory any more.
+    pub(super) async fn write_values(
+        &mut self,
+        transaction: &mut Transaction,
+        statements: &mut Statements,
+    ) -> Result<(), Failure> {
+        // The devices that they belong to must be there.
+        let mut endpoints = Vec::new();
+        for registration in self.registered.values() {
+            endpoint_row(registration, &mut endpoints);
+        }
+        let mut gateways = Vec::new();
+        for (id, (name, state, at)) in &self.gateways {
+            gateway_row(*id, name, state, *at, &mut gateways)?;
+        }
+        let values = std::mem::take(&mut self.resources);
+        for (rows, values) in [
+            (&rows::ENDPOINTS, endpoints),
+            (&rows::GATEWAYS, gateways),
+            (&rows::RESOURCES, values),
+        ] {
+            statements.run(transaction, rows, values).await?;
+        }
+        Ok(())
+    }
+
     /// Writes everything that was collected, and says how many values there were.
     pub(super) async fn write(
         self,
@@ -334,26 +371,13 @@ impl<'a> Batch<'a> {
         let mut endpoints = Vec::new();
         let mut registrations = Vec::new();
         for registration in self.registered.into_values() {
-            let name = registration.endpoint.as_str();
             forgotten.push(registration.endpoint_id.0.into());
-            endpoints.extend([
-                registration.endpoint_id.0.into(),
-                name.into(),
-                name.to_lowercase().into(),
-                registration.registered_at.as_millis().into(),
-                registration.updated_at.as_millis().into(),
-            ]);
+            endpoint_row(registration, &mut endpoints);
             registration_row(registration, &mut registrations)?;
         }
         let mut gateways = Vec::new();
         for (id, (name, state, at)) in self.gateways {
-            gateways.extend([
-                id.0.into(),
-                name.as_str().into(),
-                name.as_str().to_lowercase().into(),
-                at.as_millis().into(),
-            ]);
-            gateways.extend(gateway_columns(state)?);
+            gateway_row(id, name, state, at, &mut gateways)?;
         }
         let mut updates = Vec::new();
         for registration in self.updated.into_values() {
@@ -402,6 +426,11 @@ impl<'a> Batch<'a> {
         for observation in self.observations.into_values() {
             observation_row(observation, &mut observations)?;
         }
+        let notified = self
+            .notified
+            .into_values()
+            .filter_map(notified_row)
+            .flatten();
         let unobserved = self
             .unobserved
             .into_keys()
@@ -449,6 +478,7 @@ impl<'a> Batch<'a> {
             (&rows::PROFILES, profiles),
             (&rows::PERIODS, periods),
             (&rows::OBSERVATIONS, observations),
+            (&rows::NOTIFIED, notified.collect()),
             (&rows::OBSERVATIONS_REMOVED, unobserved.collect()),
             (&rows::WANTED, wanted),
             (&rows::WANTED_REMOVED, unwanted.collect()),
@@ -549,4 +579,32 @@ impl<'a> Batch<'a> {
         }
         Ok(row)
     }
+}
+
+fn endpoint_row(registration: &Registration, row: &mut Vec<Bind>) {
+    let name = registration.endpoint.as_str();
+    row.extend([
+        registration.endpoint_id.0.into(),
+        name.into(),
+        name.to_lowercase().into(),
+        registration.registered_at.as_millis().into(),
+        registration.updated_at.as_millis().into(),
+    ]);
+}
+
+fn gateway_row(
+    id: EndpointId,
+    name: &EndpointName,
+    state: &GatewayState,
+    at: Timestamp,
+    row: &mut Vec<Bind>,
+) -> Result<(), StoreError> {
+    row.extend([
+        id.0.into(),
+        name.as_str().into(),
+        name.as_str().to_lowercase().into(),
+        at.as_millis().into(),
+    ]);
+    row.extend(gateway_columns(state)?);
+    Ok(())
 }

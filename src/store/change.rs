@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
 use crate::domain::{
     EndpointId, EndpointName, EventId, GatewayState, KeptSession, Learned, LiveEvent, LogLine,
-    Node, Observation, Operation, Path, Peer, Periods, Profile, Registration, RegistrationId,
-    RuleEvent, RuleState, SessionId, SessionMark, StoredAnswer, Timestamp, Token, Wanted, WantedId,
+    Node, Observation, ObservationId, Operation, Path, Peer, Periods, Profile, Registration,
+    RegistrationId, RuleEvent, RuleState, SessionId, SessionMark, StoredAnswer, Timestamp, Token,
+    Wanted, WantedId,
 };
 
 /// One write. All changes of one [`Commit`] are in one transaction: all of them happen or none.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Change {
     /// Makes the endpoint's row where it is new (`registration.endpoint_id` comes from
     /// [`Ids`](super::Ids)), and replaces its registration. Observations of an earlier
@@ -140,6 +144,23 @@ pub enum Change {
     SaveRuleState(Box<RuleState>),
     /// Stores an observation, new or changed; `id` comes from [`Ids`](super::Ids).
     SaveObservation(Box<Observation>),
+    /// A notification came for a stored observation. One that is not stored any more does not come back.
+    Notified {
+        /// Which observation.
+        id: ObservationId,
+        /// Which device.
+        endpoint_id: EndpointId,
+        /// The Observe value of the newest notification.
+        last_sequence: Option<u32>,
+        /// The message id of this one.
+        last_message_id: u16,
+        /// The hash of its bytes.
+        last_hash: i64,
+        /// When the newest one came.
+        notified_at: Option<Timestamp>,
+        /// How many were stored, this one included.
+        notifications: u64,
+    },
     /// Forgets an observation.
     RemoveObservation {
         /// Which device.
@@ -171,6 +192,55 @@ pub enum Change {
         /// Which one.
         id: SessionId,
     },
+}
+
+impl Change {
+    /// Which device it is about, where [what is needed to go on with that](StoredEndpoint) changes.
+    pub(super) fn device(&self) -> Option<EndpointId> {
+        match self {
+            Self::Register(registration) | Self::UpdateRegistration(registration) => {
+                Some(registration.endpoint_id)
+            }
+            Self::ExtendRegistration { endpoint_id, .. }
+            | Self::EndRegistration { endpoint_id, .. }
+            | Self::Gateway { endpoint_id, .. }
+            | Self::Seen { endpoint_id, .. }
+            | Self::Learned { endpoint_id, .. }
+            | Self::Profile { endpoint_id, .. }
+            | Self::Periods { endpoint_id, .. }
+            | Self::Moved { endpoint_id, .. }
+            | Self::ReserveMessageIds { endpoint_id, .. }
+            | Self::Resources { endpoint_id, .. }
+            | Self::Event { endpoint_id, .. }
+            | Self::Log { endpoint_id, .. }
+            | Self::Notified { endpoint_id, .. }
+            | Self::RemoveObservation { endpoint_id, .. }
+            | Self::RemoveWanted { endpoint_id, .. } => Some(*endpoint_id),
+            Self::RuleEvent(event) => Some(event.endpoint_id),
+            Self::SaveRuleState(state) => Some(state.endpoint_id),
+            Self::SaveObservation(observation) => Some(observation.endpoint_id),
+            Self::SaveWanted(wanted) => Some(wanted.endpoint_id),
+            Self::SaveOperation(operation) => Some(operation.endpoint_id),
+            Self::RememberAnswer(_)
+            | Self::KeepSession(_)
+            | Self::MarkSession(_)
+            | Self::EndSession { .. } => None,
+        }
+    }
+
+    /// Says what no table can hold, before anybody is told that it is kept.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let (Self::Event { nodes, .. } | Self::Resources { nodes, .. }) = self else {
+            return Ok(());
+        };
+        match nodes.iter().find(|node| node.path.ids().len() < 3) {
+            None => Ok(()),
+            Some(node) => Err(StoreError::Database(format!(
+                "{} is no path of a resource",
+                node.path
+            ))),
+        }
+    }
 }
 
 /// Changes that belong together, and what the page is told once they are on disk.

@@ -139,7 +139,11 @@ fn sqlite(file: &Path, busy_timeout: Duration, access: Access) -> ConnectOptions
             Access::Read => options
                 .pragma("query_only", "1")
                 .pragma("cache_size", "-8000"),
-            Access::Write => options.pragma("cache_size", "-32000"),
+            // A statement of many rows keeps the pages as they were before it, in case that it fails: in
+            // memory, where a file would cost more than the rows.
+            Access::Write => options
+                .pragma("cache_size", "-32000")
+                .pragma("temp_store", "2"),
         }
     });
     quiet(&mut options);

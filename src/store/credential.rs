@@ -281,7 +281,7 @@ impl CredentialStore for Store {
             .order_by_asc(Column::Endpoint)
             .order_by_asc(Column::Id)
             .limit(filter.limit);
-        self.read(|database| async move {
+        self.read_tables(|database| async move {
             query
                 .all(&database)
                 .await?
@@ -293,7 +293,7 @@ impl CredentialStore for Store {
     }
 
     async fn find(&self, ids: Vec<CredentialId>) -> Result<Vec<StoredCredential>, StoreError> {
-        self.read(|database| async move {
+        self.read_tables(|database| async move {
             let mut found = Vec::with_capacity(ids.len());
             for some in ids.chunks(BOUND_AT_ONCE) {
                 let rows = credential::Entity::find()
@@ -311,7 +311,7 @@ impl CredentialStore for Store {
     }
 
     async fn ids(&self) -> Result<Vec<CredentialId>, StoreError> {
-        self.read(|database| async move {
+        self.read_tables(|database| async move {
             let ids: Vec<i64> = credential::Entity::find()
                 .select_only()
                 .column(credential::Column::Id)
@@ -370,7 +370,7 @@ impl CredentialStore for Store {
     }
 
     async fn revision(&self) -> Result<i64, StoreError> {
-        self.read(|database| async move {
+        self.read_tables(|database| async move {
             let row = server_state::Entity::find_by_id(REVISION.to_owned())
                 .one(&database)
                 .await?;
@@ -412,7 +412,7 @@ impl RevocationStore for Store {
     }
 
     async fn revoked(&self) -> Result<Vec<RevokedCertificate>, StoreError> {
-        self.read(|database| async move {
+        self.read_tables(|database| async move {
             revoked_certificate::Entity::find()
                 .order_by_desc(revoked_certificate::Column::RevokedAt)
                 .order_by_asc(revoked_certificate::Column::Serial)

@@ -62,13 +62,17 @@ impl EndpointReader for Store {
     }
 
     async fn observations(&self, id: EndpointId) -> Result<Vec<Observation>, StoreError> {
-        self.read(move |database| async move { fleet::observations(&database, id).await })
-            .await
+        self.read_devices(&[id], move |database| async move {
+            fleet::observations(&database, id).await
+        })
+        .await
     }
 
     async fn wanted(&self, id: EndpointId) -> Result<Vec<Wanted>, StoreError> {
-        self.read(move |database| async move { fleet::wanted(&database, id).await })
-            .await
+        self.read_devices(&[id], move |database| async move {
+            fleet::wanted(&database, id).await
+        })
+        .await
     }
 
     async fn count(&self) -> Result<(u64, u64), StoreError> {

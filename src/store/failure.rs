@@ -37,6 +37,29 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// True when it would fail again with the same rows, however often it is tried: they break a constraint,
+    /// or they are none.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Database(
+                DbErr::Exec(RuntimeErr::SqlxError(error))
+                | DbErr::Query(RuntimeErr::SqlxError(error)),
+            ) => match error.as_ref() {
+                sqlx::Error::Database(error) => {
+                    // SQLITE_TOOBIG and SQLITE_MISMATCH have no kind.
+                    error.kind() != sqlx::error::ErrorKind::Other
+                        || matches!(error.code().as_deref(), Some("18" | "20"))
+                }
+                sqlx::Error::Encode(_) => true,
+                _ => false,
+            },
+            Self::Database(DbErr::Type(_) | DbErr::Json(_)) | Self::Store(_) => true,
+            Self::Database(_) => false,
+        }
+    }
+}
+
 /// True when PostgreSQL says that it ends the connection: class 57P (operator intervention) and
 /// class 08 (connection exception).
 fn is_shutdown(error: &sqlx::Error) -> bool {

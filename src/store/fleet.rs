@@ -43,7 +43,8 @@ impl FleetLoader for Store {
         &self,
         ids: Vec<EndpointId>,
     ) -> Result<Vec<(EndpointId, StoredEndpoint)>, StoreError> {
-        self.read(move |database| async move {
+        let devices = ids.clone();
+        self.read_devices(&devices, move |database| async move {
             let mut all = Vec::with_capacity(ids.len());
             for part in ids.chunks(LOADED_AT_ONCE) {
                 all.extend(load_endpoints(&database, part).await?);
@@ -54,7 +55,7 @@ impl FleetLoader for Store {
     }
 
     async fn load_gateway(&self, endpoint_id: EndpointId) -> Result<GatewayState, StoreError> {
-        self.read(move |database| async move {
+        self.read_devices(&[endpoint_id], move |database| async move {
             let row = endpoint::Entity::find_by_id(endpoint_id.0)
                 .one(&database)
                 .await?;

@@ -44,6 +44,12 @@ impl Ids {
         WantedId(self.wanted.next())
     }
 
+    /// The marks that must be stored now, each with the place of its counter.
+    pub(super) fn due(&self) -> impl Iterator<Item = (usize, i64)> {
+        let counters = self.counters().into_iter().enumerate();
+        counters.filter_map(|(index, counter)| Some((index, counter.due()?)))
+    }
+
     /// Every counter, to store and restore their marks.
     pub(super) fn counters(&self) -> [&Counter; 7] {
         [
@@ -85,7 +91,7 @@ pub(super) struct Counter {
     /// How far the mark is moved at a time.
     step: i64,
     next: AtomicI64,
-    /// The mark in the database; only the writer moves it.
+    /// The mark on disk, in the database or in the journal.
     mark: AtomicI64,
 }
 
@@ -128,9 +134,14 @@ impl Counter {
         self.next.load(Ordering::Relaxed)
     }
 
+    /// The largest mark that is on disk.
+    pub(super) fn mark(&self) -> i64 {
+        self.mark.load(Ordering::Relaxed)
+    }
+
     /// Notes that this mark is on disk.
     pub(super) fn stored(&self, mark: i64) {
-        self.mark.store(mark, Ordering::Relaxed);
+        self.mark.fetch_max(mark, Ordering::Relaxed);
     }
 }
 

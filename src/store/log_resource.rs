@@ -14,7 +14,7 @@ const WHAT: &str = "log resource";
 #[async_trait]
 impl LogResourceStore for Store {
     async fn list(&self) -> Result<Vec<LogResource>, StoreError> {
-        self.read(|database| async move {
+        self.read_tables(|database| async move {
             log_resource::Entity::find()
                 .order_by_asc(log_resource::Column::Id)
                 .all(&database)

@@ -28,6 +28,10 @@ pub struct Metrics {
     pub wal_bytes: Gauge,
     /// How long folding the write-ahead log into the database took.
     pub checkpoint_seconds: Histogram,
+    /// What is in the journal and not in the tables yet.
+    pub journal_bytes: Gauge,
+    /// How long writing what the journal held to the tables took.
+    pub fold_seconds: Histogram,
     /// How long the oldest value waits that is not rolled up yet.
     pub history_lag_seconds: Gauge<f64, AtomicU64>,
     /// Values that were rolled up.
@@ -90,6 +94,18 @@ impl Metrics {
             self.checkpoint_seconds.clone(),
         );
         registry.register_with_unit(
+            "flownexus_store_journal_waiting",
+            "What is in the journal and not in the tables yet",
+            Unit::Bytes,
+            self.journal_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "flownexus_store_fold",
+            "Time that writing what the journal held to the tables took",
+            Unit::Seconds,
+            self.fold_seconds.clone(),
+        );
+        registry.register_with_unit(
             "flownexus_history_lag",
             "How long the oldest value waits that is not rolled up yet",
             Unit::Seconds,
@@ -126,6 +142,8 @@ impl Default for Metrics {
             refused: Counter::default(),
             wal_bytes: Gauge::default(),
             checkpoint_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 19)),
+            journal_bytes: Gauge::default(),
+            fold_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 19)),
             history_lag_seconds: Gauge::default(),
             history_rolled_up: Counter::default(),
             history_removed: Counter::default(),

@@ -17,7 +17,7 @@ const WHAT: &str = "object model";
 #[async_trait]
 impl ModelStore for Store {
     async fn list(&self) -> Result<Vec<ModelEntry>, StoreError> {
-        self.read(|database| async move {
+        self.read_tables(|database| async move {
             type Row = (i64, i32, String, String, i64, String);
             let rows: Vec<Row> = object_model::Entity::find()
                 .select_only()
@@ -51,7 +51,7 @@ impl ModelStore for Store {
     }
 
     async fn newer_than(&self, id: i64, limit: u64) -> Result<Vec<UploadedModel>, StoreError> {
-        self.read(move |database| async move {
+        self.read_tables(move |database| async move {
             object_model::Entity::find()
                 .filter(object_model::Column::Id.gt(id))
                 .order_by_asc(object_model::Column::Id)
@@ -71,7 +71,7 @@ impl ModelStore for Store {
         version: &str,
     ) -> Result<Option<UploadedModel>, StoreError> {
         let version = version.to_owned();
-        self.read(move |database| async move {
+        self.read_tables(move |database| async move {
             object_model::Entity::find()
                 .filter(object_model::Column::ObjectId.eq(i32::from(object_id)))
                 .filter(object_model::Column::Version.eq(version))
@@ -84,7 +84,7 @@ impl ModelStore for Store {
     }
 
     async fn mark(&self) -> Result<ModelMark, StoreError> {
-        self.read(|database| async move {
+        self.read_tables(|database| async move {
             use sea_orm::ConnectionTrait as _;
             let sql = "SELECT COUNT(*), COALESCE(MAX(id), 0) FROM object_model";
             let row = database

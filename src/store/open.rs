@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -21,11 +22,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::checkpoint::Checkpointer;
 use super::connect::{Place, checkpointer};
 use super::history::{self, Historian};
+use super::journal::{self, Aside, Folder, Front, Journal, Left, Pending};
 use super::lock::DataDirLock;
-use super::writer::{Call, Job, MARK_PREFIX, Waiting, Work, Writer};
+use super::tables::Tables;
+use super::writer::{Call, Job, MARK_PREFIX, Outcome, Queue, Waiting, Work, Writer};
 use super::{Commit, FleetWriter, Ids, Metrics, StoreError};
 use crate::config::Settings;
-use crate::domain::LiveEvent;
+use crate::domain::{EndpointId, LiveEvent};
 
 /// Tells the world what is on disk now; called after each transaction, in the order of commits.
 /// It must not block: the writer waits for it.
@@ -45,6 +48,8 @@ struct Shared {
     /// None once the store is closed.
     queue: Mutex<Option<mpsc::Sender<Job>>>,
     queue_length: usize,
+    /// What is acknowledged and that readers do not see yet, where there is a journal.
+    pending: Option<Arc<Pending>>,
     readers: DatabaseConnection,
     reading: Handle,
     /// Owned here to be ended with the store.
@@ -101,6 +106,7 @@ impl Store {
         let (end, ended) = watch::channel(false);
         let start = Start {
             place: place.clone(),
+            folder: settings.data_dir.join(journal::FOLDER),
             queue: receiver,
             ids: Arc::clone(&ids),
             publish,
@@ -113,13 +119,12 @@ impl Store {
         thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
-                run_writer(start, ready);
-                // Only now may another process have it, and may `close` return.
-                drop(lock);
+                run_writer(start, lock, ready);
+                // Only now may `close` return.
                 end.send_replace(true);
             })
             .map_err(thread_error)?;
-        is_ready.await.unwrap_or(Err(StoreError::Closed))?;
+        let pending = is_ready.await.unwrap_or(Err(StoreError::Closed))?;
 
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
@@ -149,6 +154,7 @@ impl Store {
                 metrics,
                 queue: Mutex::new(Some(queue)),
                 queue_length: settings.store.queue_length.max(1),
+                pending,
                 readers,
                 reading,
                 runtime,
@@ -220,8 +226,40 @@ impl Store {
         self.shared.ids.resource.advance(first);
     }
 
-    /// Runs a query on the threads of the readers.
+    /// Runs a query on the threads of the readers. It sees everything that was acknowledged before.
     pub(super) async fn read<T, F, R>(&self, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(DatabaseConnection) -> R,
+        R: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        if let Some(pending) = &self.shared.pending {
+            pending.settled().await?;
+        }
+        self.read_tables(query).await
+    }
+
+    /// Like [`Store::read`], for a query that is about these devices alone.
+    pub(super) async fn read_devices<T, F, R>(
+        &self,
+        devices: &[EndpointId],
+        query: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(DatabaseConnection) -> R,
+        R: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        if let Some(pending) = &self.shared.pending {
+            pending.settled_for(devices).await?;
+        }
+        self.read_tables(query).await
+    }
+
+    /// Like [`Store::read`], but what was acknowledged may be missing for a moment. For tables that commits do
+    /// not write (people, tokens, models, rules: a call returns when it is in the tables), and for what counts
+    /// in the tables alone.
+    pub(super) async fn read_tables<T, F, R>(&self, query: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(DatabaseConnection) -> R,
@@ -361,6 +399,8 @@ pub(super) fn numbered(backend: DbBackend, sql: &str) -> String {
 /// What the writer's thread begins with.
 struct Start {
     place: Place,
+    /// Of the journal.
+    folder: PathBuf,
     queue: mpsc::Receiver<Job>,
     ids: Arc<Ids>,
     publish: Publisher,
@@ -372,7 +412,12 @@ struct Start {
 }
 
 /// The writer's thread: opens the database, says whether it could, and writes until the end.
-fn run_writer(start: Start, ready: oneshot::Sender<Result<(), StoreError>>) {
+/// Another process may have it as soon as that is over, or could not be begun.
+fn run_writer(
+    start: Start,
+    lock: Option<DataDirLock>,
+    ready: oneshot::Sender<Result<Option<Arc<Pending>>, StoreError>>,
+) {
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -381,21 +426,75 @@ fn run_writer(start: Start, ready: oneshot::Sender<Result<(), StoreError>>) {
         }
     };
     runtime.block_on(async move {
+        let lock = lock;
+        // When nobody waits any more the queue is closed, and the writer ends at once.
         match prepare(start).await {
-            Ok(writer) => {
-                // When nobody waits any more the queue is closed, and the writer ends at once.
-                _ = ready.send(Ok(()));
+            Ok(Ready::Direct(writer)) => {
+                _ = ready.send(Ok(None));
                 writer.run().await;
             }
-            Err(error) => _ = ready.send(Err(error)),
+            Ok(Ready::Journal(journal)) => journal.run(ready).await,
+            Err(error) => {
+                drop(lock);
+                _ = ready.send(Err(error));
+            }
         }
     });
 }
 
-async fn prepare(start: Start) -> Result<Writer, StoreError> {
+/// Who writes.
+enum Ready {
+    Direct(Box<Writer>),
+    Journal(Box<WithJournal>),
+}
+
+/// The two ends of the journal.
+struct WithJournal {
+    front: Front,
+    folder: Folder,
+    pending: Arc<Pending>,
+}
+
+impl WithJournal {
+    async fn run(mut self, ready: oneshot::Sender<Result<Option<Arc<Pending>>, StoreError>>) {
+        let front = self.front;
+        let thread = Builder::new_current_thread().enable_all().build();
+        let thread = thread.and_then(|runtime| {
+            thread::Builder::new()
+                .name("store-journal".to_owned())
+                .spawn(move || runtime.block_on(front.run()))
+        });
+        let thread = match thread {
+            Ok(thread) => thread,
+            Err(error) => {
+                _ = ready.send(Err(thread_error(error)));
+                return;
+            }
+        };
+        _ = ready.send(Ok(Some(self.pending)));
+        let is_folded = self.folder.run().await;
+        // It has closed what was pending, or it cannot go on.
+        match thread.join() {
+            Ok(journal) if is_folded => end_journal(journal),
+            Ok(_) => {
+                tracing::warn!("What the journal holds goes to the tables with the next start")
+            }
+            Err(_) => tracing::error!("The journal's thread panicked"),
+        }
+        self.folder.into_tables().finish().await;
+    }
+}
+
+fn end_journal(journal: Journal) {
+    if let Err(error) = journal.remove() {
+        tracing::warn!(%error, "Could not remove a file of the journal: {error}");
+    }
+}
+
+async fn prepare(start: Start) -> Result<Ready, StoreError> {
     let database = start.place.writer(start.beside).await?;
     let gate = Arc::default();
-    let mut folding = None;
+    let mut checkpoints = None;
     if start.beside {
         if !Migrator::get_pending_migrations(&database)
             .await?
@@ -412,7 +511,7 @@ async fn prepare(start: Start) -> Result<Writer, StoreError> {
         let rows = &start.ids.resource;
         history::prepare(&database, rows, start.partition_days).await?;
         if let Place::Sqlite { file } = &start.place {
-            folding = Some(Checkpointer::new(
+            checkpoints = Some(Checkpointer::new(
                 checkpointer(file).await?,
                 file,
                 start.settings.checkpoint_bytes,
@@ -421,18 +520,53 @@ async fn prepare(start: Start) -> Result<Writer, StoreError> {
             ));
         }
     }
-    Ok(Writer::new(
-        database,
-        folding,
+    let is_sqlite = matches!(start.place, Place::Sqlite { .. });
+    let ids = start.ids;
+    let settings = start.settings;
+    let metrics = start.metrics;
+    let mut tables = Tables::new(
+        database.clone(),
+        checkpoints,
         gate,
-        start.queue,
-        start.ids,
-        start.publish,
-        start.metrics,
-        start.settings,
+        Arc::clone(&ids),
+        metrics.clone(),
         start.logs,
         start.beside,
-    ))
+    );
+    let queue = Queue::new(start.queue, settings.clone(), metrics.clone());
+    let outcome = Outcome::new(start.publish, metrics.clone());
+    if !is_sqlite || start.beside {
+        return Ok(Ready::Direct(Box::new(Writer::new(tables, queue, outcome))));
+    }
+    let aside = Aside::new(&start.folder, metrics.clone());
+    let left = Left::find(&start.folder)?;
+    let folded = journal::folded(&database).await?;
+    let last = journal::replay(&mut tables, &left, folded, &aside).await?;
+    if last > folded {
+        restore(&database, &ids).await?;
+    }
+    if !settings.journal {
+        left.remove()?;
+        return Ok(Ready::Direct(Box::new(Writer::new(tables, queue, outcome))));
+    }
+    let file_bytes = (settings.journal_bytes / journal::FILES).max(1 << 20);
+    let limit = usize::try_from(settings.journal_bytes).unwrap_or(usize::MAX);
+    let pending = Arc::new(Pending::new(last, limit.max(1)));
+    let front = Front::new(
+        queue,
+        left.go_on(file_bytes, last)?,
+        Arc::clone(&pending),
+        outcome,
+        ids,
+        metrics.clone(),
+    );
+    let age = Duration::from_millis(settings.fold_after_ms);
+    let folder = Folder::new(tables, Arc::clone(&pending), metrics, age, aside);
+    Ok(Ready::Journal(Box::new(WithJournal {
+        front,
+        folder,
+        pending,
+    })))
 }
 
 /// Lets every counter go on behind what the database holds.

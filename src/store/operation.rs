@@ -57,8 +57,10 @@ impl OperationReader for Store {
         let query = endpoint_operation::Entity::find()
             .filter(endpoint_operation::Column::EndpointId.eq(endpoint.0))
             .filter(endpoint_operation::Column::Status.eq(OperationStatus::Queued.name()));
-        self.read(move |database| async move { Ok(query.count(&database).await?) })
-            .await
+        self.read_devices(&[endpoint], move |database| async move {
+            Ok(query.count(&database).await?)
+        })
+        .await
     }
 }
 

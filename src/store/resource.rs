@@ -21,8 +21,11 @@ pub(super) const TYPE: &str = "(CAST(object_id AS BIGINT) * 65536 + resource_id)
 #[async_trait]
 impl ResourceReader for Store {
     async fn latest(&self, id: EndpointId) -> Result<Vec<StoredValue>, StoreError> {
-        self.read(move |database| async move { latest(&database, id).await })
-            .await
+        self.read_devices(
+            &[id],
+            move |database| async move { latest(&database, id).await },
+        )
+        .await
     }
 
     async fn by_type(
@@ -55,7 +58,7 @@ impl ResourceReader for Store {
     }
 
     async fn types(&self) -> Result<Vec<ResourceType>, StoreError> {
-        self.read(|database| async move {
+        self.read_tables(|database| async move {
             let rows = resource_type::Entity::find()
                 .order_by_asc(resource_type::Column::ObjectId)
                 .order_by_asc(resource_type::Column::ResourceId)

@@ -58,6 +58,11 @@ impl Statements {
 }
 
 impl Rows {
+    /// How many values each row has.
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
     fn sql(&self, backend: DbBackend, rows: usize) -> String {
         use std::fmt::Write as _;
         let mut sql = String::with_capacity(self.head.len() + rows * self.columns * 4);
@@ -232,6 +237,17 @@ pub(super) const OBSERVATIONS: Rows = Rows {
         last_sequence = excluded.last_sequence, last_message_id = excluded.last_message_id, \
         last_hash = excluded.last_hash, notified_at = excluded.notified_at, \
         staged = excluded.staged, notifications = excluded.notifications",
+};
+
+/// id, last sequence, last message id, last hash, notified at, notifications.
+pub(super) const NOTIFIED: Rows = Rows {
+    head: "WITH fresh (id, last_sequence, last_message_id, last_hash, notified_at, notifications) \
+        AS (VALUES ",
+    columns: 6,
+    tail: ") UPDATE observation SET state = 'active', last_sequence = fresh.last_sequence, \
+        last_message_id = fresh.last_message_id, last_hash = fresh.last_hash, \
+        notified_at = fresh.notified_at, notifications = fresh.notifications \
+        FROM fresh WHERE observation.id = fresh.id",
 };
 
 /// endpoint, token.

@@ -21,7 +21,7 @@ const CHUNK: u64 = 5_000;
 #[async_trait]
 impl RuleStore for Store {
     async fn list(&self) -> Result<Vec<Rule>, StoreError> {
-        self.read(|database| async move {
+        self.read_tables(|database| async move {
             rule::Entity::find()
                 .order_by_asc(rule::Column::Id)
                 .all(&database)

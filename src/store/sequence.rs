@@ -4,7 +4,8 @@
 //! `flownexus user add` works beside a running server, so neither may count in its memory. The
 //! next id lies in the database and is taken in the transaction that uses it.
 
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction};
+use flownexus_entity::server_state;
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, EntityTrait as _};
 
 use super::StoreError;
 use super::open::statement;
@@ -52,6 +53,17 @@ pub(super) async fn raise(
             )
         })?;
     Ok(row.try_get_by_index(0)?)
+}
+
+/// The number that is stored under a key.
+pub(super) async fn load(
+    database: &DatabaseConnection,
+    key: &str,
+) -> Result<Option<i64>, StoreError> {
+    let row = server_state::Entity::find_by_id(key.to_owned())
+        .one(database)
+        .await?;
+    Ok(row.map(|row| row.value))
 }
 
 /// Stores a number under a key.

@@ -17,7 +17,7 @@ impl SessionStore for Store {
         now: Timestamp,
     ) -> Result<Option<WebSession>, StoreError> {
         let key_hash = key_hash.to_vec();
-        self.read(move |database| async move {
+        self.read_tables(move |database| async move {
             let row = session::Entity::find_by_id(key_hash)
                 .filter(session::Column::ExpiresAt.gt(now.as_millis()))
                 .one(&database)

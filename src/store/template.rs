@@ -13,7 +13,7 @@ const WHAT: &str = "observation template";
 #[async_trait]
 impl TemplateStore for Store {
     async fn list(&self) -> Result<Vec<ObservationTemplate>, StoreError> {
-        self.read(|database| async move {
+        self.read_tables(|database| async move {
             observation_template::Entity::find()
                 .order_by_asc(observation_template::Column::Id)
                 .all(&database)

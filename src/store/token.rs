@@ -15,7 +15,7 @@ use crate::domain::Timestamp;
 #[async_trait]
 impl TokenStore for Store {
     async fn list(&self) -> Result<Vec<ApiToken>, StoreError> {
-        self.read(|database| async move {
+        self.read_tables(|database| async move {
             api_token::Entity::find()
                 .order_by_asc(api_token::Column::Name)
                 .all(&database)
@@ -29,7 +29,7 @@ impl TokenStore for Store {
 
     async fn find(&self, hash: &[u8]) -> Result<Option<ApiToken>, StoreError> {
         let hash = hash.to_vec();
-        self.read(move |database| async move {
+        self.read_tables(move |database| async move {
             api_token::Entity::find()
                 .filter(api_token::Column::Hash.eq(hash))
                 .one(&database)

@@ -14,7 +14,7 @@ use super::{Role, Store, StoreError, User, UserStore};
 #[async_trait]
 impl UserStore for Store {
     async fn list(&self) -> Result<Vec<User>, StoreError> {
-        self.read(|database| async move {
+        self.read_tables(|database| async move {
             user::Entity::find()
                 .order_by_asc(user::Column::Name)
                 .all(&database)
@@ -30,7 +30,7 @@ impl UserStore for Store {
         let Some(name) = storable(name) else {
             return Ok(None);
         };
-        self.read(move |database| async move {
+        self.read_tables(move |database| async move {
             user::Entity::find()
                 .filter(user::Column::Name.eq(name))
                 .one(&database)

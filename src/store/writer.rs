@@ -1,44 +1,26 @@
-//! The one writer: everything that is written goes through its queue, in order.
+//! Everything that is written goes through one queue, in order.
 //!
-//! It has a thread, a runtime and a connection of its own. Commits that wait share a transaction
-//! (group commit). When that transaction fails, each of its commits is tried alone, so that one
-//! that the database refuses fails alone. Only after the transaction is on disk is anything
-//! published, and then the callers are told.
+//! Commits that wait share a transaction (group commit). When that transaction fails, each of its commits is
+//! tried alone, so that one that the database refuses fails alone. Only after the transaction is on disk is
+//! anything published, and then the callers are told.
+//!
+//! On SQLite there is the [journal](super::journal) between this queue and the tables; [`Writer`] is what
+//! PostgreSQL has, whose own log is as fast.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
-};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use sea_orm::DatabaseTransaction;
+use tokio::sync::{mpsc, oneshot};
 
-use super::batch::Batch;
-use super::checkpoint::Checkpointer;
-use super::failure::Failure;
-use super::ids::Counter;
 use super::open::Publisher;
-use super::prune::Pruner;
-use super::rows::{self, Statements};
-use super::transaction::{Target, Transaction};
-use super::{Change, Commit, Ids, Metrics, StoreError};
+use super::tables::{IDLE, Numbers, Tables};
+use super::{Change, Commit, Metrics, StoreError};
 use crate::config;
-use crate::domain::Timestamp;
 
 /// Values in one transaction: a bound on memory and on the time of a transaction.
 const BATCH_VALUES: usize = 20_000;
-
-/// After this long without work the writer tidies up.
-const IDLE: Duration = Duration::from_secs(1);
-
-/// What nobody needs any more is removed when idle, but not more often than this…
-const PRUNE_INTERVAL: Duration = Duration::from_secs(30);
-
-/// … and even without idle time when they have waited for this long.
-const PRUNE_OVERDUE: Duration = Duration::from_secs(600);
 
 /// The beginning of the keys in `server_state` that hold the marks of row ids.
 pub(super) const MARK_PREFIX: &str = "next_id.";
@@ -68,113 +50,60 @@ pub(super) type Work = Box<
     dyn for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, Result<(), StoreError>> + Send,
 >;
 
-/// The writer with everything it owns.
-pub(super) struct Writer {
-    database: DatabaseConnection,
-    checkpointer: Option<Checkpointer>,
-    /// Held while writing; a checkpoint that needs the writer to wait takes it.
-    gate: Arc<Mutex<()>>,
-    queue: mpsc::Receiver<Job>,
+/// What waits to be written, as the one who writes it sees it.
+pub(super) struct Queue {
+    jobs: mpsc::Receiver<Job>,
     /// A call that came while commits were gathered.
     next: Option<Job>,
-    ids: Arc<Ids>,
-    publish: Publisher,
-    metrics: Metrics,
     settings: config::Store,
-    statements: Statements,
-    pruner: Pruner,
-    /// True when a server owns the database: then this one leaves its marks, its log and its old
-    /// answers alone.
-    beside: bool,
+    metrics: Metrics,
 }
 
-impl Writer {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a list of parts, named at the only call"
-    )]
+/// What comes next.
+pub(super) enum Next {
+    /// These share a transaction.
+    Commits(Vec<Waiting>),
+    /// It has one of its own.
+    Call(Call),
+    /// Nothing came for a while.
+    Idle,
+    /// Nothing will come any more.
+    End,
+}
+
+impl Queue {
     pub(super) fn new(
-        database: DatabaseConnection,
-        checkpointer: Option<Checkpointer>,
-        gate: Arc<Mutex<()>>,
-        queue: mpsc::Receiver<Job>,
-        ids: Arc<Ids>,
-        publish: Publisher,
-        metrics: Metrics,
+        jobs: mpsc::Receiver<Job>,
         settings: config::Store,
-        logs: config::Logs,
-        beside: bool,
+        metrics: Metrics,
     ) -> Self {
         Self {
-            database,
-            checkpointer,
-            gate,
-            queue,
+            jobs,
             next: None,
-            ids,
-            publish,
-            metrics,
             settings,
-            statements: Statements::default(),
-            pruner: Pruner::new(logs),
-            beside,
+            metrics,
         }
     }
 
-    /// Works until the queue is closed and empty.
-    pub(super) async fn run(mut self) {
-        loop {
-            let job = match self.next.take() {
-                Some(job) => job,
-                None => match tokio::time::timeout(IDLE, self.queue.recv()).await {
-                    Ok(Some(job)) => job,
-                    Ok(None) => break,
-                    Err(_) => {
-                        self.prune(PRUNE_INTERVAL, true).await;
-                        continue;
-                    }
-                },
-            };
-            let gate = Arc::clone(&self.gate);
-            {
-                let _writing = gate.lock().await;
-                match job {
-                    Job::Commit(first) => self.commits(first).await,
-                    Job::Call(call) => self.call(call).await,
-                }
-            }
-            self.metrics.queue_length.set(self.waiting());
-            if let Some(checkpointer) = &self.checkpointer {
-                checkpointer.check();
-            }
-            self.prune(PRUNE_OVERDUE, false).await;
-        }
-        self.finish().await;
-    }
-
-    fn waiting(&self) -> i64 {
-        let waiting = self.queue.len() + usize::from(self.next.is_some());
-        i64::try_from(waiting).unwrap_or(i64::MAX)
-    }
-
-    /// Writes this commit and those that wait behind it.
-    async fn commits(&mut self, first: Waiting) {
-        let batch = self.gather(first).await;
-        self.metrics.batch_commits.observe(batch.len() as f64);
-        let begun = Instant::now();
-        let commits: Vec<&Commit> = batch.iter().map(|waiting| &waiting.commit).collect();
-        match self.write(&commits).await {
-            Ok(()) => {
-                self.metrics
-                    .commit_seconds
-                    .observe(begun.elapsed().as_secs_f64());
-                self.confirm(batch);
-            }
-            Err(failure) if batch.len() == 1 || failure.is_connection() => {
-                self.refuse(batch, &failure.into());
-            }
-            Err(_) => self.one_by_one(batch).await,
-        }
+    /// Waits for what is next to be done.
+    pub(super) async fn next(&mut self) -> Next {
+        let job = match self.next.take() {
+            Some(job) => job,
+            None => match tokio::time::timeout(IDLE, self.jobs.recv()).await {
+                Ok(Some(job)) => job,
+                Ok(None) => return Next::End,
+                Err(_) => return Next::Idle,
+            },
+        };
+        let next = match job {
+            Job::Commit(first) => Next::Commits(self.gather(first).await),
+            Job::Call(call) => Next::Call(call),
+        };
+        let waiting = self.jobs.len() + usize::from(self.next.is_some());
+        self.metrics
+            .queue_length
+            .set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        next
     }
 
     /// What waits, up to the limits. A call in between ends the batch: the order is kept.
@@ -184,10 +113,10 @@ impl Writer {
         let delay = Duration::from_millis(self.settings.batch_delay_ms);
         let deadline = tokio::time::Instant::now() + delay;
         while batch.len() < self.settings.batch_commits && values < BATCH_VALUES {
-            let job = match self.queue.try_recv() {
+            let job = match self.jobs.try_recv() {
                 Ok(job) => job,
                 Err(_) if delay.is_zero() => break,
-                Err(_) => match tokio::time::timeout_at(deadline, self.queue.recv()).await {
+                Err(_) => match tokio::time::timeout_at(deadline, self.jobs.recv()).await {
                     Ok(Some(job)) => job,
                     Ok(None) | Err(_) => break,
                 },
@@ -203,147 +132,27 @@ impl Writer {
                 }
             }
         }
+        self.metrics.batch_commits.observe(batch.len() as f64);
         batch
     }
+}
 
-    /// One of the commits was refused, and nobody knows which: each gets a transaction.
-    async fn one_by_one(&mut self, batch: Vec<Waiting>) {
-        let mut batch = batch.into_iter();
-        while let Some(waiting) = batch.next() {
-            let begun = Instant::now();
-            match self.write(&[&waiting.commit]).await {
-                Ok(()) => {
-                    self.metrics
-                        .commit_seconds
-                        .observe(begun.elapsed().as_secs_f64());
-                    self.confirm(vec![waiting]);
-                }
-                Err(failure) => {
-                    let gone = failure.is_connection();
-                    let error = failure.into();
-                    self.refuse(vec![waiting], &error);
-                    if gone {
-                        self.refuse(batch.collect(), &error);
-                        return;
-                    }
-                }
-            }
-        }
+/// Whom the outcome is told.
+pub(super) struct Outcome {
+    publish: Publisher,
+    metrics: Metrics,
+}
+
+impl Outcome {
+    pub(super) fn new(publish: Publisher, metrics: Metrics) -> Self {
+        Self { publish, metrics }
     }
 
-    /// One transaction with these commits.
-    async fn write(&mut self, commits: &[&Commit]) -> Result<(), Failure> {
-        if commits.iter().all(|commit| commit.changes.is_empty()) {
-            return Ok(());
-        }
-        let mut transaction = Transaction::begin(&self.database).await?;
-        match self.write_all(&mut transaction, commits).await {
-            Ok((marks, values)) => {
-                transaction.commit().await?;
-                self.stored(&marks);
-                self.metrics.values.inc_by(values);
-                self.pruner.written(commits);
-                Ok(())
-            }
-            Err(failure) => {
-                note(transaction.roll_back().await);
-                Err(failure)
-            }
-        }
-    }
-
-    /// Returns the new marks and the number of values.
-    async fn write_all(
-        &mut self,
-        transaction: &mut Transaction,
-        commits: &[&Commit],
-    ) -> Result<(Marks, u64), Failure> {
-        let mut values = 0;
-        let mut batch = Batch::default();
-        for change in commits.iter().flat_map(|commit| &commit.changes) {
-            if batch.conflicts(change) {
-                values += std::mem::take(&mut batch)
-                    .write(transaction, &mut self.statements)
-                    .await?;
-            }
-            batch.add(change, &self.ids)?;
-        }
-        values += batch.write(transaction, &mut self.statements).await?;
-        let marks = self.write_marks(transaction).await?;
-        Ok((marks, values))
-    }
-
-    /// Runs something in a transaction of its own.
-    async fn call(&mut self, call: Call) {
-        let result = self.call_in_transaction(call.work).await;
-        if result.is_err() {
-            self.metrics.failures.inc();
-        }
-        // Whoever asked may have gone; the work is done all the same.
-        _ = call.done.send(result.map_err(StoreError::from));
-    }
-
-    async fn call_in_transaction(&mut self, work: Work) -> Result<(), Failure> {
-        let transaction = begin(&self.database).await?;
-        let result = async {
-            work(&transaction).await?;
-            self.write_marks(&mut &transaction).await
-        };
-        match result.await {
-            Ok(marks) => {
-                transaction.commit().await?;
-                self.stored(&marks);
-                Ok(())
-            }
-            Err(failure) => {
-                note(transaction.rollback().await);
-                Err(failure)
-            }
-        }
-    }
-
-    /// Moves the marks of those counters that reached theirs, in the transaction that holds the
-    /// rows.
-    async fn write_marks(&mut self, target: &mut impl Target) -> Result<Marks, Failure> {
-        let marks: Marks = self
-            .ids
-            .counters()
-            .into_iter()
-            .enumerate()
-            .filter_map(|(index, counter)| Some((index, counter.due()?)))
-            .collect();
-        self.save_marks(target, &marks).await?;
-        Ok(marks)
-    }
-
-    async fn save_marks(&mut self, target: &mut impl Target, marks: &Marks) -> Result<(), Failure> {
-        let counters = self.ids.counters();
-        let values = marks
-            .iter()
-            .filter_map(|(index, mark)| {
-                let key = format!("{MARK_PREFIX}{}", counters.get(*index)?.table);
-                Some([key.into(), (*mark).into()])
-            })
-            .flatten()
-            .collect();
-        Ok(self
-            .statements
-            .run(target, &rows::SERVER_STATE, values)
-            .await?)
-    }
-
-    /// The transaction with these marks is on disk.
-    fn stored(&self, marks: &Marks) {
-        let counters = self.ids.counters();
-        for (index, mark) in marks {
-            if let Some(counter) = counters.get(*index) {
-                counter.stored(*mark);
-            }
-        }
-    }
-
-    /// These commits are on disk.
-    fn confirm(&self, mut batch: Vec<Waiting>) {
+    /// These commits are on disk, since a moment ago; it began at `begun`.
+    pub(super) fn confirm(&self, mut batch: Vec<Waiting>, begun: Instant) {
+        self.metrics
+            .commit_seconds
+            .observe(begun.elapsed().as_secs_f64());
         self.metrics.commits.inc_by(batch.len() as u64);
         let events: Vec<_> = batch
             .iter_mut()
@@ -361,7 +170,8 @@ impl Writer {
         }
     }
 
-    fn refuse(&self, batch: Vec<Waiting>, error: &StoreError) {
+    /// These commits are not on disk.
+    pub(super) fn refuse(&self, batch: Vec<Waiting>, error: &StoreError) {
         if batch.is_empty() {
             return;
         }
@@ -371,53 +181,78 @@ impl Writer {
             _ = waiting.done.send(Err(error.clone()));
         }
     }
+}
 
-    /// Removes some of what nobody needs any more.
-    async fn prune(&mut self, interval: Duration, idle: bool) {
-        if self.beside || !self.pruner.is_due(interval, idle) {
-            return;
-        }
-        let gate = Arc::clone(&self.gate);
-        let _writing = gate.lock().await;
-        self.pruner.run(&self.database, Timestamp::system()).await;
-    }
+/// Writes to the tables what is then acknowledged.
+pub(super) struct Writer {
+    tables: Tables,
+    queue: Queue,
+    outcome: Outcome,
+}
 
-    /// The orderly end: marks without gaps, an empty log, closed connections.
-    async fn finish(mut self) {
-        if !self.beside {
-            self.save_exact_marks().await;
-        }
-        if let Some(checkpointer) = self.checkpointer.take() {
-            checkpointer.finish().await;
-        }
-        if let Err(error) = self.database.close().await {
-            tracing::warn!(%error, "Could not close the database: {error}");
+impl Writer {
+    pub(super) fn new(tables: Tables, queue: Queue, outcome: Outcome) -> Self {
+        Self {
+            tables,
+            queue,
+            outcome,
         }
     }
 
-    async fn save_exact_marks(&mut self) {
-        let marks: Marks = self
-            .ids
-            .counters()
-            .into_iter()
-            .map(Counter::exact)
-            .enumerate()
-            .collect();
-        let saved = async {
-            let mut transaction = Transaction::begin(&self.database).await?;
-            self.save_marks(&mut transaction, &marks).await?;
-            transaction.commit().await?;
-            Ok::<(), Failure>(())
-        };
-        if let Err(failure) = saved.await {
-            let error = StoreError::from(failure);
-            tracing::warn!(%error, "Could not store the marks of row ids: {error}");
+    /// Works until the queue is closed and empty.
+    pub(super) async fn run(mut self) {
+        loop {
+            match self.queue.next().await {
+                Next::Commits(batch) => self.commits(batch).await,
+                Next::Call(call) => self.tables.call(call).await,
+                Next::Idle => {
+                    self.tables.look_after(true).await;
+                    continue;
+                }
+                Next::End => break,
+            }
+            self.tables.look_after(false).await;
+        }
+        self.tables.finish().await;
+    }
+
+    /// Writes these commits.
+    async fn commits(&mut self, batch: Vec<Waiting>) {
+        let begun = Instant::now();
+        let commits: Vec<&Commit> = batch.iter().map(|waiting| &waiting.commit).collect();
+        match self.tables.write(&commits, Numbers::default()).await {
+            Ok(()) => self.outcome.confirm(batch, begun),
+            Err(failure) if batch.len() == 1 || failure.is_connection() => {
+                self.outcome.refuse(batch, &failure.into());
+            }
+            Err(_) => self.one_by_one(batch).await,
+        }
+    }
+
+    /// One of the commits was refused, and nobody knows which: each gets a transaction.
+    async fn one_by_one(&mut self, batch: Vec<Waiting>) {
+        let mut batch = batch.into_iter();
+        while let Some(waiting) = batch.next() {
+            let begun = Instant::now();
+            match self
+                .tables
+                .write(&[&waiting.commit], Numbers::default())
+                .await
+            {
+                Ok(()) => self.outcome.confirm(vec![waiting], begun),
+                Err(failure) => {
+                    let gone = failure.is_connection();
+                    let error = failure.into();
+                    self.outcome.refuse(vec![waiting], &error);
+                    if gone {
+                        self.outcome.refuse(batch.collect(), &error);
+                        return;
+                    }
+                }
+            }
         }
     }
 }
-
-/// New marks, each with the place of its counter in [`Ids::counters`].
-type Marks = Vec<(usize, i64)>;
 
 fn values(commit: &Commit) -> usize {
     let values = commit.changes.iter().map(|change| match change {
@@ -426,21 +261,4 @@ fn values(commit: &Commit) -> usize {
         _ => 0,
     });
     values.sum()
-}
-
-/// A transaction that may write from its first statement.
-async fn begin(database: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    let sqlite = database.get_database_backend() == DbBackend::Sqlite;
-    database
-        .begin_with_options(TransactionOptions {
-            sqlite_transaction_mode: sqlite.then_some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        })
-        .await
-}
-
-fn note(rolled_back: Result<(), DbErr>) {
-    if let Err(error) = rolled_back {
-        tracing::debug!(%error, "Could not roll back: {error}");
-    }
 }

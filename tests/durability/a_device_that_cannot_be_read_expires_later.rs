@@ -24,6 +24,8 @@ async fn its_lifetime_is_looked_at_again_until_it_can_be_read() {
         .await;
     let mut device = ScriptedDevice::new("broken", server.coap());
     device.register_now(2, "</3/0>");
+    // Who reads sees what is in the tables.
+    server.api().endpoint("broken").await.expect("registered");
     server.kill();
     write_version(&server, "none").await;
     server.restart().await;

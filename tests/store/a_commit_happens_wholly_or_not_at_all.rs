@@ -12,7 +12,7 @@ const NOBODY: EndpointId = EndpointId(999_999_999);
 #[rstest]
 #[tokio::test]
 async fn none_of_its_changes_happens_when_one_fails(
-    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values(Engine::SqliteDirect, Engine::Postgres)] engine: Engine,
 ) {
     let Some(database) = TestDatabase::new(engine) else {
         return;
@@ -41,7 +41,7 @@ async fn none_of_its_changes_happens_when_one_fails(
 #[rstest]
 #[tokio::test]
 async fn one_that_the_database_refuses_fails_alone(
-    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values(Engine::SqliteDirect, Engine::Postgres)] engine: Engine,
 ) {
     let Some(mut database) = TestDatabase::new(engine) else {
         return;

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use flownexus::domain::{
-    EndpointId, Observation, Peer, Profile, Registration, RegistrationId, SessionId, Token, Wanted,
-    WantedId,
+    EndpointId, Observation, ObservationId, Peer, Profile, Registration, RegistrationId, SessionId,
+    Token, Wanted, WantedId,
 };
 use flownexus::store::{
     Change, EndpointReader as _, FleetLoader as _, FleetWriter as _, ResourceReader as _, Store,
@@ -29,7 +29,7 @@ struct Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = (1..=DEVICES, 0..18_u8, 0..4_u8).prop_map(|(device, kind, number)| Step {
+    let step = (1..=DEVICES, 0..19_u8, 0..4_u8).prop_map(|(device, kind, number)| Step {
         device,
         kind,
         number,
@@ -111,6 +111,18 @@ fn change(store: &Store, base: &Observation, index: usize, step: Step) -> Change
             updated_at: time,
             expires_at: at(1000 + index as i64),
         },
+        17 => {
+            let number = step.device * 4 + i64::from(step.number);
+            Change::Notified {
+                id: ObservationId(number),
+                endpoint_id,
+                last_sequence: Some(1_000 + index as u32),
+                last_message_id: index as u16,
+                last_hash: number,
+                notified_at: Some(time),
+                notifications: index as u64,
+            }
+        }
         _ => {
             let mut node = temperature(index as f64);
             node.time = Some(at(i64::from(step.number)));

@@ -184,7 +184,7 @@ async fn by_a_tag(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
 #[rstest]
 #[tokio::test]
 async fn with_all_their_data_and_nothing_else(
-    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values(Engine::SqliteDirect, Engine::Postgres)] engine: Engine,
 ) {
     let Some(database) = TestDatabase::new(engine) else {
         return;

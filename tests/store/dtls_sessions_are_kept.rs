@@ -443,6 +443,7 @@ async fn and_nothing_is_taken_up_of_what_cannot_be_read(
     idle.mark.heard_at = Timestamp::MIN;
     let sessions = [idle, kept_session(2, 2), kept_session(3, 3)];
     write(&store, sessions.iter().map(keep)).await;
+    TestDatabase::in_tables(&store).await;
     let connection = database.connection().await;
     connection
         .execute_unprepared("UPDATE dtls_session SET address = 'nowhere' WHERE id = 3")
@@ -492,6 +493,7 @@ async fn in_at_most_400_bytes(#[case] engine: Engine, #[case] size: &str) {
     session.mark.window.highest = u64::MAX >> 1;
     assert_eq!(session.sealed.len(), 300);
     write(&store, [keep(&session)]).await;
+    TestDatabase::in_tables(&store).await;
     let sizes = database.numbers(size).await;
     assert!(
         matches!(sizes[..], [size] if (300..=400).contains(&size)),

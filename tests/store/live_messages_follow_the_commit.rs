@@ -57,7 +57,7 @@ async fn in_the_order_of_the_calls(#[values(Engine::Sqlite, Engine::Postgres)] e
 
 #[rstest]
 #[tokio::test]
-async fn and_never_without_one(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn and_never_without_one(#[values(Engine::SqliteDirect, Engine::Postgres)] engine: Engine) {
     let Some(mut database) = TestDatabase::new(engine) else {
         return;
     };
@@ -84,7 +84,7 @@ async fn and_never_without_one(#[values(Engine::Sqlite, Engine::Postgres)] engin
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn when_it_is_on_disk_and_before_the_caller_is_told(
-    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values(Engine::SqliteDirect, Engine::Postgres)] engine: Engine,
 ) {
     let Some(database) = TestDatabase::new(engine) else {
         return;

@@ -29,3 +29,4 @@ mod two_processes_write_at_once;
 mod uploaded_models_are_kept;
 mod values_lie_in_partitions;
 mod values_over_age_go;
+mod what_is_acknowledged_lies_in_a_journal;

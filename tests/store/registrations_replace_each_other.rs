@@ -214,7 +214,9 @@ async fn a_registration_lives_on_where_it_is_the_one_that_was_updated(
 
 #[rstest]
 #[tokio::test]
-async fn a_name_belongs_to_one_device(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn a_name_belongs_to_one_device(
+    #[values(Engine::SqliteDirect, Engine::Postgres)] engine: Engine,
+) {
     let Some(database) = TestDatabase::new(engine) else {
         return;
     };

@@ -183,7 +183,7 @@ fn in_whatever_order_they_come(#[values(Engine::Sqlite, Engine::Postgres)] engin
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let cases = match engine {
         Engine::Postgres => 6,
-        Engine::Sqlite => 16,
+        Engine::Sqlite | Engine::SqliteDirect => 16,
     };
     let mut runner = TestRunner::new(Config {
         cases,

@@ -66,7 +66,7 @@ async fn also_not_after_the_newest_rows_were_removed(
 #[rstest]
 #[tokio::test]
 async fn also_not_after_a_commit_that_failed(
-    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values(Engine::SqliteDirect, Engine::Postgres)] engine: Engine,
 ) {
     let Some(database) = TestDatabase::new(engine) else {
         return;

@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use flownexus::config::Settings;
-use flownexus::store::{Publisher, Store, StoreError};
+use flownexus::store::{EndpointReader, Publisher, Store, StoreError};
 use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, Statement};
 use tempfile::TempDir;
 
@@ -15,6 +15,8 @@ use super::postgres;
 pub(crate) enum Engine {
     Postgres,
     Sqlite,
+    /// SQLite without a journal: for what is told of the tables themselves.
+    SqliteDirect,
 }
 
 /// An empty database and a data folder; gone with the test.
@@ -28,9 +30,11 @@ impl TestDatabase {
     pub(crate) fn new(engine: Engine) -> Option<Self> {
         let url = match engine {
             Engine::Postgres => postgres::new_database()?,
-            Engine::Sqlite => String::new(),
+            Engine::Sqlite | Engine::SqliteDirect => String::new(),
         };
-        Some(Self::at(url))
+        let mut database = Self::at(url);
+        database.settings.store.journal = engine != Engine::SqliteDirect;
+        Some(database)
     }
 
     fn at(url: String) -> Self {
@@ -90,6 +94,11 @@ impl TestDatabase {
         };
         options.max_connections(1).sqlx_logging(false);
         Database::connect(options).await.expect("a connection")
+    }
+
+    /// Waits until what the store has confirmed is in the tables, for those who look into them beside it.
+    pub(crate) async fn in_tables(store: &Store) {
+        EndpointReader::count(store).await.expect("read");
     }
 
     /// The first column of every row.

@@ -130,7 +130,7 @@ pub(super) async fn remove_old(
     }
     let loaded = settings.clone();
     let rules = store
-        .read(|database| async move { Rules::load(&database, &loaded).await })
+        .read_tables(|database| async move { Rules::load(&database, &loaded).await })
         .await?;
     if rules.all().all(Days::is_for_ever) {
         return Ok(());
@@ -160,7 +160,7 @@ pub(super) async fn remove_old(
 async fn next_type(store: &Store, after: i64) -> Result<Option<i64>, StoreError> {
     let sql = format!("SELECT {TYPE} FROM resource WHERE {TYPE} > ? ORDER BY {TYPE} LIMIT 1");
     store
-        .read(move |database| async move {
+        .read_tables(move |database| async move {
             let row = database
                 .query_one_raw(statement(&database, &sql, [after.into()]))
                 .await?;
@@ -184,7 +184,7 @@ async fn remove_values(
             ORDER BY id LIMIT {ROWS}"
         );
         let rows: Vec<(i64, i64)> = store
-            .read(move |database| async move {
+            .read_tables(move |database| async move {
                 let mark = Progress::load(&database).await?.mark;
                 let values = [number.into(), after.into(), mark.into()];
                 database
@@ -295,7 +295,7 @@ async fn drop_partitions(
     };
     let cut = Timestamp::clamped_from_millis(cut);
     let (old, today) = store
-        .read(move |database| async move {
+        .read_tables(move |database| async move {
             let backend = database.get_database_backend();
             if backend != DbBackend::Postgres {
                 return Ok((Vec::new(), 0));
@@ -351,7 +351,7 @@ async fn remove_stretches(store: &Store, rules: &Rules, now: Timestamp) -> Resul
     };
     loop {
         let series = store
-            .read(move |database| async move { next_series(&database, after).await })
+            .read_tables(move |database| async move { next_series(&database, after).await })
             .await?;
         let Some(last) = series.last() else {
             return Ok(());
@@ -367,7 +367,7 @@ async fn remove_stretches(store: &Store, rules: &Rules, now: Timestamp) -> Resul
                 continue;
             }
             let has_old = store
-                .read(move |database| async move { has_old(&database, key, cuts).await })
+                .read_tables(move |database| async move { has_old(&database, key, cuts).await })
                 .await?;
             let mut more = has_old;
             while more {

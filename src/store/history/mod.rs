@@ -224,7 +224,7 @@ impl HistoryStore for Store {
     }
 
     async fn retentions(&self) -> Result<Vec<(ResourceType, Retention)>, StoreError> {
-        self.read(|database| async move { keep::retentions(&database).await })
+        self.read_tables(|database| async move { keep::retentions(&database).await })
             .await
     }
 

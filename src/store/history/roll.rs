@@ -58,7 +58,7 @@ impl Roller {
     /// Adds what waited long enough. True when there may be more to do at once.
     pub(super) async fn run(&mut self, store: &Store) -> Result<bool, StoreError> {
         let (progress, waiting) = store
-            .read(|database| async move {
+            .read_tables(|database| async move {
                 let progress = Progress::load(&database).await?;
                 Ok((progress, waiting(&database, progress.mark).await?))
             })
@@ -114,7 +114,9 @@ impl Roller {
     ) -> Result<bool, StoreError> {
         let limit = self.settings.window_values;
         let mut window = store
-            .read(move |database| async move { Window::read(&database, progress, limit).await })
+            .read_tables(
+                move |database| async move { Window::read(&database, progress, limit).await },
+            )
             .await?;
         if window.target == window.mark {
             return Ok(false);
