@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Message, http};
 
 use crate::goals::{Goal, Row, grouped};
-use crate::load::load;
+use crate::load::load_and_tell;
 use crate::machine::quantile;
 use crate::support::{Result, Server, token};
 use crate::{Plan, Report};
@@ -23,7 +23,7 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let listeners = Listeners::start(&server, &token(folder.path(), "live")?)?;
     let seconds = plan.duration().as_secs_f64() * 2.0;
     let memory = Memory::watch(&server);
-    let result = load(
+    let result = load_and_tell(
         &server,
         &[
             "--mode",
@@ -39,6 +39,7 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
             "--ceiling",
             "0",
         ],
+        || listeners.is_counting.store(true, Ordering::Relaxed),
     )?;
     let memory = memory.end()?;
     let heard = listeners.end()?;
@@ -72,6 +73,8 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
 
 /// Sockets in a thread of their own.
 struct Listeners {
+    /// What comes before the load has begun is not counted: the server is busy with registrations then.
+    is_counting: Arc<AtomicBool>,
     is_over: Arc<AtomicBool>,
     thread: thread::JoinHandle<std::result::Result<Heard, String>>,
 }
@@ -96,6 +99,8 @@ impl Listeners {
             .to_owned();
         let is_over = Arc::new(AtomicBool::new(false));
         let (seen, token) = (Arc::clone(&is_over), token.to_owned());
+        let is_counting = Arc::new(AtomicBool::new(false));
+        let counts = Arc::clone(&is_counting);
         let ready = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&ready);
         let thread = thread::spawn(move || {
@@ -103,7 +108,7 @@ impl Listeners {
                 .enable_all()
                 .build()
                 .map_err(|error| error.to_string())?;
-            runtime.block_on(listen(&host, &token, &seen, &count))
+            runtime.block_on(listen(&host, &token, &seen, &counts, &count))
         });
         while ready.load(Ordering::Relaxed) < u64::from(SOCKETS) {
             if thread.is_finished() {
@@ -112,7 +117,11 @@ impl Listeners {
             }
             thread::sleep(Duration::from_millis(10));
         }
-        Ok(Self { is_over, thread })
+        Ok(Self {
+            is_counting,
+            is_over,
+            thread,
+        })
     }
 
     fn end(self) -> Result<Heard> {
@@ -125,6 +134,7 @@ async fn listen(
     host: &str,
     token: &str,
     is_over: &AtomicBool,
+    is_counting: &Arc<AtomicBool>,
     ready: &AtomicU64,
 ) -> std::result::Result<Heard, String> {
     let mut sockets = Vec::new();
@@ -147,6 +157,7 @@ async fn listen(
     let (over, _) = tokio::sync::watch::channel(false);
     for (number, mut socket) in sockets {
         let mut over = over.subscribe();
+        let is_counting = Arc::clone(is_counting);
         tasks.push(local.spawn_local(async move {
             let mut heard = Heard::default();
             loop {
@@ -157,7 +168,9 @@ async fn listen(
                 let Some(Ok(message)) = message else {
                     return heard;
                 };
-                if let Message::Text(text) = message {
+                if let Message::Text(text) = message
+                    && is_counting.load(Ordering::Relaxed)
+                {
                     heard.take(&text, number % SAMPLED == 0);
                 }
             }

@@ -53,15 +53,26 @@ impl Figures {
 
 /// Puts load on a server. The clients stay registered.
 pub(crate) fn load(server: &Server, arguments: &[&str]) -> Result<Load> {
-    run(server, &format!("coap://{}", server.coap), arguments)
+    load_and_tell(server, arguments, || {})
+}
+
+/// The same, and tells when all clients are ready and begin.
+pub(crate) fn load_and_tell(
+    server: &Server,
+    arguments: &[&str],
+    begun: impl FnMut(),
+) -> Result<Load> {
+    let url = format!("coap://{}", server.coap);
+    run(server, &url, arguments, begun)
 }
 
 /// The same over DTLS.
 pub(crate) fn secure_load(server: &Server, arguments: &[&str]) -> Result<Load> {
-    run(server, &format!("coaps://{}", server.coaps), arguments)
+    let url = format!("coaps://{}", server.coaps);
+    run(server, &url, arguments, || {})
 }
 
-fn run(server: &Server, url: &str, arguments: &[&str]) -> Result<Load> {
+fn run(server: &Server, url: &str, arguments: &[&str], mut begun: impl FnMut()) -> Result<Load> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flownexus"));
     command
         .args(["load", "--json", "--stay", "--server", url])
@@ -85,6 +96,7 @@ fn run(server: &Server, url: &str, arguments: &[&str]) -> Result<Load> {
         let line = line?;
         if line.starts_with("Load for ") {
             before = Some((server.threads()?, process_seconds(id)?));
+            begun();
         }
         last = line;
     }
