@@ -316,6 +316,7 @@ pub struct Live {
     pub queue_length: usize,
     pub history: usize,
     pub max_topics: usize,
+    pub gather_ms: u64,
 }
 
 /// How log lines look.
@@ -523,6 +524,9 @@ impl Settings {
             if value == 0 {
                 return invalid(key, "must be at least 1");
             }
+        }
+        if self.live.gather_ms > 10_000 {
+            return invalid("live.gather_ms", "must be at most 10000");
         }
         Ok(())
     }

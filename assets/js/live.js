@@ -31,13 +31,18 @@ export function live(topics, onMessages, onResync) {
     requestAnimationFrame(deliver);
   }
 
-  function take(text) {
-    let message;
+  function takeAll(text) {
+    let messages;
     try {
-      message = JSON.parse(text);
+      messages = JSON.parse(text);
     } catch {
       return;
     }
+    for (const message of [messages].flat()) take(message);
+    schedule();
+  }
+
+  function take(message) {
     if (typeof message.seq === "number") seq = message.seq;
     if (message.kind === "resync") {
       lost = true;
@@ -50,13 +55,14 @@ export function live(topics, onMessages, onResync) {
         waiting = [];
       }
     }
-    schedule();
   }
 
   function connect() {
     const url = new URL("/api/v1/live", location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     url.searchParams.set("topics", topics.join(","));
+    // Many devices may speak at once.
+    if (topics.join() === "fleet") url.searchParams.set("gathered", "true");
     if (seq > 0) url.searchParams.set("after", String(seq));
     const socket = new WebSocket(url);
     let opened = false;
@@ -65,7 +71,7 @@ export function live(topics, onMessages, onResync) {
       pause = FIRST_PAUSE;
       show("live");
     });
-    socket.addEventListener("message", (event) => take(event.data));
+    socket.addEventListener("message", (event) => takeAll(event.data));
     socket.addEventListener("close", () => {
       show("offline");
       if (!opened) checkLogin();

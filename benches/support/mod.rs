@@ -5,12 +5,19 @@
     reason = "which part is used depends on the benchmark that it is compiled into"
 )]
 
+pub(crate) mod fleet;
+pub(crate) mod handshakes;
+pub(crate) mod history;
+
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -51,6 +58,13 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
 }
 
+/// A token for the API of the server with this folder, of a name that none has yet.
+pub(crate) fn token(folder: &Path, name: &str) -> Result<String> {
+    let arguments = ["token", "create", "--name", name, "--role", "admin"];
+    let token = output(flownexus(folder).args(arguments))?;
+    Ok(token.trim().to_owned())
+}
+
 impl Server {
     /// Starts one with further settings, by their names in the environment.
     pub(crate) fn start(folder: &Path, settings: &[(&str, &str)]) -> Result<Self> {
@@ -81,6 +95,23 @@ impl Server {
         Err("the server has ended".into())
     }
 
+    /// Processor time of each thread, in seconds, by its name; those of one name together.
+    pub(crate) fn threads(&self) -> Result<BTreeMap<String, f64>> {
+        let mut threads = BTreeMap::new();
+        for task in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
+            // One that ends meanwhile has no more to say.
+            let Ok(stat) = fs::read_to_string(task?.path().join("stat")) else {
+                continue;
+            };
+            let name = stat
+                .split_once('(')
+                .and_then(|(_, rest)| rest.rsplit_once(')'));
+            let (name, _) = name.ok_or("no stat")?;
+            *threads.entry(name.to_owned()).or_default() += seconds(&stat)?;
+        }
+        Ok(threads)
+    }
+
     /// Processor time of a thread, in seconds.
     pub(crate) fn thread_seconds(&self, name: &str) -> Result<f64> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.process.id()))?;
@@ -104,13 +135,45 @@ impl Server {
         ))?)
     }
 
+    /// Waits until it calls itself ready.
+    pub(crate) fn wait_until_ready(&self) -> Result<()> {
+        let host = self.dashboard.strip_prefix("http://").ok_or("no http")?;
+        let end = Instant::now() + READY;
+        while Instant::now() < end {
+            let mut stream = TcpStream::connect(host)?;
+            stream.write_all(b"GET /health/ready HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            if answer.starts_with("HTTP/1.0 200") || answer.starts_with("HTTP/1.1 200") {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Err("the server does not become ready".into())
+    }
+
     /// Resident memory in KiB.
     pub(crate) fn resident_kib(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().next());
-        Ok(kib.ok_or("no VmRSS")?.parse()?)
+        resident_kib(self.id())
     }
+
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+/// Resident memory of a process in KiB.
+pub(crate) fn resident_kib(id: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next());
+    Ok(kib.ok_or("no VmRSS")?.parse()?)
+}
+
+/// Processor time of a process that has not been waited for, in seconds.
+pub(crate) fn process_seconds(id: u32) -> Result<f64> {
+    seconds(&fs::read_to_string(format!("/proc/{id}/stat"))?)
 }
 
 /// proc(5): utime and stime are fields 14 and 15, in ticks of 10 ms.
@@ -131,3 +194,5 @@ impl Drop for Server {
         let _ = self.process.wait();
     }
 }
+
+const READY: Duration = Duration::from_secs(60);

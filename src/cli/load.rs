@@ -34,13 +34,14 @@ pub(super) struct LoadArgs {
     /// The most requests that are under way at once, of all clients
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     window: u32,
-    /// How many sockets the clients share. Over DTLS, and with `--mode send`, each has its own
+    /// How many sockets the clients share, each for at most 16 requests at once. Over DTLS, and with
+    /// `--mode send`, each client has its own
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
     sockets: u32,
     /// Records of one Send, with a second between them
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=MAX_RECORDS))]
     records: u32,
-    /// With `--mode register`: the observations that a client waits for before it registers again
+    /// The observations that a client waits for after it has registered; to notify, one at least
     #[arg(long, value_name = "N", default_value_t = 0)]
     observations: u32,
     /// Names are NAME and a number, from 1 on
@@ -56,7 +57,7 @@ pub(super) struct LoadArgs {
     /// it is not
     #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = seconds_or_none)]
     ceiling: f64,
-    /// Print the figures as one JSON object
+    /// Print the figures as one JSON object; how far it is goes to standard error
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -108,7 +109,9 @@ pub(super) fn run(args: &LoadArgs) -> anyhow::Result<()> {
         security,
     };
     let report = load::run(&settings, &mut |words| {
-        if !args.json {
+        if args.json {
+            eprintln!("{words}");
+        } else {
             println!("{words}");
         }
     })?;

@@ -1,4 +1,7 @@
 //! The fan-out: sequence numbers, topics, a bounded queue per client, a bounded history.
+//!
+//! Whoever wants the fleet gathered gets what is in a [`Batch`]: it is put together and written once for all
+//! of them, so that many thousand values a second cost each of them a few frames.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::AtomicU64;
@@ -14,9 +17,14 @@ use tokio::sync::Notify;
 use crate::config::Live;
 use crate::domain::{EndpointName, LiveEvent, LiveKind, Timestamp, Topic};
 
+use super::gather::{Batch, Gathering};
+
 /// A client that has been behind for so long without taking anything is given up, so that it does
 /// not keep a place.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
+
+/// Batches that wait for one client: what it has not taken for three seconds and more. All clients share them.
+const MAX_BATCHES: usize = 32;
 
 /// Fans live messages out. Cheap to clone; every clone is the same hub.
 #[derive(Clone, Debug)]
@@ -40,6 +48,11 @@ impl Message {
         self.text.get_or_init(|| text(self.seq, &self.event))
     }
 
+    /// What it tells.
+    pub(super) fn event(&self) -> &LiveEvent {
+        &self.event
+    }
+
     /// Whether those who listen to the whole fleet get it: device logs and single observations are only for
     /// those who look at that device.
     fn is_for_fleet(&self) -> bool {
@@ -50,6 +63,8 @@ impl Message {
 /// What a client gets next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Delivery {
+    /// Messages that were gathered.
+    Batch(Arc<Batch>),
     /// The next message.
     Message(Arc<Message>),
     /// Messages were lost: the client reads the present state anew, and gets those after `seq`.
@@ -86,6 +101,8 @@ pub struct Counters {
     pub clients: Gauge,
     /// Messages published.
     pub published: Counter,
+    /// Values that were left out of a batch, as a newer one of the same path is in it.
+    pub coalesced: Counter,
     /// Messages that were dropped from the queue of a client that fell behind.
     pub dropped: Counter,
     /// How often a client was told to start anew.
@@ -109,6 +126,11 @@ impl Counters {
             "published",
             "Live messages published",
             self.published.clone(),
+        );
+        live.register(
+            "coalesced",
+            "Live values left out of a batch that has a newer one of the same path",
+            self.coalesced.clone(),
         );
         live.register(
             "dropped",
@@ -155,6 +177,8 @@ impl Hub {
                     history: VecDeque::new(),
                     clients: HashMap::new(),
                     fleet: HashSet::new(),
+                    gathered: HashSet::new(),
+                    gathering: Gathering::new(settings.history),
                     endpoints: HashMap::new(),
                 }),
             }),
@@ -182,6 +206,7 @@ impl Hub {
                 text: OnceLock::new(),
             });
             state.deliver(&message, now, &self.shared);
+            state.gather(&message, now, &self.shared);
             state.remember(message, self.shared.limits.history);
         }
     }
@@ -194,6 +219,24 @@ impl Hub {
     pub fn subscribe(
         &self,
         topics: Vec<Topic>,
+        after: Option<u64>,
+    ) -> Result<Subscription, SubscribeError> {
+        self.add(topics, false, after)
+    }
+
+    /// The same for the whole fleet, in batches: messages are gathered for `live.gather_ms`, and of several
+    /// values of one path that come meanwhile the newest is told.
+    ///
+    /// # Errors
+    /// When there are too many clients.
+    pub fn subscribe_gathered(&self, after: Option<u64>) -> Result<Subscription, SubscribeError> {
+        self.add(vec![Topic::Fleet], true, after)
+    }
+
+    fn add(
+        &self,
+        topics: Vec<Topic>,
+        is_gathered: bool,
         after: Option<u64>,
     ) -> Result<Subscription, SubscribeError> {
         let limits = &self.shared.limits;
@@ -210,7 +253,14 @@ impl Hub {
             let limit = limits.max_clients;
             return Err(SubscribeError::TooManyClients { limit });
         }
-        let mut client = Client::default();
+        let mut client = Client {
+            is_gathered,
+            ..Client::default()
+        };
+        if is_gathered {
+            // What came before is of the past, which `after` is about.
+            state.flush(Instant::now(), &self.shared);
+        }
         for topic in topics {
             match topic {
                 Topic::Fleet => client.fleet = true,
@@ -274,7 +324,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The next message, or that messages were lost; nothing once the client was given up since it
+    /// The next messages, or that messages were lost; nothing once the client was given up since it
     /// took nothing for too long, or the hub was closed. Cancel-safe.
     pub async fn next(&mut self) -> Option<Delivery> {
         loop {
@@ -282,7 +332,17 @@ impl Subscription {
             if let Some(next) = self.try_next()? {
                 return Some(next);
             }
-            self.wake.notified().await;
+            match self.due()? {
+                // Whoever is there first ends the batch for all.
+                Some(due) => tokio::select! {
+                    () = self.wake.notified() => {}
+                    () = tokio::time::sleep_until(due.into()) => {
+                        let shared = &self.hub.shared;
+                        shared.lock().flush_due(Instant::now(), shared);
+                    }
+                },
+                None => self.wake.notified().await,
+            }
         }
     }
 
@@ -297,7 +357,18 @@ impl Subscription {
             shared.counters.resyncs.inc();
             return Some(Some(Delivery::Resync { seq }));
         }
-        Some(client.queue.pop_front().map(Delivery::Message))
+        Some(client.queue.pop_front())
+    }
+
+    /// When the batch ends that is being gathered for this client, if one is.
+    #[expect(
+        clippy::option_option,
+        reason = "gone and nothing to wait for are different"
+    )]
+    fn due(&self) -> Option<Option<Instant>> {
+        let state = self.hub.shared.lock();
+        let client = state.clients.get(&self.id)?;
+        Some(state.gathering.due().filter(|_| client.is_gathered))
     }
 }
 
@@ -336,6 +407,10 @@ struct State {
     clients: HashMap<u64, Client>,
     /// Who listens to everything.
     fleet: HashSet<u64>,
+    /// Who listens to everything in batches.
+    gathered: HashSet<u64>,
+    /// The next batch.
+    gathering: Gathering,
     /// Who listens to a device.
     endpoints: HashMap<EndpointName, HashSet<u64>>,
 }
@@ -343,8 +418,9 @@ struct State {
 #[derive(Debug, Default)]
 struct Client {
     fleet: bool,
+    is_gathered: bool,
     endpoints: HashSet<EndpointName>,
-    queue: VecDeque<Arc<Message>>,
+    queue: VecDeque<Delivery>,
     /// Messages were lost; the last one of them.
     lost: Option<u64>,
     /// When it was first behind since it last took something.
@@ -356,6 +432,49 @@ impl Client {
     fn wants(&self, message: &Message) -> bool {
         (self.fleet && message.is_for_fleet()) || self.endpoints.contains(&message.event.endpoint)
     }
+
+    /// How many deliveries may wait for it.
+    fn limit(&self, limits: &Live) -> usize {
+        if self.is_gathered {
+            MAX_BATCHES
+        } else {
+            limits.queue_length
+        }
+    }
+
+    /// Something more for it, whose last message has this number. False when it took nothing for too long.
+    fn put(&mut self, delivery: Delivery, seq: u64, now: Instant, shared: &Shared) -> bool {
+        if let Some(lost) = &mut self.lost {
+            // It has not yet taken the news that it fell behind.
+            *lost = seq;
+            shared.counters.dropped.inc_by(delivery.messages());
+        } else if self.queue.len() >= self.limit(&shared.limits) {
+            let waiting: u64 = self.queue.iter().map(Delivery::messages).sum();
+            shared
+                .counters
+                .dropped
+                .inc_by(waiting + delivery.messages());
+            self.queue = VecDeque::new();
+            self.lost = Some(seq);
+            self.behind_since = self.behind_since.or(Some(now));
+        } else {
+            self.queue.push_back(delivery);
+        }
+        self.wake.notify_one();
+        self.behind_since
+            .is_none_or(|since| now.duration_since(since) < GIVE_UP_AFTER)
+    }
+}
+
+impl Delivery {
+    /// How many messages it has.
+    fn messages(&self) -> u64 {
+        match self {
+            Self::Batch(batch) => batch.messages().len() as u64,
+            Self::Message(_) => 1,
+            Self::Resync { .. } => 0,
+        }
+    }
 }
 
 impl State {
@@ -365,31 +484,72 @@ impl State {
         }
         let direct = self.endpoints.get(&message.event.endpoint);
         let fleet = message.is_for_fleet().then_some(&self.fleet);
-        let ids: HashSet<u64> = direct.into_iter().chain(fleet).flatten().copied().collect();
-        for id in ids {
-            let Some(client) = self.clients.get_mut(&id) else {
-                continue;
-            };
-            if let Some(lost) = &mut client.lost {
-                // It has not yet taken the news that it fell behind.
-                *lost = message.seq;
-                shared.counters.dropped.inc();
-            } else if client.queue.len() >= shared.limits.queue_length {
-                shared
-                    .counters
-                    .dropped
-                    .inc_by(client.queue.len() as u64 + 1);
-                client.queue = VecDeque::new();
-                client.lost = Some(message.seq);
-                client.behind_since = client.behind_since.or(Some(now));
-            } else {
-                client.queue.push_back(message.clone());
+        let others = direct.into_iter().flatten();
+        let others = others.filter(|id| fleet.is_none_or(|fleet| !fleet.contains(id)));
+        let mut given_up = Vec::new();
+        for id in fleet.into_iter().flatten().chain(others) {
+            let delivery = Delivery::Message(message.clone());
+            if let Some(client) = self.clients.get_mut(id)
+                && !client.put(delivery, message.seq, now, shared)
+            {
+                given_up.push(*id);
             }
-            let given_up = client
-                .behind_since
-                .is_some_and(|since| now.duration_since(since) >= GIVE_UP_AFTER);
-            client.wake.notify_one();
-            if given_up && self.remove(id) {
+        }
+        self.give_up(&given_up, shared);
+    }
+
+    /// One more for the batch of those who want one.
+    fn gather(&mut self, message: &Arc<Message>, now: Instant, shared: &Shared) {
+        if self.gathered.is_empty() || !message.is_for_fleet() {
+            return;
+        }
+        let due = self.gathering.due();
+        let wait = Duration::from_millis(shared.limits.gather_ms);
+        if self.gathering.add(message, now + wait) {
+            shared.counters.coalesced.inc();
+        }
+        if due.is_none() {
+            // Each may be the one that waits for the end of it: nobody knows which of them is read from.
+            for id in &self.gathered {
+                if let Some(client) = self.clients.get(id) {
+                    client.wake.notify_one();
+                }
+            }
+        }
+        if self.gathering.is_full() {
+            self.flush(now, shared);
+        }
+        self.flush_due(now, shared);
+    }
+
+    fn flush_due(&mut self, now: Instant, shared: &Shared) {
+        if self.gathering.due().is_some_and(|due| due <= now) {
+            self.flush(now, shared);
+        }
+    }
+
+    /// Ends the batch that is being gathered.
+    fn flush(&mut self, now: Instant, shared: &Shared) {
+        let Some(batch) = self.gathering.take() else {
+            return;
+        };
+        let seq = batch.last_seq();
+        let batch = Arc::new(batch);
+        let mut given_up = Vec::new();
+        for id in &self.gathered {
+            let delivery = Delivery::Batch(batch.clone());
+            if let Some(client) = self.clients.get_mut(id)
+                && !client.put(delivery, seq, now, shared)
+            {
+                given_up.push(*id);
+            }
+        }
+        self.give_up(&given_up, shared);
+    }
+
+    fn give_up(&mut self, ids: &[u64], shared: &Shared) {
+        for id in ids {
+            if self.remove(*id) {
                 shared.counters.given_up.inc();
                 shared.counters.clients.dec();
             }
@@ -407,10 +567,15 @@ impl State {
 
     /// What a client missed after the message `after`; nothing when that is not known any more, was
     /// never sent, or is more than its queue takes.
-    fn missed(&self, client: &Client, after: u64, limit: usize) -> Option<VecDeque<Arc<Message>>> {
+    fn missed(&self, client: &Client, after: u64, limit: usize) -> Option<VecDeque<Delivery>> {
         if after < self.forgotten_up_to || after > self.last_seq {
             return None;
         }
+        let limit = if client.is_gathered {
+            usize::MAX
+        } else {
+            limit
+        };
         let mut missed = VecDeque::new();
         for message in self.history.iter().rev() {
             if message.seq <= after {
@@ -423,11 +588,23 @@ impl State {
                 missed.push_front(message.clone());
             }
         }
-        Some(missed)
+        if !client.is_gathered {
+            return Some(missed.into_iter().map(Delivery::Message).collect());
+        }
+        let batch = Batch::of(missed.into());
+        Some(
+            batch
+                .into_iter()
+                .map(Arc::new)
+                .map(Delivery::Batch)
+                .collect(),
+        )
     }
 
     fn add(&mut self, id: u64, client: Client) {
-        if client.fleet {
+        if client.is_gathered {
+            self.gathered.insert(id);
+        } else if client.fleet {
             self.fleet.insert(id);
         }
         for name in &client.endpoints {
@@ -441,6 +618,10 @@ impl State {
             return false;
         };
         self.fleet.remove(&id);
+        self.gathered.remove(&id);
+        if self.gathered.is_empty() {
+            self.gathering.take();
+        }
         for name in &client.endpoints {
             if let Some(ids) = self.endpoints.get_mut(name) {
                 ids.remove(&id);

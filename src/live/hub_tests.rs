@@ -1,6 +1,7 @@
 //! The bounds of the hub, filled; and what clients get when they are.
 
 use super::*;
+use crate::domain::{LiveBody, Path, Value};
 
 fn limits() -> Live {
     Live {
@@ -8,6 +9,7 @@ fn limits() -> Live {
         queue_length: 4,
         history: 8,
         max_topics: 2,
+        gather_ms: 50,
     }
 }
 
@@ -39,6 +41,7 @@ fn waiting(subscription: &Subscription) -> Vec<i64> {
     let mut seqs = Vec::new();
     while let Some(Some(delivery)) = subscription.try_next() {
         seqs.push(match delivery {
+            Delivery::Batch(batch) => panic!("a batch: {batch:?}"),
             Delivery::Message(message) => message.seq as i64,
             Delivery::Resync { seq } => -(seq as i64),
         });
@@ -222,4 +225,110 @@ async fn closing_sends_everybody_away_for_good() {
     let refused = hub.subscribe(vec![Topic::Fleet], None).expect_err("closed");
     assert_eq!(refused, SubscribeError::Closed);
     publish(&hub, 1, 1);
+}
+
+fn value(number: u32, value: i64) -> LiveEvent {
+    LiveEvent {
+        body: LiveBody::Resource {
+            path: Path::resource(3303, 0, 5700),
+            value: Value::Integer(value),
+        },
+        ..event(number, LiveKind::Resource)
+    }
+}
+
+/// One whose batches end by their size alone.
+fn patient_hub() -> Hub {
+    let limits = Live {
+        gather_ms: 10_000,
+        ..limits()
+    };
+    Hub::starting_at(&limits, 0)
+}
+
+/// The numbers of the messages of a batch.
+fn seqs(batch: &Batch) -> Vec<u64> {
+    batch.messages().iter().map(|message| message.seq).collect()
+}
+
+#[tokio::test]
+async fn a_batch_has_the_newest_value_of_each_path_and_is_written_once() {
+    let hub = hub();
+    let mut first = hub.subscribe_gathered(None).expect("a place");
+    let mut second = hub.subscribe_gathered(None).expect("a place");
+    hub.publish(vec![
+        value(1, 10),
+        value(2, 20),
+        event(1, LiveKind::Updated),
+        value(1, 11),
+        event(1, LiveKind::Log),
+    ]);
+    assert_eq!(first.try_next(), Some(None), "it is being gathered");
+    let Some(Delivery::Batch(batch)) = first.next().await else {
+        panic!("no batch");
+    };
+    assert_eq!(seqs(&batch), [2, 3, 4]);
+    assert_eq!(hub.counters().coalesced.get(), 1);
+    let text: Json = serde_json::from_str(&batch.text()).expect("JSON");
+    assert_eq!(text[0]["value"], 20);
+    assert_eq!(text[2]["value"], 11);
+    let Some(Delivery::Batch(same)) = second.next().await else {
+        panic!("no batch");
+    };
+    assert!(Arc::ptr_eq(&batch, &same));
+    assert_eq!(batch.text().as_ptr(), same.text().as_ptr(), "shared");
+}
+
+#[test]
+fn a_batch_that_is_full_ends_before_its_time() {
+    let hub = patient_hub();
+    let listener = hub.subscribe_gathered(None).expect("a place");
+    publish(&hub, 1, 7);
+    assert_eq!(listener.try_next(), Some(None));
+    publish(&hub, 1, 1);
+    let Some(Some(Delivery::Batch(batch))) = listener.try_next() else {
+        panic!("no batch");
+    };
+    assert_eq!(seqs(&batch), [1, 2, 3, 4, 5, 6, 7, 8]);
+}
+
+#[test]
+fn who_comes_back_for_batches_gets_what_was_missed_as_one() {
+    let hub = patient_hub();
+    let other = hub.subscribe_gathered(None).expect("a place");
+    publish(&hub, 1, 6);
+    let back = hub.subscribe_gathered(Some(1)).expect("a place");
+    let Some(Some(Delivery::Batch(batch))) = back.try_next() else {
+        panic!("no batch");
+    };
+    assert_eq!(
+        seqs(&batch),
+        [2, 3, 4, 5, 6],
+        "more than a queue takes of single ones"
+    );
+    assert_eq!(back.try_next(), Some(None), "none of them twice");
+    let Some(Some(Delivery::Batch(batch))) = other.try_next() else {
+        panic!("no batch");
+    };
+    assert_eq!(seqs(&batch), [1, 2, 3, 4, 5, 6]);
+    publish(&hub, 1, 20);
+    drop(back);
+    let late = hub.subscribe_gathered(Some(2)).expect("a place");
+    assert_eq!(waiting(&late), [-26]);
+}
+
+#[test]
+fn who_takes_no_batches_starts_anew_and_nothing_is_kept_for_nobody() {
+    let hub = patient_hub();
+    let slow = hub.subscribe_gathered(None).expect("a place");
+    for _ in 0..=MAX_BATCHES {
+        publish(&hub, 1, 8);
+    }
+    let all = 8 * (MAX_BATCHES as u64 + 1);
+    assert_eq!(hub.counters().dropped.get(), all);
+    assert_eq!(waiting(&slow), [-(all as i64)]);
+    publish(&hub, 1, 1);
+    drop(slow);
+    assert_eq!(hub.shared.lock().gathering.due(), None);
+    assert!(hub.shared.lock().gathered.is_empty());
 }

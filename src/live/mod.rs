@@ -4,6 +4,8 @@
 //! with a bounded queue. Nothing here waits for a client: one that falls behind is told to start
 //! anew.
 
+mod gather;
 mod hub;
 
+pub use gather::Batch;
 pub use hub::{Counters, Delivery, Hub, Message, SubscribeError, Subscription};

@@ -52,6 +52,10 @@ pub(super) struct LiveQuery {
     /// The `seq` of the last message that the client has; it gets those after it, or a `resync`.
     #[param(value_type = Option<u64>)]
     after: Option<String>,
+    /// True, with the topic `fleet` alone: messages come in arrays, gathered for `live.gather_ms`, and of
+    /// several values of one path that came meanwhile the newest is told.
+    #[param(value_type = Option<bool>, default = false)]
+    gathered: Option<String>,
 }
 
 /// Listen to what happens
@@ -84,17 +88,25 @@ pub(super) async fn listen_live(
 ) -> Result<HttpResponse, ApiError> {
     let topics = topics(query.topics.as_deref(), state.settings.live.max_topics)?;
     let after = super::api::parse_after(query.after.as_deref())?;
+    let is_gathered = super::api::parse_gathered(query.gathered.as_deref())?;
+    if is_gathered && topics != [Topic::Fleet] {
+        let detail = "`gathered` goes with `topics=fleet` alone";
+        return Err(ApiError::parameter("gathered", detail));
+    }
     // Looked at before a place is taken.
     actix_web_actors::ws::handshake(&request)
         .map_err(|error| ApiError::malformed(format!("this is a WebSocket: {error}")))?;
-    let subscription = viewer
-        .live()
-        .subscribe(topics, after)
-        .map_err(|error| ApiError::unavailable(error.to_string()))?;
+    let live = viewer.live();
+    let subscription = match is_gathered {
+        true => live.subscribe_gathered(after),
+        false => live.subscribe(topics, after),
+    };
+    let subscription = subscription.map_err(|error| ApiError::unavailable(error.to_string()))?;
     let client = Client {
         identity: viewer.identity().clone(),
         state,
         subscription: Some(subscription),
+        is_gathered,
         heard_at: Instant::now(),
         frames: 0,
     };
@@ -140,6 +152,8 @@ struct Client {
     identity: Identity,
     state: Data<AppState>,
     subscription: Option<Subscription>,
+    /// It gets arrays of messages.
+    is_gathered: bool,
     /// When the client last said anything.
     heard_at: Instant,
     /// What it said since the last ping.
@@ -198,6 +212,7 @@ impl Actor for Client {
 impl StreamHandler<Delivery> for Client {
     fn handle(&mut self, delivery: Delivery, context: &mut Context) {
         match delivery {
+            Delivery::Batch(batch) => context.text(batch.text()),
             Delivery::Message(message) => context.text(message.text()),
             Delivery::Resync { seq } => {
                 let resync = serde_json::json!({
@@ -206,7 +221,10 @@ impl StreamHandler<Delivery> for Client {
                     "kind": "resync",
                     "time": Timestamp::system().to_string(),
                 });
-                context.text(resync.to_string());
+                context.text(match self.is_gathered {
+                    true => format!("[{resync}]"),
+                    false => resync.to_string(),
+                });
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flownexus::domain::{EndpointName, LiveEvent, LiveKind, Timestamp};
+use flownexus::domain::{EndpointName, LiveBody, LiveEvent, LiveKind, Path, Timestamp, Value};
 use flownexus::store::Role;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value as Json, json};
@@ -120,6 +120,45 @@ async fn a_client_that_comes_back_gets_what_it_missed_or_starts_anew() {
 }
 
 /// Memory stays bounded however long a client does not read, and afterwards it is told.
+#[actix_web::test]
+async fn who_wants_the_fleet_gathered_gets_arrays_with_the_newest_values() {
+    let site = Site::start().await;
+    let token = site.token(Role::Viewer).await;
+    let mut gathered = connect_as(&site, "?topics=fleet&gathered=true", &token).await;
+    listeners(&site, 1).await;
+    let event = |number: i64| LiveEvent {
+        body: LiveBody::Resource {
+            path: Path::resource(3303, 0, 5700),
+            value: Value::Integer(number),
+        },
+        ..temperature("device-1", 0.0)
+    };
+    site.hub.publish((1..=50).map(event).collect());
+    site.hub.publish(vec![temperature("device-2", 21.5)]);
+    let messages = next(&mut gathered).await.expect("an array");
+    assert_eq!(messages.as_array().map(Vec::len), Some(2), "{messages}");
+    assert_eq!(messages[0]["value"], 50);
+    assert_eq!(messages[1]["topic"], "endpoint:device-2");
+    // What was left out was counted all the same.
+    let seq = |at: usize| messages[at]["seq"].as_u64().expect("a number");
+    assert_eq!(seq(1), seq(0) + 1);
+
+    let query = format!("?topics=fleet&gathered=true&after={}", seq(0));
+    let mut back = connect_as(&site, &query, &token).await;
+    let missed = next(&mut back).await.expect("an array");
+    assert_eq!(missed[0]["seq"], seq(1));
+
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    for query in [
+        "?topics=fleet,endpoint:device-1&gathered=true",
+        "?topics=endpoint:device-1&gathered=true",
+        "?topics=fleet&gathered=maybe",
+    ] {
+        assert_eq!(connect(&site, query, &headers).await.err(), Some(400));
+    }
+}
+
 #[actix_web::test]
 async fn a_client_that_does_not_read_is_told_to_start_anew() {
     let site = Site::start_with(|settings| settings.live.queue_length = 16).await;

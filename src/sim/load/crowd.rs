@@ -43,6 +43,8 @@ struct Client {
     /// Observations that it waits for before its next request.
     awaited: u32,
     waiting: Option<Waiting>,
+    /// It has nothing to notify.
+    is_out: bool,
 }
 
 /// A request that is not answered yet.
@@ -74,6 +76,8 @@ struct Port {
     /// Clients without the observation that they wait for.
     unobserved: VecDeque<u32>,
     last_observed: u32,
+    /// Clients whose turn came while as many requests were under way as a server remembers.
+    held: VecDeque<u32>,
 }
 
 impl Crowd {
@@ -90,6 +94,7 @@ impl Crowd {
             sequence: 0,
             awaited: 0,
             waiting: None,
+            is_out: false,
         };
         let objects: Vec<_> = OBJECTS
             .into_iter()
@@ -117,6 +122,10 @@ impl Crowd {
 
     /// From now on every client may make one request, or as many as it wants.
     pub(super) fn begin(&mut self) {
+        self.end();
+        for client in &mut self.clients {
+            client.is_out = false;
+        }
         self.idle = (0..self.settings.clients).collect();
         self.tally = Tally::default();
     }
@@ -124,15 +133,33 @@ impl Crowd {
     /// Nobody makes another request.
     pub(super) fn end(&mut self) {
         self.idle.clear();
+        for port in &mut self.ports {
+            port.held.clear();
+        }
     }
 
     pub(super) fn under_way(&self) -> u32 {
         self.under_way
     }
 
-    /// Clients that may make a request at once.
-    pub(super) fn can_ask(&self) -> bool {
-        !self.idle.is_empty() && self.under_way < self.settings.window
+    /// Whether a client may make a request at once. Those whose socket has enough under way are held until
+    /// one of its requests is over.
+    pub(super) fn can_ask(&mut self) -> bool {
+        if self.under_way >= self.settings.window {
+            return false;
+        }
+        while let Some(&number) = self.idle.front() {
+            let port = self.clients.get(number as usize).map(|client| client.port);
+            let port = port.and_then(|port| self.ports.get_mut(port as usize));
+            match port {
+                Some(port) if port.requests.len() >= MOST_OF_A_SOCKET => {
+                    port.held.push_back(number);
+                    self.idle.pop_front();
+                }
+                _ => return true,
+            }
+        }
+        false
     }
 
     /// How many clients wait for their turn.
@@ -175,8 +202,11 @@ impl Crowd {
             }
             Request::Notify => match notification(client) {
                 Some(message) => message,
-                // The server has given up the last observation.
-                None => return self.idle.push_back(number),
+                // The server has given up the last observation. Another one brings the client back.
+                None => {
+                    client.is_out = true;
+                    return;
+                }
             },
         };
         let token = match what {
@@ -313,6 +343,10 @@ impl Crowd {
             return;
         };
         port.requests.remove(&waiting.message_id);
+        // Its turn has come before.
+        if let Some(held) = port.held.pop_front() {
+            self.idle.push_front(held);
+        }
         match result {
             Ok(answer) => {
                 if waiting.what == Request::Register {
@@ -390,6 +424,9 @@ impl Crowd {
             return;
         };
         client.observed.push(Observed { token, said });
+        if std::mem::take(&mut client.is_out) {
+            self.idle.push_back(of);
+        }
         if client.awaited > 0 {
             client.awaited -= 1;
             if client.awaited == 0 {
@@ -431,9 +468,8 @@ impl Request {
 impl LoadSettings {
     fn observations_wanted(&self) -> u32 {
         match self.mode {
-            Mode::Notify => 1,
-            Mode::Register => self.observations,
-            Mode::Update | Mode::Send => 0,
+            Mode::Notify => self.observations.max(1),
+            Mode::Register | Mode::Send | Mode::Update => self.observations,
         }
     }
 }
@@ -518,6 +554,9 @@ const OBJECTS: [u16; 20] = [
     1, 3, 4, 5, 6, 7, 19, 3300, 3301, 3302, 3303, 3304, 3305, 3306, 3308, 3311, 3313, 3315, 3323,
     3347,
 ];
+/// Requests that are under way through one socket. To the server it is one peer, of which it remembers
+/// `coap.dedup_per_peer` messages, 16 when nobody says otherwise; what comes beyond them it drops.
+pub(super) const MOST_OF_A_SOCKET: usize = 16;
 /// `application/link-format`
 const LINK_FORMAT: u32 = 40;
 /// The first transmission and `MAX_RETRANSMIT` more (RFC 7252 section 4.8).

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::crowd::{Crowd, Request};
+use super::crowd::{Crowd, MOST_OF_A_SOCKET, Request};
 use super::{LoadSettings, Mode};
 use crate::coap::{Code, Message, MessageType, Options, number};
 use crate::domain::Token;
@@ -85,6 +85,47 @@ fn a_latency_counts_from_when_a_request_was_due_and_a_copy_of_an_answer_counts_o
     assert!(crowd.can_ask(), "its turn comes again");
 }
 
+/// The server drops what is beyond its memory of a peer, and the figure would be that of the second try.
+#[test]
+fn no_socket_has_more_under_way_than_a_server_remembers_of_a_peer() {
+    let mut settings = settings(Mode::Update, 50, 2);
+    settings.window = 1000;
+    let mut crowd = Crowd::new(settings, 7);
+    let now = Instant::now();
+    crowd.begin();
+    while crowd.can_ask() {
+        crowd.ask(now, now, Request::Update);
+    }
+    let first = sent(&mut crowd);
+    for socket in 0..2 {
+        let of = first.iter().filter(|(of, _)| *of == socket);
+        assert_eq!(of.count(), MOST_OF_A_SOCKET);
+    }
+    let token = |request: &Message| request.token;
+    let mut asked: Vec<_> = first.iter().map(|(_, it)| token(it)).collect();
+    // Each answer makes room for one, and those that were held come before those that were answered.
+    let mut answered = first;
+    for _ in 0..50 - 2 * MOST_OF_A_SOCKET {
+        let (socket, request) = answered.pop().expect("a request");
+        crowd.handle_datagram(now, socket, &answer(&request, Code::CHANGED).encode());
+        assert!(crowd.can_ask());
+        crowd.ask(now, now, Request::Update);
+        assert!(!crowd.can_ask(), "its socket has enough again");
+        let [(_, next)] = &sent(&mut crowd)[..] else {
+            panic!("one request");
+        };
+        asked.push(token(next));
+    }
+    asked.sort_by_key(|token| token.as_bytes().to_vec());
+    asked.dedup();
+    assert_eq!(asked.len(), 50, "each client had its turn");
+    // What is over gives back nobody who was held.
+    crowd.end();
+    let (socket, request) = answered.pop().expect("a request");
+    crowd.handle_datagram(now, socket, &answer(&request, Code::CHANGED).encode());
+    assert_eq!(crowd.idle(), 1);
+}
+
 #[test]
 fn clients_of_one_socket_notify_with_the_tokens_that_came_there() {
     let mut crowd = Crowd::new(settings(Mode::Notify, 2, 1), 7);
@@ -145,4 +186,5 @@ fn clients_of_one_socket_notify_with_the_tokens_that_came_there() {
     let again = sent(&mut crowd);
     assert_eq!(again.len(), 1);
     assert_eq!(again[0].1.token, taken.token);
+    assert_eq!(crowd.idle(), 0, "nothing is left to notify for the other");
 }

@@ -72,7 +72,7 @@ pub struct LoadSettings {
     pub sockets: u32,
     /// Records of a Send.
     pub records: u32,
-    /// Observations that a client waits for after each Register, in [`Mode::Register`].
+    /// Observations that a client waits for after each Register.
     pub observations: u32,
     /// Names are this and a number, from 1 on.
     pub prefix: String,

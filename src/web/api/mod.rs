@@ -130,3 +130,8 @@ pub(super) fn routes(cfg: &mut ServiceConfig<'_>) {
 pub(super) fn parse_after(text: Option<&str>) -> Result<Option<u64>, super::ApiError> {
     query::parse("after", text)
 }
+
+/// Reads the `gathered` of the live socket.
+pub(super) fn parse_gathered(text: Option<&str>) -> Result<bool, super::ApiError> {
+    Ok(query::parse("gathered", text)?.unwrap_or(false))
+}
