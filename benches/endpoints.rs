@@ -9,6 +9,10 @@
 //! killed and started again: until the Update of one of the devices is answered it does not serve.
 //! Prints tables in Markdown.
 //!
+//! `cargo bench --bench endpoints -- stored [COUNT]` takes a fleet that is in the database already, 1,000,000
+//! devices or so many: how soon the server serves them, what they need at rest, and Updates of all of them, one
+//! after the other, twice.
+//!
 //! `ENDPOINTS_SETTLE_S` changes how long is waited; `ENDPOINTS_HOLD` keeps the server running until a line
 //! is read, so that it can be looked at.
 
@@ -18,7 +22,11 @@ use std::time::{Duration, Instant};
 use support::fleet::{add_template, register, update};
 use support::{Result, Server};
 
+#[path = "endpoints/stored.rs"]
+mod stored;
 mod support;
+#[path = "endpoints/updates.rs"]
+mod updates;
 
 fn main() -> Result<()> {
     let counts: Vec<u32> = std::env::args()
@@ -35,6 +43,10 @@ fn main() -> Result<()> {
         Err(_) => SETTLE,
     };
     let folder = tempfile::tempdir()?;
+    if std::env::args().any(|argument| argument == "stored") {
+        let count = counts.last().copied().unwrap_or(1_000_000);
+        return stored::measure(folder.path(), count, settle);
+    }
     let begun = Instant::now();
     let server = Server::start(folder.path(), &[])?;
     let first = begun.elapsed().as_millis();

@@ -270,6 +270,7 @@ pub struct Endpoint {
     pub registry_mailbox: usize,
     pub message_id_step: u16,
     pub idle_s: u64,
+    pub max_active: usize,
     pub last_seen_interval_s: u64,
     pub max_value_bytes: usize,
 }

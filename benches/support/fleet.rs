@@ -56,7 +56,7 @@ pub(crate) fn register(server: &Server, numbers: Range<u32>) -> Result<Option<(u
 }
 
 /// Registers a device and answers what it is asked until all of it is observed.
-fn register_one(number: u32, server: SocketAddr) -> Result<Location> {
+pub(crate) fn register_one(number: u32, server: SocketAddr) -> Result<Location> {
     let socket = socket(number)?;
     let request = registration(number).encode();
     socket.send_to(&request, server)?;
@@ -135,7 +135,8 @@ fn registration(number: u32) -> Message {
     message
 }
 
-fn request(message_id: u16) -> Message {
+/// A confirmable POST with nothing in it.
+pub(crate) fn request(message_id: u16) -> Message {
     Message {
         kind: MessageType::Confirmable,
         code: Code::POST,
@@ -170,10 +171,15 @@ fn answer(request: &Message) -> Message {
     }
 }
 
+/// The address of a device, which is the same each time.
+pub(crate) fn address(number: u32) -> Ipv4Addr {
+    let [_, a, b, c] = number.to_be_bytes();
+    Ipv4Addr::new(127, 64 + a, b, c)
+}
+
 /// A socket at an address of its own, which is the same each time.
 fn socket(number: u32) -> Result<UdpSocket> {
-    let [_, a, b, c] = number.to_be_bytes();
-    let socket = UdpSocket::bind((Ipv4Addr::new(127, 64 + a, b, c), PORT))?;
+    let socket = UdpSocket::bind((address(number), PORT))?;
     socket.set_read_timeout(Some(Duration::from_millis(200)))?;
     Ok(socket)
 }
@@ -183,7 +189,8 @@ const LINKS: &str = "</>;rt=\"oma.lwm2m\";ct=110,</1/0>;ver=1.1,</3/0>;ver=1.1,<
     </3300/0>,</3301/0>,</3302/0>,</3303/0>,</3304/0>,</3305/0>,</3306/0>,</3308/0>,</3310/0>,\
     </3311/0>,</3312/0>,</3313/0>,</3315/0>,</3316/0>,</3323/0>";
 const OBSERVED: usize = 3;
-const PORT: u16 = 6_000;
+/// Of every device.
+pub(crate) const PORT: u16 = 6_000;
 /// Devices that are registered at the same time.
 const AT_ONCE: usize = 64;
 const RETRY: Duration = Duration::from_secs(2);

@@ -152,6 +152,24 @@ impl Server {
         Err("the server does not become ready".into())
     }
 
+    /// Ends it in an orderly way.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        run(Command::new("kill").arg(self.process.id().to_string()))?;
+        self.process.wait()?;
+        Ok(())
+    }
+
+    /// A number of its metrics.
+    pub(crate) fn metric(&self, name: &str) -> Result<f64> {
+        let text = actix_rt::System::new().block_on(async {
+            let url = format!("{}/metrics", self.dashboard);
+            reqwest::get(&url).await?.error_for_status()?.text().await
+        })?;
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(value.ok_or_else(|| format!("no {name}"))?.parse()?)
+    }
+
     /// Resident memory in KiB.
     pub(crate) fn resident_kib(&self) -> Result<u64> {
         resident_kib(self.id())

@@ -75,6 +75,12 @@ impl Timestamp {
         Self::clamped_from_millis(self.0.saturating_sub(millis))
     }
 
+    /// This moment less so much, where it is: for what is only kept, it may be outside of the years that are shown.
+    #[must_use]
+    pub fn earlier_by_millis(self, millis: i64) -> Self {
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// How long after `earlier` this is; zero when it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::in_order::InOrder;
 use super::loads::Loads;
 use super::messages::{
-    Cancel, ChangeProfile, Deliver, Forget, LookAtTemplates, NotTaken, Operate, Report,
+    Cancel, ChangeProfile, Deliver, Forget, LookAtTemplates, MakeRoom, NotTaken, Operate, Report,
 };
 use super::metrics::Metrics;
 use super::session::{
@@ -135,6 +135,8 @@ pub struct EndpointActor {
     armed: Option<Instant>,
     /// When something last came of it or for it; none: it only had to look at something.
     active: Option<Instant>,
+    /// What that was when it was last asked to make room.
+    asked: Option<Instant>,
     /// Dropped with the actor, which tells whoever waits for its end.
     forgotten: Option<oneshot::Sender<()>>,
 }
@@ -161,6 +163,7 @@ impl EndpointActor {
             commits: InOrder::default(),
             armed: None,
             active: None,
+            asked: None,
             forgotten: None,
         }
     }
@@ -546,6 +549,19 @@ impl Handler<Deliver> for EndpointActor {
             self.feed(message.input, ctx);
             message.guard.taken();
         }
+    }
+}
+
+impl Handler<MakeRoom> for EndpointActor {
+    type Result = ();
+
+    fn handle(&mut self, _: MakeRoom, ctx: &mut Self::Context) {
+        self.taken();
+        if self.active == self.asked {
+            self.active = None;
+        }
+        self.asked = self.active;
+        self.settle(ctx);
     }
 }
 

@@ -109,6 +109,12 @@ pub struct LookAtTemplates {
     pub changed: Arc<[i64]>,
 }
 
+/// There are more actors than there shall be: the device's actor rests now, unless something came for it since it
+/// was last looked at, or it is needed.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct MakeRoom;
+
 /// Somebody takes an operation back.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -23,7 +23,8 @@ mod wire;
 pub use actor::{EndpointActor, Links, Start};
 pub use loads::Loads;
 pub use messages::{
-    Cancel, ChangeProfile, Deliver, Forget, Guard, LookAtTemplates, Lost, NotTaken, Operate, Report,
+    Cancel, ChangeProfile, Deliver, Forget, Guard, LookAtTemplates, Lost, MakeRoom, NotTaken,
+    Operate, Report,
 };
 pub use metrics::Metrics;
 pub use session::{Gate, Input, Memo, RuleSet, Shared};

@@ -13,6 +13,7 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::deadlines::Deadlines;
+use super::ring::Ring;
 use super::tables::{Door, Tables};
 use super::teller::Teller;
 use crate::coap::{Code, Event, ExchangeId, RequestKey, Response};
@@ -22,8 +23,8 @@ use crate::domain::{
     Timestamp,
 };
 use crate::endpoint::{
-    Deliver, EndpointActor, Forget, Gate as _, Input, Links, Listening, Loads, Lost, Metrics,
-    RuleSet, SessionSettings, Start, Wire,
+    Deliver, EndpointActor, Forget, Gate as _, Input, Links, Listening, Loads, Lost, MakeRoom,
+    Metrics, RuleSet, SessionSettings, Start, Wire,
 };
 use crate::lwm2m::ModelLibrary;
 use crate::lwm2m::register::{Call, Limits, Refusal, RegisterRequest, classify, discovery};
@@ -63,6 +64,8 @@ pub struct RegistryActor {
     pub(super) tables: Rc<Tables>,
     pub(super) links: Rc<Links>,
     pub(super) teller: Teller,
+    /// None: there may be any number of actors.
+    ring: Option<Ring>,
     limits: Limits,
     unknown_endpoints: UnknownEndpoints,
     max_endpoints: usize,
@@ -97,6 +100,7 @@ impl RegistryActor {
                 metrics: around.metrics,
             }),
             teller: Teller::default(),
+            ring: Ring::new(settings.endpoint.max_active),
             limits: Limits {
                 max_objects: settings.registration.max_objects,
                 max_links_bytes: settings.coap.max_body_bytes,
@@ -125,7 +129,24 @@ impl RegistryActor {
         let inside = route.inside();
         let actor = EndpointActor::new(id, name.clone(), links, Box::new(route), start);
         let door = Door::new(actor.start(), inside, self.links.metrics.clone());
-        self.tables.enter(id, generation, name, door)
+        let door = self.tables.enter(id, generation, name, door);
+        self.make_room(id, generation);
+        door
+    }
+
+    /// An actor was started: when there are too many now, some of the others are asked to rest.
+    fn make_room(&mut self, id: EndpointId, generation: u64) {
+        let Some(ring) = &mut self.ring else {
+            return;
+        };
+        let tables = &self.tables;
+        ring.add((id, generation), |entry| tables.is_running(entry));
+        for id in ring.surplus(tables.running(), |entry| tables.is_running(entry)) {
+            if let Some((_, door)) = tables.door(id) {
+                // One with a full mailbox has no time to rest.
+                let _ = door.put(MakeRoom);
+            }
+        }
     }
 
     /// The actor of an endpoint; one that died, rests or had nothing to do is started from what is stored.

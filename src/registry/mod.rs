@@ -11,6 +11,7 @@ mod deadlines;
 mod handle;
 mod reload;
 mod restore;
+mod ring;
 mod state;
 mod tables;
 mod teller;

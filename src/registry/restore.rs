@@ -1,10 +1,10 @@
 //! The start of the registry with what is stored.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Instant;
 
 use super::actor::RegistryActor;
-use crate::domain::{EndpointId, EndpointName, Timestamp};
+use crate::domain::{EndpointId, Timestamp};
 use crate::endpoint::{Listening, Start};
 use crate::store::StoredFleet;
 
@@ -27,22 +27,27 @@ impl RegistryActor {
             );
         }
         let busy: HashSet<EndpointId> = fleet.busy.iter().copied().collect();
-        let mut names: HashMap<EndpointId, EndpointName> = HashMap::new();
-        {
-            let mut state = self.tables.state.borrow_mut();
-            for (id, name) in fleet.endpoints {
-                state.know(name.clone(), id);
-                names.insert(id, name);
-            }
-        }
+        let mut endpoints = fleet.endpoints;
+        // As they come.
+        endpoints.sort_unstable_by_key(|(id, _)| *id);
+        let name = |id: EndpointId| {
+            let at = endpoints.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+            endpoints.get(at).map(|(_, name)| name)
+        };
         for id in fleet.busy {
-            if let Some(name) = names.get(&id) {
+            if let Some(name) = name(id) {
                 self.teller.add(id, Some(name.clone()));
             }
         }
+        let tokens = fleet.registered.iter().map(|stored| stored.tokens.len());
+        self.tables.state.borrow_mut().reserve(
+            endpoints.len(),
+            fleet.registered.len(),
+            tokens.sum(),
+        );
         for stored in fleet.registered {
             let id = stored.endpoint_id;
-            let Some(name) = names.get(&id) else {
+            let Some(name) = name(id) else {
                 continue;
             };
             let mut state = self.tables.state.borrow_mut();
@@ -60,10 +65,19 @@ impl RegistryActor {
                 self.teller.add(id, None);
             }
         }
-        for (id, stored) in fleet.asked {
-            if let Some(name) = names.remove(&id) {
-                self.start_actor(id, name, Start::Stored(Box::new(stored)));
+        let asked: Vec<_> = fleet
+            .asked
+            .into_iter()
+            .filter_map(|(id, stored)| Some((id, name(id)?.clone(), stored)))
+            .collect();
+        {
+            let mut state = self.tables.state.borrow_mut();
+            for (id, name) in endpoints {
+                state.know(name, id);
             }
+        }
+        for (id, name, stored) in asked {
+            self.start_actor(id, name, Start::Stored(Box::new(stored)));
         }
         self.tables.count();
     }

@@ -30,6 +30,15 @@ pub(super) struct State {
 }
 
 impl State {
+    /// So many are about to come: nothing is to be moved for room.
+    pub(super) fn reserve(&mut self, endpoints: usize, registered: usize, tokens: usize) {
+        self.names.reserve(endpoints);
+        self.present.reserve(registered);
+        self.locations.reserve(registered);
+        self.peers.reserve(registered);
+        self.tokens.reserve(tokens);
+    }
+
     /// An endpoint was seen for the first time, or is read from the store.
     pub(super) fn know(&mut self, name: EndpointName, id: EndpointId) {
         self.names.insert(name, id);

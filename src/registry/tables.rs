@@ -158,6 +158,19 @@ impl Tables {
         Some((entry.name.clone(), Rc::clone(&entry.door)))
     }
 
+    /// How many actors there are.
+    pub(super) fn running(&self) -> usize {
+        self.actors.borrow().len()
+    }
+
+    /// True while this actor of an endpoint, of all that it had, is there.
+    pub(super) fn is_running(&self, (id, generation): (EndpointId, u64)) -> bool {
+        let actors = self.actors.borrow();
+        actors
+            .get(&id)
+            .is_some_and(|entry| entry.generation == generation)
+    }
+
     /// An endpoint is forgotten: nothing leads to its actor any more.
     pub(super) fn close(&self, id: EndpointId) -> Option<Rc<Door>> {
         self.deadlines.borrow_mut().set(id, None);

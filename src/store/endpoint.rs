@@ -8,6 +8,7 @@ use sea_orm::{
     QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
+use super::forgiven::Forgiven;
 use super::open::statement;
 use super::{EndpointFilter, EndpointReader, EndpointRow, Store, StoreError, fleet, records};
 use crate::domain::{EndpointId, EndpointName, Observation, Wanted};
@@ -43,11 +44,15 @@ impl EndpointReader for Store {
             query = query.filter(endpoint::Column::Name.gt(after.as_str()));
         }
         let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+        let forgiven = self.forgiven().now();
         self.read(move |database| async move {
             let mut rows = query.all(&database).await?;
             let more = rows.len() > limit;
             rows.truncate(limit);
-            let rows = rows.into_iter().map(row).collect::<Result<_, _>>()?;
+            let rows = rows
+                .into_iter()
+                .map(|both| row(both, forgiven))
+                .collect::<Result<_, _>>()?;
             Ok((rows, more))
         })
         .await
@@ -57,8 +62,12 @@ impl EndpointReader for Store {
         let query = endpoint::Entity::find()
             .find_also_related(registration::Entity)
             .filter(endpoint::Column::Name.eq(name.as_str()));
-        self.read(move |database| async move { query.one(&database).await?.map(row).transpose() })
-            .await
+        let forgiven = self.forgiven().now();
+        self.read(move |database| async move {
+            let found = query.one(&database).await?;
+            found.map(|both| row(both, forgiven)).transpose()
+        })
+        .await
     }
 
     async fn observations(&self, id: EndpointId) -> Result<Vec<Observation>, StoreError> {
@@ -178,6 +187,7 @@ fn is_registered() -> Condition {
 
 fn row(
     (endpoint, registration): (endpoint::Model, Option<registration::Model>),
+    forgiven: Forgiven,
 ) -> Result<EndpointRow, StoreError> {
     let name = records::name(&endpoint.name)?;
     let gateway = records::gateway(&endpoint)?;
@@ -193,7 +203,7 @@ fn row(
         .map(records::time),
         learned: records::learned(endpoint.learned.as_deref()),
         registration: registration
-            .map(|row| records::registration(row, name.clone()))
+            .map(|row| records::registration(row, name.clone(), forgiven))
             .transpose()?,
         gateway,
         name,

@@ -19,6 +19,7 @@ mod endpoint;
 mod event;
 mod failure;
 mod fleet;
+mod forgiven;
 mod history;
 mod ids;
 mod journal;
@@ -31,6 +32,7 @@ mod operation;
 mod prune;
 mod records;
 mod resource;
+mod routes;
 mod rows;
 mod rule;
 mod rule_event;
@@ -139,8 +141,9 @@ pub trait FleetWriter: Send + Sync {
 pub trait FleetLoader: Send + Sync {
     /// What leads to the devices. First the downtime is forgiven: every registration lives longer by the
     /// time since the last [heartbeat](FleetLoader::heartbeat) and `grace`, on disk too, and this
-    /// counts as a heartbeat, so that a crash right after it forgives nothing twice. To be called
-    /// once, at the start.
+    /// counts as a heartbeat, so that a crash right after it forgives nothing twice. It takes no longer
+    /// for many registrations than for one (docs/adr/0013). To be called once, at the start, before anything
+    /// else of this store is used.
     async fn load(&self, grace: Duration) -> Result<StoredFleet, StoreError>;
 
     /// What these devices need to go on, for actors that are started anew: one entry for each of them

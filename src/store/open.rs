@@ -26,7 +26,7 @@ use super::journal::{self, Aside, Folder, Front, Journal, Left, Pending};
 use super::lock::DataDirLock;
 use super::tables::Tables;
 use super::writer::{Call, Job, MARK_PREFIX, Outcome, Queue, Waiting, Work, Writer};
-use super::{Commit, FleetWriter, Ids, Metrics, StoreError};
+use super::{Commit, FleetWriter, Ids, Metrics, StoreError, forgiven};
 use crate::config::Settings;
 use crate::domain::{EndpointId, LiveEvent};
 
@@ -58,6 +58,7 @@ struct Shared {
     ended: watch::Receiver<bool>,
     beside: bool,
     historian: Historian,
+    forgiven: forgiven::Sum,
 }
 
 impl Store {
@@ -135,9 +136,13 @@ impl Store {
         let reading = runtime.handle().clone();
         let runtime = Mutex::new(Some(runtime));
         let connections = settings.database.read_connections;
-        let connected = reading.spawn(async move { place.readers(connections).await });
-        let readers = match connected.await {
-            Ok(Ok(readers)) => readers,
+        let connected = reading.spawn(async move {
+            let readers = place.readers(connections).await?;
+            let forgiven = forgiven::Sum::read(&readers).await?;
+            Ok((readers, forgiven))
+        });
+        let (readers, forgiven) = match connected.await {
+            Ok(Ok(connected)) => connected,
             failed => {
                 if let Some(runtime) = guard(&runtime).take() {
                     runtime.shutdown_background();
@@ -161,6 +166,7 @@ impl Store {
                 ended,
                 beside,
                 historian: historian.clone(),
+                forgiven,
             }),
         };
         if !beside {
@@ -188,6 +194,11 @@ impl Store {
             .reading
             .spawn(async move { readers.close().await })
             .await;
+    }
+
+    /// How much downtime was forgiven so far.
+    pub(super) fn forgiven(&self) -> &forgiven::Sum {
+        &self.shared.forgiven
     }
 
     /// What keeps the history in order.
@@ -343,8 +354,9 @@ impl std::fmt::Debug for Store {
 }
 
 impl FleetWriter for Store {
-    fn commit(&self, commit: Commit) -> BoxFuture<'static, Result<(), StoreError>> {
+    fn commit(&self, mut commit: Commit) -> BoxFuture<'static, Result<(), StoreError>> {
         let (done, is_done) = oneshot::channel();
+        self.forgiven().now().convert(&mut commit);
         let queued = if self.shared.beside {
             // Its row ids would be the server's.
             Err(StoreError::Database(

@@ -5,13 +5,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use flownexus_entity::{
-    endpoint, endpoint_operation, observation, registration, stored_answer, wanted_observation,
+    endpoint, endpoint_operation, observation, registration, wanted_observation,
 };
 use sea_orm::Value as Bind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
+use super::forgiven::Forgiven;
 use super::values::{node_from_json, node_to_json};
 use super::{Change, StoreError};
 use crate::domain::{
@@ -162,6 +163,7 @@ pub(super) fn registration_row(
 pub(super) fn registration(
     row: registration::Model,
     endpoint: EndpointName,
+    forgiven: Forgiven,
 ) -> Result<Registration, StoreError> {
     const WHAT: &str = "registration";
     Ok(Registration {
@@ -182,7 +184,7 @@ pub(super) fn registration(
         raw_links: row.raw_links.into(),
         registered_at: time(row.registered_at),
         updated_at: time(row.updated_at),
-        expires_at: time(row.expires_at),
+        expires_at: forgiven.time(row.expires_at),
         message_id_mark: narrow(WHAT, row.message_id_mark)?,
     })
 }
@@ -437,17 +439,6 @@ pub(super) fn answer_row(answer: &StoredAnswer, row: &mut Vec<Bind>) {
         answer.answer.clone().into(),
         answer.expires_at.as_millis().into(),
     ]);
-}
-
-pub(super) fn answer(row: stored_answer::Model) -> Result<StoredAnswer, StoreError> {
-    const WHAT: &str = "stored answer";
-    Ok(StoredAnswer {
-        peer: peer(WHAT, &row.transport, &row.address)?,
-        message_id: narrow(WHAT, row.message_id)?,
-        hash: row.hash,
-        answer: row.answer,
-        expires_at: time(row.expires_at),
-    })
 }
 
 pub(super) fn token(what: &'static str, bytes: &[u8]) -> Result<Token, StoreError> {

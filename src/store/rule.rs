@@ -7,6 +7,7 @@ use sea_orm::{
     EntityTrait as _, QueryFilter as _, QueryOrder as _, Value as Bind,
 };
 
+use super::forgiven::Forgiven;
 use super::open::statement;
 use super::records::{corrupt, from_json, millis, text, time, to_json};
 use super::sequence::next_id;
@@ -172,6 +173,7 @@ pub(super) fn state_row(state: &RuleState, row: &mut Vec<Bind>) {
 pub(super) async fn states(
     database: &DatabaseConnection,
     endpoints: &[EndpointId],
+    forgiven: Forgiven,
 ) -> Result<Vec<RuleState>, StoreError> {
     let marks = vec!["?"; endpoints.len()].join(", ");
     let sql = format!(
@@ -189,11 +191,11 @@ pub(super) async fn states(
         .all(database)
         .await?
         .into_iter()
-        .map(state)
+        .map(|row| state(row, forgiven))
         .collect()
 }
 
-fn state(row: rule_state::Model) -> Result<RuleState, StoreError> {
+fn state(row: rule_state::Model, forgiven: Forgiven) -> Result<RuleState, StoreError> {
     const WHAT: &str = "state of a rule";
     let parsed = |why: String| corrupt(WHAT, why);
     Ok(RuleState {
@@ -204,7 +206,7 @@ fn state(row: rule_state::Model) -> Result<RuleState, StoreError> {
         phase: row.phase.parse().map_err(parsed)?,
         newest_at: row.newest_at.map(time),
         since: row.since.map(time),
-        clock_at: row.clock_at.map(time),
+        clock_at: row.clock_at.map(|at| forgiven.time(at)),
         event_at: row.event_at.map(time),
         reported: row.reported,
         seen: row.seen,

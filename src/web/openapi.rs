@@ -69,7 +69,7 @@ pub fn document() -> Document {
     let (_, document) = App::new()
         .into_utoipa_app()
         .openapi(Frame::openapi())
-        .configure(api::routes)
+        .configure(api::describe)
         .split_for_parts();
     document
 }

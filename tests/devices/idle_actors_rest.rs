@@ -164,3 +164,35 @@ async fn a_hundred_that_wake_at_once_are_all_served() {
         assert_eq!(answer.code, Code::CHANGED);
     }
 }
+
+/// Far from being idle by `endpoint.idle_s`.
+#[tokio::test]
+async fn some_rest_early_when_there_are_too_many() {
+    let server = Server::setup()
+        .setting("endpoint.max_active", 4)
+        .start()
+        .await;
+    let mut devices: Vec<_> = (0..40)
+        .map(|number| ScriptedDevice::new(&format!("sheep-{number}"), server.coap()))
+        .collect();
+    let tokens: Vec<_> = devices
+        .iter_mut()
+        .map(|device| register_thermometer(device, 3600))
+        .collect();
+    // Each Update of a device that rests starts an actor, for which others make room.
+    for device in &mut devices {
+        let update = device.update();
+        assert_eq!(device.ask(&update).code, Code::CHANGED);
+    }
+    eventually("few are left", SOON, async || {
+        (server.metric("flownexus_actors").await < 20.0).then_some(())
+    })
+    .await;
+    for (number, (device, token)) in devices.iter_mut().zip(tokens).enumerate() {
+        device.notify(token, 2, TEXT, b"21.5");
+        let path = format!("/api/v1/endpoints/sheep-{number}/resources");
+        let values = server.api().read(&path).await;
+        assert!(values.to_string().contains("21.5"), "{values}");
+    }
+    assert!(server.metric("flownexus_actor_restarts_total").await < 0.5);
+}

@@ -3,6 +3,7 @@
 mod a_device_that_cannot_be_read_expires_later;
 mod a_restart_is_invisible_to_devices;
 mod blockwise_notifications_survive_the_server;
+mod downtime_is_forgiven_each_time;
 mod dtls_sessions_survive_the_server;
 mod limits_of_dtls_sessions_hold;
 mod operations_survive_the_server;

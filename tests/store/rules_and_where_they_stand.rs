@@ -242,6 +242,21 @@ async fn the_clocks_of_rules_are_forgiven_the_downtime(
         Some(before.plus(fleet.downtime).plus(grace))
     );
     assert_eq!(state.since, Some(before), "the times of values are true");
+
+    let anew = RuleState {
+        clock_at: Some(now),
+        ..state.clone()
+    };
+    store
+        .commit(commit([Change::SaveRuleState(Box::new(anew))]))
+        .await
+        .expect("committed");
+    let loaded = store.load_endpoint(id).await.expect("loaded");
+    assert_eq!(
+        loaded.rule_states[0].clock_at,
+        Some(now),
+        "a clock that began after the restart"
+    );
     store.close().await;
 }
 

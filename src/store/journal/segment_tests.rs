@@ -1,3 +1,5 @@
+//! What is found again of what was appended, whatever happened in between.
+
 use proptest::prelude::*;
 
 use super::*;

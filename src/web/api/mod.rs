@@ -27,7 +27,6 @@ mod tokens;
 mod users;
 
 use actix_web::web;
-use utoipa_actix_web::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::config::Settings;
@@ -44,7 +43,7 @@ pub(super) fn configure(cfg: &mut web::ServiceConfig, settings: &Settings) {
     cfg.app_data(error::json_config(settings.web.max_json_bytes))
         .app_data(error::path_config())
         .app_data(error::query_config());
-    routes(&mut ServiceConfig::new(cfg));
+    serve(cfg);
     let nothing = || web::to(fallback::not_found);
     cfg.service(openapi::docs())
         .service(web::scope("/api").default_service(nothing()))
@@ -52,78 +51,90 @@ pub(super) fn configure(cfg: &mut web::ServiceConfig, settings: &Settings) {
         .service(web::resource("/metrics").default_service(nothing()));
 }
 
+/// The routes, for what describes them as for what serves them.
+macro_rules! routes {
+    ($cfg:expr, $scope:path) => {
+        $cfg.service(health::check_live)
+            .service(health::check_ready)
+            .service(metrics::show_metrics)
+            .service(
+                $scope("/api/v1")
+                    .service(endpoints::list_endpoints)
+                    .service(endpoints::show_endpoint)
+                    .service(endpoints::delete_endpoint)
+                    .service(profile::change_endpoint)
+                    .service(operations::create_operation)
+                    .service(operations::list_operations)
+                    .service(operations::show_operation)
+                    .service(operations::cancel_operation)
+                    .service(operations::repeat_operation)
+                    .service(resources::list_resources)
+                    .service(resources::show_history)
+                    .service(resources::list_data)
+                    .service(retention::list_resource_types)
+                    .service(retention::set_retention)
+                    .service(logs::list_logs)
+                    .service(log_resources::list_log_resources)
+                    .service(log_resources::create_log_resource)
+                    .service(log_resources::delete_log_resource)
+                    .service(events::list_events)
+                    .service(events::show_event)
+                    .service(rules::list_rules)
+                    .service(rules::show_rule)
+                    .service(rules::create_rule)
+                    .service(rules::replace_rule)
+                    .service(rules::delete_rule)
+                    .service(templates::list_templates)
+                    .service(templates::create_template)
+                    .service(templates::replace_template)
+                    .service(templates::delete_template)
+                    .service(models::list_models)
+                    .service(models::create_models)
+                    .service(models::show_object)
+                    .service(models::show_model)
+                    .service(models::show_model_definition)
+                    .service(models::delete_model)
+                    .service(users::list_users)
+                    .service(users::create_user)
+                    .service(users::delete_user)
+                    .service(users::set_user_password)
+                    .service(tokens::list_tokens)
+                    .service(tokens::create_token)
+                    .service(tokens::delete_token)
+                    // The longer paths first: `revoked` is no number.
+                    .service(credentials::list_revoked)
+                    .service(credentials::create_revoked)
+                    .service(credentials::delete_revoked)
+                    .service(credentials::list_credentials)
+                    .service(credentials::create_credential)
+                    .service(credentials::show_credential)
+                    .service(credentials::delete_credential)
+                    .service(audit::list_audit)
+                    .service(session::log_in)
+                    .service(session::who_am_i)
+                    .service(session::log_out)
+                    .service(ws::listen_live)
+                    .service(openapi::show_openapi)
+                    .default_service(web::to(fallback::not_found)),
+            )
+            .service(
+                $scope("/leshan_api")
+                    .service(leshan::post_single)
+                    .service(leshan::post_composite)
+                    .service(leshan::list_rows)
+                    .default_service(web::to(fallback::not_found)),
+            );
+    };
+}
+
 /// The routes with their description; the OpenAPI document is collected from here.
-pub(super) fn routes(cfg: &mut ServiceConfig<'_>) {
-    cfg.service(health::check_live)
-        .service(health::check_ready)
-        .service(metrics::show_metrics)
-        .service(
-            scope("/api/v1")
-                .service(endpoints::list_endpoints)
-                .service(endpoints::show_endpoint)
-                .service(endpoints::delete_endpoint)
-                .service(profile::change_endpoint)
-                .service(operations::create_operation)
-                .service(operations::list_operations)
-                .service(operations::show_operation)
-                .service(operations::cancel_operation)
-                .service(operations::repeat_operation)
-                .service(resources::list_resources)
-                .service(resources::show_history)
-                .service(resources::list_data)
-                .service(retention::list_resource_types)
-                .service(retention::set_retention)
-                .service(logs::list_logs)
-                .service(log_resources::list_log_resources)
-                .service(log_resources::create_log_resource)
-                .service(log_resources::delete_log_resource)
-                .service(events::list_events)
-                .service(events::show_event)
-                .service(rules::list_rules)
-                .service(rules::show_rule)
-                .service(rules::create_rule)
-                .service(rules::replace_rule)
-                .service(rules::delete_rule)
-                .service(templates::list_templates)
-                .service(templates::create_template)
-                .service(templates::replace_template)
-                .service(templates::delete_template)
-                .service(models::list_models)
-                .service(models::create_models)
-                .service(models::show_object)
-                .service(models::show_model)
-                .service(models::show_model_definition)
-                .service(models::delete_model)
-                .service(users::list_users)
-                .service(users::create_user)
-                .service(users::delete_user)
-                .service(users::set_user_password)
-                .service(tokens::list_tokens)
-                .service(tokens::create_token)
-                .service(tokens::delete_token)
-                // The longer paths first: `revoked` is no number.
-                .service(credentials::list_revoked)
-                .service(credentials::create_revoked)
-                .service(credentials::delete_revoked)
-                .service(credentials::list_credentials)
-                .service(credentials::create_credential)
-                .service(credentials::show_credential)
-                .service(credentials::delete_credential)
-                .service(audit::list_audit)
-                .service(session::log_in)
-                .service(session::who_am_i)
-                .service(session::log_out)
-                .service(ws::listen_live)
-                .service(openapi::show_openapi)
-                .default_service(web::to(fallback::not_found)),
-        )
-        .service(
-            scope("/leshan_api")
-                .service(leshan::post_single)
-                .service(leshan::post_composite)
-                .service(leshan::list_rows)
-                .default_service(web::to(fallback::not_found)),
-        );
+pub(super) fn describe(cfg: &mut ServiceConfig<'_>) {
+    routes!(cfg, utoipa_actix_web::scope);
+}
+
+/// The routes alone: what they are described with would take more memory than all else of a worker.
+fn serve(cfg: &mut web::ServiceConfig) {
+    routes!(cfg, web::scope);
 }
 
 /// Reads the `after` of the live socket.
