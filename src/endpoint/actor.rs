@@ -19,7 +19,7 @@ use super::session::{
 };
 use super::settings::SessionSettings;
 use super::waiters::Waiters;
-use super::wire::{Routes, Wire};
+use super::wire::{Listening, Routes, Wire};
 use crate::coap::Response;
 use crate::domain::{
     Denied, EndpointId, EndpointName, Identity, LogResource, Now, Peer, Reach, Shown, StoredAnswer,
@@ -66,13 +66,14 @@ impl Links {
     /// What a session is given at this moment.
     fn env<'a>(
         &'a self,
+        now: Now,
         models: &'a Models,
         templates: &'a [ObservationTemplate],
         rules: &'a RuleSet,
         log_resources: &'a [LogResource],
     ) -> Env<'a> {
         Env {
-            now: Now::system(),
+            now,
             settings: &self.settings,
             models,
             templates,
@@ -135,6 +136,8 @@ pub struct EndpointActor {
     armed: Option<Instant>,
     /// When something last came of it or for it; none: it only had to look at something.
     active: Option<Instant>,
+    /// When it listens, as the registry knows.
+    told: Option<Listening>,
     /// Dropped with the actor, which tells whoever waits for its end.
     forgotten: Option<oneshot::Sender<()>>,
 }
@@ -161,12 +164,14 @@ impl EndpointActor {
             commits: InOrder::default(),
             armed: None,
             active: None,
+            told: None,
             forgotten: None,
         }
     }
 
     fn with_session(
         &mut self,
+        now: Now,
         ctx: &mut Context<Self>,
         input: impl FnOnce(&mut Session, &Env<'_>) -> Vec<Step>,
     ) {
@@ -175,7 +180,7 @@ impl EndpointActor {
         let rules = Arc::clone(&links.rules.borrow());
         let log_resources = Arc::clone(&links.log_resources.borrow());
         let models = links.models.current();
-        let env = links.env(&models, &templates, &rules, &log_resources);
+        let env = links.env(now, &models, &templates, &rules, &log_resources);
         let Some(session) = &mut self.session else {
             return;
         };
@@ -184,17 +189,17 @@ impl EndpointActor {
     }
 
     fn feed(&mut self, input: Input, ctx: &mut Context<Self>) {
-        let begun = Instant::now();
+        let now = Now::system();
         match input {
             Input::Tick => self.armed = None,
             Input::Templates { .. } => {}
-            _ => self.active = Some(begun),
+            _ => self.active = Some(now.instant),
         }
         let asked = || self.session.as_ref()?.peer();
         self.heard = input.peer().or_else(asked);
-        self.with_session(ctx, |session, env| session.handle(env, input));
-        self.settle(ctx);
-        self.links.metrics.handled(begun.elapsed());
+        self.with_session(now, ctx, |session, env| session.handle(env, input));
+        self.settle(now, ctx);
+        self.links.metrics.handled(now.instant.elapsed());
     }
 
     /// Commits are handed over in the order in which the session found them, so that what is written
@@ -269,7 +274,7 @@ impl EndpointActor {
                 for action in then {
                     self.act(action, ctx);
                 }
-                self.settle(ctx);
+                self.settle(Now::system(), ctx);
             }
             Err(error) => {
                 tracing::error!(endpoint.name = %self.name, "Cannot store what {} did: {error}", self.name);
@@ -279,7 +284,7 @@ impl EndpointActor {
                 self.waiters.fail(&error);
                 // What is in memory is not what is on disk: the next message starts an actor anew.
                 self.abandon();
-                self.settle(ctx);
+                self.settle(Now::system(), ctx);
             }
         }
     }
@@ -310,6 +315,8 @@ impl EndpointActor {
             Action::Unwatch(token) => self.routes.unwatch(token),
             Action::Registered(location, peer) => {
                 self.routes.registered(&location, peer);
+                // It may have been made just now.
+                self.told = None;
                 if let Some(session) = &mut self.session {
                     session.share(&mut self.links.shared.borrow_mut());
                 }
@@ -344,7 +351,9 @@ impl EndpointActor {
             Action::Finished(operation) => self.waiters.finished(&operation),
             Action::Reported(ticket) => self.waiters.reported(ticket, Ok(())),
             Action::NotReported(ticket) => self.waiters.reported(ticket, Err(NotTaken::NotStored)),
-            Action::Pump => self.with_session(ctx, |session, env| session.handle(env, Input::Pump)),
+            Action::Pump => self.with_session(Now::system(), ctx, |session, env| {
+                session.handle(env, Input::Pump)
+            }),
         }
     }
 
@@ -364,11 +373,15 @@ impl EndpointActor {
             // Strangers could fill the log with it; it is counted.
             Err(error @ crate::coap::RequestError::Unproven) => {
                 tracing::debug!(endpoint.name = %self.name, "Cannot send to {}: {error}", self.name);
-                self.with_session(ctx, |session, env| session.not_sent(env, attempt));
+                self.with_session(Now::system(), ctx, |session, env| {
+                    session.not_sent(env, attempt)
+                });
             }
             Err(error) => {
                 tracing::warn!(endpoint.name = %self.name, "Cannot send to {}: {error}", self.name);
-                self.with_session(ctx, |session, env| session.not_sent(env, attempt));
+                self.with_session(Now::system(), ctx, |session, env| {
+                    session.not_sent(env, attempt)
+                });
             }
         }
     }
@@ -376,12 +389,14 @@ impl EndpointActor {
     /// Whether the request of an attempt can go out now; what it means when it cannot is done.
     fn departs(&mut self, attempt: u64, ctx: &mut Context<Self>) -> bool {
         let mut goes = false;
-        self.with_session(ctx, |session, env| match session.depart(env, attempt) {
-            Departure::Go => {
-                goes = true;
-                Vec::new()
+        self.with_session(Now::system(), ctx, |session, env| {
+            match session.depart(env, attempt) {
+                Departure::Go => {
+                    goes = true;
+                    Vec::new()
+                }
+                Departure::Stay(steps) => steps,
             }
-            Departure::Stay(steps) => steps,
         });
         goes
     }
@@ -411,8 +426,7 @@ impl EndpointActor {
 
     /// After each change of the session: its deadline, what others see of it, and whether it is still
     /// needed.
-    fn settle(&mut self, ctx: &mut Context<Self>) {
-        let now = Now::system();
+    fn settle(&mut self, now: Now, ctx: &mut Context<Self>) {
         let Some(session) = &mut self.session else {
             // Commits under way still answer their devices.
             if self.commits.is_empty() {
@@ -422,8 +436,10 @@ impl EndpointActor {
         };
         let refused = session.take_refused_by_rules();
         self.links.metrics.rule_states_refused.inc_by(refused);
-        self.routes
-            .listens(session.listens(now, &self.links.settings));
+        let listens = session.listens(now, &self.links.settings);
+        if self.told.replace(listens) != Some(listens) {
+            self.routes.listens(listens);
+        }
         let deadline = session.next_deadline(now);
         let is_free = self.commits.is_empty() && self.waiters.are_gone();
         if !session.is_needed() && is_free && self.routes.is_quiet() {
@@ -485,7 +501,7 @@ impl EndpointActor {
         let rules = Arc::clone(&links.rules.borrow());
         let log_resources = Arc::clone(&links.log_resources.borrow());
         let models = links.models.current();
-        let env = links.env(&models, &templates, &rules, &log_resources);
+        let env = links.env(Now::system(), &models, &templates, &rules, &log_resources);
         let (name, began) = (self.name.clone(), links.began);
         let (session, steps) = Session::resume_from(&env, self.id, name, stored, memo, began);
         self.session = Some(session);
@@ -502,7 +518,7 @@ impl Actor for EndpointActor {
         match self.start.take() {
             Some(Start::Stored(stored)) => {
                 self.begin(*stored, None, ctx);
-                self.settle(ctx);
+                self.settle(Now::system(), ctx);
             }
             Some(Start::Load(memo)) => {
                 let load = self.links.loads.load(self.id);
@@ -511,7 +527,7 @@ impl Actor for EndpointActor {
                 ctx.wait(load.into_actor(self).map(move |loaded, actor, ctx| match loaded {
                     Ok(stored) => {
                         actor.begin(stored, memo.map(|memo| *memo), ctx);
-                        actor.settle(ctx);
+                        actor.settle(Now::system(), ctx);
                     }
                     Err(error) => {
                         tracing::error!(endpoint.name = %actor.name, "Cannot load {}: {error}", actor.name);
@@ -616,7 +632,7 @@ impl Handler<Report> for EndpointActor {
                             }
                         }
                     }
-                    actor.settle(ctx);
+                    actor.settle(Now::system(), ctx);
                 }));
             }
         }
@@ -659,7 +675,7 @@ impl Handler<Forget> for EndpointActor {
         }
         self.routes.unregistered();
         self.abandon();
-        self.settle(ctx);
+        self.settle(Now::system(), ctx);
     }
 }
 

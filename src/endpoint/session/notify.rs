@@ -106,10 +106,10 @@ impl Session {
             }
         } else {
             self.is_back(env, &observation, &mut commit);
-            commit
-                .changes
-                .push(Change::SaveObservation(Box::new(observation.clone())));
+            let at = commit.changes.len();
             self.take_values(env, &observation, &response, !newer, &mut commit);
+            let save = Change::SaveObservation(Box::new(observation));
+            commit.changes.insert(at, save);
         }
         self.note_seen(env, &mut commit);
         then.push(Action::Acknowledge(key));
@@ -278,11 +278,15 @@ impl Session {
                 continue;
             };
             let object = instance.truncated(1);
-            let mut announced = registration
-                .objects
+            // Sorted by path, too.
+            let objects = &registration.objects;
+            let from = objects.partition_point(|announced| announced.path < object);
+            let mut announced = objects
+                .get(from..)
+                .unwrap_or_default()
                 .iter()
                 .map(|announced| announced.path)
-                .filter(|path| object.contains(path));
+                .take_while(|path| object.contains(path));
             let only_object = announced.clone().any(|path| path == object)
                 && announced.all(|path| path.depth() == 1);
             if only_object {
