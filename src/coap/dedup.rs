@@ -31,7 +31,6 @@ pub(super) enum Answer {
 struct Seen {
     message_id: u16,
     hash: i64,
-    deadline: Instant,
     answer: Answer,
 }
 
@@ -60,7 +59,6 @@ impl Dedup {
         let seen = Seen {
             message_id,
             hash,
-            deadline,
             answer,
         };
         self.0.insert(peer, deadline, held, weight, seen).map(drop)
@@ -75,13 +73,10 @@ impl Dedup {
         answer: Answer,
     ) -> bool {
         let pending = |seen: &Seen| seen.is(message_id, hash) && seen.answer == Answer::Pending;
-        let Some(seen) = self.0.remove(peer, pending) else {
-            return false;
-        };
-        // The place just left is free; only the bytes of the answer may be too many, and then a
-        // copy counts as new.
-        let _ = self.insert(peer, message_id, hash, seen.deadline, answer);
-        true
+        let weight = answer.weight();
+        // Only the bytes of the answer may be too many, and then a copy counts as new.
+        self.0
+            .let_go(peer, weight, pending, |seen| seen.answer = answer)
     }
 
     /// Forgets a pending message: a copy counts as new.

@@ -4,21 +4,52 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use coap_lite::Packet;
+
 use crate::domain::{Peer, Token};
 
 use super::{
-    Code, Counters, Endpoint, EndpointConfig, Event, ExchangeId, Message, MessageIds,
-    NotificationKey, OutgoingRequest, Request, RequestKey, Response, Window, number,
+    Code, Counters, Endpoint, EndpointConfig, Event, ExchangeId, Message, MessageIds, MessageType,
+    NotificationKey, Options, OutgoingRequest, Request, RequestKey, Response, Window, datagram,
+    number,
 };
 
-/// Any bytes are read or refused; what is read is the same after it was written and read again.
-pub fn decode(datagram: &[u8]) {
-    let Ok(message) = Message::decode(datagram) else {
+/// Any bytes are read or refused; what is read is what [`coap_lite`] reads, which is less strict, and the
+/// same after it was written and read again, by whom ever.
+pub fn decode(bytes: &[u8]) {
+    let Ok(message) = Message::decode(bytes) else {
         return;
     };
+    assert_eq!(read_by_coap_lite(bytes).as_ref(), Some(&message));
     let written = message.encode();
     let again = Message::decode(&written);
     assert_eq!(again.as_ref(), Ok(&message), "{written:02x?}");
+    if message.code != Code::EMPTY {
+        assert_eq!(datagram::write(&message), message.encode_by_coap_lite());
+    }
+}
+
+fn read_by_coap_lite(bytes: &[u8]) -> Option<Message> {
+    let packet = Packet::from_bytes(bytes).ok()?;
+    let mut options = Options::new();
+    for (number, values) in packet.options() {
+        for value in values {
+            options.add(*number, value);
+        }
+    }
+    Some(Message {
+        kind: match packet.header.get_type() {
+            coap_lite::MessageType::Confirmable => MessageType::Confirmable,
+            coap_lite::MessageType::NonConfirmable => MessageType::NonConfirmable,
+            coap_lite::MessageType::Acknowledgement => MessageType::Acknowledgement,
+            coap_lite::MessageType::Reset => MessageType::Reset,
+        },
+        code: Code::from_byte(packet.header.code.into()),
+        message_id: packet.header.message_id,
+        token: Token::new(packet.get_token())?,
+        options,
+        payload: packet.payload,
+    })
 }
 
 /// Drives an endpoint with tiny limits through whatever the bytes say: datagrams, time, answers,

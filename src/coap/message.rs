@@ -1,7 +1,8 @@
 //! One CoAP message and its bytes (RFC 7252 section 3).
 //!
-//! [`coap_lite`] parses and writes; it is generous where the RFC is strict, so the bytes are
-//! checked first: what passes [`check`] is a message by the letter of the RFC.
+//! What comes in is read in place, strictly, by [`datagram`](super::datagram), which also writes our
+//! answers and acknowledgements: there is one for each message of each device. Our requests are written by
+//! [`coap_lite`]. That both write and read the same is tested, and fuzzed.
 
 use std::collections::LinkedList;
 
@@ -10,6 +11,7 @@ use coap_lite::{CoapOption, MessageClass, Packet};
 use crate::domain::Token;
 
 use super::code::Code;
+use super::datagram::{self, Datagram, MAX_OPTION_LENGTH};
 use super::options::Options;
 
 /// A CoAP message.
@@ -98,22 +100,7 @@ impl Message {
     /// # Errors
     /// Says what is wrong with it.
     pub fn decode(datagram: &[u8]) -> Result<Self, DecodeError> {
-        check(datagram)?;
-        let mut packet = Packet::from_bytes(datagram).map_err(|_| DecodeError::Truncated)?;
-        let mut options = Options::new();
-        for (number, values) in packet.options() {
-            for value in values {
-                options.add(*number, value);
-            }
-        }
-        Ok(Self {
-            kind: packet.header.get_type().into(),
-            code: Code::from_byte(u8::from(packet.header.code)),
-            message_id: packet.header.message_id,
-            token: Token::new(packet.get_token()).ok_or(DecodeError::TokenLength)?,
-            options,
-            payload: std::mem::take(&mut packet.payload),
-        })
+        Datagram::read(datagram).map(Self::from)
     }
 
     /// The bytes on the wire. Always a datagram that [`Message::decode`] takes, as long as no
@@ -121,8 +108,15 @@ impl Message {
     /// out.
     pub fn encode(&self) -> Vec<u8> {
         if self.code == Code::EMPTY {
-            return empty(self.kind, self.message_id).to_vec();
+            empty(self.kind, self.message_id).to_vec()
+        } else if self.code.is_request() {
+            self.encode_by_coap_lite()
+        } else {
+            datagram::write(self)
         }
+    }
+
+    pub(super) fn encode_by_coap_lite(&self) -> Vec<u8> {
         let mut packet = Packet::new();
         packet.header.set_version(1);
         packet.header.set_type(self.kind.into());
@@ -144,6 +138,19 @@ impl Message {
         packet.payload.clone_from(&self.payload);
         // Without a limit the only error is an option that is too long, and there is none.
         packet.to_bytes_unlimited().unwrap_or_default()
+    }
+}
+
+impl From<Datagram<'_>> for Message {
+    fn from(datagram: Datagram<'_>) -> Self {
+        Self {
+            kind: datagram.kind,
+            code: datagram.code,
+            message_id: datagram.message_id,
+            token: datagram.token,
+            options: datagram.options().collect(),
+            payload: datagram.payload.to_vec(),
+        }
     }
 }
 
@@ -186,82 +193,8 @@ pub(super) fn fingerprint(bytes: &[u8]) -> i64 {
     i64::from_ne_bytes(mix(hash, 0).to_ne_bytes())
 }
 
-/// Everything that RFC 7252 section 3 asks of a message, on the bytes alone.
-fn check(datagram: &[u8]) -> Result<(), DecodeError> {
-    let [first, code, _, _, rest @ ..] = datagram else {
-        return Err(DecodeError::TooShort);
-    };
-    let version = first >> 6;
-    if version != 1 {
-        return Err(DecodeError::Version(version));
-    }
-    let code = Code::from_byte(*code);
-    let token_length = usize::from(first & 15);
-    if code == Code::EMPTY {
-        return if token_length == 0 && rest.is_empty() {
-            Ok(())
-        } else {
-            Err(DecodeError::EmptyWithContent)
-        };
-    }
-    let kind = MessageType::from_bits(first >> 4);
-    let fits = match kind {
-        MessageType::Confirmable | MessageType::NonConfirmable => {
-            code.is_request() || code.is_response()
-        }
-        MessageType::Acknowledgement => code.is_response(),
-        MessageType::Reset => false,
-    };
-    if !fits {
-        return Err(DecodeError::ReservedCode(code));
-    }
-    if token_length > 8 {
-        return Err(DecodeError::TokenLength);
-    }
-    let options = rest.get(token_length..).ok_or(DecodeError::Truncated)?;
-    check_options(options)
-}
-
-fn check_options(mut bytes: &[u8]) -> Result<(), DecodeError> {
-    let mut number: u16 = 0;
-    for _ in 0..=Message::MAX_OPTIONS {
-        let Some((head, rest)) = bytes.split_first() else {
-            return Ok(());
-        };
-        if *head == 0xff {
-            return if rest.is_empty() {
-                Err(DecodeError::PayloadMarker)
-            } else {
-                Ok(())
-            };
-        }
-        let (delta, rest) = extended(head >> 4, rest)?;
-        let (length, rest) = extended(head & 15, rest)?;
-        number = u16::try_from(delta)
-            .ok()
-            .and_then(|delta| number.checked_add(delta))
-            .ok_or(DecodeError::OptionNumber)?;
-        bytes = rest.get(length..).ok_or(DecodeError::Truncated)?;
-    }
-    Err(DecodeError::TooManyOptions)
-}
-
-/// An option delta or length with its extension.
-fn extended(nibble: u8, rest: &[u8]) -> Result<(usize, &[u8]), DecodeError> {
-    match (nibble, rest) {
-        (0..=12, rest) => Ok((usize::from(nibble), rest)),
-        (13, [byte, rest @ ..]) => Ok((usize::from(*byte).saturating_add(13), rest)),
-        (14, [high, low, rest @ ..]) => {
-            let value = usize::from(u16::from_be_bytes([*high, *low]));
-            Ok((value.saturating_add(269), rest))
-        }
-        (13 | 14, _) => Err(DecodeError::Truncated),
-        _ => Err(DecodeError::ReservedNibble),
-    }
-}
-
 impl MessageType {
-    fn bits(self) -> u8 {
+    pub(super) fn bits(self) -> u8 {
         match self {
             Self::Confirmable => 0,
             Self::NonConfirmable => 1,
@@ -270,23 +203,12 @@ impl MessageType {
         }
     }
 
-    fn from_bits(bits: u8) -> Self {
+    pub(super) fn from_bits(bits: u8) -> Self {
         match bits & 3 {
             0 => Self::Confirmable,
             1 => Self::NonConfirmable,
             2 => Self::Acknowledgement,
             _ => Self::Reset,
-        }
-    }
-}
-
-impl From<coap_lite::MessageType> for MessageType {
-    fn from(kind: coap_lite::MessageType) -> Self {
-        match kind {
-            coap_lite::MessageType::Confirmable => Self::Confirmable,
-            coap_lite::MessageType::NonConfirmable => Self::NonConfirmable,
-            coap_lite::MessageType::Acknowledgement => Self::Acknowledgement,
-            coap_lite::MessageType::Reset => Self::Reset,
         }
     }
 }
@@ -301,6 +223,3 @@ impl From<MessageType> for coap_lite::MessageType {
         }
     }
 }
-
-/// Two bytes of extension and 269 (RFC 7252 section 3.1).
-const MAX_OPTION_LENGTH: usize = 65_804;

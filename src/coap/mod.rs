@@ -34,6 +34,7 @@ mod allowance;
 mod block;
 mod code;
 mod counters;
+mod datagram;
 mod dedup;
 mod endpoint;
 mod exchange;

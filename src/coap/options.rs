@@ -1,5 +1,7 @@
 //! Options of CoAP messages (RFC 7252 section 5.10) and typed access to them.
 
+use std::fmt;
+
 use smallvec::SmallVec;
 
 /// Option numbers (RFC 7252, 7641, 7959, 7967, 9175).
@@ -30,8 +32,11 @@ pub mod number {
 }
 
 /// The options of one message, in the order of their numbers; repeated ones keep their order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options(Vec<(u16, SmallVec<[u8; 16]>)>);
+///
+/// They lie one behind the other, each as its number, its length and its value: a message of a device has few
+/// and short ones, which need no memory of their own.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Options(SmallVec<[u8; INLINE]>);
 
 impl Options {
     /// No options.
@@ -41,8 +46,18 @@ impl Options {
 
     /// Adds an option behind those of the same number.
     pub fn add(&mut self, number: u16, value: &[u8]) {
-        let at = self.0.partition_point(|(other, _)| *other <= number);
-        self.0.insert(at, (number, SmallVec::from_slice(value)));
+        let at = self.offset(|other| other > number);
+        self.insert(at, number, value);
+    }
+
+    fn insert(&mut self, at: usize, number: u16, value: &[u8]) {
+        let Ok(length) = u32::try_from(value.len()) else {
+            return;
+        };
+        let [a, b] = number.to_ne_bytes();
+        let [c, d, e, f] = length.to_ne_bytes();
+        self.0.insert_from_slice(at, value);
+        self.0.insert_from_slice(at, &[a, b, c, d, e, f]);
     }
 
     /// Puts this value in the place of every option of the number.
@@ -53,7 +68,23 @@ impl Options {
 
     /// Removes every option of the number.
     pub fn remove(&mut self, number: u16) {
-        self.0.retain(|(other, _)| *other != number);
+        let from = self.offset(|other| other >= number);
+        let to = self.offset(|other| other > number);
+        if from < to {
+            self.0.drain(from..to);
+        }
+    }
+
+    /// Where the first option begins whose number is so.
+    fn offset(&self, is_so: impl Fn(u16) -> bool) -> usize {
+        let mut entries = self.entries();
+        loop {
+            let at = self.0.len().saturating_sub(entries.0.len());
+            match entries.next() {
+                Some((number, _)) if !is_so(number) => {}
+                _ => return at,
+            }
+        }
     }
 
     /// Adds an option with an unsigned integer in the shortest form (RFC 7252 section 3.2).
@@ -71,10 +102,9 @@ impl Options {
 
     /// The values of one number.
     pub fn all(&self, number: u16) -> impl Iterator<Item = &[u8]> {
-        self.0
-            .iter()
+        self.iter()
             .filter(move |(other, _)| *other == number)
-            .map(|(_, value)| value.as_slice())
+            .map(|(_, value)| value)
     }
 
     /// The first value of a number.
@@ -97,10 +127,12 @@ impl Options {
     }
 
     /// Every option.
-    pub fn iter(&self) -> impl Iterator<Item = (u16, &[u8])> {
-        self.0
-            .iter()
-            .map(|(number, value)| (*number, value.as_slice()))
+    pub fn iter(&self) -> impl Iterator<Item = (u16, &[u8])> + Clone {
+        self.entries()
+    }
+
+    fn entries(&self) -> Entries<'_> {
+        Entries(&self.0)
     }
 
     /// The segments of `Uri-Path`; nothing when one is no UTF-8.
@@ -142,12 +174,46 @@ impl Options {
     }
 }
 
+/// What is left of them.
+#[derive(Clone)]
+struct Entries<'a>(&'a [u8]);
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (u16, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let [a, b, c, d, e, f, rest @ ..] = self.0 else {
+            return None;
+        };
+        let length = usize::try_from(u32::from_ne_bytes([*c, *d, *e, *f])).ok()?;
+        let (value, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some((u16::from_ne_bytes([*a, *b]), value))
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
 impl<'a> FromIterator<(u16, &'a [u8])> for Options {
     fn from_iter<I: IntoIterator<Item = (u16, &'a [u8])>>(options: I) -> Self {
         let mut all = Self::new();
+        let mut last = 0;
         for (number, value) in options {
-            all.add(number, value);
+            // As a rule in order: a message with hundreds of options is not to be gone through for each.
+            if number >= last {
+                all.insert(all.0.len(), number, value);
+                last = number;
+            } else {
+                all.add(number, value);
+            }
         }
         all
     }
 }
+
+/// Room for the path of an Update, or for what comes with a value.
+const INLINE: usize = 40;

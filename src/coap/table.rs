@@ -13,10 +13,11 @@ use super::timer::Deadlines;
 #[derive(Debug)]
 pub(super) struct PeerTable<T> {
     peers: HashMap<Peer, Vec<Entry<T>>>,
-    /// Those that may be pushed out.
-    free: Deadlines<Place>,
-    /// Those that may not.
-    held: Deadlines<Place>,
+    /// Those that may be pushed out, and held ones that were not in the way yet: most are held for a moment
+    /// only, and stay where they are.
+    order: Deadlines<Place>,
+    /// Held ones that were in the way when room was made. Each moves here once at most.
+    passed: Deadlines<Place>,
     limits: TableLimits,
     next_id: u64,
     len: usize,
@@ -41,6 +42,7 @@ struct Entry<T> {
     id: u64,
     deadline: Instant,
     held: bool,
+    is_passed: bool,
     weight: usize,
     value: T,
 }
@@ -53,8 +55,8 @@ impl<T> PeerTable<T> {
     pub(super) fn new(limits: TableLimits) -> Self {
         Self {
             peers: HashMap::new(),
-            free: Deadlines::default(),
-            held: Deadlines::default(),
+            order: Deadlines::default(),
+            passed: Deadlines::default(),
             limits,
             next_id: 0,
             len: 0,
@@ -93,35 +95,76 @@ impl<T> PeerTable<T> {
         weight: usize,
         value: T,
     ) -> Result<usize, Full> {
-        if weight > self.limits.weight {
+        if weight > self.limits.weight || self.limits.per_peer == 0 {
             return Err(Full);
         }
         let mut evicted: usize = 0;
-        let of_peer = self.peers.get(&peer).map_or(0, Vec::len);
-        if of_peer >= self.limits.per_peer {
+        if self.len >= self.limits.total || self.room() < weight {
+            evicted = self.make_room(peer, weight)?;
+        }
+        let mut entries = self.peers.entry(peer).or_default();
+        if entries.len() >= self.limits.per_peer {
             self.evict_of(peer)?;
             evicted = evicted.saturating_add(1);
-        }
-        while self.len >= self.limits.total || self.room() < weight {
-            self.evict()?;
-            evicted = evicted.saturating_add(1);
+            entries = self.peers.entry(peer).or_default();
         }
         let id = self.next_id;
-        self.next_id = self.next_id.wrapping_add(1);
-        self.peers.entry(peer).or_default().push(Entry {
+        entries.push(Entry {
             id,
             deadline,
             held,
+            is_passed: false,
             weight,
             value,
         });
-        self.order(held).insert(deadline, (id, peer));
+        self.next_id = self.next_id.wrapping_add(1);
+        self.order.insert(deadline, (id, peer));
         self.len = self.len.saturating_add(1);
         self.weight = self.weight.saturating_add(weight);
         if held {
             self.held_len = self.held_len.saturating_add(1);
         }
         Ok(evicted)
+    }
+
+    /// Lets go of a held entry that fits, which changes and weighs so much from then on. It keeps its
+    /// deadline; without room for its weight it is forgotten. False when there is none.
+    pub(super) fn let_go(
+        &mut self,
+        peer: Peer,
+        weight: usize,
+        fits: impl Fn(&T) -> bool,
+        change: impl FnOnce(&mut T),
+    ) -> bool {
+        let room = self.room();
+        let Some(entries) = self.peers.get_mut(&peer) else {
+            return false;
+        };
+        let fits = |entry: &Entry<T>| entry.held && fits(&entry.value);
+        let Some(index) = entries.iter().position(fits) else {
+            return false;
+        };
+        let Some(entry) = entries.get_mut(index) else {
+            return false;
+        };
+        change(&mut entry.value);
+        if room < weight {
+            let deadline = entry.deadline;
+            if let Some(value) = self.take(peer, index) {
+                let _ = self.insert(peer, deadline, false, weight, value);
+            }
+            return true;
+        }
+        let (place, deadline) = ((entry.id, peer), entry.deadline);
+        let before = std::mem::replace(&mut entry.weight, weight);
+        entry.held = false;
+        if std::mem::take(&mut entry.is_passed) {
+            self.passed.remove(deadline, place);
+            self.order.insert(deadline, place);
+        }
+        self.held_len = self.held_len.saturating_sub(1);
+        self.weight = self.weight.saturating_sub(before).saturating_add(weight);
+        true
     }
 
     /// Takes out the entry of a peer that fits.
@@ -138,28 +181,23 @@ impl<T> PeerTable<T> {
             return 0;
         };
         for entry in &entries {
-            self.order(entry.held)
-                .remove(entry.deadline, (entry.id, peer));
-            self.len = self.len.saturating_sub(1);
-            self.weight = self.weight.saturating_sub(entry.weight);
-            if entry.held {
-                self.held_len = self.held_len.saturating_sub(1);
-            }
+            self.forget_place(peer, entry);
         }
         entries.len()
     }
 
     /// Takes out what expires first, if it has expired.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<T> {
-        let (id, peer) = self.free.pop_due(now).or_else(|| self.held.pop_due(now))?;
+        let due = self.order.pop_due(now);
+        let (id, peer) = due.or_else(|| self.passed.pop_due(now))?;
         self.take_id(peer, id)
     }
 
     /// When the next entry expires.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        match (self.free.next(), self.held.next()) {
-            (Some(free), Some(held)) => Some(free.min(held)),
-            (free, held) => free.or(held),
+        match (self.order.next(), self.passed.next()) {
+            (Some(order), Some(passed)) => Some(order.min(passed)),
+            (order, passed) => order.or(passed),
         }
     }
 
@@ -167,13 +205,36 @@ impl<T> PeerTable<T> {
         self.limits.weight.saturating_sub(self.weight)
     }
 
-    fn order(&mut self, held: bool) -> &mut Deadlines<Place> {
-        if held { &mut self.held } else { &mut self.free }
+    /// Room for one more entry of this weight of a peer.
+    fn make_room(&mut self, peer: Peer, weight: usize) -> Result<usize, Full> {
+        let mut evicted: usize = 0;
+        let of_peer = self.peers.get(&peer).map_or(0, Vec::len);
+        if of_peer >= self.limits.per_peer {
+            self.evict_of(peer)?;
+            evicted = evicted.saturating_add(1);
+        }
+        while self.len >= self.limits.total || self.room() < weight {
+            self.evict()?;
+            evicted = evicted.saturating_add(1);
+        }
+        Ok(evicted)
     }
 
     fn evict(&mut self) -> Result<(), Full> {
-        let (id, peer) = self.free.first().ok_or(Full)?;
-        self.take_id(peer, id).map(drop).ok_or(Full)
+        while let Some((id, peer)) = self.order.first() {
+            let entries = self.peers.get_mut(&peer).ok_or(Full)?;
+            let of_id = |entry: &Entry<T>| entry.id == id;
+            let index = entries.iter().position(of_id).ok_or(Full)?;
+            let entry = entries.get_mut(index).ok_or(Full)?;
+            if !entry.held {
+                return self.take(peer, index).map(drop).ok_or(Full);
+            }
+            entry.is_passed = true;
+            let deadline = entry.deadline;
+            self.order.remove(deadline, (id, peer));
+            self.passed.insert(deadline, (id, peer));
+        }
+        Err(Full)
     }
 
     fn evict_of(&mut self, peer: Peer) -> Result<(), Full> {
@@ -203,14 +264,23 @@ impl<T> PeerTable<T> {
         if entries.is_empty() {
             self.peers.remove(&peer);
         }
-        self.order(entry.held)
-            .remove(entry.deadline, (entry.id, peer));
+        self.forget_place(peer, &entry);
+        Some(entry.value)
+    }
+
+    /// An entry is not in the table any more.
+    fn forget_place(&mut self, peer: Peer, entry: &Entry<T>) {
+        let order = if entry.is_passed {
+            &mut self.passed
+        } else {
+            &mut self.order
+        };
+        order.remove(entry.deadline, (entry.id, peer));
         self.len = self.len.saturating_sub(1);
         self.weight = self.weight.saturating_sub(entry.weight);
         if entry.held {
             self.held_len = self.held_len.saturating_sub(1);
         }
-        Some(entry.value)
     }
 }
 
@@ -292,6 +362,42 @@ mod tests {
     }
 
     #[test]
+    fn a_held_entry_that_was_in_the_way_makes_room_once_it_is_let_go() {
+        let start = Instant::now();
+        let mut table = table(9, 3, 100);
+        for (port, held) in [(1, true), (2, true), (3, false)] {
+            let deadline = at(start, port.into());
+            table
+                .insert(peer(port), deadline, held, 0, port.into())
+                .expect("room");
+        }
+        assert_eq!(table.insert(peer(4), at(start, 4), false, 0, 4), Ok(1));
+        assert_eq!(table.find(peer(3), |_| true), None, "the only free one");
+        assert!(table.let_go(peer(1), 7, |value| *value == 1, |value| *value = 10));
+        assert!(!table.let_go(peer(1), 7, |_| true, |_| {}), "once");
+        assert_eq!((table.held(), table.weight()), (1, 7));
+        assert_eq!(table.find(peer(1), |_| true), Some(&10));
+        assert_eq!(table.insert(peer(5), at(start, 5), false, 0, 5), Ok(1));
+        assert_eq!(table.find(peer(1), |_| true), None, "the first to expire");
+        assert_eq!((table.len(), table.held(), table.weight()), (3, 1, 0));
+    }
+
+    #[test]
+    fn what_is_let_go_makes_room_for_what_it_weighs_then_or_is_forgotten() {
+        let start = Instant::now();
+        let mut table = table(9, 9, 10);
+        table.insert(peer(1), start, false, 6, 1).expect("room");
+        table.insert(peer(2), start, true, 0, 2).expect("room");
+        assert!(table.let_go(peer(2), 8, |_| true, |_| {}));
+        assert_eq!(table.find(peer(1), |_| true), None);
+        assert_eq!((table.len(), table.held(), table.weight()), (1, 0, 8));
+        table.insert(peer(3), start, true, 0, 3).expect("room");
+        assert!(table.let_go(peer(3), 11, |_| true, |_| {}));
+        assert_eq!((table.len(), table.held(), table.weight()), (1, 0, 8));
+        assert_eq!(table.order.len() + table.passed.len(), 1);
+    }
+
+    #[test]
     fn everything_of_a_peer_goes_at_once_and_the_others_stay() {
         let start = Instant::now();
         let mut table = table(4, 9, 100);
@@ -301,7 +407,7 @@ mod tests {
         assert_eq!(table.remove_all(peer(1)), 2);
         assert_eq!(table.remove_all(peer(1)), 0);
         assert_eq!((table.len(), table.held(), table.weight()), (1, 0, 5));
-        assert_eq!(table.free.len() + table.held.len(), 1);
+        assert_eq!(table.order.len() + table.passed.len(), 1);
         assert_eq!(table.find(peer(2), |_| true), Some(&7));
     }
 
@@ -326,6 +432,6 @@ mod tests {
         assert_eq!((table.len(), table.held(), table.weight()), (0, 0, 0));
         assert!(table.peers.is_empty());
         assert_eq!(table.next_deadline(), None);
-        assert_eq!(table.free.len() + table.held.len(), 0);
+        assert_eq!(table.order.len() + table.passed.len(), 0);
     }
 }

@@ -1,6 +1,8 @@
 //! Identifiers. Each kind is a type of its own, so that they cannot be mixed up.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -117,8 +119,46 @@ impl fmt::Display for RegistrationId {
     }
 }
 
+/// A table of things by an id that is of our making, in order or at random. Nobody else chooses what is in it,
+/// so that its hash need not be hard to foresee.
+pub type ById<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
+
+/// The hash of [`ById`]: words are multiplied by an odd number and the halves folded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for word in bytes.chunks(8) {
+            let mut whole = [0; 8];
+            if let Some(start) = whole.get_mut(..word.len()) {
+                start.copy_from_slice(word);
+            }
+            self.write_u64(u64::from_ne_bytes(whole));
+        }
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.write_u64(byte.into());
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        let wide =
+            u128::from(self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        self.0 = (wide as u64) ^ ((wide >> 64) as u64);
+    }
+
+    fn write_i64(&mut self, word: i64) {
+        self.write_u64(word.cast_unsigned());
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// A CoAP token (RFC 7252 section 5.3.1): 0 to 8 bytes. Ours are 8 random bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Token {
     len: u8,
     bytes: [u8; 8],
@@ -138,6 +178,12 @@ impl Token {
     /// The bytes on the wire.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or(&[])
+    }
+}
+
+impl Hash for Token {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from_ne_bytes(self.bytes));
     }
 }
 

@@ -33,14 +33,14 @@ pub use event::{LiveBody, LiveEvent, LiveKind, LiveRegistration, Topic};
 pub use gateway::{GatewayReport, GatewayState, REGISTRATION_EVENTS, RegistrationEvent};
 pub use identity::{CredentialKind, Identity, Reach, Unreachable};
 pub use ids::{
-    CredentialId, EndpointId, EndpointName, EventId, InvalidName, ObservationId, OperationId,
-    RegistrationId, RuleId, Token, WantedId,
+    ById, CredentialId, EndpointId, EndpointName, EventId, IdHasher, InvalidName, ObservationId,
+    OperationId, RegistrationId, RuleId, Token, WantedId,
 };
 pub use learned::{Learned, LearntWindow, NextWake, WakeBasis};
 pub use log::{LogLevel, LogLine, LogResource, StoredLogLine};
 pub use path::{InvalidPath, Path};
 pub use pattern::PathPattern;
-pub use peer::{Peer, SessionId, Transport, unmapped};
+pub use peer::{Peer, Place, SessionId, Transport, unmapped};
 pub use profile::{ProfileChange, check_awake, check_edrx_cycle, check_tags};
 pub use record::{
     AnnouncedObject, Lwm2mVersion, Observation, ObservationState, Profile, Registration,

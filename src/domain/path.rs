@@ -170,18 +170,9 @@ impl FromStr for Path {
             };
         }
         let mut path = Self::ROOT;
-        for segment in inner.split('/') {
-            let digits = !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit());
-            let canonical = segment == "0" || !segment.starts_with('0');
-            if !digits || !canonical {
-                return Err(InvalidPath::new(
-                    text,
-                    "each level is a number from 0 to 65534",
-                ));
-            }
-            let id = segment
-                .parse()
-                .map_err(|_| InvalidPath::new(text, "each level is a number from 0 to 65534"))?;
+        for segment in inner.as_bytes().split(|byte| *byte == b'/') {
+            let id = number(segment)
+                .ok_or_else(|| InvalidPath::new(text, "each level is a number from 0 to 65534"))?;
             if id > Self::MAX_ID {
                 return Err(InvalidPath::new(text, "id 65535 is reserved"));
             }
@@ -191,6 +182,17 @@ impl FromStr for Path {
         }
         Ok(path)
     }
+}
+
+/// Digits without a zero in front.
+fn number(digits: &[u8]) -> Option<u16> {
+    if let [] | [b'0', _, ..] = digits {
+        return None;
+    }
+    digits.iter().try_fold(0_u16, |sum, byte| {
+        let digit = char::from(*byte).to_digit(10)?;
+        sum.checked_mul(10)?.checked_add(u16::try_from(digit).ok()?)
+    })
 }
 
 /// Text for people, the ids in binary formats.

@@ -100,7 +100,32 @@ impl Eq for Peer {}
 
 impl Hash for Peer {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key().hash(state);
+        match self.session {
+            Some(session) => session.hash(state),
+            None => Place(self.address).hash(state),
+        }
+    }
+}
+
+/// An address as the key of a table: hashed at once, where [`SocketAddr`] hands over one part after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(pub SocketAddr);
+
+impl Hash for Place {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.0 {
+            SocketAddr::V4(v4) => {
+                let ip = u64::from(v4.ip().to_bits());
+                state.write_u64((ip << 16) | u64::from(v4.port()));
+            }
+            SocketAddr::V6(v6) => {
+                let mut bytes = [0; 18];
+                let (ip, port) = bytes.split_at_mut(16);
+                ip.copy_from_slice(&v6.ip().octets());
+                port.copy_from_slice(&v6.port().to_ne_bytes());
+                state.write(&bytes);
+            }
+        }
     }
 }
 

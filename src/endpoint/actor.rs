@@ -1,6 +1,5 @@
 //! The mailbox of one device.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,99 +8,20 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::in_order::InOrder;
-use super::loads::Loads;
+use super::links::Links;
 use super::messages::{
     Cancel, ChangeProfile, Deliver, Forget, LookAtTemplates, MakeRoom, NotTaken, Operate, Report,
 };
-use super::metrics::Metrics;
 use super::session::{
-    Action, Backlog, CommitStep, Departure, Env, Gate, Input, Memo, RuleSet, Session, Shared, Step,
+    Action, Backlog, CommitStep, Departure, Env, Gate, Input, Memo, Session, Step,
 };
-use super::settings::SessionSettings;
 use super::waiters::Waiters;
-use super::wire::{Routes, Wire};
+use super::wire::{Listening, Routes};
 use crate::coap::Response;
-use crate::domain::{
-    Denied, EndpointId, EndpointName, Identity, LogResource, Now, Peer, Reach, Shown, StoredAnswer,
-    Timestamp, Unreachable,
-};
-use crate::lwm2m::{ModelLibrary, Models};
+use crate::domain::{Denied, EndpointId, EndpointName, Now, Peer, Shown, StoredAnswer, Timestamp};
 use crate::registry::OperateError;
-use crate::security::{Keyring, Refusals, Refused};
-use crate::store::{Change, FleetWriter, ObservationTemplate, StoreError, StoredEndpoint};
-
-/// What all endpoint actors of an arbiter share.
-pub struct Links {
-    /// The network.
-    pub wire: Rc<dyn Wire>,
-    /// The store's writer.
-    pub writer: Arc<dyn FleetWriter>,
-    /// Where an actor that starts anew gets its state.
-    pub loads: Rc<Loads>,
-    /// Object models; others may take their place at any time.
-    pub models: ModelLibrary,
-    /// Which credentials are valid.
-    pub keyring: Keyring,
-    /// Who was refused.
-    pub refusals: Refusals,
-    /// What is observed on registration; replaced as a whole when it changes.
-    pub templates: RefCell<Arc<Vec<ObservationTemplate>>>,
-    /// What makes events of values; replaced as a whole when it changes.
-    pub rules: RefCell<Arc<RuleSet>>,
-    /// Which values are logs; replaced as a whole when it changes.
-    pub log_resources: RefCell<Arc<Vec<LogResource>>>,
-    /// What devices of one kind have in common.
-    pub shared: RefCell<Shared>,
-    /// Since when the devices are listened to.
-    pub began: Timestamp,
-    /// Limits and times.
-    pub settings: SessionSettings,
-    /// Messages an actor's mailbox holds.
-    pub mailbox: usize,
-    /// Counted.
-    pub metrics: Metrics,
-}
-
-impl Links {
-    /// What a session is given at this moment.
-    fn env<'a>(
-        &'a self,
-        models: &'a Models,
-        templates: &'a [ObservationTemplate],
-        rules: &'a RuleSet,
-        log_resources: &'a [LogResource],
-    ) -> Env<'a> {
-        Env {
-            now: Now::system(),
-            settings: &self.settings,
-            models,
-            templates,
-            rules,
-            log_resources,
-            gate: self,
-            ids: self.writer.ids(),
-            random,
-        }
-    }
-}
-
-impl Gate for Links {
-    fn identity(&self, peer: Peer) -> Option<Arc<Identity>> {
-        self.wire.identity(peer)
-    }
-
-    fn reach(&self, peer: Peer) -> Reach {
-        self.wire.reach(peer)
-    }
-
-    fn connect(&self, peer: Peer, endpoint: &EndpointName) -> Result<(), Unreachable> {
-        self.wire.connect(peer, endpoint)
-    }
-
-    fn has_credentials(&self, endpoint: &EndpointName) -> bool {
-        self.keyring.holds(endpoint)
-    }
-}
+use crate::security::Refused;
+use crate::store::{Change, StoreError, StoredEndpoint};
 
 /// What a commit came to, and what is to be done in either case.
 type Commitment = (Result<(), StoreError>, Vec<Action>, Vec<Action>);
@@ -137,6 +57,8 @@ pub struct EndpointActor {
     active: Option<Instant>,
     /// What that was when it was last asked to make room.
     asked: Option<Instant>,
+    /// When it listens, as the registry knows.
+    told: Option<Listening>,
     /// Dropped with the actor, which tells whoever waits for its end.
     forgotten: Option<oneshot::Sender<()>>,
 }
@@ -164,12 +86,14 @@ impl EndpointActor {
             armed: None,
             active: None,
             asked: None,
+            told: None,
             forgotten: None,
         }
     }
 
     fn with_session(
         &mut self,
+        now: Now,
         ctx: &mut Context<Self>,
         input: impl FnOnce(&mut Session, &Env<'_>) -> Vec<Step>,
     ) {
@@ -178,7 +102,7 @@ impl EndpointActor {
         let rules = Arc::clone(&links.rules.borrow());
         let log_resources = Arc::clone(&links.log_resources.borrow());
         let models = links.models.current();
-        let env = links.env(&models, &templates, &rules, &log_resources);
+        let env = links.env(now, &models, &templates, &rules, &log_resources);
         let Some(session) = &mut self.session else {
             return;
         };
@@ -187,17 +111,17 @@ impl EndpointActor {
     }
 
     fn feed(&mut self, input: Input, ctx: &mut Context<Self>) {
-        let begun = Instant::now();
+        let now = Now::system();
         match input {
             Input::Tick => self.armed = None,
             Input::Templates { .. } => {}
-            _ => self.active = Some(begun),
+            _ => self.active = Some(now.instant),
         }
         let asked = || self.session.as_ref()?.peer();
         self.heard = input.peer().or_else(asked);
-        self.with_session(ctx, |session, env| session.handle(env, input));
-        self.settle(ctx);
-        self.links.metrics.handled(begun.elapsed());
+        self.with_session(now, ctx, |session, env| session.handle(env, input));
+        self.settle(now, ctx);
+        self.links.metrics.handled(now.instant.elapsed());
     }
 
     /// Commits are handed over in the order in which the session found them, so that what is written
@@ -272,7 +196,7 @@ impl EndpointActor {
                 for action in then {
                     self.act(action, ctx);
                 }
-                self.settle(ctx);
+                self.settle(Now::system(), ctx);
             }
             Err(error) => {
                 tracing::error!(endpoint.name = %self.name, "Cannot store what {} did: {error}", self.name);
@@ -282,7 +206,7 @@ impl EndpointActor {
                 self.waiters.fail(&error);
                 // What is in memory is not what is on disk: the next message starts an actor anew.
                 self.abandon();
-                self.settle(ctx);
+                self.settle(Now::system(), ctx);
             }
         }
     }
@@ -313,6 +237,8 @@ impl EndpointActor {
             Action::Unwatch(token) => self.routes.unwatch(token),
             Action::Registered(location, peer) => {
                 self.routes.registered(&location, peer);
+                // It may have been made just now.
+                self.told = None;
                 if let Some(session) = &mut self.session {
                     session.share(&mut self.links.shared.borrow_mut());
                 }
@@ -347,7 +273,9 @@ impl EndpointActor {
             Action::Finished(operation) => self.waiters.finished(&operation),
             Action::Reported(ticket) => self.waiters.reported(ticket, Ok(())),
             Action::NotReported(ticket) => self.waiters.reported(ticket, Err(NotTaken::NotStored)),
-            Action::Pump => self.with_session(ctx, |session, env| session.handle(env, Input::Pump)),
+            Action::Pump => self.with_session(Now::system(), ctx, |session, env| {
+                session.handle(env, Input::Pump)
+            }),
         }
     }
 
@@ -367,11 +295,15 @@ impl EndpointActor {
             // Strangers could fill the log with it; it is counted.
             Err(error @ crate::coap::RequestError::Unproven) => {
                 tracing::debug!(endpoint.name = %self.name, "Cannot send to {}: {error}", self.name);
-                self.with_session(ctx, |session, env| session.not_sent(env, attempt));
+                self.with_session(Now::system(), ctx, |session, env| {
+                    session.not_sent(env, attempt)
+                });
             }
             Err(error) => {
                 tracing::warn!(endpoint.name = %self.name, "Cannot send to {}: {error}", self.name);
-                self.with_session(ctx, |session, env| session.not_sent(env, attempt));
+                self.with_session(Now::system(), ctx, |session, env| {
+                    session.not_sent(env, attempt)
+                });
             }
         }
     }
@@ -379,12 +311,14 @@ impl EndpointActor {
     /// Whether the request of an attempt can go out now; what it means when it cannot is done.
     fn departs(&mut self, attempt: u64, ctx: &mut Context<Self>) -> bool {
         let mut goes = false;
-        self.with_session(ctx, |session, env| match session.depart(env, attempt) {
-            Departure::Go => {
-                goes = true;
-                Vec::new()
+        self.with_session(Now::system(), ctx, |session, env| {
+            match session.depart(env, attempt) {
+                Departure::Go => {
+                    goes = true;
+                    Vec::new()
+                }
+                Departure::Stay(steps) => steps,
             }
-            Departure::Stay(steps) => steps,
         });
         goes
     }
@@ -414,8 +348,7 @@ impl EndpointActor {
 
     /// After each change of the session: its deadline, what others see of it, and whether it is still
     /// needed.
-    fn settle(&mut self, ctx: &mut Context<Self>) {
-        let now = Now::system();
+    fn settle(&mut self, now: Now, ctx: &mut Context<Self>) {
         let Some(session) = &mut self.session else {
             // Commits under way still answer their devices.
             if self.commits.is_empty() {
@@ -425,8 +358,10 @@ impl EndpointActor {
         };
         let refused = session.take_refused_by_rules();
         self.links.metrics.rule_states_refused.inc_by(refused);
-        self.routes
-            .listens(session.listens(now, &self.links.settings));
+        let listens = session.listens(now, &self.links.settings);
+        if self.told.replace(listens) != Some(listens) {
+            self.routes.listens(listens);
+        }
         let deadline = session.next_deadline(now);
         let is_free = self.commits.is_empty() && self.waiters.are_gone();
         if !session.is_needed() && is_free && self.routes.is_quiet() {
@@ -488,7 +423,7 @@ impl EndpointActor {
         let rules = Arc::clone(&links.rules.borrow());
         let log_resources = Arc::clone(&links.log_resources.borrow());
         let models = links.models.current();
-        let env = links.env(&models, &templates, &rules, &log_resources);
+        let env = links.env(Now::system(), &models, &templates, &rules, &log_resources);
         let (name, began) = (self.name.clone(), links.began);
         let (session, steps) = Session::resume_from(&env, self.id, name, stored, memo, began);
         self.session = Some(session);
@@ -505,7 +440,7 @@ impl Actor for EndpointActor {
         match self.start.take() {
             Some(Start::Stored(stored)) => {
                 self.begin(*stored, None, ctx);
-                self.settle(ctx);
+                self.settle(Now::system(), ctx);
             }
             Some(Start::Load(memo)) => {
                 let load = self.links.loads.load(self.id);
@@ -514,7 +449,7 @@ impl Actor for EndpointActor {
                 ctx.wait(load.into_actor(self).map(move |loaded, actor, ctx| match loaded {
                     Ok(stored) => {
                         actor.begin(stored, memo.map(|memo| *memo), ctx);
-                        actor.settle(ctx);
+                        actor.settle(Now::system(), ctx);
                     }
                     Err(error) => {
                         tracing::error!(endpoint.name = %actor.name, "Cannot load {}: {error}", actor.name);
@@ -561,7 +496,7 @@ impl Handler<MakeRoom> for EndpointActor {
             self.active = None;
         }
         self.asked = self.active;
-        self.settle(ctx);
+        self.settle(Now::system(), ctx);
     }
 }
 
@@ -632,7 +567,7 @@ impl Handler<Report> for EndpointActor {
                             }
                         }
                     }
-                    actor.settle(ctx);
+                    actor.settle(Now::system(), ctx);
                 }));
             }
         }
@@ -675,7 +610,7 @@ impl Handler<Forget> for EndpointActor {
         }
         self.routes.unregistered();
         self.abandon();
-        self.settle(ctx);
+        self.settle(Now::system(), ctx);
     }
 }
 
@@ -683,7 +618,7 @@ impl Handler<Forget> for EndpointActor {
     clippy::expect_used,
     reason = "a system without randomness cannot make tokens that nobody guesses"
 )]
-fn random() -> [u8; 16] {
+pub(super) fn random() -> [u8; 16] {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("the operating system has random bytes");
     bytes

@@ -6,7 +6,7 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use super::session::Input;
-use crate::coap::{NotificationKey, RequestKey};
+use crate::coap::NotificationKey;
 use crate::domain::{GatewayReport, NewOperation, Operation, OperationId, Profile, ProfileChange};
 use crate::registry::OperateError;
 
@@ -27,12 +27,12 @@ impl Deliver {
             Input::Register { key, .. }
             | Input::Update { key, .. }
             | Input::Deregister { key, .. }
-            | Input::Send { key, .. } => Some(Lost::Request(key.clone())),
+            | Input::Send { key, .. } => Some(Lost(key.message())),
             Input::Notification { key, .. }
             | Input::Response {
                 acknowledge: Some(key),
                 ..
-            } => Some(Lost::Notification(*key)),
+            } => Some(Lost(*key)),
             _ => None,
         };
         Self {
@@ -45,15 +45,10 @@ impl Deliver {
     }
 }
 
-/// An arrival that nobody took care of. The message layer forgets it, so that the device's copy
-/// counts as new.
-#[derive(Clone, Debug)]
-pub enum Lost {
-    /// See [`Wire::drop_request`](super::Wire::drop_request).
-    Request(RequestKey),
-    /// See [`Wire::ignore`](super::Wire::ignore).
-    Notification(NotificationKey),
-}
+/// An arrival that nobody took care of, a request or not. The message layer forgets it, so that the device's
+/// copy counts as new: see [`Wire::ignore`](super::Wire::ignore).
+#[derive(Clone, Copy, Debug)]
+pub struct Lost(pub NotificationKey);
 
 /// As long as it lives, nobody has taken care of what arrived. Dropped with its message (a full
 /// mailbox, an actor that stops or panics), it says so.

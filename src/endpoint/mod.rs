@@ -12,6 +12,7 @@
 
 mod actor;
 mod in_order;
+mod links;
 mod loads;
 mod messages;
 mod metrics;
@@ -20,7 +21,8 @@ mod settings;
 mod waiters;
 mod wire;
 
-pub use actor::{EndpointActor, Links, Start};
+pub use actor::{EndpointActor, Start};
+pub use links::Links;
 pub use loads::Loads;
 pub use messages::{
     Cancel, ChangeProfile, Deliver, Forget, Guard, LookAtTemplates, Lost, MakeRoom, NotTaken,

@@ -21,6 +21,7 @@ pub fn codec(data: &[u8]) {
         .unwrap_or_else(|| u16::from(*format));
     let base = BASES.get(usize::from(*base)).copied().unwrap_or(Path::ROOT);
     let models = ModelView::newest(&MODELS);
+    codec::agree(payload);
     let _ = codec::decode_paths(format, payload);
     let _ = codec::decode_create(format, 3442, payload, models);
     changes(format, payload, models);

@@ -188,6 +188,10 @@ pub fn compare_versions(left: &str, right: &str) -> Ordering {
 }
 
 fn numbers(version: &str) -> [u32; 3] {
+    // As nearly all of them are, and they are compared for each value.
+    if let [major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9'] = version.as_bytes() {
+        return [u32::from(major & 15), u32::from(minor & 15), 0];
+    }
     let mut parts = version
         .split('.')
         .map(|part| part.trim().parse::<u32>().unwrap_or(0));

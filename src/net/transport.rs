@@ -2,7 +2,7 @@
 //!
 //! [`CoapTransport`] is shared by everything on its arbiter: the task that reads ([`CoapTransport::run`])
 //! and the actors that answer and ask. What calls into the message layer produce is gathered, and the task
-//! sends it as soon as the actors that run now have run: what a transaction of many commits led to goes
+//! sends it once the actors that are about to run have run: what a transaction of many commits led to goes
 //! to the kernel at once. Nothing is locked, because nothing leaves the arbiter (docs/adr/0001).
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -168,7 +168,12 @@ impl CoapTransport {
             let secure = self.inner.secure.as_ref();
             let failed = tokio::select! {
                 () = self.inner.stop.notified() => return,
-                () = self.inner.wake.notified() => Ok(()),
+                () = self.inner.wake.notified() => {
+                    // This task comes before those that other threads wake, as the writer does with each actor
+                    // whose commit is through: they are to add their answers before any is sent.
+                    tokio::task::yield_now().await;
+                    Ok(())
+                }
                 () = sleep_until(timeout) => {
                     self.inner.endpoint.borrow_mut().handle_timeout(Instant::now());
                     Ok(())
@@ -277,12 +282,7 @@ impl CoapTransport {
     }
 
     fn take_events(&self) -> Vec<Event> {
-        let mut endpoint = self.inner.endpoint.borrow_mut();
-        let mut batch = Vec::new();
-        while let Some(event) = endpoint.poll_event() {
-            batch.push(event);
-        }
-        batch
+        self.inner.endpoint.borrow_mut().take_events()
     }
 
     /// Hands to the sockets what the message layer wants to be sent.

@@ -326,10 +326,7 @@ impl RegistryActor {
     /// What never reached a session counts as never arrived.
     fn let_go_of_the_lost(&self) {
         for lost in self.has_lost.try_iter() {
-            match lost {
-                Lost::Request(key) => self.links.wire.drop_request(&key),
-                Lost::Notification(key) => self.links.wire.ignore(&key),
-            }
+            self.links.wire.ignore(&lost.0);
         }
     }
 

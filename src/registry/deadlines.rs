@@ -1,17 +1,17 @@
 //! When which device is to be looked at: one ordered set for all actors of an arbiter, running or not, so
 //! that an idle one has no timer of its own. Pure: whoever owns it waits for [`Deadlines::first`].
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::domain::EndpointId;
+use crate::domain::{ById, EndpointId};
 
 /// At most one deadline a device.
 #[derive(Debug)]
 pub(super) struct Deadlines {
     /// Times are counted from here, in nanoseconds: half the size of an [`Instant`].
     epoch: Instant,
-    times: HashMap<EndpointId, u64>,
+    times: ById<EndpointId, u64>,
     ordered: BTreeSet<(u64, EndpointId)>,
 }
 
@@ -20,7 +20,7 @@ impl Deadlines {
     pub(super) fn new(epoch: Instant) -> Self {
         Self {
             epoch,
-            times: HashMap::new(),
+            times: ById::default(),
             ordered: BTreeSet::new(),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::coap::ExchangeId;
-use crate::domain::{EndpointId, EndpointName, Peer, RegistrationId, Token};
+use crate::domain::{ById, EndpointId, EndpointName, Peer, RegistrationId, Token};
 use crate::endpoint::{Listening, Memo};
 
 /// What is known of one endpoint that is registered.
@@ -22,10 +22,10 @@ struct Presence {
 pub(super) struct State {
     names: HashMap<EndpointName, EndpointId>,
     /// Boxed: a table has up to twice as many places as entries.
-    present: HashMap<EndpointId, Box<Presence>>,
-    locations: HashMap<RegistrationId, EndpointId>,
-    tokens: HashMap<Token, EndpointId>,
-    exchanges: HashMap<ExchangeId, EndpointId>,
+    present: ById<EndpointId, Box<Presence>>,
+    locations: ById<RegistrationId, EndpointId>,
+    tokens: ById<Token, EndpointId>,
+    exchanges: ById<ExchangeId, EndpointId>,
     peers: HashMap<Peer, EndpointId>,
 }
 

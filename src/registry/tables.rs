@@ -1,7 +1,6 @@
 //! Where the actors are, and how each of them changes what leads to it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -14,13 +13,13 @@ use super::actor::RegistryActor;
 use super::deadlines::Deadlines;
 use super::state::State;
 use crate::coap::ExchangeId;
-use crate::domain::{EndpointId, EndpointName, Peer, RegistrationId, Token};
+use crate::domain::{ById, EndpointId, EndpointName, Peer, RegistrationId, Token};
 use crate::endpoint::{EndpointActor, Input, Listening, Loads, Memo, Metrics, Routes};
 
 /// Shared with every endpoint actor of this arbiter, through its [`Route`].
 pub(super) struct Tables {
     pub(super) state: RefCell<State>,
-    actors: RefCell<HashMap<EndpointId, Entry>>,
+    actors: RefCell<ById<EndpointId, Entry>>,
     deadlines: RefCell<Deadlines>,
     /// Another deadline is the first one now.
     earlier: Notify,

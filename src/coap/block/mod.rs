@@ -4,6 +4,10 @@
 mod served;
 mod upload;
 
+use std::ops::Deref;
+
+use smallvec::SmallVec;
+
 pub(super) use served::{Part, Served, ServedBody};
 pub(super) use upload::{Outcome, UploadLimits, Uploads};
 
@@ -160,11 +164,23 @@ pub enum InvalidBlock {
     ReservedSize,
 }
 
-/// What two requests must have in common to belong to one body: the method and every option but
-/// those of single blocks and `Observe` (RFC 7959 section 2.4, RFC 9175 section 3.3). Written as
-/// unambiguous bytes, so that two subjects can be compared.
-pub(super) fn subject(code: Code, options: &Options) -> Box<[u8]> {
-    let mut bytes = Vec::with_capacity(64);
+/// What two requests must have in common to belong to one body, as unambiguous bytes. There is one for each
+/// request, so that of an Update has room in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Subject(SmallVec<[u8; 48]>);
+
+impl Deref for Subject {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The method and every option but those of single blocks and `Observe` (RFC 7959 section 2.4, RFC 9175
+/// section 3.3).
+pub(super) fn subject(code: Code, options: &Options) -> Subject {
+    let mut bytes = SmallVec::new();
     bytes.push(code.to_byte());
     for (number, value) in options.iter() {
         let of_one_block = matches!(
@@ -186,7 +202,7 @@ pub(super) fn subject(code: Code, options: &Options) -> Box<[u8]> {
         bytes.extend_from_slice(&u16::try_from(value.len()).unwrap_or(u16::MAX).to_be_bytes());
         bytes.extend_from_slice(value);
     }
-    bytes.into_boxed_slice()
+    Subject(bytes)
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ use super::allowance::Allowance;
 use super::block::{Block, Served, UploadLimits, Uploads};
 use super::code::Code;
 use super::counters::Counters;
+use super::datagram::Datagram;
 use super::dedup::{Answer, Dedup};
 use super::exchange::Response;
 use super::limits::EndpointConfig;
@@ -181,6 +182,11 @@ impl Endpoint {
         self.events.pop_front()
     }
 
+    /// Everything that happened.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        self.events.drain(..).collect()
+    }
+
     /// Ends a notification or separate response: an empty ACK, remembered for copies. Of one that
     /// is not confirmable, only that it was seen is remembered.
     pub fn acknowledge(&mut self, now: Instant, key: &NotificationKey) {
@@ -213,7 +219,7 @@ impl Endpoint {
             self.counters.refused.inc();
             return;
         }
-        let message = match Message::decode(datagram) {
+        let message = match Datagram::read(datagram) {
             Ok(message) => message,
             Err(error) => {
                 self.malformed(now, peer, datagram, error);
@@ -229,7 +235,7 @@ impl Endpoint {
             (MessageType::Confirmable | MessageType::NonConfirmable, true) => {
                 let hash = fingerprint(datagram);
                 if !self.is_copy(now, peer, &message, hash) {
-                    self.take_request(now, peer, message, hash);
+                    self.take_request(now, peer, message.into(), hash);
                 }
             }
             (MessageType::Confirmable | MessageType::NonConfirmable, false) => {
@@ -239,11 +245,11 @@ impl Endpoint {
                 }
                 let hash = fingerprint(datagram);
                 if !self.is_copy(now, peer, &message, hash) {
-                    self.take_separate(now, peer, message, hash);
+                    self.take_separate(now, peer, message.into(), hash);
                 }
             }
             (MessageType::Acknowledgement, _) if message.code.is_response() => {
-                self.take_piggybacked(now, peer, message);
+                self.take_piggybacked(now, peer, message.into());
             }
             (MessageType::Acknowledgement, _) => {
                 self.take_acknowledgement(now, peer, message.message_id)
@@ -262,7 +268,7 @@ impl Endpoint {
     }
 
     /// Treats a copy of a message as such.
-    fn is_copy(&mut self, now: Instant, peer: Peer, message: &Message, hash: i64) -> bool {
+    fn is_copy(&mut self, now: Instant, peer: Peer, message: &Datagram<'_>, hash: i64) -> bool {
         let Some(answer) = self.dedup.find(peer, message.message_id, hash) else {
             return false;
         };

@@ -222,7 +222,7 @@ impl Endpoint {
         self.forget_observed(key.peer, key.token);
         let observed = ObservedSubject {
             token: key.token,
-            subject: key.form.subject.clone(),
+            subject: (*key.form.subject).into(),
             body_hash: key.form.body_hash,
         };
         let weight = observed.subject.len();

@@ -1,5 +1,6 @@
 //! Requests of peers, and our answers.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::domain::Peer;
@@ -104,8 +105,9 @@ impl Endpoint {
         if let Some(refusal) = refusal(verdict) {
             self.counters.refused.inc();
             // The Block options may be what is wrong: they do not shape the answer.
-            key.form.block1 = None;
-            key.form.block2 = None;
+            let form = Arc::make_mut(&mut key.form);
+            form.block1 = None;
+            form.block2 = None;
             self.answer(now, &key, refusal);
             return;
         }
@@ -113,7 +115,7 @@ impl Endpoint {
         let Some(payload) = self.whole_body(now, &key, &message.options, message.payload) else {
             return;
         };
-        key.form.body_hash = fingerprint(&payload);
+        Arc::make_mut(&mut key.form).body_hash = fingerprint(&payload);
         if self.serve_block(now, &key, message.code, &payload) {
             return;
         }
@@ -144,7 +146,7 @@ impl Endpoint {
             token: message.token,
             confirmable,
             hash,
-            form: AnswerForm {
+            form: Arc::new(AnswerForm {
                 answer_id,
                 block1: Block::of(options, number::BLOCK1).ok().flatten(),
                 block2: Block::of(options, number::BLOCK2).ok().flatten(),
@@ -156,7 +158,7 @@ impl Endpoint {
                 subject: subject(message.code, options),
                 body_hash: 0,
                 limits,
-            },
+            }),
         }
     }
 
@@ -226,7 +228,7 @@ impl Endpoint {
                 ..
             } = body;
             let mut key = key.clone();
-            key.form.body_hash = body_hash;
+            Arc::make_mut(&mut key.form).body_hash = body_hash;
             self.answer(now, &key, response);
             return true;
         }
@@ -272,7 +274,7 @@ impl Endpoint {
         }
         if kept {
             let body = ServedBody {
-                subject: key.form.subject.clone(),
+                subject: (*key.form.subject).into(),
                 body_hash: key.form.body_hash,
                 response,
             };

@@ -1,10 +1,11 @@
 //! What goes into and comes out of an [`Endpoint`](super::Endpoint).
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::domain::{Peer, Token};
 
-use super::super::block::Block;
+use super::super::block::{Block, Subject};
 use super::super::code::Code;
 use super::super::exchange::{Request, Response};
 use super::allowed::Unproven;
@@ -34,7 +35,7 @@ pub struct RequestKey {
     /// with another hash is a new message.
     pub hash: i64,
     /// What the answer needs to know of the request.
-    pub(super) form: AnswerForm,
+    pub(super) form: Arc<AnswerForm>,
 }
 
 /// What of a request shapes its answer.
@@ -51,7 +52,7 @@ pub(in super::super) struct AnswerForm {
     /// `Observe` of the request.
     pub(in super::super) observe: Option<u32>,
     /// Under which the rest of a large answer is kept.
-    pub(in super::super) subject: Box<[u8]>,
+    pub(in super::super) subject: Subject,
     /// A hash of the request's body.
     pub(in super::super) body_hash: i64,
     /// What the answer has to keep to; nothing: no limit.
@@ -307,6 +308,18 @@ pub enum Event {
 }
 
 impl RequestKey {
+    /// Names the message alone, which [`ignore`](super::Endpoint::ignore) forgets as
+    /// [`drop_request`](super::Endpoint::drop_request) forgets the request.
+    pub fn message(&self) -> NotificationKey {
+        NotificationKey {
+            peer: self.peer,
+            message_id: self.message_id,
+            token: self.token,
+            confirmable: self.confirmable,
+            hash: self.hash,
+        }
+    }
+
     /// Whether the peer has asked not to be told of answers with this code (RFC 7967).
     pub fn suppresses(&self, code: Code) -> bool {
         let bit = match code.class() {

@@ -269,6 +269,35 @@ proptest! {
     }
 
     #[test]
+    fn it_is_written_and_read_as_by_coap_lite(message in any_message()) {
+        fuzzing::decode(&message.encode());
+        fuzzing::decode(&message.encode_by_coap_lite());
+    }
+
+    #[test]
+    fn options_come_in_the_order_of_their_numbers(
+        options in prop::collection::vec((0_u16..6, any::<u8>()), 0..20), gone in 0_u16..6,
+    ) {
+        let mut sorted: Vec<(u16, [u8; 1])> =
+            options.iter().map(|(number, value)| (*number, [*value])).collect();
+        let all = |sorted: &[(u16, [u8; 1])]| -> Options {
+            sorted.iter().map(|(number, value)| (*number, &value[..])).collect()
+        };
+        let mut collected = all(&sorted);
+        let mut added = Options::new();
+        for (number, value) in &sorted {
+            added.add(*number, value);
+        }
+        sorted.sort_by_key(|(number, _)| *number);
+        prop_assert_eq!(&collected, &added);
+        let read: Vec<_> = collected.iter().map(|(number, value)| (number, [value[0]])).collect();
+        prop_assert_eq!(&read, &sorted);
+        collected.remove(gone);
+        sorted.retain(|(number, _)| *number != gone);
+        prop_assert_eq!(collected, all(&sorted));
+    }
+
+    #[test]
     fn no_bytes_make_reading_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
         fuzzing::decode(&bytes);
     }

@@ -18,7 +18,11 @@ impl Backlog {
     /// more to [`Backlog::take`].
     #[must_use]
     pub fn add(&mut self, steps: Vec<Step>) -> bool {
-        self.steps.extend(steps);
+        if self.steps.is_empty() {
+            self.steps = steps.into();
+        } else {
+            self.steps.extend(steps);
+        }
         !std::mem::replace(&mut self.is_taken, true)
     }
 

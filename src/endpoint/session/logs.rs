@@ -45,6 +45,9 @@ impl Session {
             return nodes;
         }
         self.logs.note_formats(&nodes);
+        if !nodes.iter().any(|node| self.is_log(env, &node.path)) {
+            return nodes;
+        }
         let (logs, nodes): (Vec<Node>, Vec<Node>) = nodes
             .into_iter()
             .partition(|node| self.is_log(env, &node.path));

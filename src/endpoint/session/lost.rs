@@ -54,6 +54,7 @@ impl Session {
         let wait = backoff(wanted.losses, env.settings.observe_retry);
         wanted.retry_at = Some(now.plus(wait));
         let paths = wanted.paths.clone();
+        self.wishes.is_sooner = true;
         self.move_to(env, at, WantedState::Lost, Some(why.clone()));
         self.save_wanted(env, at, commit);
         if was_active {
@@ -79,6 +80,7 @@ impl Session {
             return;
         }
         wanted.retry_at = None;
+        self.wishes.is_sooner = true;
         self.move_to(env, at, WantedState::Active, None);
         self.save_wanted(env, at, commit);
     }
@@ -253,6 +255,7 @@ impl Session {
         periods.truncate(MAX_PERIODS);
         if periods != self.wishes.periods {
             self.wishes.periods.clone_from(&periods);
+            self.wishes.is_sooner = true;
             commit.changes.push(Change::Periods {
                 endpoint_id: self.endpoint_id,
                 periods,

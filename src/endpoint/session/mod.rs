@@ -467,6 +467,12 @@ impl Session {
         let mut steps = Vec::new();
         let announces = matches!(input, Input::Register { .. } | Input::Update { .. });
         let leaves = matches!(input, Input::Deregister { .. });
+        // One that sleeps is looked at when it wakes.
+        let is_sign_of_life = !self.is_queue_mode()
+            && matches!(
+                input,
+                Input::Notification { .. } | Input::Update { .. } | Input::Pump
+            );
         match input {
             Input::Register { key, request } => self.register(env, key, *request, &mut steps),
             Input::Update {
@@ -519,7 +525,8 @@ impl Session {
             Input::Pump => self.pump(env, &mut steps),
             Input::Tick => self.tick(env, &mut steps),
         }
-        self.settle_wanted(env, &mut steps);
+        let is_sign_of_life = is_sign_of_life && !self.is_queue_mode();
+        self.settle_wanted(env, is_sign_of_life, &mut steps);
         self.move_window(env, &mut steps);
         if announces || self.has_new_rules(env) {
             self.look_at_rules(env, &mut steps);

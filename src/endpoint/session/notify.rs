@@ -106,10 +106,22 @@ impl Session {
             }
         } else {
             self.is_back(env, &observation, &mut commit);
-            commit
-                .changes
-                .push(Change::SaveObservation(Box::new(observation.clone())));
+            let at = commit.changes.len();
             self.take_values(env, &observation, &response, !newer, &mut commit);
+            let counted = if observation.staged.is_some() {
+                Change::SaveObservation(Box::new(observation))
+            } else {
+                Change::Notified {
+                    id: observation.id,
+                    endpoint_id: observation.endpoint_id,
+                    last_sequence: observation.last_sequence,
+                    last_message_id: key.message_id,
+                    last_hash: key.hash,
+                    notified_at: observation.notified_at,
+                    notifications: observation.notifications,
+                }
+            };
+            commit.changes.insert(at, counted);
         }
         self.note_seen(env, &mut commit);
         then.push(Action::Acknowledge(key));
@@ -278,11 +290,15 @@ impl Session {
                 continue;
             };
             let object = instance.truncated(1);
-            let mut announced = registration
-                .objects
+            // Sorted by path, too.
+            let objects = &registration.objects;
+            let from = objects.partition_point(|announced| announced.path < object);
+            let mut announced = objects
+                .get(from..)
+                .unwrap_or_default()
                 .iter()
                 .map(|announced| announced.path)
-                .filter(|path| object.contains(path));
+                .take_while(|path| object.contains(path));
             let only_object = announced.clone().any(|path| path == object)
                 && announced.all(|path| path.depth() == 1);
             if only_object {

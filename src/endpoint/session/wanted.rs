@@ -30,8 +30,11 @@ pub(super) struct Wishes {
     pub(super) abandoned: Vec<Token>,
     /// True when something happened that may have to be answered by an operation.
     pub(super) unsettled: bool,
-    /// When something is to be looked at again, on the clock that never jumps.
+    /// When something is to be looked at again, on the clock that never jumps: not later than there is
+    /// something to find.
     pub(super) due: Option<Instant>,
+    /// Something happened that may make it earlier.
+    pub(super) is_sooner: bool,
     /// When this session began: the time before it says nothing about the device's silence.
     pub(super) began: Timestamp,
 }
@@ -44,6 +47,7 @@ impl Wishes {
             abandoned: Vec::new(),
             unsettled: false,
             due: None,
+            is_sooner: false,
             began,
         }
     }
@@ -62,9 +66,16 @@ impl Wishes {
 }
 
 impl Session {
-    /// After each input: does what its outcome calls for, and finds out when to look again.
-    pub(super) fn settle_wanted(&mut self, env: &Env<'_>, steps: &mut Vec<Step>) {
+    /// After each input: does what its outcome calls for, and finds out when to look again. A sign of life
+    /// alone only puts that off, and is not worth finding out.
+    pub(super) fn settle_wanted(
+        &mut self,
+        env: &Env<'_>,
+        is_sign_of_life: bool,
+        steps: &mut Vec<Step>,
+    ) {
         if std::mem::take(&mut self.wishes.unsettled) {
+            self.wishes.is_sooner = true;
             let mut commit = Commit::default();
             let mut then = Vec::new();
             self.reconcile(env, &mut commit, &mut then);
@@ -77,7 +88,9 @@ impl Session {
                 })));
             }
         }
-        self.wishes.due = self.next_look(env);
+        if std::mem::take(&mut self.wishes.is_sooner) || !is_sign_of_life {
+            self.wishes.due = self.next_look(env);
+        }
     }
 
     /// Brings what is observed nearer to what is wanted.
@@ -103,6 +116,7 @@ impl Session {
         }
         // What was done here needs no second look; what was concluded on the way does no harm.
         self.wishes.unsettled = false;
+        self.wishes.is_sooner = true;
     }
 
     /// The registration is new: nothing is observed, and everything may be asked again.

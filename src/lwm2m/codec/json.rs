@@ -32,7 +32,7 @@ pub(super) fn decode(payload: &[u8], context: &Context<'_>) -> Result<Vec<Node>,
     for fields in body.e.0 {
         let mut record = record(fields)?;
         record.base_time = body.bt;
-        record.base_name = base_name.take();
+        record.base_name = base_name.take().map(Into::into);
         records.push(record);
     }
     // Bytes look like text here; only the model tells them apart.
@@ -58,12 +58,12 @@ pub(super) fn decode(payload: &[u8], context: &Context<'_>) -> Result<Vec<Node>,
     Ok(nodes)
 }
 
-fn record(fields: Fields<String, Json>) -> Result<Record, CodecError> {
+fn record(fields: Fields<String, Json>) -> Result<Record<'static>, CodecError> {
     let mut record = Record::default();
     for (label, json) in fields.0 {
         let value = match (label.as_str(), json) {
             ("n", Json::String(text)) => {
-                record.name = Some(text);
+                record.name = Some(text.into());
                 continue;
             }
             ("t", json) => {

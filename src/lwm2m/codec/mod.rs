@@ -29,6 +29,7 @@ mod opaque;
 mod senml;
 mod senml_cbor;
 mod senml_json;
+mod senml_plain;
 mod text;
 mod tlv;
 mod typed;
@@ -384,6 +385,11 @@ pub fn encode_empty_instance(format: ContentFormat, instance: Path) -> Result<Ve
             other.name()
         ))),
     }
+}
+
+/// Fails when two readers of one format read something differently, for the fuzzer.
+pub(super) fn agree(payload: &[u8]) {
+    senml_plain::agrees(payload);
 }
 
 /// Turns timestamps that count from now (below 2^28 s, RFC 8428 section 4.5.3) into moments.

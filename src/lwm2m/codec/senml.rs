@@ -1,6 +1,7 @@
 //! What SenML-JSON, SenML-CBOR and the JSON of LwM2M 1.0 share: records, base name and base time
 //! (RFC 8428 section 4.1), and the choice of names when writing.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -16,11 +17,11 @@ use super::{Changes, CodecError, Context, MAX_NAME_BYTES, MAX_NODES, RELATIVE_BE
 
 /// One record, its values still raw.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Record {
-    pub(super) base_name: Option<String>,
+pub(super) struct Record<'a> {
+    pub(super) base_name: Option<Cow<'a, str>>,
     pub(super) base_time: Option<f64>,
     pub(super) base_value: Option<Number>,
-    pub(super) name: Option<String>,
+    pub(super) name: Option<Cow<'a, str>>,
     pub(super) time: Option<f64>,
     pub(super) value: Option<Raw>,
     /// A value field was there and null.
@@ -45,7 +46,7 @@ pub(super) fn check_version(format: &'static str, version: Number) -> Result<(),
 /// out.
 pub(super) fn resolve(
     format: &'static str,
-    records: Vec<Record>,
+    records: Vec<Record<'_>>,
     context: &Context<'_>,
 ) -> Result<Vec<Node>, CodecError> {
     resolve_each(format, records, context, |_| Ok(()))
@@ -56,7 +57,7 @@ pub(super) fn resolve(
 /// there at all.
 pub(super) fn changes(
     format: &'static str,
-    records: Vec<Record>,
+    records: Vec<Record<'_>>,
     context: &Context<'_>,
 ) -> Result<Changes, CodecError> {
     let mut removed = Vec::new();
@@ -77,11 +78,11 @@ pub(super) fn changes(
 /// Resolves records; those that have a name of their own and no value go to `valueless`.
 fn resolve_each(
     format: &'static str,
-    records: Vec<Record>,
+    records: Vec<Record<'_>>,
     context: &Context<'_>,
     mut valueless: impl FnMut(&str) -> Result<(), CodecError>,
 ) -> Result<Vec<Node>, CodecError> {
-    let mut base_name = String::new();
+    let mut base_name = Cow::Borrowed("");
     let mut base_time = 0.0;
     let mut base_value = None;
     let mut nodes = Vec::with_capacity(records.len());
@@ -122,15 +123,21 @@ fn resolve_each(
 
 /// The value as the type of its model.
 pub(super) fn fit(raw: Raw, path: &Path, context: &Context<'_>) -> Result<Value, CodecError> {
-    let came = raw.clone();
-    context.fit(raw.typed(path, context.value_type(path)), || {
-        came.typed(path, None).ok()
-    })
+    let Some(wanted) = context.value_type(path) else {
+        return raw.typed(path, None);
+    };
+    match raw.fitting(wanted) {
+        Ok(value) => Ok(value),
+        Err(raw) => context.fit(Err(raw.is_no(path, wanted)), || raw.typed(path, None).ok()),
+    }
 }
 
 /// The paths that records name.
-pub(super) fn paths(format: &'static str, records: Vec<Record>) -> Result<Vec<Path>, CodecError> {
-    let mut base_name = String::new();
+pub(super) fn paths(
+    format: &'static str,
+    records: Vec<Record<'_>>,
+) -> Result<Vec<Path>, CodecError> {
+    let mut base_name = Cow::Borrowed("");
     let mut paths = Vec::with_capacity(records.len());
     for record in records {
         let no_name = record.name.is_none() && record.base_name.is_none();
@@ -147,7 +154,7 @@ pub(super) fn paths(format: &'static str, records: Vec<Record>) -> Result<Vec<Pa
 }
 
 /// Refuses names that could blow up: the base name is put in front of each record's.
-fn checked(format: &'static str, name: String) -> Result<String, CodecError> {
+fn checked<'a>(format: &'static str, name: Cow<'a, str>) -> Result<Cow<'a, str>, CodecError> {
     if name.len() > MAX_NAME_BYTES {
         return Err(CodecError::malformed(
             format,
@@ -208,10 +215,14 @@ fn locate(
 
 /// The base name and the name in one. Between two slashes there is nothing: some clients end the
 /// one with a slash and begin the other with one too.
-fn joined(base_name: &str, name: &str) -> String {
-    match base_name.strip_suffix('/') {
-        Some(base) if name.starts_with('/') => format!("{base}{name}"),
-        _ => format!("{base_name}{name}"),
+fn joined<'a>(base_name: &'a str, name: &'a str) -> Cow<'a, str> {
+    let base_name = match base_name.strip_suffix('/') {
+        Some(base) if name.starts_with('/') => base,
+        _ => base_name,
+    };
+    match (base_name, name) {
+        (one, "") | ("", one) => Cow::Borrowed(one),
+        _ => Cow::Owned([base_name, name].concat()),
     }
 }
 
@@ -393,4 +404,4 @@ impl<'de, K: Deserialize<'de> + PartialEq, V: Deserialize<'de>> Deserialize<'de>
 const SENML_VERSION: f64 = 10.0;
 
 /// RFC 8428 defines 16 fields; extensions may add some.
-const MAX_FIELDS: usize = 32;
+pub(super) const MAX_FIELDS: usize = 32;

@@ -10,34 +10,42 @@ use crate::domain::{Node, Path, Value};
 use super::cbor::{self, Writer};
 use super::senml::{self, Fields, Names, Pack, Record};
 use super::typed::{Number, Raw};
-use super::{CodecError, not_finite};
+use super::{CodecError, not_finite, senml_plain};
 
 pub(super) const NAME: &str = "SenML-CBOR";
 
 /// Labels (RFC 8428 table 4).
-mod label {
-    pub(super) const BASE_VALUE: i64 = -5;
-    pub(super) const BASE_TIME: i64 = -3;
-    pub(super) const BASE_NAME: i64 = -2;
-    pub(super) const BASE_VERSION: i64 = -1;
-    pub(super) const NAME: i64 = 0;
-    pub(super) const VALUE: i64 = 2;
-    pub(super) const STRING_VALUE: i64 = 3;
-    pub(super) const BOOLEAN_VALUE: i64 = 4;
-    pub(super) const SUM: i64 = 5;
-    pub(super) const TIME: i64 = 6;
-    pub(super) const DATA_VALUE: i64 = 8;
+pub(super) mod label {
+    pub(in super::super) const BASE_VALUE: i64 = -5;
+    pub(in super::super) const BASE_TIME: i64 = -3;
+    pub(in super::super) const BASE_NAME: i64 = -2;
+    pub(in super::super) const BASE_VERSION: i64 = -1;
+    pub(in super::super) const NAME: i64 = 0;
+    pub(in super::super) const VALUE: i64 = 2;
+    pub(in super::super) const STRING_VALUE: i64 = 3;
+    pub(in super::super) const BOOLEAN_VALUE: i64 = 4;
+    pub(in super::super) const SUM: i64 = 5;
+    pub(in super::super) const TIME: i64 = 6;
+    pub(in super::super) const DATA_VALUE: i64 = 8;
     /// LwM2M's own, as text.
-    pub(super) const OBJECT_LINK: &str = "vlo";
+    pub(in super::super) const OBJECT_LINK: &str = "vlo";
 }
 
 /// Reads a pack.
-pub(super) fn records(payload: &[u8]) -> Result<Vec<Record>, CodecError> {
+pub(super) fn records(payload: &[u8]) -> Result<Vec<Record<'_>>, CodecError> {
+    match senml_plain::records(payload) {
+        Some(records) => Ok(records),
+        None => any_records(payload),
+    }
+}
+
+/// Reads any pack.
+pub(super) fn any_records(payload: &[u8]) -> Result<Vec<Record<'static>>, CodecError> {
     let pack: Pack<Item, Item> = cbor::read(NAME, payload)?;
     pack.0.into_iter().map(record).collect()
 }
 
-fn record(fields: Fields<Item, Item>) -> Result<Record, CodecError> {
+fn record(fields: Fields<Item, Item>) -> Result<Record<'static>, CodecError> {
     let mut record = Record::default();
     for (key, item) in fields.0 {
         let key = label_number(&key)?;
@@ -57,7 +65,7 @@ fn record(fields: Fields<Item, Item>) -> Result<Record, CodecError> {
         };
         let value = match (key, raw) {
             (label::BASE_NAME, Raw::Text(text)) => {
-                record.base_name = Some(text);
+                record.base_name = Some(text.into());
                 continue;
             }
             (label::BASE_TIME, Raw::Number(number)) => {
@@ -77,7 +85,7 @@ fn record(fields: Fields<Item, Item>) -> Result<Record, CodecError> {
                 continue;
             }
             (label::NAME, Raw::Text(text)) => {
-                record.name = Some(text);
+                record.name = Some(text.into());
                 continue;
             }
             (label::TIME, Raw::Number(number)) => {

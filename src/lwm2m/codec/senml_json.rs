@@ -13,7 +13,7 @@ use super::{CodecError, not_finite};
 pub(super) const NAME: &str = "SenML-JSON";
 
 /// Reads a pack.
-pub(super) fn records(payload: &[u8]) -> Result<Vec<Record>, CodecError> {
+pub(super) fn records(payload: &[u8]) -> Result<Vec<Record<'static>>, CodecError> {
     let pack: Pack<String, Json> = parse(NAME, payload)?;
     pack.0.into_iter().map(record).collect()
 }
@@ -27,12 +27,12 @@ pub(super) fn parse<T: serde::de::DeserializeOwned>(
         .map_err(|error| CodecError::malformed(format, shorten(&error.to_string())))
 }
 
-fn record(fields: Fields<String, Json>) -> Result<Record, CodecError> {
+fn record(fields: Fields<String, Json>) -> Result<Record<'static>, CodecError> {
     let mut record = Record::default();
     for (label, json) in fields.0 {
         let value = match label.as_str() {
             "bn" => {
-                record.base_name = Some(text(&label, json)?);
+                record.base_name = Some(text(&label, json)?.into());
                 continue;
             }
             "bt" => {
@@ -53,7 +53,7 @@ fn record(fields: Fields<String, Json>) -> Result<Record, CodecError> {
                 continue;
             }
             "n" => {
-                record.name = Some(text(&label, json)?);
+                record.name = Some(text(&label, json)?.into());
                 continue;
             }
             "t" => {

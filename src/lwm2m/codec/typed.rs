@@ -44,6 +44,19 @@ impl Number {
         }
     }
 
+    fn typed(self, wanted: ValueType) -> Option<Value> {
+        let whole = self.whole();
+        match wanted {
+            ValueType::Boolean if whole == Some(0) => Some(Value::Boolean(false)),
+            ValueType::Boolean if whole == Some(1) => Some(Value::Boolean(true)),
+            ValueType::Float => Some(Value::Float(self.as_f64())),
+            ValueType::Integer => i64::try_from(whole?).ok().map(Value::Integer),
+            ValueType::Time => i64::try_from(self.floor()?).ok().map(Value::Time),
+            ValueType::UnsignedInteger => u64::try_from(whole?).ok().map(Value::UnsignedInteger),
+            _ => None,
+        }
+    }
+
     /// The largest whole number that is not above it.
     fn floor(self) -> Option<i128> {
         match self {
@@ -63,48 +76,38 @@ impl Raw {
                 found: "an integer of more than 64 bits".to_owned(),
             });
         };
-        let found = shortened_raw(&self);
-        let number_or_not = match self {
-            Self::Time(seconds) => Self::Number(seconds),
-            other => other,
-        };
-        let value = match (wanted, number_or_not) {
-            (ValueType::Boolean, Self::Boolean(on)) => Some(Value::Boolean(on)),
-            (ValueType::Boolean, Self::Number(number)) => match number.whole() {
-                Some(0) => Some(Value::Boolean(false)),
-                Some(1) => Some(Value::Boolean(true)),
-                _ => None,
-            },
-            (ValueType::Corelink, Self::Text(text)) => Some(Value::Corelink(text)),
-            (ValueType::Float, Self::Number(number)) => Some(Value::Float(number.as_f64())),
-            (ValueType::Integer, Self::Number(number)) => number
-                .whole()
-                .and_then(|number| i64::try_from(number).ok())
-                .map(Value::Integer),
-            (ValueType::Objlnk, Self::Link(link)) => Some(Value::Objlnk(link)),
+        self.fitting(wanted).map_err(|raw| raw.is_no(path, wanted))
+    }
+
+    /// The value as this type, or itself again where it is none.
+    pub(super) fn fitting(self, wanted: ValueType) -> Result<Value, Self> {
+        let value = match (wanted, &self) {
+            (ValueType::Boolean, Self::Boolean(on)) => Some(Value::Boolean(*on)),
+            (ValueType::Objlnk, Self::Link(link)) => Some(Value::Objlnk(*link)),
             (ValueType::Objlnk, Self::Text(text)) => text.parse().ok().map(Value::Objlnk),
-            (ValueType::Opaque, Self::Bytes(bytes)) => Some(Value::Opaque(bytes)),
-            (ValueType::String, Self::Text(text)) => Some(Value::String(text)),
             // RFC 3339 is what tag 0 of CBOR holds; some clients leave the tag out.
             (ValueType::Time, Self::Text(text)) => text
                 .parse::<Timestamp>()
                 .ok()
                 .map(|moment| Value::Time(moment.as_millis().div_euclid(1000))),
-            (ValueType::Time, Self::Number(number)) => number
-                .floor()
-                .and_then(|number| i64::try_from(number).ok())
-                .map(Value::Time),
-            (ValueType::UnsignedInteger, Self::Number(number)) => number
-                .whole()
-                .and_then(|number| u64::try_from(number).ok())
-                .map(Value::UnsignedInteger),
+            (_, Self::Number(number) | Self::Time(number)) => number.typed(wanted),
             _ => None,
         };
-        value.ok_or(CodecError::WrongType {
+        match (wanted, self) {
+            (ValueType::Corelink, Self::Text(text)) => Ok(Value::Corelink(text)),
+            (ValueType::Opaque, Self::Bytes(bytes)) => Ok(Value::Opaque(bytes)),
+            (ValueType::String, Self::Text(text)) => Ok(Value::String(text)),
+            (_, raw) => value.ok_or(raw),
+        }
+    }
+
+    /// The error when it cannot be what is wanted.
+    pub(super) fn is_no(&self, path: &Path, wanted: ValueType) -> CodecError {
+        CodecError::WrongType {
             path: *path,
             wanted,
-            found,
-        })
+            found: shortened_raw(self),
+        }
     }
 
     /// The value as the type that it shows itself.

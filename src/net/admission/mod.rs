@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 
 use crate::coap::{Allowance, Peer};
 use crate::config;
-use crate::domain::{SessionId, Unreachable, unmapped};
+use crate::domain::{Place, SessionId, Unreachable, unmapped};
 
 use self::bucket::{Bucket, Rate};
 pub use self::counters::AdmissionCounters;
@@ -53,11 +53,13 @@ pub struct Admission {
     counters: AdmissionCounters,
     echoes: Echoes,
     /// Addresses that have proven themselves once, lately or long ago.
-    proven: Recent<SocketAddr, Source>,
+    proven: Recent<Place, Source>,
     /// Addresses that never have.
-    strangers: Recent<SocketAddr, Source>,
-    /// Budgets of sources.
-    origins: Recent<Ipv6Addr, Bucket>,
+    strangers: Recent<Place, Source>,
+    /// Budgets of sources, by the bits of [`origin`].
+    origins: Recent<u128, Bucket>,
+    /// Until when the address that was asked for last is proven: it is asked for several times in a row.
+    last: Option<(SocketAddr, Option<Instant>)>,
     /// Sessions that have come from another address and not answered from there yet; no more than there
     /// are sessions.
     moved: HashMap<SessionId, Moved>,
@@ -131,6 +133,7 @@ impl Admission {
             proven: Recent::new(settings.max_sources),
             strangers: Recent::new(settings.max_sources),
             origins: Recent::new(settings.max_sources),
+            last: None,
             moved: HashMap::new(),
             moves: 0,
             source_rate: Rate::new(
@@ -188,16 +191,21 @@ impl Admission {
     /// The address has repeated something random that only it was sent.
     pub fn proven(&mut self, now: Instant, address: SocketAddr) {
         let address = unmapped(address);
-        if !self.is_proven(now, address) {
-            self.counters.proofs.inc();
-        }
         let until = now.checked_add(Duration::from_secs(self.settings.proof_s));
-        let of_stranger = self.strangers.remove(address);
-        let source = self
-            .proven
-            .get_or_insert_with(address, || of_stranger.unwrap_or_default());
+        self.last = Some((address, until));
+        if let Some(source) = self.proven.get(Place(address)) {
+            if source.proven_until.is_none_or(|until| until <= now) {
+                self.counters.proofs.inc();
+            }
+            source.proven_until = until;
+            source.grace_from = until;
+            return;
+        }
+        self.counters.proofs.inc();
+        let mut source = self.strangers.remove(Place(address)).unwrap_or_default();
         source.proven_until = until;
         source.grace_from = until;
+        self.proven.get_or_insert_with(Place(address), || source);
         self.show();
     }
 
@@ -208,9 +216,9 @@ impl Admission {
         if let Some(rate) = self.source_rate {
             let bucket = self
                 .origins
-                .get_or_insert_with(origin(address.ip()), || Bucket::full(rate, now));
+                .get_or_insert_with(origin(address.ip()).to_bits(), || Bucket::full(rate, now));
             let has_room = bucket.take(rate, now, 1.0);
-            self.show();
+            self.counters.origins.set(size(self.origins.len()));
             if !has_room {
                 return Err(Refused::Source);
             }
@@ -232,10 +240,16 @@ impl Admission {
     }
 
     fn is_proven(&mut self, now: Instant, address: SocketAddr) -> bool {
-        self.proven
-            .get(address)
-            .and_then(|source| source.proven_until)
-            .is_some_and(|until| now < until)
+        let until = match self.last {
+            Some((last, until)) if last == address => until,
+            _ => {
+                let source = self.proven.get(Place(address));
+                let until = source.and_then(|source| source.proven_until);
+                self.last = Some((address, until));
+                until
+            }
+        };
+        until.is_some_and(|until| now < until)
     }
 
     /// A datagram of a session has come. Whoever sends it holds its keys; where the session was made the
@@ -316,9 +330,9 @@ impl Admission {
     }
 
     fn find(&mut self, address: SocketAddr) -> Option<&mut Source> {
-        match self.proven.get(address) {
+        match self.proven.get(Place(address)) {
             Some(source) => Some(source),
-            None => self.strangers.get(address),
+            None => self.strangers.get(Place(address)),
         }
     }
 
@@ -347,11 +361,10 @@ impl Admission {
             return;
         }
         let paid = bytes.saturating_mul(self.settings.amplification as usize);
-        let source = match self.proven.get(peer.address) {
+        let place = Place(peer.address);
+        let source = match self.proven.get(place) {
             Some(source) => source,
-            None => self
-                .strangers
-                .get_or_insert_with(peer.address, Source::default),
+            None => self.strangers.get_or_insert_with(place, Source::default),
         };
         source.credit = source.credit.saturating_add(paid);
         self.show();
@@ -379,7 +392,8 @@ impl Admission {
                     credit: grace,
                     ..Source::default()
                 };
-                self.strangers.get_or_insert_with(peer.address, || source);
+                self.strangers
+                    .get_or_insert_with(Place(peer.address), || source);
                 self.show();
                 true
             }
@@ -452,11 +466,14 @@ impl Admission {
     }
 
     fn show(&self) {
-        let size = |entries: usize| i64::try_from(entries).unwrap_or(i64::MAX);
         self.counters.proven.set(size(self.proven.len()));
         self.counters.unproven.set(size(self.strangers.len()));
         self.counters.origins.set(size(self.origins.len()));
     }
+}
+
+fn size(entries: usize) -> i64 {
+    i64::try_from(entries).unwrap_or(i64::MAX)
 }
 
 impl Complaint {

@@ -1,6 +1,7 @@
 //! A table of bounded size that forgets what was not used for longest, roughly.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
 /// Two generations of at most half the size: what is used moves to the young one, and when that is
@@ -29,37 +30,46 @@ impl<K: Copy + Eq + Hash, V> Recent<K, V> {
 
     /// The value of a key, which counts as used.
     pub(super) fn get(&mut self, key: K) -> Option<&mut V> {
-        if !self.young.contains_key(&key) {
-            let value = self.old.remove(&key)?;
-            self.put(key, value);
+        if self.is_full() {
+            self.refresh(key);
+            return self.young.get_mut(&key);
         }
-        self.young.get_mut(&key)
+        match self.young.entry(key) {
+            Entry::Occupied(entry) => Some(entry.into_mut()),
+            Entry::Vacant(entry) => Some(entry.insert(self.old.remove(&key)?)),
+        }
     }
 
     /// The value of a key, made if there is none.
     pub(super) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
-        if !self.young.contains_key(&key) {
-            match self.old.remove(&key) {
-                Some(value) => self.put(key, value),
-                None => self.make_room(),
-            }
+        if self.is_full() && !self.refresh(key) {
+            self.old = std::mem::take(&mut self.young);
         }
-        self.young.entry(key).or_insert_with(make)
+        let old = &mut self.old;
+        self.young
+            .entry(key)
+            .or_insert_with(|| old.remove(&key).unwrap_or_else(make))
     }
 
     pub(super) fn remove(&mut self, key: K) -> Option<V> {
         self.young.remove(&key).or_else(|| self.old.remove(&key))
     }
 
-    fn put(&mut self, key: K, value: V) {
-        self.make_room();
-        self.young.insert(key, value);
+    fn is_full(&self) -> bool {
+        self.young.len() >= self.half
     }
 
-    fn make_room(&mut self) {
-        if self.young.len() >= self.half {
-            self.old = std::mem::take(&mut self.young);
+    /// Moves what there is of a key to the young ones, which are full. False when there is nothing.
+    fn refresh(&mut self, key: K) -> bool {
+        if self.young.contains_key(&key) {
+            return true;
         }
+        let Some(value) = self.old.remove(&key) else {
+            return false;
+        };
+        self.old = std::mem::take(&mut self.young);
+        self.young.insert(key, value);
+        true
     }
 }
 

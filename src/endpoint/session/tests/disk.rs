@@ -1,7 +1,9 @@
 //! What the changes of a session come to on disk.
 
 use super::bench::Bench;
-use crate::domain::{Learned, Observation, Operation, Profile, Registration, Wanted};
+use crate::domain::{
+    Learned, Observation, ObservationState, Operation, Profile, Registration, Wanted,
+};
 use crate::store::{Change, StoredEndpoint};
 
 impl Bench {
@@ -58,6 +60,24 @@ impl Bench {
                 Change::SaveObservation(observation) => {
                     observations.retain(|known| known.token != observation.token);
                     observations.push(Observation::clone(observation));
+                }
+                Change::Notified {
+                    id,
+                    last_sequence,
+                    last_message_id,
+                    last_hash,
+                    notified_at,
+                    notifications,
+                    ..
+                } => {
+                    for known in observations.iter_mut().filter(|known| known.id == *id) {
+                        known.state = ObservationState::Active;
+                        known.last_sequence = *last_sequence;
+                        known.last_message_id = Some(*last_message_id);
+                        known.last_hash = Some(*last_hash);
+                        known.notified_at = *notified_at;
+                        known.notifications = *notifications;
+                    }
                 }
                 _ => {}
             }
