@@ -28,8 +28,11 @@ impl<K: Copy + Ord> Deadlines<K> {
     pub(super) fn insert(&mut self, at: Instant, key: K) {
         let last = self.run.back().map(|last| (last.at, last.key));
         if last.is_none_or(|last| last < (at, key)) {
-            let is_left = true;
-            self.run.push_back(Place { at, key, is_left });
+            // What is apart may lie behind the run by now.
+            if !self.apart.contains(&(at, key)) {
+                let is_left = true;
+                self.run.push_back(Place { at, key, is_left });
+            }
         } else if self.left(at, key).is_none() {
             self.apart.insert((at, key));
         }
@@ -169,6 +172,20 @@ mod tests {
                 prop_assert!(deadlines.gaps <= deadlines.run.len());
             }
         }
+    }
+
+    #[test]
+    fn what_is_apart_and_added_again_is_there_once() {
+        let start = Instant::now();
+        let at = |seconds| after(start, Duration::from_secs(seconds));
+        let mut deadlines = Deadlines::default();
+        deadlines.insert(at(2), 'b');
+        deadlines.insert(at(1), 'a');
+        deadlines.remove(at(2), 'b');
+        deadlines.insert(at(1), 'a');
+        assert_eq!(deadlines.len(), 1);
+        assert_eq!(deadlines.pop_due(at(1)), Some('a'));
+        assert_eq!(deadlines.pop_due(at(1)), None);
     }
 
     #[test]
