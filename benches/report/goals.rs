@@ -172,7 +172,9 @@ pub(crate) struct Cost {
     pub(crate) server: f64,
     /// Its threads with sockets and actors: of the devices, and of those who listen.
     pub(crate) devices: f64,
-    /// Its thread that makes commits of what waits.
+    /// Its thread that appends commits to the journal.
+    pub(crate) journal: f64,
+    /// Its thread that makes statements of commits.
     pub(crate) writer: f64,
     /// Its threads in which SQLite works.
     pub(crate) sqlite: f64,
@@ -185,7 +187,8 @@ pub(crate) struct Cost {
 impl Cost {
     /// What is none of the threads that have a name here.
     pub(crate) fn rest(&self) -> f64 {
-        (self.server - self.devices - self.writer - self.sqlite - self.handshakes).max(0.0)
+        let known = self.devices + self.journal + self.writer + self.sqlite + self.handshakes;
+        (self.server - known).max(0.0)
     }
 }
 

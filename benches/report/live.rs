@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Message, http};
 
 use crate::goals::{Goal, Row, grouped};
-use crate::load::load_and_tell;
+use crate::load::{NOTIFY, load_and_tell};
 use crate::machine::quantile;
 use crate::support::{Result, Server, token};
 use crate::{Plan, Report};
@@ -26,19 +26,19 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
     let result = load_and_tell(
         &server,
         &[
-            "--mode",
-            "notify",
-            "--observations",
-            "4",
-            "--clients",
-            &plan.clients().to_string(),
-            "--rate",
-            &RATE.to_string(),
-            "--duration",
-            &seconds.to_string(),
-            "--ceiling",
-            "0",
-        ],
+            &NOTIFY[..],
+            &[
+                "--clients",
+                &plan.clients().to_string(),
+                "--rate",
+                &RATE.to_string(),
+                "--duration",
+                &seconds.to_string(),
+                "--ceiling",
+                "0",
+            ],
+        ]
+        .concat(),
         || listeners.is_counting.store(true, Ordering::Relaxed),
     )?;
     let memory = memory.end()?;

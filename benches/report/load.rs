@@ -10,6 +10,9 @@ use serde::Deserialize;
 use crate::goals::Cost;
 use crate::support::{Result, Server, process_seconds};
 
+/// Options of `load`: notifications of devices that are observed four times, as the templates have it.
+pub(crate) const NOTIFY: [&str; 4] = ["--mode", "notify", "--observations", "4"];
+
 /// What it came to.
 pub(crate) struct Load {
     pub(crate) figures: Figures,
@@ -128,6 +131,7 @@ fn cost(before: &Used, after: &Used, requests: u64) -> Cost {
             "flownexus" => cost.devices += used,
             // One is the devices', the others are the web's; a thread has no name of its own here.
             name if name.starts_with("actix-rt|") => cost.devices += used,
+            "store-journal" => cost.journal += used,
             "store-writer" => cost.writer += used,
             name if name.starts_with("sqlx-sqlite") => cost.sqlite += used,
             name if name.starts_with("dtls-") => cost.handshakes += used,

@@ -166,8 +166,8 @@ fn shown(figure: Option<f64>) -> String {
 fn costs(report: &Report) -> String {
     let mut text = "## Where the processor time goes\n\n\
         In µs for each request, by the threads of the server, and of the generator, which is no part of it.\n\n\
-        | requests | server | devices | writer | SQLite | handshakes | others | generator |\n\
-        |---|---|---|---|---|---|---|---|\n"
+        | requests | server | devices | journal | writer | SQLite | handshakes | others | generator |\n\
+        |---|---|---|---|---|---|---|---|---|\n"
         .to_owned();
     for goal in Goal::ALL {
         let Some((row, cost)) = report.row(goal).and_then(|row| Some((row, row.cost?))) else {
@@ -177,6 +177,7 @@ fn costs(report: &Report) -> String {
         let Cost {
             server,
             devices,
+            journal,
             writer,
             sqlite,
             handshakes,
@@ -184,14 +185,14 @@ fn costs(report: &Report) -> String {
         } = cost;
         let rest = cost.rest();
         text.push_str(&format!(
-            "| {what} | {server:.1} | {devices:.1} | {writer:.1} | {sqlite:.1} | {handshakes:.1} | {rest:.1} | \
+            "| {what} | {server:.1} | {devices:.1} | {journal:.1} | {writer:.1} | {sqlite:.1} | {handshakes:.1} | {rest:.1} | \
             {generator:.1} |\n"
         ));
     }
     text.push_str(
         "\n`devices` are the threads of actix, with the sockets, the registry and the actors; those of the web are among \
-        them, and have something to do in the line of live values only. `writer` makes transactions of what waits, and \
-        `SQLite` works in threads of its own.\n",
+        them, and have something to do in the line of live values only. `journal` makes records of what waits and \
+        waits for the disk, `writer` makes statements of them later, and `SQLite` works in threads of its own.\n",
     );
     text
 }

@@ -1,7 +1,7 @@
 //! Requests: as many as are answered, at a rate, over DTLS, and with few and many devices.
 
 use crate::goals::{Goal, Row, grouped};
-use crate::load::{Figures, Load, load, secure_load};
+use crate::load::{Figures, Load, NOTIFY, load, secure_load};
 use crate::support::{Result, Server, token};
 use crate::{Plan, Report};
 
@@ -54,19 +54,19 @@ pub(crate) fn latency(plan: &Plan, report: &mut Report) -> Result<()> {
         load(
             &server,
             &[
-                "--mode",
-                "notify",
-                "--observations",
-                "4",
-                "--clients",
-                &clients,
-                "--rate",
-                &rate,
-                "--duration",
-                &seconds,
-                "--ceiling",
-                "0",
-            ],
+                &NOTIFY[..],
+                &[
+                    "--clients",
+                    &clients,
+                    "--rate",
+                    &rate,
+                    "--duration",
+                    &seconds,
+                    "--ceiling",
+                    "0",
+                ],
+            ]
+            .concat(),
         )
     };
     let wanted = at(RATE, seconds)?;
@@ -162,19 +162,19 @@ pub(crate) fn secure(plan: &Plan, report: &mut Report) -> Result<()> {
     let result = secure_load(
         &server,
         &[
-            "--mode",
-            "notify",
-            "--observations",
-            "4",
-            "--clients",
-            &clients.to_string(),
-            "--psk",
-            &format!("load-{{n}}:{KEY}"),
-            "--duration",
-            &plan.duration().as_secs().to_string(),
-            "--ceiling",
-            "0",
-        ],
+            &NOTIFY[..],
+            &[
+                "--clients",
+                &clients.to_string(),
+                "--psk",
+                &format!("load-{{n}}:{KEY}"),
+                "--duration",
+                &plan.duration().as_secs().to_string(),
+                "--ceiling",
+                "0",
+            ],
+        ]
+        .concat(),
     )?;
     let rate = result.figures.rate_per_s;
     let goal = Goal::SecureNotifications;

@@ -1,6 +1,6 @@
 //! One CoAP message and its bytes (RFC 7252 section 3).
 //!
-//! What comes in is read in place, strictly, by [`datagram`](super::datagram), which also writes our
+//! What comes in is read in place, strictly, by [`super::datagram`], which also writes our
 //! answers and acknowledgements: there is one for each message of each device. Our requests are written by
 //! [`coap_lite`]. That both write and read the same is tested, and fuzzed.
 

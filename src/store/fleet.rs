@@ -129,10 +129,34 @@ async fn load(
     for part in asked.chunks(LOADED_AT_ONCE) {
         fleet
             .asked
-            .extend(load_endpoints(database, part, forgiven).await?);
+            .extend(load_readable(database, part, forgiven).await?);
     }
     fleet.busy.extend(busy);
     Ok(fleet)
+}
+
+/// Those of them that can be read: one that cannot must not keep the others from their server. It is among
+/// the busy ones too, so it is tried again.
+async fn load_readable(
+    database: &DatabaseConnection,
+    ids: &[EndpointId],
+    forgiven: Forgiven,
+) -> Result<Vec<(EndpointId, StoredEndpoint)>, StoreError> {
+    match load_endpoints(database, ids, forgiven).await {
+        Err(StoreError::Corrupt { .. }) => {}
+        loaded => return loaded,
+    }
+    let mut all = Vec::new();
+    for id in ids {
+        match load_endpoints(database, std::slice::from_ref(id), forgiven).await {
+            Ok(one) => all.extend(one),
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(%error, "Device {id} cannot be read at the start: {error}");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(all)
 }
 
 pub(super) async fn ids(
