@@ -88,6 +88,7 @@ async fn updates_after_a_restart_end_when_they_say(
     let register = registrations.clone().map(Box::new).map(Change::Register);
     store.commit(commit(register)).await.expect("committed");
     let stored = "SELECT expires_at FROM registration ORDER BY endpoint_id";
+    TestDatabase::in_tables(&store).await;
     let before = database.numbers(stored).await;
     went_down(&store, HOUR).await;
     store.close().await;
