@@ -101,21 +101,11 @@ fn register(observation: &Observation) -> Commit {
 
 fn observation(store: &Store, endpoint_id: EndpointId) -> Observation {
     let id = store.ids().observation();
+    let token = Token::from(id.0.to_be_bytes());
     Observation {
-        id,
-        endpoint_id,
-        token: Token::from(id.0.to_be_bytes()),
-        paths: vec![PATH],
-        composite: false,
         format: Some(112),
         state: ObservationState::Active,
-        last_sequence: None,
-        last_message_id: None,
-        last_hash: None,
-        notified_at: None,
-        notifications: 0,
-        staged: None,
-        created_at: Timestamp::system(),
+        ..Observation::requested(id, endpoint_id, token, vec![PATH], Timestamp::system())
     }
 }
 

@@ -182,6 +182,34 @@ pub struct Observation {
     pub created_at: Timestamp,
 }
 
+impl Observation {
+    /// One that the device is about to be asked for: of single paths, in whatever format.
+    pub fn requested(
+        id: ObservationId,
+        endpoint_id: EndpointId,
+        token: Token,
+        paths: Vec<Path>,
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            endpoint_id,
+            token,
+            paths,
+            composite: false,
+            format: None,
+            state: ObservationState::Requested,
+            last_sequence: None,
+            last_message_id: None,
+            last_hash: None,
+            notified_at: None,
+            notifications: 0,
+            staged: None,
+            created_at,
+        }
+    }
+}
+
 /// The answer to a confirmable request that changed something, kept to be repeated for copies of
 /// the request (RFC 7252 section 4.2), restarts included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -89,18 +89,13 @@ impl Loads {
                                 .map(|(_, stored)| stored)
                         };
                         // Whoever asked may have been forgotten meanwhile.
-                        let _ = answer.send(Ok(stored.unwrap_or_default()));
+                        let _ =
+                            answer.send(stored.unwrap_or_else(|| Ok(StoredEndpoint::default())));
                     }
                 }
-                Err(error) if count == 1 => {
+                Err(error) => {
                     for (_, answer) in batch {
                         let _ = answer.send(Err(error.clone()));
-                    }
-                }
-                // One that cannot be read must not keep the others from starting.
-                Err(_) => {
-                    for (id, answer) in batch {
-                        let _ = answer.send(self.loader.load_endpoint(id).await);
                     }
                 }
             }

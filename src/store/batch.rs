@@ -23,7 +23,7 @@ use super::rule::state_row;
 use super::rule_event::Found;
 use super::transaction::Transaction;
 use super::values::Columns;
-use super::{Change, Ids, StoreError};
+use super::{Change, Ids, Notified, StoreError};
 use crate::domain::{
     EndpointId, EndpointName, EventId, GatewayState, Learned, Node, Observation, ObservationId,
     Operation, OperationId, Path, PathPattern, Peer, Periods, Profile, Registration,
@@ -46,7 +46,7 @@ pub(super) struct Batch<'a> {
     profiles: HashMap<EndpointId, &'a Profile>,
     periods: HashMap<EndpointId, &'a [Periods]>,
     observations: HashMap<ObservationId, &'a Observation>,
-    notified: HashMap<ObservationId, &'a Change>,
+    notified: HashMap<ObservationId, &'a Notified>,
     unobserved: HashMap<(EndpointId, Token), ()>,
     wanted: HashMap<WantedId, &'a Wanted>,
     unwanted: HashMap<WantedId, ()>,
@@ -121,7 +121,7 @@ impl Touched {
                 Step::Nothing,
                 Step::SaveObservation,
             ),
-            Change::Notified { endpoint_id, .. } => (*endpoint_id, Step::Nothing, Step::Notify),
+            Change::Notified(notified) => (notified.endpoint_id, Step::Nothing, Step::Notify),
             Change::RemoveObservation { endpoint_id, .. } => {
                 (*endpoint_id, Step::Nothing, Step::RemoveObservation)
             }
@@ -297,8 +297,8 @@ impl<'a> Batch<'a> {
             Change::SaveObservation(observation) => {
                 self.observations.insert(observation.id, observation);
             }
-            Change::Notified { id, .. } => {
-                self.notified.insert(*id, change);
+            Change::Notified(notified) => {
+                self.notified.insert(notified.id, notified);
             }
             Change::RemoveObservation { endpoint_id, token } => {
                 self.unobserved.insert((*endpoint_id, *token), ());
@@ -426,11 +426,7 @@ impl<'a> Batch<'a> {
         for observation in self.observations.into_values() {
             observation_row(observation, &mut observations)?;
         }
-        let notified = self
-            .notified
-            .into_values()
-            .filter_map(notified_row)
-            .flatten();
+        let notified = self.notified.into_values().flat_map(notified_row);
         let unobserved = self
             .unobserved
             .into_keys()

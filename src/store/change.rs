@@ -145,22 +145,7 @@ pub enum Change {
     /// Stores an observation, new or changed; `id` comes from [`Ids`](super::Ids).
     SaveObservation(Box<Observation>),
     /// A notification came for a stored observation. One that is not stored any more does not come back.
-    Notified {
-        /// Which observation.
-        id: ObservationId,
-        /// Which device.
-        endpoint_id: EndpointId,
-        /// The Observe value of the newest notification.
-        last_sequence: Option<u32>,
-        /// The message id of this one.
-        last_message_id: u16,
-        /// The hash of its bytes.
-        last_hash: i64,
-        /// When the newest one came.
-        notified_at: Option<Timestamp>,
-        /// How many were stored, this one included.
-        notifications: u64,
-    },
+    Notified(Notified),
     /// Forgets an observation.
     RemoveObservation {
         /// Which device.
@@ -194,6 +179,40 @@ pub enum Change {
     },
 }
 
+/// What a notification changes of its observation, and no more: the rest of the row stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Notified {
+    /// Which observation. It is active now.
+    pub id: ObservationId,
+    /// Which device.
+    pub endpoint_id: EndpointId,
+    /// See [`Observation::last_sequence`].
+    pub last_sequence: Option<u32>,
+    /// See [`Observation::last_message_id`].
+    pub last_message_id: Option<u16>,
+    /// See [`Observation::last_hash`].
+    pub last_hash: Option<i64>,
+    /// See [`Observation::notified_at`].
+    pub notified_at: Option<Timestamp>,
+    /// See [`Observation::notifications`].
+    pub notifications: u64,
+}
+
+impl Notified {
+    /// Where this observation stands after its newest notification.
+    pub fn of(observation: &Observation) -> Self {
+        Self {
+            id: observation.id,
+            endpoint_id: observation.endpoint_id,
+            last_sequence: observation.last_sequence,
+            last_message_id: observation.last_message_id,
+            last_hash: observation.last_hash,
+            notified_at: observation.notified_at,
+            notifications: observation.notifications,
+        }
+    }
+}
+
 impl Change {
     /// Which device it is about, where [what is needed to go on with that](StoredEndpoint) changes.
     pub(super) fn device(&self) -> Option<EndpointId> {
@@ -213,12 +232,12 @@ impl Change {
             | Self::Resources { endpoint_id, .. }
             | Self::Event { endpoint_id, .. }
             | Self::Log { endpoint_id, .. }
-            | Self::Notified { endpoint_id, .. }
             | Self::RemoveObservation { endpoint_id, .. }
             | Self::RemoveWanted { endpoint_id, .. } => Some(*endpoint_id),
             Self::RuleEvent(event) => Some(event.endpoint_id),
             Self::SaveRuleState(state) => Some(state.endpoint_id),
             Self::SaveObservation(observation) => Some(observation.endpoint_id),
+            Self::Notified(notified) => Some(notified.endpoint_id),
             Self::SaveWanted(wanted) => Some(wanted.endpoint_id),
             Self::SaveOperation(operation) => Some(operation.endpoint_id),
             Self::RememberAnswer(_)

@@ -16,7 +16,7 @@ use super::forgiven::Forgiven;
 use super::open::statement;
 use super::records::{self, corrupt};
 use super::sequence::save;
-use super::{FleetLoader, Store, StoreError, StoredEndpoint, StoredFleet, routes, rule};
+use super::{FleetLoader, Loaded, Store, StoreError, StoredEndpoint, StoredFleet, routes, rule};
 use crate::domain::{EndpointId, GatewayState, Observation, OperationStatus, Timestamp, Wanted};
 
 /// The key in `server_state` of the last sign of life.
@@ -41,16 +41,13 @@ impl FleetLoader for Store {
         .await
     }
 
-    async fn load_endpoints(
-        &self,
-        ids: Vec<EndpointId>,
-    ) -> Result<Vec<(EndpointId, StoredEndpoint)>, StoreError> {
+    async fn load_endpoints(&self, ids: Vec<EndpointId>) -> Result<Vec<Loaded>, StoreError> {
         let devices = ids.clone();
         let forgiven = self.forgiven().now();
         self.read_devices(&devices, move |database| async move {
             let mut all = Vec::with_capacity(ids.len());
             for part in ids.chunks(LOADED_AT_ONCE) {
-                all.extend(load_endpoints(&database, part, forgiven).await?);
+                all.extend(load_each(&database, part, forgiven).await?);
             }
             Ok(all)
         })
@@ -127,36 +124,43 @@ async fn load(
     let sql = "SELECT DISTINCT endpoint_id FROM rule_state WHERE clock_at IS NOT NULL";
     busy.extend(ids(database, sql, []).await?);
     for part in asked.chunks(LOADED_AT_ONCE) {
-        fleet
-            .asked
-            .extend(load_readable(database, part, forgiven).await?);
+        for (id, stored) in load_each(database, part, forgiven).await? {
+            match stored {
+                Ok(stored) => fleet.asked.push((id, stored)),
+                // It is among the busy ones too, so it is tried again.
+                Err(error) => {
+                    tracing::error!(%error, "Device {id} cannot be read at the start: {error}");
+                }
+            }
+        }
     }
     fleet.busy.extend(busy);
     Ok(fleet)
 }
 
-/// Those of them that can be read: one that cannot must not keep the others from their server. It is among
-/// the busy ones too, so it is tried again.
-async fn load_readable(
+/// What each of these devices needs to go on: one that cannot be read must not keep the others from theirs.
+async fn load_each(
     database: &DatabaseConnection,
     ids: &[EndpointId],
     forgiven: Forgiven,
-) -> Result<Vec<(EndpointId, StoredEndpoint)>, StoreError> {
+) -> Result<Vec<Loaded>, StoreError> {
     match load_endpoints(database, ids, forgiven).await {
+        Ok(loaded) => {
+            let each = loaded.into_iter().map(|(id, stored)| (id, Ok(stored)));
+            return Ok(each.collect());
+        }
         Err(StoreError::Corrupt { .. }) => {}
-        loaded => return loaded,
+        Err(error) => return Err(error),
     }
-    let mut all = Vec::new();
+    let mut each = Vec::with_capacity(ids.len());
     for id in ids {
         match load_endpoints(database, std::slice::from_ref(id), forgiven).await {
-            Ok(one) => all.extend(one),
-            Err(error @ StoreError::Corrupt { .. }) => {
-                tracing::error!(%error, "Device {id} cannot be read at the start: {error}");
-            }
+            Ok(one) => each.extend(one.into_iter().map(|(id, stored)| (id, Ok(stored)))),
+            Err(error @ StoreError::Corrupt { .. }) => each.push((*id, Err(error))),
             Err(error) => return Err(error),
         }
     }
-    Ok(all)
+    Ok(each)
 }
 
 pub(super) async fn ids(

@@ -10,7 +10,7 @@ use prometheus_client::registry::{Registry, Unit};
 /// The writer's counters. Clones share their values.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    /// From the beginning of a transaction until it is on disk.
+    /// From the beginning of a record of the journal, or of a transaction without one, until it is on disk.
     pub commit_seconds: Histogram,
     /// Commits that shared a transaction.
     pub batch_commits: Histogram,
@@ -18,7 +18,7 @@ pub struct Metrics {
     pub queue_length: Gauge,
     /// Commits that are on disk.
     pub commits: Counter,
-    /// Values that are on disk.
+    /// Values that are in the tables.
     pub values: Counter,
     /// Commits that the database refused.
     pub failures: Counter,
@@ -47,7 +47,7 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         registry.register_with_unit(
             "flownexus_store_commit",
-            "Time from the beginning of a transaction until it is on disk",
+            "Time from the beginning of a record or transaction until it is on disk",
             Unit::Seconds,
             self.commit_seconds.clone(),
         );
@@ -68,7 +68,7 @@ impl Metrics {
         );
         registry.register(
             "flownexus_store_values",
-            "Values that are on disk",
+            "Values that are in the tables",
             self.values.clone(),
         );
         registry.register(

@@ -59,7 +59,7 @@ use crate::domain::{
     StoredLogLine, Timestamp, Value, ValueType, Wanted,
 };
 
-pub use change::{Change, Commit, StoredEndpoint, StoredFleet, StoredRoute};
+pub use change::{Change, Commit, Notified, StoredEndpoint, StoredFleet, StoredRoute};
 pub use credential::{
     Addition, CredentialFilter, CredentialStore, RevocationStore, RevokedCertificate,
     StoredCertificate, StoredCredential, StoredProof,
@@ -136,6 +136,9 @@ pub trait FleetWriter: Send + Sync {
     fn ids(&self) -> &Ids;
 }
 
+/// A device and what it needs to go on, or why that cannot be read ([`StoreError::Corrupt`]).
+pub type Loaded = (EndpointId, Result<StoredEndpoint, StoreError>);
+
 /// Loads what a restart needs.
 #[async_trait]
 pub trait FleetLoader: Send + Sync {
@@ -147,16 +150,16 @@ pub trait FleetLoader: Send + Sync {
     async fn load(&self, grace: Duration) -> Result<StoredFleet, StoreError>;
 
     /// What these devices need to go on, for actors that are started anew: one entry for each of them
-    /// that has a row, in the order of their ids. As cheap for a few hundred as for a few.
-    async fn load_endpoints(
-        &self,
-        ids: Vec<EndpointId>,
-    ) -> Result<Vec<(EndpointId, StoredEndpoint)>, StoreError>;
+    /// that has a row, in the order of their ids. One that cannot be read does not keep the others from
+    /// theirs. As cheap for a few hundred as for a few.
+    async fn load_endpoints(&self, ids: Vec<EndpointId>) -> Result<Vec<Loaded>, StoreError>;
 
     /// What one device needs to go on; nothing of a device that has no row yet.
     async fn load_endpoint(&self, endpoint_id: EndpointId) -> Result<StoredEndpoint, StoreError> {
         let mut loaded = self.load_endpoints(vec![endpoint_id]).await?;
-        Ok(loaded.pop().map(|(_, stored)| stored).unwrap_or_default())
+        loaded
+            .pop()
+            .map_or_else(|| Ok(StoredEndpoint::default()), |(_, stored)| stored)
     }
 
     /// What is remembered of the gateways that told of a device; nothing of a device that has no

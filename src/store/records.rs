@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 
 use super::forgiven::Forgiven;
 use super::values::{node_from_json, node_to_json};
-use super::{Change, StoreError};
+use super::{Notified, StoreError};
 use crate::domain::{
     ContentFormat, EndpointId, EndpointName, GatewayState, Learned, Node, Observation,
     ObservationId, ObservationState, Operation, OperationId, OperationRequest, OperationResult,
@@ -219,28 +219,17 @@ pub(super) fn observation_row(
     Ok(())
 }
 
-/// Of a [`Change::Notified`]; of no other change.
-pub(super) fn notified_row(change: &Change) -> Option<[Bind; 6]> {
-    let Change::Notified {
-        id,
-        last_sequence,
-        last_message_id,
-        last_hash,
-        notified_at,
-        notifications,
-        ..
-    } = change
-    else {
-        return None;
-    };
-    Some([
-        id.0.into(),
-        last_sequence.map(i64::from).into(),
-        i32::from(*last_message_id).into(),
-        (*last_hash).into(),
-        millis(*notified_at).into(),
-        i64::try_from(*notifications).unwrap_or(i64::MAX).into(),
-    ])
+pub(super) fn notified_row(notified: &Notified) -> [Bind; 6] {
+    [
+        notified.id.0.into(),
+        notified.last_sequence.map(i64::from).into(),
+        notified.last_message_id.map(i32::from).into(),
+        notified.last_hash.into(),
+        millis(notified.notified_at).into(),
+        i64::try_from(notified.notifications)
+            .unwrap_or(i64::MAX)
+            .into(),
+    ]
 }
 
 pub(super) fn observation(row: observation::Model) -> Result<Observation, StoreError> {

@@ -362,21 +362,14 @@ fn fill(state: &mut State) {
 }
 
 fn observation(id: i64, paths: &[&str], composite: bool, state: ObservationState) -> Observation {
+    let (row, token) = (ObservationId(id), Token::from([id as u8; 8]));
+    let paths = paths.iter().map(|text| path(text)).collect();
     Observation {
-        id: ObservationId(id),
-        endpoint_id: EndpointId(1),
-        token: Token::from([id as u8; 8]),
-        paths: paths.iter().map(|text| path(text)).collect(),
         composite,
-        format: None,
         state,
-        last_sequence: None,
-        last_message_id: None,
-        last_hash: None,
         notified_at: (state == ObservationState::Active).then(|| ago(42)),
         notifications: 12,
-        staged: None,
-        created_at: ago(3600),
+        ..Observation::requested(row, EndpointId(1), token, paths, ago(3600))
     }
 }
 

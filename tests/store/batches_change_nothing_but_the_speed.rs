@@ -7,7 +7,8 @@ use flownexus::domain::{
     Token, Wanted, WantedId,
 };
 use flownexus::store::{
-    Change, EndpointReader as _, FleetLoader as _, FleetWriter as _, ResourceReader as _, Store,
+    Change, EndpointReader as _, FleetLoader as _, FleetWriter as _, Notified, ResourceReader as _,
+    Store,
 };
 use futures_util::future::join_all;
 use proptest::prelude::*;
@@ -113,15 +114,15 @@ fn change(store: &Store, base: &Observation, index: usize, step: Step) -> Change
         },
         17 => {
             let number = step.device * 4 + i64::from(step.number);
-            Change::Notified {
+            Change::Notified(Notified {
                 id: ObservationId(number),
                 endpoint_id,
                 last_sequence: Some(1_000 + index as u32),
-                last_message_id: index as u16,
-                last_hash: number,
+                last_message_id: Some(index as u16),
+                last_hash: Some(number),
                 notified_at: Some(time),
                 notifications: index as u64,
-            }
+            })
         }
         _ => {
             let mut node = temperature(index as f64);

@@ -184,7 +184,7 @@ async fn by_a_tag(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
 #[rstest]
 #[tokio::test]
 async fn with_all_their_data_and_nothing_else(
-    #[values(Engine::SqliteDirect, Engine::Postgres)] engine: Engine,
+    #[values(Engine::Sqlite, Engine::SqliteDirect, Engine::Postgres)] engine: Engine,
 ) {
     let Some(database) = TestDatabase::new(engine) else {
         return;
@@ -259,13 +259,14 @@ async fn with_all_their_data_and_nothing_else(
         [1 + values]
     );
 
-    // What was still on its way for the device fails, and it may come back as a new one.
+    // What was still on its way for the device fails (the journal does not know of that; it is put aside), and it
+    // may come back as a new one.
     let late = store
         .commit(commit([Change::SaveObservation(Box::new(observation(
             &store, gone, 1,
         )))]))
         .await;
-    assert!(late.is_err());
+    assert_eq!(late.is_err(), engine != Engine::Sqlite);
     let again = device(&store, "gone").await;
     assert_ne!(again, gone);
     let StoredEndpoint {

@@ -156,7 +156,7 @@ async fn updates_after_a_restart_end_when_they_say(
         .await
         .expect("loaded");
     let of_actors = actors.into_iter().map(|(_, stored)| {
-        let registration = stored.registration.expect("registered");
+        let registration = stored.expect("readable").registration.expect("registered");
         registration.expires_at
     });
     assert_eq!(of_actors.collect::<Vec<_>>(), ends);

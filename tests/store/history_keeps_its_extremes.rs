@@ -1,6 +1,6 @@
-use flownexus::domain::{Node, Path, Timestamp, Value};
+use flownexus::domain::{EndpointId, Node, Path, Timestamp, Value};
 use flownexus::store::{
-    Aggregate, FleetWriter as _, HistoryStore as _, ResourceReader as _, Store,
+    Aggregate, FleetWriter as _, HistoryStore as _, Point, ResourceReader as _, Store,
 };
 use rstest::rstest;
 
@@ -13,7 +13,7 @@ async fn store_values(
     store: &Store,
     device_name: &str,
     numbers: impl IntoIterator<Item = (i64, Value)>,
-) -> flownexus::domain::EndpointId {
+) -> EndpointId {
     let id = device(store, device_name).await;
     let nodes: Vec<Node> = numbers
         .into_iter()
@@ -28,6 +28,13 @@ async fn store_values(
         .await
         .expect("committed");
     id
+}
+
+/// All that is stored of the path, as so many points at most.
+async fn all_time(store: &Store, id: EndpointId, points: usize) -> Vec<Point> {
+    let (from, to) = (Timestamp::MIN, Timestamp::MAX);
+    let history = store.history(id, PATH, from, to, points, Aggregate::default());
+    history.await.expect("read")
 }
 
 #[rstest]
@@ -115,17 +122,7 @@ async fn of_very_many_values_the_peaks_stay(
     });
     let id = store_values(&store, "sensor", numbers).await;
     for points in [4, 5, 100, 1_000] {
-        let history = store
-            .history(
-                id,
-                PATH,
-                Timestamp::MIN,
-                Timestamp::MAX,
-                points,
-                Aggregate::default(),
-            )
-            .await
-            .expect("read");
+        let history = all_time(&store, id, points).await;
         assert!(
             history.len() <= points && history.len() > points / 2,
             "{points}: {}",
@@ -141,30 +138,10 @@ async fn of_very_many_values_the_peaks_stay(
         assert!(history.contains(&(at(30_001), 95.0)), "{points}");
     }
     for (points, expected) in [(0, 0), (1, 1), (2, 2), (3, 3)] {
-        let history = store
-            .history(
-                id,
-                PATH,
-                Timestamp::MIN,
-                Timestamp::MAX,
-                points,
-                Aggregate::default(),
-            )
-            .await
-            .expect("read");
+        let history = all_time(&store, id, points).await;
         assert_eq!(history.len(), expected);
     }
-    let huge = store
-        .history(
-            id,
-            PATH,
-            Timestamp::MIN,
-            Timestamp::MAX,
-            usize::MAX,
-            Aggregate::default(),
-        )
-        .await
-        .expect("read");
+    let huge = all_time(&store, id, usize::MAX).await;
     assert!(
         huge.len() <= 10_000 + 2 && huge.len() > 5_000,
         "{}",
@@ -188,17 +165,7 @@ async fn many_values_at_one_moment_are_safe(
         (0..21_000).map(|number| (7, Value::Integer(number))),
     )
     .await;
-    let history = store
-        .history(
-            id,
-            PATH,
-            Timestamp::MIN,
-            Timestamp::MAX,
-            10,
-            Aggregate::default(),
-        )
-        .await
-        .expect("read");
+    let history = all_time(&store, id, 10).await;
     assert!(!history.is_empty() && history.len() <= 10, "{history:?}");
     assert_eq!(history.first(), Some(&(at(7), 0.0)));
     assert_eq!(history.last(), Some(&(at(7), 20_999.0)));

@@ -103,22 +103,9 @@ pub(super) fn unusual_registration(id: EndpointId) -> Registration {
 }
 
 pub(super) fn observation(store: &Store, endpoint_id: EndpointId, token: u8) -> Observation {
-    Observation {
-        id: store.ids().observation(),
-        endpoint_id,
-        token: Token::from([token; 8]),
-        paths: vec![Path::resource(3303, 0, 5700)],
-        composite: false,
-        format: None,
-        state: ObservationState::Requested,
-        last_sequence: None,
-        last_message_id: None,
-        last_hash: None,
-        notified_at: None,
-        notifications: 0,
-        staged: None,
-        created_at: at(0),
-    }
+    let (id, token) = (store.ids().observation(), Token::from([token; 8]));
+    let paths = vec![Path::resource(3303, 0, 5700)];
+    Observation::requested(id, endpoint_id, token, paths, at(0))
 }
 
 pub(super) fn unusual_observation(store: &Store, endpoint_id: EndpointId) -> Observation {

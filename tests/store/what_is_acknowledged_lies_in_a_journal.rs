@@ -8,7 +8,9 @@ use flownexus::domain::{
     EndpointId, LogLevel, LogLine, Node, Path, Peer, Phase, RegistrationEvent, RegistrationId,
     RuleEvent, RuleId, RuleState, SessionId, Severity, Side, Timestamp, Token, Value,
 };
-use flownexus::store::{Change, EndpointReader as _, FleetWriter as _, ResourceReader as _, Store};
+use flownexus::store::{
+    Change, EndpointReader as _, FleetWriter as _, Notified, ResourceReader as _, Store,
+};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 
 use super::samples::{
@@ -17,6 +19,7 @@ use super::samples::{
     unusual_registration, unusual_wanted, values, wanted,
 };
 use crate::support::database::{Engine, TestDatabase};
+use crate::support::server::{SOON, eventually};
 
 /// A store whose journal is not folded unless somebody reads.
 fn patient() -> TestDatabase {
@@ -149,15 +152,15 @@ fn every_change(store: &Store) -> Vec<Vec<Change>> {
         vec![
             Change::SaveObservation(Box::new(first.clone())),
             Change::SaveObservation(Box::new(unusual_observation(store, id))),
-            Change::Notified {
+            Change::Notified(Notified {
                 id: first.id,
                 endpoint_id: id,
                 last_sequence: Some(u32::MAX),
-                last_message_id: 65_535,
-                last_hash: i64::MIN,
+                last_message_id: Some(65_535),
+                last_hash: Some(i64::MIN),
                 notified_at: Some(at(11)),
                 notifications: u64::MAX,
-            },
+            }),
             Change::RemoveObservation {
                 endpoint_id: id,
                 token: Token::new(b"none").expect("a token"),
@@ -400,6 +403,51 @@ async fn what_the_tables_cannot_hold_is_put_aside_and_the_rest_is_written() {
         "{refused}"
     );
     good.await.expect("committed");
+    store.close().await;
+}
+
+/// Takes the table of values away from the store, or gives it back.
+async fn rename(database: &TestDatabase, from: &str, to: &str) {
+    let connection = database.connection().await;
+    connection
+        .execute_unprepared(&format!("ALTER TABLE {from} RENAME TO {to}"))
+        .await
+        .expect("renamed");
+    connection.close().await.expect("an orderly end");
+}
+
+#[tokio::test]
+async fn what_the_tables_cannot_take_now_is_tried_again_and_stays_acknowledged() {
+    let database = patient();
+    let store = database.open().await;
+    let id = super::samples::device(&store, "sensor").await;
+    assert_eq!(store.count().await.expect("read"), (1, 1));
+    rename(&database, "resource", "resource_away").await;
+    store
+        .commit(commit([values(id, vec![temperature(1.0)], at(1))]))
+        .await
+        .expect("it is in the journal");
+    let error = store
+        .count()
+        .await
+        .expect_err("nobody sees less than was confirmed");
+    assert!(error.to_string().contains("resource"), "{error}");
+    rename(&database, "resource_away", "resource").await;
+    eventually("it is tried again", SOON, async || store.count().await.ok()).await;
+    assert_eq!(store.latest(id).await.expect("read").len(), 1);
+
+    // At an orderly stop it stays in the journal.
+    rename(&database, "resource", "resource_away").await;
+    store
+        .commit(commit([values(id, vec![temperature(2.0)], at(2))]))
+        .await
+        .expect("it is in the journal");
+    store.close().await;
+    assert_ne!(journal(&database), [] as [PathBuf; 0], "it is kept");
+    rename(&database, "resource_away", "resource").await;
+    let store = database.open().await;
+    let latest = store.latest(id).await.expect("read");
+    assert_eq!(latest[0].value, temperature(2.0).value);
     store.close().await;
 }
 

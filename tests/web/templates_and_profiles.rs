@@ -178,21 +178,14 @@ fn moment(second: i64) -> Timestamp {
 }
 
 fn observation(id: EndpointId, path: Path) -> Observation {
+    let row = ObservationId(i64::from(path.object_id().unwrap_or_default()));
+    let token = Token::from([1; 8]);
     Observation {
-        id: ObservationId(i64::from(path.object_id().unwrap_or_default())),
-        endpoint_id: id,
-        token: Token::from([1; 8]),
-        paths: vec![path],
-        composite: false,
         format: Some(110),
         state: ObservationState::Active,
-        last_sequence: None,
-        last_message_id: None,
-        last_hash: None,
         notified_at: Some(moment(5)),
         notifications: 7,
-        staged: None,
-        created_at: moment(0),
+        ..Observation::requested(row, id, token, vec![path], moment(0))
     }
 }
 

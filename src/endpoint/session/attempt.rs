@@ -7,8 +7,7 @@
 use super::{Action, CommitStep, Env, Fetch, InFlight, Job, MessageIds, Session, Step};
 use crate::coap::{ExchangeId, OutgoingRequest, Request, number};
 use crate::domain::{
-    Observation, ObservationState, Operation, OperationKind, OperationRequest, OperationStatus,
-    Token,
+    Observation, Operation, OperationKind, OperationRequest, OperationStatus, Token,
 };
 use crate::lwm2m::manage;
 use crate::store::{Change, Commit};
@@ -66,21 +65,12 @@ impl Session {
             }
         };
         if starts_observation(kind) && observed.is_none() {
+            let paths = operation.request.paths.clone();
+            let id = env.ids.observation();
             let observation = Observation {
-                id: env.ids.observation(),
-                endpoint_id: self.endpoint_id,
-                token,
-                paths: operation.request.paths.clone(),
                 composite: is_composite(kind),
                 format: request.options.accept(),
-                state: ObservationState::Requested,
-                last_sequence: None,
-                last_message_id: None,
-                last_hash: None,
-                notified_at: None,
-                notifications: 0,
-                staged: None,
-                created_at: env.now.wall,
+                ..Observation::requested(id, self.endpoint_id, token, paths, env.now.wall)
             };
             commit
                 .changes

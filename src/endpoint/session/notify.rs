@@ -15,7 +15,7 @@ use crate::domain::{
 use crate::lwm2m::codec::anchor_times;
 use crate::lwm2m::register::sent;
 use crate::lwm2m::{ModelView, report};
-use crate::store::{Change, Commit};
+use crate::store::{Change, Commit, Notified};
 
 impl Session {
     /// A notification arrived. It is acknowledged once its values are on disk.
@@ -111,15 +111,7 @@ impl Session {
             let counted = if observation.staged.is_some() {
                 Change::SaveObservation(Box::new(observation))
             } else {
-                Change::Notified {
-                    id: observation.id,
-                    endpoint_id: observation.endpoint_id,
-                    last_sequence: observation.last_sequence,
-                    last_message_id: key.message_id,
-                    last_hash: key.hash,
-                    notified_at: observation.notified_at,
-                    notifications: observation.notifications,
-                }
+                Change::Notified(Notified::of(&observation))
             };
             commit.changes.insert(at, counted);
         }

@@ -335,3 +335,7 @@ impl State {
         Work::Fold(entries, bytes)
     }
 }
+
+#[cfg(test)]
+#[path = "pending_tests.rs"]
+mod tests;

@@ -144,6 +144,8 @@ impl Left {
             .recursive(true)
             .mode(0o700)
             .create(&folder)
+            // As with the files: what is acknowledged must be found again.
+            .and_then(|()| folder.parent().map_or(Ok(()), sync))
             .map_err(|error| unusable(&folder, &error))?;
         let mut journal = Journal {
             next_file: self.files.last().map_or(1, |file| file.number + 1),
@@ -269,7 +271,7 @@ impl Journal {
             None => create(&path)?,
         };
         // The name must be on disk before what is in the file is acknowledged.
-        File::open(&self.folder)?.sync_all()?;
+        sync(&self.folder)?;
         let mut head = [0; HEAD];
         write_head(&mut head, self.next_file, self.next_record);
         file.write_all_at(&head, 0)?;
@@ -306,6 +308,11 @@ fn create(path: &Path) -> io::Result<File> {
         .truncate(true)
         .mode(0o600)
         .open(path)
+}
+
+/// The names in a folder are on disk when this returns.
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 fn named(folder: &Path, number: u64) -> PathBuf {

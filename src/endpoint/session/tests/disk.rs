@@ -61,22 +61,17 @@ impl Bench {
                     observations.retain(|known| known.token != observation.token);
                     observations.push(Observation::clone(observation));
                 }
-                Change::Notified {
-                    id,
-                    last_sequence,
-                    last_message_id,
-                    last_hash,
-                    notified_at,
-                    notifications,
-                    ..
-                } => {
-                    for known in observations.iter_mut().filter(|known| known.id == *id) {
-                        known.state = ObservationState::Active;
-                        known.last_sequence = *last_sequence;
-                        known.last_message_id = Some(*last_message_id);
-                        known.last_hash = Some(*last_hash);
-                        known.notified_at = *notified_at;
-                        known.notifications = *notifications;
+                Change::Notified(notified) => {
+                    for known in observations.iter_mut().filter(|it| it.id == notified.id) {
+                        *known = Observation {
+                            state: ObservationState::Active,
+                            last_sequence: notified.last_sequence,
+                            last_message_id: notified.last_message_id,
+                            last_hash: notified.last_hash,
+                            notified_at: notified.notified_at,
+                            notifications: notified.notifications,
+                            ..known.clone()
+                        };
                     }
                 }
                 _ => {}
