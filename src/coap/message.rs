@@ -1,17 +1,12 @@
 //! One CoAP message and its bytes (RFC 7252 section 3).
 //!
-//! What comes in is read in place, strictly, by [`super::datagram`], which also writes our
-//! answers and acknowledgements: there is one for each message of each device. Our requests are written by
-//! [`coap_lite`]. That both write and read the same is tested, and fuzzed.
-
-use std::collections::LinkedList;
-
-use coap_lite::{CoapOption, MessageClass, Packet};
+//! What comes in is read in place, strictly, and what goes out is written, by [`super::datagram`]. That
+//! [`coap_lite`] reads and writes the same is tested, and fuzzed.
 
 use crate::domain::Token;
 
 use super::code::Code;
-use super::datagram::{self, Datagram, MAX_OPTION_LENGTH};
+use super::datagram::{self, Datagram};
 use super::options::Options;
 
 /// A CoAP message.
@@ -109,35 +104,9 @@ impl Message {
     pub fn encode(&self) -> Vec<u8> {
         if self.code == Code::EMPTY {
             empty(self.kind, self.message_id).to_vec()
-        } else if self.code.is_request() {
-            self.encode_by_coap_lite()
         } else {
             datagram::write(self)
         }
-    }
-
-    pub(super) fn encode_by_coap_lite(&self) -> Vec<u8> {
-        let mut packet = Packet::new();
-        packet.header.set_version(1);
-        packet.header.set_type(self.kind.into());
-        packet.header.code = MessageClass::from(self.code.to_byte());
-        packet.header.message_id = self.message_id;
-        packet.set_token(self.token.as_bytes().to_vec());
-        let mut options = self
-            .options
-            .iter()
-            .filter(|(_, value)| value.len() <= MAX_OPTION_LENGTH)
-            .peekable();
-        while let Some((number, value)) = options.next() {
-            let mut values = LinkedList::from([value.to_vec()]);
-            while let Some((_, value)) = options.next_if(|(next, _)| *next == number) {
-                values.push_back(value.to_vec());
-            }
-            packet.set_option(CoapOption::from(number), values);
-        }
-        packet.payload.clone_from(&self.payload);
-        // Without a limit the only error is an option that is too long, and there is none.
-        packet.to_bytes_unlimited().unwrap_or_default()
     }
 }
 
@@ -209,17 +178,6 @@ impl MessageType {
             1 => Self::NonConfirmable,
             2 => Self::Acknowledgement,
             _ => Self::Reset,
-        }
-    }
-}
-
-impl From<MessageType> for coap_lite::MessageType {
-    fn from(kind: MessageType) -> Self {
-        match kind {
-            MessageType::Confirmable => Self::Confirmable,
-            MessageType::NonConfirmable => Self::NonConfirmable,
-            MessageType::Acknowledgement => Self::Acknowledgement,
-            MessageType::Reset => Self::Reset,
         }
     }
 }
