@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::{EndpointName, Lwm2mVersion, Path, Peer, Timestamp, Value};
+use super::{
+    EndpointName, Lwm2mVersion, Operation, OperationId, OperationKind, OperationStatus, Path, Peer,
+    Timestamp, Value, Wanted, WantedState,
+};
 
 /// What a live message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -90,6 +93,10 @@ pub struct LiveEvent {
 pub enum LiveBody {
     /// An object.
     Fields(Json),
+    /// Where something wanted stands.
+    Observation(LiveObservation),
+    /// Where an operation stands.
+    Operation(LiveOperation),
     /// How a device is registered.
     Registration(LiveRegistration),
     /// A value: `path`, `type` and `value`.
@@ -114,11 +121,80 @@ pub struct LiveRegistration {
     pub expires_at: Timestamp,
 }
 
+/// What a live message tells of an operation.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the names are those of the operation")]
+pub struct LiveOperation {
+    pub id: OperationId,
+    pub kind: OperationKind,
+    pub paths: Vec<Path>,
+    pub status: OperationStatus,
+    pub attempts: u32,
+    /// The CoAP code that the device answered with.
+    pub code: Option<String>,
+    pub error: Option<String>,
+}
+
+impl From<&Operation> for LiveBody {
+    fn from(operation: &Operation) -> Self {
+        Self::Operation(LiveOperation {
+            id: operation.id,
+            kind: operation.request.kind,
+            paths: operation.request.paths.clone(),
+            status: operation.status,
+            attempts: operation.attempts,
+            code: operation.result.as_ref().map(|result| result.code.clone()),
+            error: operation.error.clone(),
+        })
+    }
+}
+
+/// What a live message tells of something that is wanted to be observed.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the names are those of what is wanted")]
+pub struct LiveObservation {
+    pub paths: Vec<Path>,
+    pub composite: bool,
+    /// False for what was given up.
+    pub is_wanted: bool,
+    pub state: WantedState,
+    pub reason: Option<String>,
+}
+
+impl From<&Wanted> for LiveBody {
+    fn from(wanted: &Wanted) -> Self {
+        Self::Observation(LiveObservation {
+            paths: wanted.paths.clone(),
+            composite: wanted.composite,
+            is_wanted: wanted.is_wanted(),
+            state: wanted.state,
+            reason: wanted.reason.clone(),
+        })
+    }
+}
+
 impl LiveBody {
     /// The fields, an object.
     pub fn to_json(&self) -> Json {
         match self {
             Self::Fields(fields) => fields.clone(),
+            Self::Observation(observation) => json!({
+                "paths": texts(&observation.paths),
+                "composite": observation.composite,
+                "wanted": observation.is_wanted,
+                "state": observation.state.name(),
+                "reason": observation.reason,
+            }),
+            Self::Operation(operation) => json!({
+                "id": operation.id.0,
+                "operation": operation.kind.name(),
+                "path": operation.paths.first().map(Path::to_string),
+                "paths": texts(&operation.paths),
+                "status": operation.status.name(),
+                "attempts": operation.attempts,
+                "code": operation.code,
+                "error": operation.error,
+            }),
             Self::Registration(registration) => json!({
                 "address": registration.peer.address.to_string(),
                 "secure": registration.peer.is_secure(),
@@ -136,6 +212,10 @@ impl LiveBody {
             }),
         }
     }
+}
+
+fn texts(paths: &[Path]) -> Vec<String> {
+    paths.iter().map(Path::to_string).collect()
 }
 
 impl From<Json> for LiveBody {

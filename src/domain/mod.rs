@@ -29,7 +29,9 @@ pub use command::{
     OperationResult, OperationStatus, Origin,
 };
 pub use denial::{Denial, Denied, Shown};
-pub use event::{LiveBody, LiveEvent, LiveKind, LiveRegistration, Topic};
+pub use event::{
+    LiveBody, LiveEvent, LiveKind, LiveObservation, LiveOperation, LiveRegistration, Topic,
+};
 pub use gateway::{GatewayReport, GatewayState, REGISTRATION_EVENTS, RegistrationEvent};
 pub use identity::{CredentialKind, Identity, Reach, Unreachable};
 pub use ids::{

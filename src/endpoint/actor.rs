@@ -159,7 +159,9 @@ impl EndpointActor {
                     })));
             }
         }
-        if commit.is_empty() {
+        // What is only told has nothing to wait for, unless it would overtake what was told before.
+        if commit.is_empty() || commit.changes.is_empty() && self.commits.is_empty() {
+            self.links.writer.publish(commit.publish);
             for action in then {
                 self.act(action, ctx);
             }

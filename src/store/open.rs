@@ -25,7 +25,7 @@ use super::history::{self, Historian};
 use super::journal::{self, Aside, Folder, Front, Journal, Left, Pending};
 use super::lock::DataDirLock;
 use super::tables::Tables;
-use super::writer::{Call, Job, MARK_PREFIX, Outcome, Queue, Waiting, Work, Writer};
+use super::writer::{Call, Job, MARK_PREFIX, Outcome, Queue, Waiting, Work, Writer, tell};
 use super::{Commit, FleetWriter, Ids, Metrics, StoreError, forgiven};
 use crate::config::Settings;
 use crate::domain::{EndpointId, LiveEvent};
@@ -48,6 +48,7 @@ struct Shared {
     /// None once the store is closed.
     queue: Mutex<Option<mpsc::Sender<Job>>>,
     queue_length: usize,
+    publish: Publisher,
     /// What is acknowledged and that readers do not see yet, where there is a journal.
     pending: Option<Arc<Pending>>,
     readers: DatabaseConnection,
@@ -110,7 +111,7 @@ impl Store {
             folder: settings.data_dir.join(journal::FOLDER),
             queue: receiver,
             ids: Arc::clone(&ids),
-            publish,
+            publish: Arc::clone(&publish),
             metrics: metrics.clone(),
             settings: settings.store.clone(),
             logs: settings.logs.clone(),
@@ -159,6 +160,7 @@ impl Store {
                 metrics,
                 queue: Mutex::new(Some(queue)),
                 queue_length: settings.store.queue_length.max(1),
+                publish,
                 pending,
                 readers,
                 reading,
@@ -369,6 +371,10 @@ impl FleetWriter for Store {
             queued?;
             is_done.await.unwrap_or(Err(StoreError::Closed))
         })
+    }
+
+    fn publish(&self, events: Vec<LiveEvent>) {
+        tell(&self.shared.publish, events);
     }
 
     fn ids(&self) -> &Ids {

@@ -1,13 +1,15 @@
 //! One attempt after the other: which request goes next, and how it goes out. What its end means
 //! is in [`outcome`](super::outcome).
 //!
-//! An attempt is committed with its token and its message ids before it is sent; at most one is
-//! outstanding.
+//! What an attempt needs is on disk before it is sent: its token and its message ids. That it is sent is written
+//! too when somebody asked for it, and not when an observation template did: whatever that asks for may be
+//! asked twice, and is asked again after a restart. At most one attempt is outstanding.
 
 use super::{Action, CommitStep, Env, Fetch, InFlight, Job, MessageIds, Session, Step};
 use crate::coap::{ExchangeId, OutgoingRequest, Request, number};
 use crate::domain::{
-    Observation, Operation, OperationKind, OperationRequest, OperationStatus, Token,
+    Observation, ObservationState, Operation, OperationKind, OperationRequest, OperationStatus,
+    Origin, Token,
 };
 use crate::lwm2m::manage;
 use crate::store::{Change, Commit};
@@ -64,31 +66,35 @@ impl Session {
                 return;
             }
         };
-        if starts_observation(kind) && observed.is_none() {
-            let paths = operation.request.paths.clone();
-            let id = env.ids.observation();
-            let observation = Observation {
-                composite: is_composite(kind),
-                format: request.options.accept(),
-                ..Observation::requested(id, self.endpoint_id, token, paths, env.now.wall)
-            };
-            commit
-                .changes
-                .push(Change::SaveObservation(Box::new(observation.clone())));
-            self.observations.reserve_exact(1);
-            self.observations.push(observation);
-            then.push(Action::Watch(token));
+        if starts_observation(kind) {
+            let format = request.options.accept();
+            match observed.and_then(|at| self.observations.get_mut(at)) {
+                // Its answer says which it is.
+                Some(known) if known.state == ObservationState::Requested => known.format = format,
+                Some(_) => {}
+                None => {
+                    let paths = operation.request.paths.clone();
+                    let id = env.ids.observation();
+                    let observation = Observation {
+                        composite: is_composite(kind),
+                        format,
+                        ..Observation::requested(id, self.endpoint_id, token, paths, env.now.wall)
+                    };
+                    self.add_observation(observation, &mut commit, &mut then);
+                }
+            }
         }
         operation.status = OperationStatus::Sending;
         operation.attempts = operation.attempts.saturating_add(1);
         operation.last_attempt_at = Some(env.now.wall);
         operation.token = Some(token);
-        commit
-            .publish
-            .push(self.live_operation(&operation, env.now.wall));
-        commit
-            .changes
-            .push(Change::SaveOperation(Box::new(operation.clone())));
+        if operation.origin != Origin::Template || !operation.request.may_be_repeated() {
+            self.save_operation(env, &operation, &mut commit);
+        } else if !self.queue.is_unwritten(operation.id) {
+            commit
+                .publish
+                .push(self.live_operation(&operation, env.now.wall));
+        }
         let outgoing = self.outgoing(env, request, token, &mut commit);
         let job = Job::Operation(Box::new(operation));
         self.send(env, outgoing, job, commit, then, steps);
@@ -165,8 +171,10 @@ impl Session {
         token: Token,
         commit: &mut Commit,
     ) -> OutgoingRequest {
-        if self.message_ids.end.wrapping_sub(self.message_ids.next) < LOW_ON_MESSAGE_IDS {
-            self.reserve_message_ids(env.settings.message_id_step, commit);
+        let before = self.message_ids.end;
+        self.have_message_ids(env.settings.message_id_step);
+        if self.message_ids.end != before {
+            self.save_message_ids(commit);
         }
         let lease = self.message_ids;
         // Until the exchange gives back what it did not use, all of it counts as used.
@@ -187,11 +195,19 @@ impl Session {
         }
     }
 
-    fn reserve_message_ids(&mut self, step: u16, commit: &mut Commit) {
-        self.message_ids.end = self
-            .message_ids
-            .end
-            .wrapping_add(step.max(LOW_ON_MESSAGE_IDS));
+    /// Reserves message ids when few are left; they are used once that is on disk.
+    pub(super) fn have_message_ids(&mut self, step: u16) {
+        if self.message_ids.end.wrapping_sub(self.message_ids.next) < LOW_ON_MESSAGE_IDS {
+            self.reserve_message_ids(step);
+        }
+    }
+
+    fn reserve_message_ids(&mut self, step: u16) {
+        let step = step.max(LOW_ON_MESSAGE_IDS);
+        self.message_ids.end = self.message_ids.end.wrapping_add(step);
+    }
+
+    fn save_message_ids(&mut self, commit: &mut Commit) {
         if let Some(registration) = &mut self.registration {
             registration.message_id_mark = self.message_ids.end;
         }
@@ -253,7 +269,8 @@ impl Session {
         }
         let mut commit = Commit::default();
         let next = self.message_ids.end;
-        self.reserve_message_ids(env.settings.message_id_step, &mut commit);
+        self.reserve_message_ids(env.settings.message_id_step);
+        self.save_message_ids(&mut commit);
         let more = MessageIds {
             next,
             end: self.message_ids.end,

@@ -4,7 +4,7 @@ use super::attempt::{is_composite, starts_observation};
 use super::wanted::ends_observation;
 use super::{Env, Session};
 use crate::domain::{
-    ObservationState, Operation, OperationKind, OperationStatus, Origin, Wanted, WantedState,
+    ObservationState, Operation, OperationKind, OperationStatus, Origin, Path, Wanted, WantedState,
 };
 use crate::store::{Change, Commit};
 
@@ -57,6 +57,9 @@ impl Session {
             self.move_to(env, at, WantedState::Active, None);
             return self.save_wanted(env, at, commit);
         }
+        if operation.status == OperationStatus::Cancelled && operation.attempts == 0 {
+            self.abandon_unasked(composite, &request.paths);
+        }
         let Some(at) = known else {
             return;
         };
@@ -79,6 +82,15 @@ impl Session {
                 self.save_wanted(env, at, commit);
             }
         }
+    }
+
+    /// An observation that the device was never asked for needs no word to it.
+    fn abandon_unasked(&mut self, composite: bool, paths: &[Path]) {
+        let token = self
+            .observation(composite, paths)
+            .filter(|found| found.state == ObservationState::Requested)
+            .map(|found| found.token);
+        self.wishes.abandoned.extend(token);
     }
 
     fn cancel_ended(&mut self, env: &Env<'_>, operation: &Operation, commit: &mut Commit) {

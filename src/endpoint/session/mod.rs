@@ -33,8 +33,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use crate::coap::{
     Code, ExchangeFailure, ExchangeId, FirstBlock, MessageIds, NotificationKey, OutgoingRequest,
     Request, RequestKey, Response, Window,
@@ -527,6 +525,7 @@ impl Session {
         }
         let is_sign_of_life = is_sign_of_life && !self.is_queue_mode();
         self.settle_wanted(env, is_sign_of_life, &mut steps);
+        self.write_waiting(env, &mut steps);
         self.move_window(env, &mut steps);
         if announces || self.has_new_rules(env) {
             self.look_at_rules(env, &mut steps);
@@ -642,26 +641,7 @@ impl Session {
     }
 
     fn live_operation(&self, operation: &Operation, at: Timestamp) -> LiveEvent {
-        let paths: Vec<String> = operation
-            .request
-            .paths
-            .iter()
-            .map(Path::to_string)
-            .collect();
-        self.live(
-            LiveKind::Operation,
-            at,
-            json!({
-                "id": operation.id.0,
-                "operation": operation.request.kind.name(),
-                "path": paths.first(),
-                "paths": paths,
-                "status": operation.status.name(),
-                "attempts": operation.attempts,
-                "code": operation.result.as_ref().map(|result| result.code.clone()),
-                "error": operation.error,
-            }),
-        )
+        self.live(LiveKind::Operation, at, operation)
     }
 
     /// A registration event, as the first flownexus keeps them: object 10240, resource 0

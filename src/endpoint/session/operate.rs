@@ -29,12 +29,7 @@ impl Session {
         }
         let operation = accept(env, self.endpoint_id, &self.name, new);
         let mut commit = Commit::default();
-        commit
-            .publish
-            .push(self.live_operation(&operation, env.now.wall));
-        commit
-            .changes
-            .push(Change::SaveOperation(Box::new(operation.clone())));
+        self.save_operation(env, &operation, &mut commit);
         self.queue.push_back(operation.clone());
         steps.push(Step::Commit(Box::new(CommitStep {
             commit,
@@ -108,6 +103,40 @@ impl Session {
         })));
     }
 
+    /// Writes an operation as it stands, and tells the page.
+    pub(super) fn save_operation(&self, env: &Env<'_>, operation: &Operation, commit: &mut Commit) {
+        commit
+            .publish
+            .push(self.live_operation(operation, env.now.wall));
+        commit
+            .changes
+            .push(Change::SaveOperation(Box::new(operation.clone())));
+    }
+
+    /// What waits for a device that cannot be asked now is written: it may wait for long.
+    pub(super) fn write_waiting(&mut self, env: &Env<'_>, steps: &mut Vec<Step>) {
+        if !self.queue.has_unwritten() || self.is_reachable(env) {
+            return;
+        }
+        let mut commit = Commit::default();
+        for operation in self.queue.iter() {
+            if self.queue.is_unwritten(operation.id) {
+                self.save_operation(env, operation, &mut commit);
+            }
+        }
+        for change in &commit.changes {
+            if let Change::SaveOperation(operation) = change {
+                self.queue.note_written(operation.id);
+            }
+        }
+        if !commit.is_empty() {
+            steps.push(Step::Commit(Box::new(CommitStep {
+                commit,
+                ..CommitStep::default()
+            })));
+        }
+    }
+
     /// Gives an operation its final status and writes it.
     pub(super) fn conclude(
         &mut self,
@@ -121,12 +150,10 @@ impl Session {
         operation.error = error;
         operation.finished_at = Some(env.now.wall);
         operation.token = None;
-        commit
-            .publish
-            .push(self.live_operation(&operation, env.now.wall));
-        commit
-            .changes
-            .push(Change::SaveOperation(Box::new(operation.clone())));
+        let was_unwritten = self.queue.note_written(operation.id);
+        if !was_unwritten || status != OperationStatus::Confirmed {
+            self.save_operation(env, &operation, commit);
+        }
         self.note_end(env, &operation, commit);
         operation
     }

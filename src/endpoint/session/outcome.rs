@@ -356,18 +356,14 @@ impl Session {
     }
 
     fn queued_again(
-        &self,
+        &mut self,
         env: &Env<'_>,
         mut operation: Operation,
         commit: &mut Commit,
     ) -> Operation {
         operation.status = OperationStatus::Queued;
-        commit
-            .publish
-            .push(self.live_operation(&operation, env.now.wall));
-        commit
-            .changes
-            .push(Change::SaveOperation(Box::new(operation.clone())));
+        self.queue.note_written(operation.id);
+        self.save_operation(env, &operation, commit);
         operation
     }
 

@@ -63,7 +63,7 @@ impl Session {
         let mut then = Vec::new();
         self.read_by_templates(env, Reading::Changed(changed), &mut commit);
         self.reconcile(env, &mut commit, &mut then);
-        if commit.is_empty() && then.is_empty() {
+        if commit.is_empty() && then.is_empty() && !self.queue.has_unwritten() {
             return;
         }
         then.push(Action::Pump);

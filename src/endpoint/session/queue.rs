@@ -17,6 +17,10 @@ pub(super) struct Queue {
     held: BTreeSet<OperationId>,
     /// When each of them expires, where it does.
     expiries: BTreeSet<(Timestamp, OperationId)>,
+    /// Those that nobody asked for and that are not on disk: what templates want to be observed. It is
+    /// [asked anew](super::wanted) after a restart, and what came of it is told by what is wanted; so they are
+    /// written only when the device has to be waited for, or refuses. The one that is on its way is among them.
+    unwritten: Vec<OperationId>,
 }
 
 impl Queue {
@@ -37,6 +41,28 @@ impl Queue {
     pub(super) fn push_back(&mut self, operation: Operation) {
         self.note(&operation);
         self.waiting.push_back(operation);
+    }
+
+    /// Behind all others, and not on disk.
+    pub(super) fn push_unwritten(&mut self, operation: Operation) {
+        self.unwritten.push(operation.id);
+        self.push_back(operation);
+    }
+
+    /// True for one that is not on disk.
+    pub(super) fn is_unwritten(&self, id: OperationId) -> bool {
+        self.unwritten.contains(&id)
+    }
+
+    /// True when one that waits is not on disk.
+    pub(super) fn has_unwritten(&self) -> bool {
+        !self.unwritten.is_empty()
+    }
+
+    /// It is on disk, or never will be; true when it was not.
+    pub(super) fn note_written(&mut self, id: OperationId) -> bool {
+        let at = self.unwritten.iter().position(|one| *one == id);
+        at.map(|at| self.unwritten.swap_remove(at)).is_some()
     }
 
     /// Where it was among the others: one that was tried and whose turn it still is.
@@ -98,9 +124,7 @@ impl Queue {
             .into_iter()
             .partition(|operation| due.contains(&operation.id));
         self.waiting = waiting.into();
-        if self.waiting.is_empty() {
-            *self = Self::default();
-        }
+        self.forget_room();
         expired
     }
 
@@ -116,10 +140,18 @@ impl Queue {
         if let Some(at) = operation.expires_at {
             self.expiries.remove(&(at, operation.id));
         }
-        if self.waiting.is_empty() {
-            // Most devices are asked something once, and then nothing for long: no room is kept.
-            *self = Self::default();
-        }
+        self.forget_room();
         Some(operation)
+    }
+
+    /// Most devices are asked something once, and then nothing for long: no room is kept.
+    fn forget_room(&mut self) {
+        if self.waiting.is_empty() {
+            let unwritten = std::mem::take(&mut self.unwritten);
+            *self = Self {
+                unwritten,
+                ..Self::default()
+            };
+        }
     }
 }

@@ -41,6 +41,7 @@ impl Session {
                 end: start,
             };
         }
+        self.have_message_ids(env.settings.message_id_step);
         for observation in self.observations.drain(..) {
             steps.push(Step::Do(Action::Unwatch(observation.token)));
         }
@@ -100,17 +101,16 @@ impl Session {
         self.heard(env);
         self.note_learned(&mut commit);
         self.seen_written = Some(env.now.instant);
-        self.renew_wanted(env, &mut commit);
         self.read_by_templates(env, Reading::Registered, &mut commit);
-        let mut needless = Vec::new();
-        self.reconcile(env, &mut commit, &mut needless);
+        let mut wanted = Vec::new();
+        self.reconcile_anew(env, &mut commit, &mut wanted);
 
         let mut then = vec![
             Action::Registered(location, peer),
             Action::Respond(key.clone(), answer),
         ];
         then.extend(finished);
-        then.extend(needless);
+        then.extend(wanted);
         then.push(Action::Pump);
         steps.push(Step::Commit(Box::new(CommitStep {
             commit,

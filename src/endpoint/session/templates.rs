@@ -7,7 +7,7 @@ use crate::domain::{
     AnnouncedObject, ContentFormat, Lwm2mVersion, NewOperation, OperationKind, OperationRequest,
     Origin, Path, Profile, TemplateVersion,
 };
-use crate::store::{Change, Commit, ObservationTemplate};
+use crate::store::{Commit, ObservationTemplate};
 
 /// One observation that a template wants of this device.
 #[derive(Debug)]
@@ -122,13 +122,12 @@ impl Session {
             max_attempts: env.settings.max_attempts,
         };
         let operation = accept(env, self.endpoint_id, &self.name, new);
-        commit
-            .publish
-            .push(self.live_operation(&operation, env.now.wall));
-        commit
-            .changes
-            .push(Change::SaveOperation(Box::new(operation.clone())));
-        self.queue.push_back(operation);
+        if starts_observation(operation.request.kind) {
+            self.queue.push_unwritten(operation);
+        } else {
+            self.save_operation(env, &operation, commit);
+            self.queue.push_back(operation);
+        }
         true
     }
 

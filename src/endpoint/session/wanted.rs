@@ -6,8 +6,6 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use super::attempt::{is_composite, starts_observation};
 use super::templates::Target;
 use super::{Action, CommitStep, Env, Job, Session, Step};
@@ -79,7 +77,7 @@ impl Session {
             let mut commit = Commit::default();
             let mut then = Vec::new();
             self.reconcile(env, &mut commit, &mut then);
-            if !commit.is_empty() || !then.is_empty() {
+            if !commit.is_empty() || !then.is_empty() || self.queue.has_unwritten() {
                 then.push(Action::Pump);
                 steps.push(Step::Commit(Box::new(CommitStep {
                     commit,
@@ -99,13 +97,41 @@ impl Session {
             return;
         }
         let before = self.wishes.wanted.clone();
+        self.approach(env, commit, then);
+        self.save_changed(&before, commit);
+    }
+
+    /// The registration is new: nothing is observed, and everything may be asked again.
+    pub(super) fn reconcile_anew(
+        &mut self,
+        env: &Env<'_>,
+        commit: &mut Commit,
+        then: &mut Vec<Action>,
+    ) {
+        let before = self.wishes.wanted.clone();
+        for wanted in &mut self.wishes.wanted {
+            begin_anew(wanted, env.now.wall);
+        }
+        self.forget_periods(commit);
+        self.approach(env, commit, then);
+        self.save_changed(&before, commit);
+    }
+
+    fn approach(&mut self, env: &Env<'_>, commit: &mut Commit, then: &mut Vec<Action>) {
         self.take_over(env, commit);
         self.confirm_needless_cancels(env, commit, then);
         self.drop_needless_requests(env, commit, then);
         for at in 0..self.wishes.wanted.len() {
-            self.pursue(env, at, commit);
+            self.pursue(env, at, commit, then);
         }
         self.end_unwanted(env, commit, then);
+        // What was done here needs no second look; what was concluded on the way does no harm.
+        self.wishes.unsettled = false;
+        self.wishes.is_sooner = true;
+    }
+
+    /// Writes what is not as it was.
+    fn save_changed(&self, before: &[Wanted], commit: &mut Commit) {
         for wanted in &self.wishes.wanted {
             let known = before.iter().find(|known| known.id == wanted.id);
             if known != Some(wanted) {
@@ -114,20 +140,6 @@ impl Session {
                     .push(Change::SaveWanted(Box::new(wanted.clone())));
             }
         }
-        // What was done here needs no second look; what was concluded on the way does no harm.
-        self.wishes.unsettled = false;
-        self.wishes.is_sooner = true;
-    }
-
-    /// The registration is new: nothing is observed, and everything may be asked again.
-    pub(super) fn renew_wanted(&mut self, env: &Env<'_>, commit: &mut Commit) {
-        for wanted in &mut self.wishes.wanted {
-            begin_anew(wanted, env.now.wall);
-            commit
-                .changes
-                .push(Change::SaveWanted(Box::new(wanted.clone())));
-        }
-        self.forget_periods(commit);
     }
 
     /// The registration has ended: what people asked for is remembered.
@@ -288,7 +300,7 @@ impl Session {
     }
 
     /// Asks for what one thing that is wanted still needs.
-    fn pursue(&mut self, env: &Env<'_>, at: usize, commit: &mut Commit) {
+    fn pursue(&mut self, env: &Env<'_>, at: usize, commit: &mut Commit, then: &mut Vec<Action>) {
         let Some(wanted) = self.wishes.wanted.get(at).cloned() else {
             return;
         };
@@ -328,6 +340,7 @@ impl Session {
             return;
         }
         if is_pending(self, starts_observation) {
+            self.make_observation(env, &wanted, commit, then);
             if wanted.state != WantedState::Active {
                 self.move_to(env, at, WantedState::Requested, None);
             }
@@ -353,10 +366,50 @@ impl Session {
             ..OperationRequest::new(kind, wanted.paths.clone())
         };
         if self.ask(env, request, commit) {
+            self.make_observation(env, &wanted, commit, then);
             self.move_to(env, at, WantedState::Requested, None);
         } else {
             self.put_off(at, Some(env));
         }
+    }
+
+    /// What is going to be asked for has its row and its token before, so that the request needs no commit of
+    /// its own.
+    fn make_observation(
+        &mut self,
+        env: &Env<'_>,
+        wanted: &Wanted,
+        commit: &mut Commit,
+        then: &mut Vec<Action>,
+    ) {
+        let is_known = self.observation(wanted.composite, &wanted.paths).is_some();
+        if is_known || self.observations.len() >= env.settings.max_observations {
+            return;
+        }
+        let (id, token) = (env.ids.observation(), env.token());
+        let paths = wanted.paths.clone();
+        self.add_observation(
+            Observation {
+                composite: wanted.composite,
+                ..Observation::requested(id, self.endpoint_id, token, paths, env.now.wall)
+            },
+            commit,
+            then,
+        );
+    }
+
+    pub(super) fn add_observation(
+        &mut self,
+        observation: Observation,
+        commit: &mut Commit,
+        then: &mut Vec<Action>,
+    ) {
+        then.push(Action::Watch(observation.token));
+        commit
+            .changes
+            .push(Change::SaveObservation(Box::new(observation.clone())));
+        self.observations.reserve_exact(1);
+        self.observations.push(observation);
     }
 
     /// Puts the attributes that the device's version and the path allow into the queue; false when
@@ -507,18 +560,9 @@ impl Session {
 
     /// Tells the page where something wanted stands.
     pub(super) fn tell_of(&self, env: &Env<'_>, wanted: &Wanted, commit: &mut Commit) {
-        let paths: Vec<String> = wanted.paths.iter().map(Path::to_string).collect();
-        commit.publish.push(self.live(
-            LiveKind::Observation,
-            env.now.wall,
-            json!({
-                "paths": paths,
-                "composite": wanted.composite,
-                "wanted": wanted.is_wanted(),
-                "state": wanted.state.name(),
-                "reason": wanted.reason,
-            }),
-        ));
+        commit
+            .publish
+            .push(self.live(LiveKind::Observation, env.now.wall, wanted));
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Crowd {
     idle: VecDeque<u32>,
     /// Clients with a request under way.
     under_way: u32,
+    /// What they were last told to ask.
+    asking: Option<Request>,
     /// When requests are sent again, by how often they were.
     deadlines: [VecDeque<(Instant, u32, u16)>; ATTEMPTS],
     outgoing: Vec<(u32, Vec<u8>)>,
@@ -112,6 +114,7 @@ impl Crowd {
             links: announce("", &[SENML_CBOR], &objects).into_bytes(),
             idle: VecDeque::new(),
             under_way: 0,
+            asking: None,
             deadlines: Default::default(),
             outgoing: Vec::new(),
             tally: Tally::default(),
@@ -174,6 +177,7 @@ impl Crowd {
 
     /// The next client makes a request that was due at some time.
     pub(super) fn ask(&mut self, now: Instant, due: Instant, what: Request) {
+        self.asking = Some(what);
         let Some(number) = self.idle.pop_front() else {
             return;
         };
@@ -431,8 +435,11 @@ impl Crowd {
             client.awaited -= 1;
             if client.awaited == 0 {
                 port.unobserved.pop_front();
-                // In the other modes a Register is made once.
-                if client.waiting.is_none() && self.settings.mode == Mode::Register {
+                // In the other modes a Register is made once, and nobody registers who is to leave.
+                let repeats = self.asking.is_some_and(|what| {
+                    what == Request::Register && what.repeats(self.settings.mode)
+                });
+                if client.waiting.is_none() && repeats {
                     self.idle.push_back(of);
                 }
             }

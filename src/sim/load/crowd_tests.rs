@@ -188,3 +188,49 @@ fn clients_of_one_socket_notify_with_the_tokens_that_came_there() {
     assert_eq!(again[0].1.token, taken.token);
     assert_eq!(crowd.idle(), 0, "nothing is left to notify for the other");
 }
+
+#[test]
+fn clients_that_leave_do_so_once_however_late_their_observations_come() {
+    let mut settings = settings(Mode::Register, 2, 1);
+    settings.observations = 1;
+    let mut crowd = Crowd::new(settings, 7);
+    let now = Instant::now();
+    let observe = |message_id: u16| Message {
+        kind: MessageType::Confirmable,
+        code: Code::GET,
+        message_id,
+        token: Token::from([message_id as u8; 8]),
+        options: {
+            let mut options = Options::new();
+            options.add_uint(number::OBSERVE, 0);
+            for segment in ["3303", "0", "5700"] {
+                options.add(number::URI_PATH, segment.as_bytes());
+            }
+            options
+        },
+        payload: Vec::new(),
+    };
+    let asks = |crowd: &mut Crowd, what: Request| {
+        crowd.ask(now, now, what);
+        let [(socket, request)] = &sent(crowd)[..] else {
+            panic!("one request");
+        };
+        (*socket, request.clone())
+    };
+    crowd.begin();
+    for _ in 0..2 {
+        let (socket, request) = asks(&mut crowd, Request::Register);
+        crowd.handle_datagram(now, socket, &answer(&request, Code::CREATED).encode());
+    }
+    crowd.end();
+    crowd.begin();
+    let (socket, first) = asks(&mut crowd, Request::Deregister);
+    crowd.handle_datagram(now, socket, &answer(&first, Code::DELETED).encode());
+    crowd.handle_datagram(now, socket, &observe(1).encode());
+    crowd.handle_datagram(now, socket, &observe(2).encode());
+    assert_eq!(sent(&mut crowd).len(), 2, "both are answered");
+    assert_eq!(crowd.idle(), 1, "the one that has not left");
+    let (socket, second) = asks(&mut crowd, Request::Deregister);
+    crowd.handle_datagram(now, socket, &answer(&second, Code::DELETED).encode());
+    assert_eq!((crowd.idle(), crowd.under_way()), (0, 0));
+}

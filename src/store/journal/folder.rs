@@ -105,6 +105,8 @@ impl Folder {
             .fold_seconds
             .observe(begun.elapsed().as_secs_f64());
         self.pending.done(number(entries), bytes);
+        let waiting = i64::try_from(self.pending.bytes()).unwrap_or(i64::MAX);
+        self.metrics.journal_bytes.set(waiting);
         true
     }
 }

@@ -20,5 +20,6 @@ mod templates_are_wanted_state;
 mod wakes_in_every_pattern;
 mod wanted_and_actual_meet;
 mod what_devices_do_wrong_is_remembered;
+mod what_templates_observe_is_no_operation_of_anybody;
 mod who_may_speak_for_a_device;
 mod wishes;

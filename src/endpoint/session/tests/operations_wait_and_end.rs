@@ -39,7 +39,10 @@ fn an_attempt_is_committed_with_its_token_before_it_is_sent() {
 #[test]
 fn message_ids_are_reserved_on_disk_before_they_are_used() {
     let mut bench = registered("ep=thing&lwm2m=1.1&lt=300");
-    let mut mark = None;
+    let mut mark = bench.changes().into_iter().find_map(|change| match change {
+        Change::Register(registration) => Some(registration.message_id_mark),
+        _ => None,
+    });
     for _ in 0..200 {
         bench.done.clear();
         bench.operate(OperationKind::Read, "/3/0/0");

@@ -194,7 +194,7 @@ fn the_message_ids_of_what_was_not_sent_are_used_by_the_next_request() {
         };
         changes.iter().filter(mark).count()
     };
-    assert_eq!(reserved(&bench), 1);
+    assert_eq!(reserved(&bench), 0, "the registration brought enough");
 }
 
 #[test]
