@@ -61,7 +61,7 @@ async fn the_live_socket_tells_what_arrives_in_order() {
     }
     assert_eq!(seen.first(), Some(&json!("registered")));
     assert!(
-        seen.contains(&json!("operation")) && seen.contains(&json!(20.5)),
+        seen.contains(&json!("observation")) && seen.contains(&json!(20.5)),
         "{seen:?}"
     );
 }

@@ -117,6 +117,8 @@ async fn an_unknown_token_is_reset_and_a_known_one_never() {
     let mut server = Server::start().await;
     let mut device = ScriptedDevice::new("tokens", server.coap());
     let token = register_thermometer(&mut device);
+    // What it answered is on disk, so it is not asked again.
+    device.notify(token, 2, TEXT, b"22.5");
     server.kill();
     server.restart().await;
     let stranger = device.next_token();
@@ -125,7 +127,27 @@ async fn an_unknown_token_is_reset_and_a_known_one_never() {
     let answer = device.expect("a reset");
     assert_eq!(answer.kind, flownexus::coap::MessageType::Reset);
     assert_eq!(answer.message_id, unknown.message_id);
-    device.notify(token, 2, TEXT, b"23.5");
+    device.notify(token, 3, TEXT, b"23.5");
+}
+
+#[tokio::test]
+async fn what_was_asked_to_be_observed_and_not_answered_is_asked_again_with_its_token() {
+    let mut server = Server::start().await;
+    let mut device = ScriptedDevice::new("interrupted", server.coap());
+    device.register_now(3600, "</3303/0>");
+    let observe = device.expect_request(Code::GET, "/3303/0/5700");
+    server.kill();
+    server.restart().await;
+    let again = device.expect_request(Code::GET, "/3303/0/5700");
+    assert_eq!(again.token, observe.token);
+    assert_ne!(again.message_id, observe.message_id, "it is no copy");
+    device.answer_observe(&again, 1, TEXT, b"20.0");
+    eventually("it is observed", SOON, || async {
+        let endpoint = server.api().endpoint("interrupted").await.expect("known");
+        (endpoint["observations"][0]["state"] == "active").then_some(())
+    })
+    .await;
+    device.notify(observe.token, 2, TEXT, b"21.0");
 }
 
 #[tokio::test]

@@ -14,6 +14,10 @@ use crate::store::writer::Call;
 /// What a call counts as in bytes: it holds a closure and what that has captured.
 const CALL_BYTES: usize = 4_096;
 
+/// In one transaction goes no more than this share of what may be pending: when it is full nobody is told anything
+/// until a transaction is over, which should be soon.
+const SHARES: usize = 4;
+
 /// Handed from the [`Front`](super::Front) to the [`Folder`](super::Folder), in order.
 pub(in crate::store) struct Pending {
     state: Mutex<State>,
@@ -239,7 +243,9 @@ impl Pending {
             let due = {
                 let mut state = self.state();
                 match state.due(age, commits, self.limit) {
-                    Some(due) if due <= Instant::now() => return state.take(commits),
+                    Some(due) if due <= Instant::now() => {
+                        return state.take(commits, self.limit / SHARES);
+                    }
                     Some(due) => due,
                     None if state.closed => return Work::End,
                     None => end,
@@ -308,12 +314,12 @@ impl State {
         }
     }
 
-    /// The first call, or the entries in front of it.
-    fn take(&mut self, most: usize) -> Work {
+    /// The first call, or the entries in front of it, up to so many commits or bytes.
+    fn take(&mut self, most: usize, most_bytes: usize) -> Work {
         let mut entries = Vec::new();
         let mut bytes = 0;
         let mut commits = 0;
-        while commits < most {
+        while commits < most && (bytes < most_bytes || entries.is_empty()) {
             match self.items.pop_front() {
                 Some(Item::Entry(waiting)) => {
                     bytes += waiting.bytes;

@@ -129,3 +129,22 @@ async fn what_nobody_waits_for_is_folded_when_it_is_old_and_all_at_the_end() {
     assert_eq!(fold(&pending).await, [13, 14]);
     assert!(matches!(pending.next(AGE, 10, AGE).await, Work::End));
 }
+
+#[tokio::test]
+async fn one_transaction_takes_a_share_of_what_may_be_pending_so_that_there_is_room_soon() {
+    let pending = Pending::new(0, 1_000);
+    for number in 1..=9 {
+        pending.push(entry(number, 1), 100);
+    }
+    assert_eq!(
+        fold(&pending).await,
+        [1, 2, 3],
+        "250 bytes, and what begins in them"
+    );
+    pending.done(3, 300);
+    pending.push(entry(10, 1), 5_000);
+    pending.close();
+    for expected in [&[4, 5, 6][..], &[7, 8, 9], &[10]] {
+        assert_eq!(fold(&pending).await, expected);
+    }
+}
