@@ -10,11 +10,20 @@ use support::{Result, handshakes};
 mod support;
 
 fn main() -> Result<()> {
-    println!("| handshake | server, per second and core | bare OpenSSL, both ends / 2 | ratio |");
-    println!("|---|---|---|---|");
+    println!(
+        "| handshake | server, {} at once, per second and core | one after the other | bare OpenSSL, both ends / 2 | \
+        ratio | at once, a second of the clock |",
+        handshakes::AT_ONCE
+    );
+    println!("|---|---|---|---|---|---|");
     for handshakes in handshakes::measure(1.0)? {
-        let (name, ours, bare) = (handshakes.name, handshakes.server, handshakes.bare);
-        println!("| {name} | {ours:.0} | {bare:.0} | {:.2} |", ours / bare);
+        let (name, at_once, bare) = (handshakes.name, handshakes.at_once, handshakes.bare);
+        println!(
+            "| {name} | {at_once:.0} | {:.0} | {bare:.0} | {:.2} | {:.0} |",
+            handshakes.in_turn,
+            at_once / bare,
+            handshakes.rate
+        );
     }
     Ok(())
 }

@@ -6,12 +6,11 @@
 //! reads the resident memory of the server from `/proc`. Prints a table in Markdown; the slope between the two
 //! is the cost of a device. `SESSIONS_MOST` changes the 10,000.
 
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{Result, Server, flownexus, output};
+use support::{Result, Server, add_credentials};
 
 mod support;
 
@@ -66,7 +65,8 @@ fn resident(suite: Option<&str>, most: u32) -> Result<[u64; 2]> {
             // Credentials have a price of their own, which is not that of sessions: those on plain CoAP pay
             // it too, for devices that are not there.
             let of = if suite.is_some() { "" } else { "other-" };
-            add_credentials(folder.path(), &server, &format!("{of}{prefix}"), count)?;
+            let names = (1..=count).map(|number| format!("{of}{prefix}{number}"));
+            add_credentials(folder.path(), &server, names, KEY)?;
             fleets.push(Fleet::start(&server, &prefix, count, suite.is_some())?);
             begun += count;
             wait_for(&server, begun)?;
@@ -76,25 +76,6 @@ fn resident(suite: Option<&str>, most: u32) -> Result<[u64; 2]> {
         *counted = server.resident_kib()?;
     }
     Ok(counted)
-}
-
-/// A pre-shared key for each device, by the API.
-fn add_credentials(folder: &Path, server: &Server, prefix: &str, count: u32) -> Result<()> {
-    let token =
-        output(flownexus(folder).args(["token", "create", "--name", prefix, "--role", "admin"]))?;
-    let runtime = actix_rt::System::new();
-    runtime.block_on(async {
-        let client = reqwest::Client::new();
-        let url = format!("{}/api/v1/credentials", server.dashboard);
-        for number in 1..=count {
-            let name = format!("{prefix}{number}");
-            let psk = serde_json::json!({"identity": name, "key": KEY});
-            let body = serde_json::json!({"endpoint": name, "psk": psk});
-            let request = client.post(&url).bearer_auth(token.trim()).json(&body);
-            request.send().await?.error_for_status()?;
-        }
-        Ok(())
-    })
 }
 
 /// Waits until so many devices are registered, and nothing more is asked of them.

@@ -11,7 +11,7 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
         .zip([(Goal::Psk, 9_000.0), (Goal::X509, 1_100.0)])
         .map(|(measured, (goal, least))| (measured, goal, least))
     {
-        let ours = measured.server;
+        let ours = measured.at_once;
         let cost = Cost {
             server: 1e6 / ours,
             handshakes: 1e6 / ours,
@@ -26,8 +26,10 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> Result<()> {
                 )
                 .cost(cost)
                 .note(format!(
-                    "{}, one after the other; bare {}",
+                    "{}, {} at once; one after the other {}; bare {}",
                     measured.name,
+                    handshakes::AT_ONCE,
+                    grouped(measured.in_turn),
                     grouped(measured.bare)
                 )),
         );

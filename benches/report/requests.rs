@@ -2,7 +2,7 @@
 
 use crate::goals::{Goal, Row, grouped};
 use crate::load::{Figures, Load, NOTIFY, load, secure_load};
-use crate::support::{Result, Server, token};
+use crate::support::{Result, Server, add_credentials};
 use crate::{Plan, Report};
 
 /// As many as are answered.
@@ -145,20 +145,8 @@ pub(crate) fn secure(plan: &Plan, report: &mut Report) -> Result<()> {
     );
     let server = Server::start(folder.path(), &[suite])?;
     let clients = plan.clients() / 5;
-    let token = token(folder.path(), "credentials")?;
-    let runtime = actix_rt::System::new();
-    runtime.block_on(async {
-        let client = reqwest::Client::new();
-        let url = format!("{}/api/v1/credentials", server.dashboard);
-        for number in 1..=clients {
-            let name = format!("load-{number}");
-            let psk = serde_json::json!({"identity": name, "key": KEY});
-            let body = serde_json::json!({"endpoint": name, "psk": psk});
-            let request = client.post(&url).bearer_auth(&token).json(&body);
-            request.send().await?.error_for_status()?;
-        }
-        Ok::<_, reqwest::Error>(())
-    })?;
+    let names = (1..=clients).map(|number| format!("load-{number}"));
+    add_credentials(folder.path(), &server, names, KEY)?;
     let result = secure_load(
         &server,
         &[

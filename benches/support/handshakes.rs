@@ -1,4 +1,5 @@
-//! DTLS handshakes: with a server, one after the other, and in memory with nothing but OpenSSL.
+//! DTLS handshakes: with a server, many at once as when a fleet comes back, and one after the other; and in
+//! memory with nothing but OpenSSL.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -7,21 +8,24 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use flownexus::net::dtls::{Client, ClientCredentials, ClientEvent, ClientSettings};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use openssl::pkey::PKey;
 use openssl::ssl::{ErrorCode, Ssl, SslContext, SslMethod, SslOptions, SslStream, SslVerifyMode};
 use openssl::x509::X509;
 
-use super::{Result, Server, flownexus, run};
+use super::{Result, Server, add_credentials, flownexus, run};
 
 /// What one kind of handshake came to.
 pub(crate) struct Handshakes {
     /// How a client proves itself, and the suite.
     pub(crate) name: &'static str,
-    /// Of the server's thread, in a second of its processor time.
-    pub(crate) server: f64,
+    /// Of the server's thread, in a second of its processor time, while [`AT_ONCE`] are under way.
+    pub(crate) at_once: f64,
+    /// The same, while each begins when the one before has ended: the thread sleeps before each datagram.
+    pub(crate) in_turn: f64,
     /// Of OpenSSL alone, in a second: both ends on one core, so that each has half of it.
     pub(crate) bare: f64,
-    /// In a second of the clock, client and server taking turns.
+    /// In a second of the clock, while [`AT_ONCE`] are under way; the clients have a core as well.
     pub(crate) rate: f64,
 }
 
@@ -29,12 +33,26 @@ pub(crate) struct Handshakes {
 /// number of handshakes, from 0 to 1.
 pub(crate) fn measure(share: f64) -> Result<Vec<Handshakes>> {
     let folder = tempfile::tempdir()?;
-    let server = start(folder.path())?;
-    let psk = ClientCredentials::psk(IDENTITY, KEY.to_vec())?;
+    let names: Vec<String> = (0..AT_ONCE)
+        .map(|number| format!("bench-{number}"))
+        .collect();
+    let server = start(folder.path(), &names)?;
+    let psk = names
+        .iter()
+        .map(|name| ClientCredentials::psk(name, KEY.to_vec()));
+    let psk = psk.collect::<std::result::Result<Vec<_>, _>>()?;
     let read = |name: &str| fs::read(folder.path().join("device").join(name));
-    let (certificate, key) = (read("bench.crt")?, read("bench.key")?);
     let authority = fs::read(folder.path().join("certs/ca.crt"))?;
-    let x509 = ClientCredentials::x509(&certificate, &key, Some(&authority))?;
+    let (certificate, key) = (read("bench-0.crt")?, read("bench-0.key")?);
+    let mut x509 = Vec::new();
+    for name in &names {
+        let (certificate, key) = (read(&format!("{name}.crt"))?, read(&format!("{name}.key"))?);
+        x509.push(ClientCredentials::x509(
+            &certificate,
+            &key,
+            Some(&authority),
+        )?);
+    }
     let mut measured = Vec::new();
     for (name, credentials, suite, count) in [
         (
@@ -51,16 +69,22 @@ pub(crate) fn measure(share: f64) -> Result<Vec<Handshakes>> {
         ),
     ] {
         let count = (count * share) as u32;
-        let before = server.thread_seconds("dtls-0")?;
+        let of_thread = |work: &dyn Fn() -> Result<()>| -> Result<f64> {
+            let before = server.thread_seconds("dtls-0")?;
+            work()?;
+            Ok(f64::from(count) / (server.thread_seconds("dtls-0")? - before))
+        };
+        let in_turn = of_thread(&|| {
+            let mut devices = credentials.iter().cycle().take(count as usize);
+            devices.try_for_each(|device| connect(server.coaps, device, suite).map(drop))
+        })?;
         let begun = Instant::now();
-        for _ in 0..count {
-            connect(server.coaps, credentials, suite)?;
-        }
+        let at_once = of_thread(&|| fleet(server.coaps, credentials, suite, count))?;
         let rate = f64::from(count) / begun.elapsed().as_secs_f64();
-        let used = server.thread_seconds("dtls-0")? - before;
         measured.push(Handshakes {
             name,
-            server: f64::from(count) / used,
+            at_once,
+            in_turn,
             bare: bare_handshakes(suite, &certificate, &key, &authority, count)?,
             rate,
         });
@@ -68,18 +92,19 @@ pub(crate) fn measure(share: f64) -> Result<Vec<Handshakes>> {
     Ok(measured)
 }
 
-/// A server with one pre-shared key, and one certificate of a device beside it.
-fn start(folder: &Path) -> Result<Server> {
-    let key: String = KEY.iter().map(|byte| format!("{byte:02x}")).collect();
-    let psk = format!("{IDENTITY}:{key}");
-    run(flownexus(folder).args(["credential", "add", "bench", "--psk", &psk]))?;
+/// A server that knows a pre-shared key and a certificate of each of these devices.
+fn start(folder: &Path, names: &[String]) -> Result<Server> {
     let many = ("FLOWNEXUS__COAPS__MAX_SESSIONS_PER_ENDPOINT", "10000");
     let server = Server::start(folder, &[many])?;
-    run(flownexus(folder)
-        .args(["cert", "device", "--endpoint", "bench", "--ca"])
-        .arg(folder.join("certs"))
-        .arg("--out")
-        .arg(folder.join("device")))?;
+    let key: String = KEY.iter().map(|byte| format!("{byte:02x}")).collect();
+    add_credentials(folder, &server, names.iter().cloned(), &key)?;
+    for name in names {
+        run(flownexus(folder)
+            .args(["cert", "device", "--endpoint", name, "--ca"])
+            .arg(folder.join("certs"))
+            .arg("--out")
+            .arg(folder.join("device")))?;
+    }
     Ok(server)
 }
 
@@ -89,33 +114,111 @@ fn connect(
     credentials: &ClientCredentials,
     suite: &str,
 ) -> Result<(Client, UdpSocket)> {
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
-    socket.connect(server)?;
-    socket.set_read_timeout(Some(Duration::from_millis(500)))?;
-    let mut settings = ClientSettings::new(credentials.clone());
-    settings.ciphers = Some(suite.to_owned());
-    let mut client = Client::new(settings)?;
-    let end = Instant::now() + Duration::from_secs(10);
-    let mut buffer = [0; 2048];
-    loop {
-        while let Some(datagram) = client.poll_transmit() {
-            socket.send(&datagram)?;
-        }
-        if client.is_connected() {
-            return Ok((client, socket));
-        }
+    let mut device = Device::new(server, credentials, suite)?;
+    device
+        .socket
+        .set_read_timeout(Some(Duration::from_millis(500)))?;
+    let end = Instant::now() + PATIENCE;
+    while !device.client.is_connected() {
         if Instant::now() > end {
             return Err("the handshake took more than 10 s".into());
         }
-        let events = match socket.recv(&mut buffer) {
-            Ok(length) => client.handle_datagram(buffer.get(..length).unwrap_or_default()),
-            Err(_) => client.handle_timeout(),
+        device.receive()?;
+    }
+    Ok((device.client, device.socket))
+}
+
+/// So many handshakes, [`AT_ONCE`] of them under way at the same time, each from a socket of its own.
+fn fleet(
+    server: SocketAddr,
+    credentials: &[ClientCredentials],
+    suite: &str,
+    count: u32,
+) -> Result<()> {
+    let epoll = Epoll::new(EpollCreateFlags::empty())?;
+    let begin = |place: usize| -> Result<Device> {
+        let credentials = credentials.get(place).ok_or("no credentials")?;
+        let device = Device::new(server, credentials, suite)?;
+        device.socket.set_nonblocking(true)?;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, place as u64);
+        epoll.add(&device.socket, event)?;
+        Ok(device)
+    };
+    let mut begun = count.min(AT_ONCE);
+    let mut devices: Vec<Option<Device>> = (0..begun as usize)
+        .map(|place| begin(place).map(Some))
+        .collect::<Result<_>>()?;
+    let (mut done, mut events) = (0, [EpollEvent::empty(); AT_ONCE as usize]);
+    let end = Instant::now() + 6 * PATIENCE;
+    while done < count {
+        if Instant::now() > end {
+            return Err("the handshakes took more than a minute".into());
+        }
+        let ready = epoll.wait(&mut events, 100_u16)?;
+        if ready == 0 {
+            // Something was lost: OpenSSL knows what is due.
+            for device in devices.iter_mut().flatten() {
+                device.receive()?;
+            }
+        }
+        for event in events.iter().take(ready) {
+            let place = event.data() as usize;
+            let Some(Some(device)) = devices.get_mut(place) else {
+                continue;
+            };
+            device.receive()?;
+            if device.client.is_connected() {
+                done += 1;
+                let next = (begun < count).then(|| begin(place)).transpose()?;
+                begun += u32::from(next.is_some());
+                devices[place] = next;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A client with its socket.
+struct Device {
+    client: Client,
+    socket: UdpSocket,
+}
+
+impl Device {
+    /// Its hello is sent.
+    fn new(server: SocketAddr, credentials: &ClientCredentials, suite: &str) -> Result<Self> {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        socket.connect(server)?;
+        let mut settings = ClientSettings::new(credentials.clone());
+        settings.ciphers = Some(suite.to_owned());
+        let client = Client::new(settings)?;
+        let mut device = Self { client, socket };
+        device.send()?;
+        Ok(device)
+    }
+
+    /// Takes what has come, or sees to what is due when nothing has.
+    fn receive(&mut self) -> Result<()> {
+        let mut buffer = [0; 2048];
+        let events = match self.socket.recv(&mut buffer) {
+            Ok(length) => self
+                .client
+                .handle_datagram(buffer.get(..length).unwrap_or_default()),
+            Err(_) => self.client.handle_timeout(),
         };
         for event in events {
             if let ClientEvent::Closed(error) = event {
                 return Err(error.map_or_else(|| "the server has closed".into(), Into::into));
             }
         }
+        self.send()
+    }
+
+    fn send(&mut self) -> Result<()> {
+        while let Some(datagram) = self.client.poll_transmit() {
+            self.socket.send(&datagram)?;
+        }
+        Ok(())
     }
 }
 
@@ -230,5 +333,7 @@ impl Write for Pipe {
     }
 }
 
-const IDENTITY: &str = "bench";
+/// Handshakes that are under way at the same time.
+pub(crate) const AT_ONCE: u32 = 64;
+const PATIENCE: Duration = Duration::from_secs(10);
 const KEY: &[u8] = b"0123456789abcdef";

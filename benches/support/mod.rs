@@ -65,6 +65,28 @@ pub(crate) fn token(folder: &Path, name: &str) -> Result<String> {
     Ok(token.trim().to_owned())
 }
 
+/// A pre-shared key for each of these devices, by the API; the identity is the name.
+pub(crate) fn add_credentials(
+    folder: &Path,
+    server: &Server,
+    names: impl IntoIterator<Item = String>,
+    key: &str,
+) -> Result<()> {
+    let names: Vec<String> = names.into_iter().collect();
+    let token = token(folder, names.first().ok_or("no names")?)?;
+    actix_rt::System::new().block_on(async {
+        let client = reqwest::Client::new();
+        let url = format!("{}/api/v1/credentials", server.dashboard);
+        for name in names {
+            let psk = serde_json::json!({"identity": name, "key": key});
+            let body = serde_json::json!({"endpoint": name, "psk": psk});
+            let request = client.post(&url).bearer_auth(&token).json(&body);
+            request.send().await?.error_for_status()?;
+        }
+        Ok(())
+    })
+}
+
 impl Server {
     /// Starts one with further settings, by their names in the environment.
     pub(crate) fn start(folder: &Path, settings: &[(&str, &str)]) -> Result<Self> {

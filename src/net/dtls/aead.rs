@@ -32,16 +32,8 @@ impl Aead {
     /// That of a suite; none when the suite has a MAC of its own (CBC).
     pub(super) fn of(suite: &SslCipherRef) -> Option<Self> {
         let name = suite.name();
-        let is_256 = name.contains("AES256");
-        match name {
-            _ if name.contains("CHACHA20") => Some(Self::ChaCha20Poly1305),
-            _ if name.contains("GCM") && is_256 => Some(Self::Aes256Gcm),
-            _ if name.contains("GCM") => Some(Self::Aes128Gcm),
-            _ if name.contains("CCM8") && is_256 => Some(Self::Aes256Ccm8),
-            _ if name.contains("CCM8") => Some(Self::Aes128Ccm8),
-            _ if name.contains("CCM") && !is_256 => Some(Self::Aes128Ccm),
-            _ => None,
-        }
+        let found = NAMES.iter().find(|(end, _)| name.ends_with(end));
+        found.map(|(_, aead)| *aead)
     }
 
     /// Bytes of the key.
@@ -296,3 +288,12 @@ pub(super) fn key_block(aead: Aead) -> Zeroizing<Vec<u8>> {
 /// Bytes of a nonce, of every suite.
 pub(super) const NONCE: usize = 12;
 const LONGEST_KEY: usize = 32;
+/// How OpenSSL's names of suites end, by what protects their records.
+const NAMES: [(&str, Aead); Aead::ALL.len()] = [
+    ("AES128-CCM", Aead::Aes128Ccm),
+    ("AES128-CCM8", Aead::Aes128Ccm8),
+    ("AES128-GCM-SHA256", Aead::Aes128Gcm),
+    ("AES256-CCM8", Aead::Aes256Ccm8),
+    ("AES256-GCM-SHA384", Aead::Aes256Gcm),
+    ("CHACHA20-POLY1305", Aead::ChaCha20Poly1305),
+];

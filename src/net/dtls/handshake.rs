@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslContext, SslStream};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::aead::Ciphers;
 use super::alert::DECRYPT_ERROR;
@@ -659,7 +659,9 @@ impl Handshakes {
 
     fn tell(&self, outcome: Outcome) {
         // Fails only when the server ends.
-        let _ = self.outcomes.blocking_send(outcome);
+        if let Err(TrySendError::Full(outcome)) = self.outcomes.try_send(outcome) {
+            let _ = self.outcomes.blocking_send(outcome);
+        }
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Lanes<T> {
 struct Queues<T> {
     known: VecDeque<T>,
     strangers: VecDeque<T>,
+    /// The thread that takes is asleep: only then it has to be woken, which is a call of the system.
+    is_waited_for: bool,
     is_closed: bool,
 }
 
@@ -35,6 +37,7 @@ impl<T> Lanes<T> {
             queues: Mutex::new(Queues {
                 known: VecDeque::new(),
                 strangers: VecDeque::new(),
+                is_waited_for: false,
                 is_closed: false,
             }),
             filled: Condvar::new(),
@@ -53,19 +56,25 @@ impl<T> Lanes<T> {
             return false;
         }
         queue.push_back(item);
+        let is_waited_for = std::mem::take(&mut queues.is_waited_for);
         drop(queues);
-        self.filled.notify_one();
+        if is_waited_for {
+            self.filled.notify_one();
+        }
         true
     }
 
-    /// Takes what is first, after at most this time; an error once the lanes are closed.
+    /// Takes what is first, after at most this time; an error once the lanes are closed. To be called by one
+    /// thread.
     pub(super) fn take(&self, within: Duration) -> Result<Option<T>, Closed> {
         let mut queues = self.lock();
         if !queues.is_closed && queues.known.is_empty() && queues.strangers.is_empty() {
+            queues.is_waited_for = true;
             (queues, _) = self
                 .filled
                 .wait_timeout(queues, within)
                 .unwrap_or_else(PoisonError::into_inner);
+            queues.is_waited_for = false;
         }
         if queues.is_closed {
             return Err(Closed);
@@ -107,6 +116,29 @@ mod tests {
             taken.push(item);
         }
         assert_eq!(taken, [4, 1, 2]);
+    }
+
+    #[test]
+    fn what_is_put_wakes_who_waits_each_time() {
+        let minute = Duration::from_secs(60);
+        let lanes = std::sync::Arc::new(Lanes::new(1));
+        let (taken, has_taken) = std::sync::mpsc::channel();
+        let taking = {
+            let lanes = std::sync::Arc::clone(&lanes);
+            std::thread::spawn(move || {
+                while let Ok(item) = lanes.take(minute) {
+                    taken.send(item).expect("somebody listens");
+                }
+            })
+        };
+        for number in 0..100 {
+            assert!(lanes.put(Lane::Known, number), "the one before was taken");
+            let next = || has_taken.recv_timeout(minute / 2);
+            let item = std::iter::repeat_with(next).find(|item| *item != Ok(None));
+            assert_eq!(item, Some(Ok(Some(number))));
+        }
+        lanes.close();
+        taking.join().expect("no panic");
     }
 
     #[test]

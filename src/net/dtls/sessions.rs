@@ -132,7 +132,7 @@ impl Sessions {
             freed.any(is_wanted)
         };
         let is_large = session.is_large();
-        let (frees_one, frees_large) = (frees(|_| true), frees(Session::is_large));
+        let (frees_one, frees_large) = (frees(|_| true), is_large && frees(Session::is_large));
         let is_full =
             self.all.len() >= self.limits.total && !frees_one && self.idlest(now, IN_USE).is_none();
         let is_full_of_large = is_large
@@ -152,13 +152,15 @@ impl Sessions {
             .len()
             .saturating_add(1)
             .saturating_sub(self.limits.per_endpoint.max(1));
-        let mut oldest: Vec<(Instant, SessionId)> = own
-            .into_iter()
-            .filter_map(|id| Some((self.get(id)?.heard, id)))
-            .collect();
-        oldest.sort_unstable();
-        for (_, id) in oldest.into_iter().take(too_many) {
-            out.extend(self.remove(id));
+        if too_many > 0 {
+            let mut oldest: Vec<(Instant, SessionId)> = own
+                .into_iter()
+                .filter_map(|id| Some((self.get(id)?.heard, id)))
+                .collect();
+            oldest.sort_unstable();
+            for (_, id) in oldest.into_iter().take(too_many) {
+                out.extend(self.remove(id));
+            }
         }
         // One of the same endpoint, when it has any; it will hardly need all that it has.
         while self.all.len() >= self.limits.total || is_large && self.large() >= self.limits.large {
