@@ -21,7 +21,7 @@ impl Session {
     }
 
     fn observe_ended(&mut self, env: &Env<'_>, operation: &Operation, commit: &mut Commit) {
-        self.wishes.unsettled = true;
+        let was_unsettled = std::mem::replace(&mut self.wishes.unsettled, true);
         let request = &operation.request;
         let composite = is_composite(request.kind);
         let is_active = self
@@ -53,6 +53,10 @@ impl Session {
                 }
                 wanted.retry_at = None;
                 wanted.since = env.now.wall;
+                // Nothing more is to be asked for it.
+                self.wishes.unsettled =
+                    was_unsettled || !wanted.is_wanted() || !wanted.attributes_asked;
+                self.wishes.is_sooner = true;
             }
             self.move_to(env, at, WantedState::Active, None);
             return self.save_wanted(env, at, commit);

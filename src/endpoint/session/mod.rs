@@ -452,6 +452,7 @@ impl Session {
                 });
             }
         }
+        session.find_unasked();
         // A device in queue mode sleeps until it is heard of; the others may be asked at once.
         if !session.is_queue_mode() {
             steps.push(Step::Do(Action::Pump));

@@ -151,7 +151,8 @@ impl Session {
         operation.finished_at = Some(env.now.wall);
         operation.token = None;
         let was_unwritten = self.queue.note_written(operation.id);
-        if !was_unwritten || status != OperationStatus::Confirmed {
+        let is_worth_a_row = matches!(status, OperationStatus::Expired | OperationStatus::Failed);
+        if !was_unwritten || is_worth_a_row {
             self.save_operation(env, &operation, commit);
         }
         self.note_end(env, &operation, commit);

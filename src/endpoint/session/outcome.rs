@@ -296,6 +296,7 @@ impl Session {
             }
             Job::Fetch(fetch) => self.fetches.push_front(fetch),
         }
+        self.write_waiting(env, &mut steps);
         steps
     }
 

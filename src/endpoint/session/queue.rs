@@ -17,9 +17,9 @@ pub(super) struct Queue {
     held: BTreeSet<OperationId>,
     /// When each of them expires, where it does.
     expiries: BTreeSet<(Timestamp, OperationId)>,
-    /// Those that nobody asked for and that are not on disk: what templates want to be observed. It is
-    /// [asked anew](super::wanted) after a restart, and what came of it is told by what is wanted; so they are
-    /// written only when the device has to be waited for, or refuses. The one that is on its way is among them.
+    /// Those that are not on disk: what templates want to be observed. It is asked for anew after a restart, and
+    /// what came of it is told by what is wanted; so they are written only when the device has to be waited
+    /// for, or refuses. The one that is on its way is among them.
     unwritten: Vec<OperationId>,
 }
 
@@ -54,7 +54,7 @@ impl Queue {
         self.unwritten.contains(&id)
     }
 
-    /// True when one that waits is not on disk.
+    /// True when one that waits, or is on its way, is not on disk.
     pub(super) fn has_unwritten(&self) -> bool {
         !self.unwritten.is_empty()
     }

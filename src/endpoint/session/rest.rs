@@ -51,6 +51,7 @@ impl Session {
     /// What is left behind when this session ends here; nothing while it is needed.
     pub fn memo(&self, now: Now, settings: &SessionSettings) -> Option<Memo> {
         let is_wanted = self.in_flight.is_some()
+            || self.queue.has_unwritten()
             || !self.fetches.is_empty()
             || self.retry_at.is_some()
             || self.wishes.is_busy()

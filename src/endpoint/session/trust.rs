@@ -151,10 +151,12 @@ impl Session {
             }
             Job::Fetch(fetch) => self.fetches.push_front(fetch),
         }
-        vec![Step::Commit(Box::new(CommitStep {
+        let mut steps = vec![Step::Commit(Box::new(CommitStep {
             commit,
             ..CommitStep::default()
-        }))]
+        }))];
+        self.write_waiting(env, &mut steps);
+        steps
     }
 
     /// No session can be begun. That counts, or an operation would be tried for ever; but nothing

@@ -64,6 +64,18 @@ impl Wishes {
 }
 
 impl Session {
+    /// What was asked for in memory alone is asked for again, by a session that is made of what is stored.
+    pub(super) fn find_unasked(&mut self) {
+        let is_unasked = |wanted: &Wanted| {
+            wanted.state == WantedState::Requested
+                && !self.pending().any(|operation| {
+                    let kind = operation.request.kind;
+                    wanted.is(is_composite(kind), &operation.request.paths)
+                })
+        };
+        self.wishes.unsettled = self.wishes.wanted.iter().any(is_unasked);
+    }
+
     /// After each input: does what its outcome calls for, and finds out when to look again. A sign of life
     /// alone only puts that off, and is not worth finding out.
     pub(super) fn settle_wanted(

@@ -6,7 +6,9 @@ use super::super::{Action, Input};
 use super::bench::{Bench, Done};
 use super::wishes::{Willing, observe, template};
 use crate::coap::{Code, ExchangeFailure};
-use crate::domain::{ObservationState, OperationKind, OperationStatus, Token, WantedState};
+use crate::domain::{
+    Observation, ObservationState, OperationKind, OperationStatus, Token, WantedState,
+};
 use crate::store::{Change, ObservationTemplate};
 
 const LINKS: &str = "</3/0>,</3303/0>,</3304/0>";
@@ -160,4 +162,40 @@ fn what_is_taken_back_before_it_was_asked_needs_no_word_to_the_device() {
     Willing::default().answer_all(&mut bench);
     assert_eq!(bench.asked(), ["GET /3303/0/5700 observe=0"]);
     assert_eq!(bench.on_disk().observations.len(), 1);
+    assert_eq!(bench.operations(), []);
+}
+
+#[test]
+fn a_session_that_is_made_anew_asks_again_when_the_device_is_heard() {
+    for query in [LISTENS, SLEEPS] {
+        let mut bench = registered(query, two());
+        let before = bench.on_disk();
+        // As after a commit that failed: nobody tells it of templates.
+        bench.restart();
+        let update = bench.update("");
+        bench.feed(update);
+        let mut device = Willing::default();
+        device.answer_all(&mut bench);
+        assert_eq!(device.observes.len(), 2, "{query}");
+        let states: Vec<_> = bench.wanted().iter().map(|wanted| wanted.state).collect();
+        assert_eq!(states, [WantedState::Active; 2], "{query}");
+        let tokens = |observations: &[Observation]| -> Vec<Token> {
+            observations.iter().map(|found| found.token).collect()
+        };
+        assert_eq!(tokens(&bench.observations()), tokens(&before.observations));
+    }
+}
+
+#[test]
+fn what_could_not_be_sent_is_seen_and_what_waits_behind_it() {
+    let mut bench = Bench::new();
+    bench.templates = two();
+    bench.loses_its_session = true;
+    bench.handshake(1, "thing");
+    let register = bench.register(SLEEPS, LINKS);
+    bench.feed(register);
+    assert!(bench.sent().is_empty());
+    let queued = (OperationKind::Observe, OperationStatus::Queued);
+    assert_eq!(bench.operations(), [queued; 2]);
+    assert_eq!(bench.on_disk().operations.len(), 2);
 }
