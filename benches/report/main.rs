@@ -49,9 +49,10 @@ fn main() -> Result<()> {
             eprintln!("         {}: {error}", part.name);
             report.missing.push((part.name, error.to_string()));
         }
+        // Of a run that is broken off, what there is.
+        report.took = begun.elapsed();
+        page::write(&plan, &report)?;
     }
-    report.took = begun.elapsed();
-    page::write(&plan, &report)?;
     let file = plan.out.join("report.md");
     eprintln!(
         "[{:>4} s] written: {}",
