@@ -52,7 +52,7 @@ impl LogReader for Store {
         if let Some(before) = filter.before {
             query = query.filter(device_log::Column::Id.lt(before));
         }
-        self.read(move |database| async move {
+        self.read_devices(&[endpoint], move |database| async move {
             let rows = query.all(&database).await?.into_iter();
             rows.map(line).collect()
         })

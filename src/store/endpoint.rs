@@ -59,11 +59,19 @@ impl EndpointReader for Store {
     }
 
     async fn find(&self, name: &EndpointName) -> Result<Option<EndpointRow>, StoreError> {
-        let query = endpoint::Entity::find()
-            .find_also_related(registration::Entity)
-            .filter(endpoint::Column::Name.eq(name.as_str()));
+        let query = endpoint::Entity::find().filter(endpoint::Column::Name.eq(name.as_str()));
+        let id = query
+            .clone()
+            .select_only()
+            .column(endpoint::Column::Id)
+            .into_tuple::<i64>();
+        let query = query.find_also_related(registration::Entity);
+        // Of a device that is in the tables only what is about it is waited for, however many others write.
+        let device = self
+            .read_tables(|database| async move { Ok(id.one(&database).await?) })
+            .await?;
         let forgiven = self.forgiven().now();
-        self.read(move |database| async move {
+        self.read_about(device.map(EndpointId), move |database| async move {
             let found = query.one(&database).await?;
             found.map(|both| row(both, forgiven)).transpose()
         })

@@ -36,7 +36,7 @@ impl EventReader for Store {
         if let Some(before) = before {
             query = query.filter(event::Column::Id.lt(before.0));
         }
-        self.read(move |database| async move {
+        self.read_about(endpoint, move |database| async move {
             let rows = query.all(&database).await?.into_iter();
             rows.map(stored_event).collect()
         })

@@ -269,6 +269,23 @@ impl Store {
         self.read_tables(query).await
     }
 
+    /// The one or the other.
+    pub(super) async fn read_about<T, F, R>(
+        &self,
+        device: Option<EndpointId>,
+        query: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(DatabaseConnection) -> R,
+        R: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        match device {
+            Some(device) => self.read_devices(&[device], query).await,
+            None => self.read(query).await,
+        }
+    }
+
     /// Like [`Store::read`], but what was acknowledged may be missing for a moment. For tables that commits do
     /// not write (people, tokens, models, rules: a call returns when it is in the tables), and for what counts
     /// in the tables alone.

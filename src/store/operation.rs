@@ -34,7 +34,7 @@ impl OperationReader for Store {
         if let Some(before) = filter.before {
             query = query.filter(endpoint_operation::Column::Id.lt(before.0));
         }
-        self.read(move |database| async move {
+        self.read_about(filter.endpoint, move |database| async move {
             let rows = query.all(&database).await?.into_iter();
             rows.map(operation).collect()
         })
@@ -42,8 +42,18 @@ impl OperationReader for Store {
     }
 
     async fn find(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
-        self.read(move |database| async move {
-            endpoint_operation::Entity::find_by_id(id.0)
+        let query = endpoint_operation::Entity::find_by_id(id.0);
+        let of = query
+            .clone()
+            .select_only()
+            .column(endpoint_operation::Column::EndpointId)
+            .into_tuple::<i64>();
+        // What is in the tables has a device, and only what is about that is waited for.
+        let device = self
+            .read_tables(|database| async move { Ok(of.one(&database).await?) })
+            .await?;
+        self.read_about(device.map(EndpointId), move |database| async move {
+            query
                 .find_also_related(endpoint::Entity)
                 .one(&database)
                 .await?

@@ -9,7 +9,8 @@ use flownexus::domain::{
     RuleEvent, RuleId, RuleState, SessionId, Severity, Side, Timestamp, Token, Value,
 };
 use flownexus::store::{
-    Change, EndpointReader as _, FleetWriter as _, Notified, ResourceReader as _, Store,
+    Change, EndpointReader, EventReader, FleetWriter as _, LogFilter, LogReader, Notified,
+    OperationFilter, OperationReader, ResourceReader as _, Store,
 };
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 
@@ -349,6 +350,51 @@ async fn who_reads_sees_what_was_confirmed() {
 }
 
 #[tokio::test]
+async fn who_asks_for_one_device_does_not_wait_for_the_others() {
+    let database = patient();
+    let store = database.open().await;
+    let quiet = super::samples::device(&store, "quiet").await;
+    let busy = super::samples::device(&store, "busy").await;
+    let asked = operation(&store, quiet, "quiet");
+    let saved = Change::SaveOperation(Box::new(asked.clone()));
+    store.commit(commit([saved])).await.expect("committed");
+    store.count().await.expect("everything is in the tables");
+
+    let told = values(busy, vec![temperature(21.0)], at(1));
+    store.commit(commit([told])).await.expect("committed");
+    let waiting = store.metrics().journal_bytes.get();
+    assert!(waiting > 0);
+    let row = EndpointReader::find(&store, &name("quiet"))
+        .await
+        .expect("read");
+    assert_eq!(row.expect("there").id, quiet);
+    let found = OperationReader::find(&store, asked.id).await.expect("read");
+    assert_eq!(found.as_ref(), Some(&asked));
+    let filter = OperationFilter {
+        endpoint: Some(quiet),
+        ..OperationFilter::default()
+    };
+    let listed = OperationReader::list(&store, &filter, 10).await;
+    assert_eq!(listed.expect("read"), [asked]);
+    let events = EventReader::list(&store, Some(quiet), None, 10, None).await;
+    assert!(events.expect("read").is_empty());
+    let lines = LogReader::list(&store, quiet, &LogFilter::default()).await;
+    assert!(lines.expect("read").is_empty());
+    assert_eq!(
+        store.metrics().journal_bytes.get(),
+        waiting,
+        "nothing was folded"
+    );
+
+    let row = EndpointReader::find(&store, &name("busy"))
+        .await
+        .expect("read");
+    assert_eq!(row.expect("there").id, busy);
+    assert_eq!(store.metrics().journal_bytes.get(), 0);
+    store.close().await;
+}
+
+#[tokio::test]
 async fn without_a_journal_what_the_last_one_held_is_there_too() {
     let database = patient();
     let store = database.open().await;
@@ -357,7 +403,9 @@ async fn without_a_journal_what_the_last_one_held_is_there_too() {
     store.close().await;
     crashed.settings.store.journal = false;
     let store = crashed.open().await;
-    let row = store.find(&name("sensor")).await.expect("read");
+    let row = EndpointReader::find(&store, &name("sensor"))
+        .await
+        .expect("read");
     assert_eq!(row.expect("there").id, id);
     assert_eq!(journal(&crashed), [] as [PathBuf; 0]);
     store.close().await;

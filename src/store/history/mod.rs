@@ -214,7 +214,7 @@ impl HistoryStore for Store {
             points,
             aggregate,
         };
-        self.read(move |database| async move {
+        self.read_devices(&[id], move |database| async move {
             let transaction = snapshot(&database).await?;
             let points = chart.read(&transaction).await?;
             transaction.rollback().await?;

@@ -104,9 +104,10 @@ impl Folder {
         self.metrics
             .fold_seconds
             .observe(begun.elapsed().as_secs_f64());
-        self.pending.done(number(entries), bytes);
-        let waiting = i64::try_from(self.pending.bytes()).unwrap_or(i64::MAX);
+        let waiting = self.pending.bytes().saturating_sub(bytes);
+        let waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
         self.metrics.journal_bytes.set(waiting);
+        self.pending.done(number(entries), bytes);
         true
     }
 }
