@@ -10,8 +10,6 @@ RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm \
     && node --version && npm --version && perl --version >/dev/null && make --version >/dev/null
 WORKDIR /build
 COPY . .
-# Packed relocations: 2 MB less of file and of memory. They need the glibc of Debian 12, which the image has.
-ENV RUSTFLAGS="-C link-arg=-Wl,-z,pack-relative-relocs"
 # The target folder is a cache and not part of the layer, so the binary is copied out in the same step.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/root/.npm \

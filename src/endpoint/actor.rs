@@ -159,9 +159,7 @@ impl EndpointActor {
                     })));
             }
         }
-        // What is only told has nothing to wait for, unless it would overtake what was told before.
-        if commit.is_empty() || commit.changes.is_empty() && self.commits.is_empty() {
-            self.links.writer.publish(commit.publish);
+        if commit.is_empty() {
             for action in then {
                 self.act(action, ctx);
             }

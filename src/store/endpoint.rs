@@ -1,5 +1,7 @@
 //! Devices: listed, found, forgotten.
 
+use std::slice;
+
 use async_trait::async_trait;
 use flownexus_entity::{endpoint, registration};
 use sea_orm::sea_query::{Expr, ExprTrait as _, Func, LikeExpr};
@@ -68,10 +70,11 @@ impl EndpointReader for Store {
         let query = query.find_also_related(registration::Entity);
         // Of a device that is in the tables only what is about it is waited for, however many others write.
         let device = self
-            .read_tables(|database| async move { Ok(id.one(&database).await?) })
+            .read_tables(|database| async move { Ok(id.one(&database).await?.map(EndpointId)) })
             .await?;
         let forgiven = self.forgiven().now();
-        self.read_about(device.map(EndpointId), move |database| async move {
+        self.settled(device.as_ref().map(slice::from_ref)).await?;
+        self.read_tables(move |database| async move {
             let found = query.one(&database).await?;
             found.map(|both| row(both, forgiven)).transpose()
         })

@@ -1,5 +1,7 @@
 //! Events.
 
+use std::slice;
+
 use async_trait::async_trait;
 use flownexus_entity::{endpoint, event};
 use sea_orm::{
@@ -36,7 +38,8 @@ impl EventReader for Store {
         if let Some(before) = before {
             query = query.filter(event::Column::Id.lt(before.0));
         }
-        self.read_about(endpoint, move |database| async move {
+        self.settled(endpoint.as_ref().map(slice::from_ref)).await?;
+        self.read_tables(move |database| async move {
             let rows = query.all(&database).await?.into_iter();
             rows.map(stored_event).collect()
         })

@@ -53,10 +53,10 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    ContentFormat, EndpointId, EndpointName, EventId, GatewayState, KeptSession, Learned,
-    LiveEvent, LogLevel, LogResource, NextWake, Node, Observation, Operation, OperationId,
-    OperationKind, OperationStatus, Path, Profile, Registration, Rule, RuleId, RuleSpec, Selection,
-    Severity, StoredLogLine, Timestamp, Value, ValueType, Wanted,
+    ContentFormat, EndpointId, EndpointName, EventId, GatewayState, KeptSession, Learned, LogLevel,
+    LogResource, NextWake, Node, Observation, Operation, OperationId, OperationKind,
+    OperationStatus, Path, Profile, Registration, Rule, RuleId, RuleSpec, Selection, Severity,
+    StoredLogLine, Timestamp, Value, ValueType, Wanted,
 };
 
 pub use change::{Change, Commit, Notified, StoredEndpoint, StoredFleet, StoredRoute};
@@ -131,9 +131,6 @@ pub trait FleetWriter: Send + Sync {
     /// [`Store::close`], [`StoreError::Database`] when the database refused this commit: then
     /// none of its changes happened.
     fn commit(&self, commit: Commit) -> BoxFuture<'static, Result<(), StoreError>>;
-
-    /// Tells what is not stored, at once.
-    fn publish(&self, events: Vec<LiveEvent>);
 
     /// Hands out row ids, unique for ever (also when the commit they were meant for fails).
     fn ids(&self) -> &Ids;

@@ -25,7 +25,7 @@ use super::history::{self, Historian};
 use super::journal::{self, Aside, Folder, Front, Journal, Left, Pending};
 use super::lock::DataDirLock;
 use super::tables::Tables;
-use super::writer::{Call, Job, MARK_PREFIX, Outcome, Queue, Waiting, Work, Writer, tell};
+use super::writer::{Call, Job, MARK_PREFIX, Outcome, Queue, Waiting, Work, Writer};
 use super::{Commit, FleetWriter, Ids, Metrics, StoreError, forgiven};
 use crate::config::Settings;
 use crate::domain::{EndpointId, LiveEvent};
@@ -48,7 +48,6 @@ struct Shared {
     /// None once the store is closed.
     queue: Mutex<Option<mpsc::Sender<Job>>>,
     queue_length: usize,
-    publish: Publisher,
     /// What is acknowledged and that readers do not see yet, where there is a journal.
     pending: Option<Arc<Pending>>,
     readers: DatabaseConnection,
@@ -111,7 +110,7 @@ impl Store {
             folder: settings.data_dir.join(journal::FOLDER),
             queue: receiver,
             ids: Arc::clone(&ids),
-            publish: Arc::clone(&publish),
+            publish,
             metrics: metrics.clone(),
             settings: settings.store.clone(),
             logs: settings.logs.clone(),
@@ -160,7 +159,6 @@ impl Store {
                 metrics,
                 queue: Mutex::new(Some(queue)),
                 queue_length: settings.store.queue_length.max(1),
-                publish,
                 pending,
                 readers,
                 reading,
@@ -246,9 +244,7 @@ impl Store {
         F: FnOnce(DatabaseConnection) -> R,
         R: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        if let Some(pending) = &self.shared.pending {
-            pending.settled().await?;
-        }
+        self.settled(None).await?;
         self.read_tables(query).await
     }
 
@@ -263,26 +259,16 @@ impl Store {
         F: FnOnce(DatabaseConnection) -> R,
         R: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        if let Some(pending) = &self.shared.pending {
-            pending.settled_for(devices).await?;
-        }
+        self.settled(Some(devices)).await?;
         self.read_tables(query).await
     }
 
-    /// The one or the other.
-    pub(super) async fn read_about<T, F, R>(
-        &self,
-        device: Option<EndpointId>,
-        query: F,
-    ) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: FnOnce(DatabaseConnection) -> R,
-        R: Future<Output = Result<T, StoreError>> + Send + 'static,
-    {
-        match device {
-            Some(device) => self.read_devices(&[device], query).await,
-            None => self.read(query).await,
+    /// Returns once what was acknowledged by now is in the tables, of these devices or all of it.
+    pub(super) async fn settled(&self, devices: Option<&[EndpointId]>) -> Result<(), StoreError> {
+        match (&self.shared.pending, devices) {
+            (None, _) => Ok(()),
+            (Some(pending), Some(devices)) => pending.settled_for(devices).await,
+            (Some(pending), None) => pending.settled().await,
         }
     }
 
@@ -388,10 +374,6 @@ impl FleetWriter for Store {
             queued?;
             is_done.await.unwrap_or(Err(StoreError::Closed))
         })
-    }
-
-    fn publish(&self, events: Vec<LiveEvent>) {
-        tell(&self.shared.publish, events);
     }
 
     fn ids(&self) -> &Ids {
@@ -586,14 +568,17 @@ async fn prepare(start: Start) -> Result<Ready, StoreError> {
     }
     let file_bytes = (settings.journal_bytes / journal::FILES).max(1 << 20);
     let limit = usize::try_from(settings.journal_bytes).unwrap_or(usize::MAX);
-    let pending = Arc::new(Pending::new(last, limit.max(1)));
+    let pending = Arc::new(Pending::new(
+        last,
+        limit.max(1),
+        metrics.journal_bytes.clone(),
+    ));
     let front = Front::new(
         queue,
         left.go_on(file_bytes, last)?,
         Arc::clone(&pending),
         outcome,
         ids,
-        metrics.clone(),
     );
     let age = Duration::from_millis(settings.fold_after_ms);
     let folder = Folder::new(tables, Arc::clone(&pending), metrics, age, aside);

@@ -1,5 +1,7 @@
 //! Operations.
 
+use std::slice;
+
 use async_trait::async_trait;
 use flownexus_entity::{endpoint, endpoint_operation};
 use sea_orm::{
@@ -34,7 +36,9 @@ impl OperationReader for Store {
         if let Some(before) = filter.before {
             query = query.filter(endpoint_operation::Column::Id.lt(before.0));
         }
-        self.read_about(filter.endpoint, move |database| async move {
+        let device = filter.endpoint.as_ref();
+        self.settled(device.map(slice::from_ref)).await?;
+        self.read_tables(move |database| async move {
             let rows = query.all(&database).await?.into_iter();
             rows.map(operation).collect()
         })
@@ -50,9 +54,10 @@ impl OperationReader for Store {
             .into_tuple::<i64>();
         // What is in the tables has a device, and only what is about that is waited for.
         let device = self
-            .read_tables(|database| async move { Ok(of.one(&database).await?) })
+            .read_tables(|database| async move { Ok(of.one(&database).await?.map(EndpointId)) })
             .await?;
-        self.read_about(device.map(EndpointId), move |database| async move {
+        self.settled(device.as_ref().map(slice::from_ref)).await?;
+        self.read_tables(move |database| async move {
             query
                 .find_also_related(endpoint::Entity)
                 .one(&database)

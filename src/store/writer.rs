@@ -18,7 +18,6 @@ use super::open::Publisher;
 use super::tables::{IDLE, Numbers, Tables};
 use super::{Change, Commit, Metrics, StoreError};
 use crate::config;
-use crate::domain::LiveEvent;
 
 /// Values in one transaction: a bound on memory and on the time of a transaction.
 const BATCH_VALUES: usize = 20_000;
@@ -159,7 +158,13 @@ impl Outcome {
             .iter_mut()
             .flat_map(|waiting| std::mem::take(&mut waiting.commit.publish))
             .collect();
-        tell(&self.publish, events);
+        if !events.is_empty() {
+            // What is on disk is on disk: a page that cannot be told must not stop the writer.
+            let told = catch_unwind(AssertUnwindSafe(|| (self.publish)(events)));
+            if told.is_err() {
+                tracing::error!("The publisher panicked; live messages were lost");
+            }
+        }
         for waiting in batch {
             _ = waiting.done.send(Ok(()));
         }
@@ -175,16 +180,6 @@ impl Outcome {
         for waiting in batch {
             _ = waiting.done.send(Err(error.clone()));
         }
-    }
-}
-
-/// What is on disk is on disk: a page that cannot be told must not stop the writer, nor a device.
-pub(super) fn tell(publish: &Publisher, events: Vec<LiveEvent>) {
-    if events.is_empty() {
-        return;
-    }
-    if catch_unwind(AssertUnwindSafe(|| publish(events))).is_err() {
-        tracing::error!("The publisher panicked; live messages were lost");
     }
 }
 

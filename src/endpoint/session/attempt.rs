@@ -2,8 +2,8 @@
 //! is in [`outcome`](super::outcome).
 //!
 //! What an attempt needs is on disk before it is sent: its token and its message ids. That it is sent is written
-//! too when somebody asked for it, and not when an observation template did: whatever that asks for may be
-//! asked twice, and is asked again after a restart. At most one attempt is outstanding.
+//! and told too when somebody asked for it, and not when an observation template did: whatever that asks for may
+//! be asked twice, and is asked again after a restart. At most one attempt is outstanding.
 
 use super::{Action, CommitStep, Env, Fetch, InFlight, Job, MessageIds, Session, Step};
 use crate::coap::{ExchangeId, OutgoingRequest, Request, number};
@@ -90,10 +90,6 @@ impl Session {
         operation.token = Some(token);
         if operation.origin != Origin::Template || !operation.request.may_be_repeated() {
             self.save_operation(env, &operation, &mut commit);
-        } else if !self.queue.is_unwritten(operation.id) {
-            commit
-                .publish
-                .push(self.live_operation(&operation, env.now.wall));
         }
         let outgoing = self.outgoing(env, request, token, &mut commit);
         let job = Job::Operation(Box::new(operation));

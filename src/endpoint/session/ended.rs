@@ -21,7 +21,6 @@ impl Session {
     }
 
     fn observe_ended(&mut self, env: &Env<'_>, operation: &Operation, commit: &mut Commit) {
-        let was_unsettled = std::mem::replace(&mut self.wishes.unsettled, true);
         let request = &operation.request;
         let composite = is_composite(request.kind);
         let is_active = self
@@ -36,7 +35,10 @@ impl Session {
             let user = asker(&operation.origin);
             let at = match known {
                 Some(at) => at,
-                None if user.is_none() => return,
+                None if user.is_none() => {
+                    self.wishes.unsettled = true;
+                    return;
+                }
                 None => {
                     let wanted = self.new_wanted(env, composite, request.paths.clone());
                     self.wishes.wanted.push(wanted);
@@ -53,14 +55,13 @@ impl Session {
                 }
                 wanted.retry_at = None;
                 wanted.since = env.now.wall;
-                // Nothing more is to be asked for it.
-                self.wishes.unsettled =
-                    was_unsettled || !wanted.is_wanted() || !wanted.attributes_asked;
-                self.wishes.is_sooner = true;
+                // Otherwise nothing more is to be asked for it.
+                self.wishes.unsettled |= !wanted.is_wanted() || !wanted.attributes_asked;
             }
             self.move_to(env, at, WantedState::Active, None);
             return self.save_wanted(env, at, commit);
         }
+        self.wishes.unsettled = true;
         if operation.status == OperationStatus::Cancelled && operation.attempts == 0 {
             self.abandon_unasked(composite, &request.paths);
         }

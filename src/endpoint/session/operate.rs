@@ -119,15 +119,9 @@ impl Session {
             return;
         }
         let mut commit = Commit::default();
-        for operation in self.queue.iter() {
-            if self.queue.is_unwritten(operation.id) {
-                self.save_operation(env, operation, &mut commit);
-            }
-        }
-        for change in &commit.changes {
-            if let Change::SaveOperation(operation) = change {
-                self.queue.note_written(operation.id);
-            }
+        for operation in self.queue.unwritten() {
+            self.queue.note_written(operation.id);
+            self.save_operation(env, &operation, &mut commit);
         }
         if !commit.is_empty() {
             steps.push(Step::Commit(Box::new(CommitStep {

@@ -49,9 +49,10 @@ impl Queue {
         self.push_back(operation);
     }
 
-    /// True for one that is not on disk.
-    pub(super) fn is_unwritten(&self, id: OperationId) -> bool {
-        self.unwritten.contains(&id)
+    /// Those that wait and are not on disk.
+    pub(super) fn unwritten(&self) -> Vec<Operation> {
+        let is_unwritten = |operation: &&Operation| self.unwritten.contains(&operation.id);
+        self.waiting.iter().filter(is_unwritten).cloned().collect()
     }
 
     /// True when one that waits, or is on its way, is not on disk.
@@ -61,8 +62,14 @@ impl Queue {
 
     /// It is on disk, or never will be; true when it was not.
     pub(super) fn note_written(&mut self, id: OperationId) -> bool {
-        let at = self.unwritten.iter().position(|one| *one == id);
-        at.map(|at| self.unwritten.swap_remove(at)).is_some()
+        let Some(at) = self.unwritten.iter().position(|one| *one == id) else {
+            return false;
+        };
+        self.unwritten.swap_remove(at);
+        if self.unwritten.is_empty() {
+            self.unwritten = Vec::new();
+        }
+        true
     }
 
     /// Where it was among the others: one that was tried and whose turn it still is.

@@ -104,9 +104,6 @@ impl Folder {
         self.metrics
             .fold_seconds
             .observe(begun.elapsed().as_secs_f64());
-        let waiting = self.pending.bytes().saturating_sub(bytes);
-        let waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
-        self.metrics.journal_bytes.set(waiting);
         self.pending.done(number(entries), bytes);
         true
     }

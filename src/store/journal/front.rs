@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::entry::Draft;
 use super::{Entry, Journal, Pending};
 use crate::store::writer::{Next, Outcome, Queue, Waiting};
-use crate::store::{Commit, Ids, Metrics, StoreError};
+use crate::store::{Commit, Ids, StoreError};
 
 /// A buffer that was needed for a large record is not kept.
 const KEPT_BUFFER: usize = 1 << 20;
@@ -18,7 +18,6 @@ pub(in crate::store) struct Front {
     pending: Arc<Pending>,
     outcome: Outcome,
     ids: Arc<Ids>,
-    metrics: Metrics,
     buffer: Vec<u8>,
 }
 
@@ -29,7 +28,6 @@ impl Front {
         pending: Arc<Pending>,
         outcome: Outcome,
         ids: Arc<Ids>,
-        metrics: Metrics,
     ) -> Self {
         Self {
             queue,
@@ -37,7 +35,6 @@ impl Front {
             pending,
             outcome,
             ids,
-            metrics,
             buffer: Vec::new(),
         }
     }
@@ -118,8 +115,6 @@ impl Front {
             self.buffer = Vec::new();
         }
         self.journal.trim(self.pending.folded());
-        let waiting = i64::try_from(self.pending.bytes()).unwrap_or(i64::MAX);
-        self.metrics.journal_bytes.set(waiting);
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{Notify, watch};
 
 use super::Entry;
@@ -27,6 +28,8 @@ pub(in crate::store) struct Pending {
     room: Notify,
     folded: watch::Sender<Folded>,
     limit: usize,
+    /// The bytes of [`State`], for whoever watches.
+    gauge: Gauge,
 }
 
 /// How far the tables are.
@@ -87,8 +90,8 @@ pub(super) enum Work {
 
 impl Pending {
     /// Nothing is pending, and this record is the last one in the tables. No more than about `limit` bytes
-    /// of records will be pending.
-    pub(in crate::store) fn new(folded: u64, limit: usize) -> Self {
+    /// of records will be pending; `gauge` says how many.
+    pub(in crate::store) fn new(folded: u64, limit: usize, gauge: Gauge) -> Self {
         let is = Folded {
             number: folded,
             ..Folded::default()
@@ -102,6 +105,7 @@ impl Pending {
             room: Notify::new(),
             folded: watch::Sender::new(is),
             limit,
+            gauge,
         }
     }
 
@@ -109,7 +113,7 @@ impl Pending {
     pub(super) fn push(&self, entry: Entry, bytes: usize) {
         let mut state = self.state();
         state.acknowledged = entry.number;
-        state.bytes += bytes;
+        self.count(&mut state, |before| before + bytes);
         state.commits += entry.commits.len();
         for change in entry.commits.iter().flat_map(|commit| &commit.changes) {
             if let Some(device) = change.device() {
@@ -128,7 +132,7 @@ impl Pending {
     /// A call, in its turn.
     pub(super) fn push_call(&self, call: Call) {
         let mut state = self.state();
-        state.bytes += CALL_BYTES;
+        self.count(&mut state, |before| before + CALL_BYTES);
         state.calls += 1;
         state.items.push_back(Item::Call(call));
         drop(state);
@@ -156,11 +160,6 @@ impl Pending {
     pub(super) fn close(&self) {
         self.state().closed = true;
         self.work.notify_one();
-    }
-
-    /// How much is pending.
-    pub(super) fn bytes(&self) -> usize {
-        self.state().bytes
     }
 
     /// True once nothing more will come.
@@ -262,7 +261,7 @@ impl Pending {
     pub(super) fn done(&self, number: u64, bytes: usize) {
         {
             let mut state = self.state();
-            state.bytes = state.bytes.saturating_sub(bytes);
+            self.count(&mut state, |before| before.saturating_sub(bytes));
             state.devices.retain(|_, last| *last > number);
             if state.devices.is_empty() {
                 // A burst must not keep its memory.
@@ -279,7 +278,7 @@ impl Pending {
     /// A call was run.
     pub(super) fn called(&self) {
         let mut state = self.state();
-        state.bytes = state.bytes.saturating_sub(CALL_BYTES);
+        self.count(&mut state, |before| before.saturating_sub(CALL_BYTES));
         drop(state);
         self.room.notify_one();
     }
@@ -290,6 +289,12 @@ impl Pending {
             is.failures += 1;
             is.why = Some(why);
         });
+    }
+
+    fn count(&self, state: &mut State, bytes: impl FnOnce(usize) -> usize) {
+        state.bytes = bytes(state.bytes);
+        self.gauge
+            .set(i64::try_from(state.bytes).unwrap_or(i64::MAX));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -35,7 +35,7 @@ async fn fold(pending: &Pending) -> Vec<u64> {
 
 #[tokio::test]
 async fn who_reads_waits_for_what_is_acknowledged_and_for_no_more() {
-    let pending = Arc::new(Pending::new(7, 1_000));
+    let pending = Arc::new(Pending::new(7, 1_000, Gauge::default()));
     pending.settled().await.expect("nothing is pending");
     pending.push(entry(8, 1), 100);
     let reader = tokio::spawn({
@@ -47,12 +47,12 @@ async fn who_reads_waits_for_what_is_acknowledged_and_for_no_more() {
     pending.push(entry(9, 1), 100);
     pending.done(8, 100);
     reader.await.expect("no panic").expect("settled");
-    assert_eq!((pending.folded(), pending.bytes()), (8, 100));
+    assert_eq!((pending.folded(), pending.gauge.get()), (8, 100));
 }
 
 #[tokio::test]
 async fn a_reader_of_other_devices_waits_for_nothing() {
-    let pending = Pending::new(0, 1_000);
+    let pending = Pending::new(0, 1_000, Gauge::default());
     pending.push(entry(1, 5), 100);
     pending
         .settled_for(&[EndpointId(4)])
@@ -76,7 +76,7 @@ async fn a_reader_of_other_devices_waits_for_nothing() {
 
 #[tokio::test]
 async fn a_failure_is_told_to_those_who_wait_and_the_end_to_everybody() {
-    let pending = Arc::new(Pending::new(0, 100));
+    let pending = Arc::new(Pending::new(0, 100, Gauge::default()));
     pending.push(entry(1, 1), 100);
     let reader = |pending: &Arc<Pending>| {
         let pending = Arc::clone(pending);
@@ -96,7 +96,7 @@ async fn a_failure_is_told_to_those_who_wait_and_the_end_to_everybody() {
 
 #[tokio::test]
 async fn a_full_journal_makes_its_front_wait() {
-    let pending = Arc::new(Pending::new(0, 100));
+    let pending = Arc::new(Pending::new(0, 100, Gauge::default()));
     pending.push(entry(1, 1), 100);
     let room = tokio::spawn({
         let pending = Arc::clone(&pending);
@@ -111,7 +111,7 @@ async fn a_full_journal_makes_its_front_wait() {
 
 #[tokio::test]
 async fn what_nobody_waits_for_is_folded_when_it_is_old_and_all_at_the_end() {
-    let pending = Pending::new(0, 1_000);
+    let pending = Pending::new(0, 1_000, Gauge::default());
     let idle = pending.next(AGE, 10, Duration::from_millis(1)).await;
     assert!(matches!(idle, Work::Idle));
     pending.push(entry(1, 1), 10);
@@ -132,7 +132,7 @@ async fn what_nobody_waits_for_is_folded_when_it_is_old_and_all_at_the_end() {
 
 #[tokio::test]
 async fn one_transaction_takes_a_share_of_what_may_be_pending_so_that_there_is_room_soon() {
-    let pending = Pending::new(0, 1_000);
+    let pending = Pending::new(0, 1_000, Gauge::default());
     for number in 1..=9 {
         pending.push(entry(number, 1), 100);
     }
