@@ -13,12 +13,10 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{SettingsArgs, print, with_store};
-use crate::domain::{CredentialId, EndpointName, Timestamp};
+use crate::domain::{AuditEntry, CredentialId, Doer, EndpointName, Timestamp};
 use crate::security::certificates::DeviceEnds;
 use crate::security::{CheckedCredential, Keyring, Vault, credential_input};
-use crate::store::{
-    AuditEntry, AuditStore, CredentialFilter, Store, StoredCredential, StoredProof,
-};
+use crate::store::{AuditStore, CredentialFilter, Store, StoredCredential, StoredProof};
 use crate::web::credentials::{AfterRemoval, CredentialError, Credentials, NewCredential};
 
 /// Arguments of `credential`.
@@ -398,15 +396,11 @@ async fn audit(store: &Store, action: &str, credential: &StoredCredential) -> an
 
 /// A line of the audit log.
 async fn note(store: &Store, action: &str, subject: &str, detail: &str) -> anyhow::Result<()> {
-    let entry = AuditEntry {
-        id: 0,
-        at: Timestamp::system(),
+    let by = Doer {
         actor: BY.to_owned(),
         remote: String::new(),
-        action: action.to_owned(),
-        subject: subject.to_owned(),
-        detail: detail.to_owned(),
     };
+    let entry = AuditEntry::new(by, Timestamp::system(), action, subject, detail.to_owned());
     Ok(AuditStore::add(store, entry).await?)
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::audit::Doer;
 use super::identity::Unreachable;
 use super::ids::{EndpointId, EndpointName, OperationId, Token};
 use super::path::Path;
@@ -285,6 +286,8 @@ pub struct NewOperation {
     pub expires_in: Option<Duration>,
     /// How often it is tried.
     pub max_attempts: u32,
+    /// Whom the audit log names, in the same commit; nobody for what the server asks by itself.
+    pub by: Option<Doer>,
 }
 
 /// Where an operation stands.

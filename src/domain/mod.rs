@@ -3,6 +3,7 @@
 //! This room depends on nothing of ours and does no I/O. A value that exists is valid: constructors
 //! and parsers refuse what the rest of the system must never see.
 
+mod audit;
 mod command;
 mod denial;
 mod event;
@@ -24,6 +25,7 @@ mod time;
 mod value;
 mod wanted;
 
+pub use audit::{AuditEntry, Doer};
 pub use command::{
     ContentFormat, NewOperation, Operation, OperationFailure, OperationKind, OperationRequest,
     OperationResult, OperationStatus, Origin,

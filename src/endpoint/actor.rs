@@ -533,6 +533,7 @@ impl Handler<Cancel> for EndpointActor {
         self.feed(
             Input::Cancel {
                 id: message.id,
+                by: message.by,
                 ticket,
             },
             ctx,
@@ -584,8 +585,12 @@ impl Handler<ChangeProfile> for EndpointActor {
             return;
         }
         let ticket = self.waiters.add_profile(message.answer);
-        let change = message.change;
-        self.feed(Input::Profile { change, ticket }, ctx);
+        let input = Input::Profile {
+            change: message.change,
+            by: message.by,
+            ticket,
+        };
+        self.feed(input, ctx);
     }
 }
 

@@ -7,7 +7,9 @@ use tokio::sync::oneshot;
 
 use super::session::Input;
 use crate::coap::NotificationKey;
-use crate::domain::{GatewayReport, NewOperation, Operation, OperationId, Profile, ProfileChange};
+use crate::domain::{
+    Doer, GatewayReport, NewOperation, Operation, OperationId, Profile, ProfileChange,
+};
 use crate::registry::OperateError;
 
 /// Something arrived for the device.
@@ -92,6 +94,8 @@ pub struct Operate {
 pub struct ChangeProfile {
     /// What is changed.
     pub change: ProfileChange,
+    /// Whom the audit log names.
+    pub by: Option<Doer>,
     /// Told the whole profile once it is stored.
     pub answer: oneshot::Sender<Result<Profile, OperateError>>,
 }
@@ -116,6 +120,8 @@ pub struct MakeRoom;
 pub struct Cancel {
     /// Which.
     pub id: OperationId,
+    /// Whom the audit log names.
+    pub by: Option<Doer>,
     /// Told how it ended.
     pub answer: oneshot::Sender<Result<Operation, OperateError>>,
 }

@@ -6,7 +6,9 @@ use tokio::sync::oneshot;
 
 use super::actor::RegistryActor;
 use super::handle::OperateError;
-use crate::domain::{EndpointName, NewOperation, Operation, OperationId, Profile, ProfileChange};
+use crate::domain::{
+    Doer, EndpointName, NewOperation, Operation, OperationId, Profile, ProfileChange,
+};
 use crate::endpoint::{Cancel, ChangeProfile, EndpointActor, Operate};
 
 /// How the one who asks is answered.
@@ -28,6 +30,7 @@ pub(super) struct OperateOn {
 pub(super) struct CancelOn {
     pub(super) endpoint: EndpointName,
     pub(super) id: OperationId,
+    pub(super) by: Option<Doer>,
     pub(super) answer: Answer<Operation>,
 }
 
@@ -37,6 +40,7 @@ pub(super) struct CancelOn {
 pub(super) struct ProfileOf {
     pub(super) endpoint: EndpointName,
     pub(super) change: ProfileChange,
+    pub(super) by: Option<Doer>,
     pub(super) answer: Answer<Profile>,
 }
 
@@ -80,6 +84,7 @@ impl Handler<CancelOn> for RegistryActor {
     fn handle(&mut self, message: CancelOn, _: &mut Self::Context) {
         let cancel = Cancel {
             id: message.id,
+            by: message.by,
             answer: message.answer,
         };
         self.ask(message.endpoint, cancel, |lost| lost.answer);
@@ -92,6 +97,7 @@ impl Handler<ProfileOf> for RegistryActor {
     fn handle(&mut self, message: ProfileOf, _: &mut Self::Context) {
         let change = ChangeProfile {
             change: message.change,
+            by: message.by,
             answer: message.answer,
         };
         self.ask(message.endpoint, change, |lost| lost.answer);

@@ -12,7 +12,7 @@ use super::asks::{CancelOn, OperateOn, ProfileOf};
 use super::reload::{LogResources, Rules};
 use super::teller::Templates;
 use crate::domain::{
-    Denial, EndpointName, GatewayReport, NewOperation, Operation, OperationId, Profile,
+    Denial, Doer, EndpointName, GatewayReport, NewOperation, Operation, OperationId, Profile,
     ProfileChange,
 };
 use crate::endpoint::NotTaken;
@@ -33,8 +33,8 @@ pub trait Devices: Send + Sync {
         wait: Duration,
     ) -> Result<Operation, OperateError>;
 
-    /// Takes back an operation that is still QUEUED.
-    async fn cancel(&self, id: OperationId) -> Result<Operation, OperateError>;
+    /// Takes back an operation that is still QUEUED. The audit log names `by` in the same commit.
+    async fn cancel(&self, id: OperationId, by: Option<Doer>) -> Result<Operation, OperateError>;
 
     /// Ends the device's actor and removes all that is known of it; false when there is no such
     /// device. A device that is forgotten while registered gets 4.04 for its next Update and
@@ -57,11 +57,12 @@ pub trait Devices: Send + Sync {
     fn last_refusal(&self, endpoint: &EndpointName) -> Option<Denial>;
 
     /// Changes what people say of a device, registered or not. It is on disk and counts when this
-    /// returns the whole profile.
+    /// returns the whole profile. The audit log names `by` in the same commit.
     async fn change_profile(
         &self,
         endpoint: &EndpointName,
         change: ProfileChange,
+        by: Option<Doer>,
     ) -> Result<Profile, OperateError>;
 
     /// Reads the observation templates again after they were changed, and lets every device's actor
@@ -201,7 +202,7 @@ impl Devices for Handle {
         }
     }
 
-    async fn cancel(&self, id: OperationId) -> Result<Operation, OperateError> {
+    async fn cancel(&self, id: OperationId, by: Option<Doer>) -> Result<Operation, OperateError> {
         let find = async || {
             self.operations
                 .find(id)
@@ -216,6 +217,7 @@ impl Devices for Handle {
         self.tell(CancelOn {
             endpoint: operation.endpoint,
             id,
+            by,
             answer,
         })
         .await?;
@@ -279,11 +281,13 @@ impl Devices for Handle {
         &self,
         endpoint: &EndpointName,
         change: ProfileChange,
+        by: Option<Doer>,
     ) -> Result<Profile, OperateError> {
         let (answer, is_answered) = oneshot::channel();
         self.tell(ProfileOf {
             endpoint: endpoint.clone(),
             change,
+            by,
             answer,
         })
         .await?;

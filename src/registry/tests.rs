@@ -485,6 +485,7 @@ async fn a_profile_of_a_device_that_is_not_registered_is_stored_and_its_actor_en
     let asked = house.registry.send(super::asks::ProfileOf {
         endpoint: name.clone(),
         change,
+        by: None,
         answer,
     });
     asked.await.expect("a registry");
@@ -502,6 +503,7 @@ async fn a_profile_of_a_device_that_is_not_registered_is_stored_and_its_actor_en
     let asked = house.registry.send(super::asks::ProfileOf {
         endpoint: nobody,
         change: ProfileChange::default(),
+        by: None,
         answer,
     });
     asked.await.expect("a registry");

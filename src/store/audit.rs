@@ -1,34 +1,26 @@
-//! The audit log.
+//! The audit log. A line is a change among those that it tells of, where these are in a commit; its row id is given
+//! when it is written to the table, as the command line writes beside a running server.
 
 use async_trait::async_trait;
 use flownexus_entity::audit_log;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
+    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    Value as Bind,
 };
 
+use super::failure::Failure;
 use super::records::{text, time};
-use super::sequence::next_id;
-use super::{AuditEntry, AuditStore, Store, StoreError};
+use super::sequence::next_ids;
+use super::transaction::Transaction;
+use super::{AuditStore, Change, Commit, FleetWriter as _, Store, StoreError};
+use crate::domain::AuditEntry;
 
 #[async_trait]
 impl AuditStore for Store {
     async fn add(&self, entry: AuditEntry) -> Result<(), StoreError> {
-        self.write(move |transaction| {
-            Box::pin(async move {
-                audit_log::Entity::insert(audit_log::ActiveModel {
-                    id: Set(next_id(transaction, "audit_log").await?),
-                    at: Set(entry.at.as_millis()),
-                    actor: Set(text(&entry.actor).into_owned()),
-                    remote: Set(text(&entry.remote).into_owned()),
-                    action: Set(text(&entry.action).into_owned()),
-                    subject: Set(text(&entry.subject).into_owned()),
-                    detail: Set(text(&entry.detail).into_owned()),
-                })
-                .exec_without_returning(transaction)
-                .await?;
-                Ok(())
-            })
+        self.commit(Commit {
+            changes: vec![Change::Audit(Box::new(entry))],
+            publish: Vec::new(),
         })
         .await
     }
@@ -40,7 +32,7 @@ impl AuditStore for Store {
         if let Some(before) = before {
             query = query.filter(audit_log::Column::Id.lt(before));
         }
-        self.read_tables(move |database| async move {
+        self.read(move |database| async move {
             let rows = query.all(&database).await?.into_iter();
             let entries = rows.map(|row| AuditEntry {
                 id: row.id,
@@ -55,4 +47,30 @@ impl AuditStore for Store {
         })
         .await
     }
+}
+
+/// The rows of these lines.
+pub(super) async fn rows(
+    transaction: &mut Transaction,
+    lines: &[&AuditEntry],
+) -> Result<Vec<Bind>, Failure> {
+    if lines.is_empty() {
+        return Ok(Vec::new());
+    }
+    let count = i64::try_from(lines.len()).unwrap_or(i64::MAX);
+    let first = next_ids(transaction, "audit_log", count).await?;
+    let row = |(id, line): (i64, &&AuditEntry)| {
+        let texts = [
+            &line.actor,
+            &line.remote,
+            &line.action,
+            &line.subject,
+            &line.detail,
+        ];
+        let texts = texts.map(|is| text(is).into_owned().into());
+        [id.into(), line.at.as_millis().into()]
+            .into_iter()
+            .chain(texts)
+    };
+    Ok((first..).zip(lines).flat_map(row).collect())
 }

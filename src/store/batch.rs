@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 
 use sea_orm::Value as Bind;
 
+use super::audit;
 use super::device_log::line_row;
 use super::dtls_session::SessionChanges;
 use super::failure::Failure;
@@ -25,8 +26,8 @@ use super::transaction::Transaction;
 use super::values::Columns;
 use super::{Change, Ids, Notified, StoreError};
 use crate::domain::{
-    EndpointId, EndpointName, EventId, GatewayState, Learned, Node, Observation, ObservationId,
-    Operation, OperationId, Path, PathPattern, Peer, Periods, Profile, Registration,
+    AuditEntry, EndpointId, EndpointName, EventId, GatewayState, Learned, Node, Observation,
+    ObservationId, Operation, OperationId, Path, PathPattern, Peer, Periods, Profile, Registration,
     RegistrationId, RuleId, RuleState, Severity, StoredAnswer, Timestamp, Token, Wanted, WantedId,
 };
 
@@ -70,6 +71,7 @@ pub(super) struct Batch<'a> {
     rule_states: HashMap<(EndpointId, RuleId, PathPattern), &'a RuleState>,
     answers: HashMap<(Peer, u16, i64), &'a StoredAnswer>,
     sessions: SessionChanges<'a>,
+    audited: Vec<&'a AuditEntry>,
 }
 
 /// The latest value of a path.
@@ -139,6 +141,7 @@ impl Touched {
             | Change::Resources { .. }
             | Change::RuleEvent(_)
             | Change::SaveOperation(_)
+            | Change::Audit(_)
             | Change::SaveRuleState(_)
             | Change::SaveWanted(_)
             | Change::Seen { .. } => return None,
@@ -321,6 +324,7 @@ impl<'a> Batch<'a> {
             Change::KeepSession(session) => self.sessions.keep(session),
             Change::MarkSession(mark) => self.sessions.mark(*mark),
             Change::EndSession { id } => self.sessions.end(*id),
+            Change::Audit(entry) => self.audited.push(entry),
         }
         Ok(())
     }
@@ -457,6 +461,7 @@ impl<'a> Batch<'a> {
             state_row(state, &mut rule_states);
         }
         let [kept_sessions, session_marks, ended_sessions] = self.sessions.rows();
+        let audited = audit::rows(transaction, &self.audited).await?;
         let mut event_resources = self.event_resources;
         for (rows, values) in [
             (&rows::END_OBSERVATIONS, ended.clone()),
@@ -488,6 +493,7 @@ impl<'a> Batch<'a> {
             (&rows::SESSIONS, kept_sessions),
             (&rows::SESSION_MARKS, session_marks),
             (&rows::SESSIONS_ENDED, ended_sessions),
+            (&rows::AUDIT_LOG, audited),
         ] {
             statements.run(transaction, rows, values).await?;
         }

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use crate::domain::{
-    EndpointId, EndpointName, EventId, GatewayState, KeptSession, Learned, LiveEvent, LogLine,
-    Node, Observation, ObservationId, Operation, Path, Peer, Periods, Profile, Registration,
-    RegistrationId, RuleEvent, RuleState, SessionId, SessionMark, StoredAnswer, Timestamp, Token,
-    Wanted, WantedId,
+    AuditEntry, EndpointId, EndpointName, EventId, GatewayState, KeptSession, Learned, LiveEvent,
+    LogLine, Node, Observation, ObservationId, Operation, Path, Peer, Periods, Profile,
+    Registration, RegistrationId, RuleEvent, RuleState, SessionId, SessionMark, StoredAnswer,
+    Timestamp, Token, Wanted, WantedId,
 };
 
 /// One write. All changes of one [`Commit`] are in one transaction: all of them happen or none.
@@ -177,6 +177,8 @@ pub enum Change {
         /// Which one.
         id: SessionId,
     },
+    /// Adds a line to the audit log; it gets its row when it is written to the table.
+    Audit(Box<AuditEntry>),
 }
 
 /// What a notification changes of its observation, and no more: the rest of the row stays as it is.
@@ -243,7 +245,8 @@ impl Change {
             Self::RememberAnswer(_)
             | Self::KeepSession(_)
             | Self::MarkSession(_)
-            | Self::EndSession { .. } => None,
+            | Self::EndSession { .. }
+            | Self::Audit(_) => None,
         }
     }
 

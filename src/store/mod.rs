@@ -53,10 +53,10 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    ContentFormat, EndpointId, EndpointName, EventId, GatewayState, KeptSession, Learned, LogLevel,
-    LogResource, NextWake, Node, Observation, Operation, OperationId, OperationKind,
-    OperationStatus, Path, Profile, Registration, Rule, RuleId, RuleSpec, Selection, Severity,
-    StoredLogLine, Timestamp, Value, ValueType, Wanted,
+    AuditEntry, ContentFormat, EndpointId, EndpointName, EventId, GatewayState, KeptSession,
+    Learned, LogLevel, LogResource, NextWake, Node, Observation, Operation, OperationId,
+    OperationKind, OperationStatus, Path, Profile, Registration, Rule, RuleId, RuleSpec, Selection,
+    Severity, StoredLogLine, Timestamp, Value, ValueType, Wanted,
 };
 
 pub use change::{Change, Commit, Notified, StoredEndpoint, StoredFleet, StoredRoute};
@@ -664,29 +664,10 @@ pub trait TokenStore: Send + Sync {
     async fn remove(&self, id: i64) -> Result<bool, StoreError>;
 }
 
-/// A line of the audit log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditEntry {
-    /// Its row; 0 before it is stored.
-    pub id: i64,
-    /// When.
-    pub at: Timestamp,
-    /// Who: a login or `token:NAME`.
-    pub actor: String,
-    /// From which address.
-    pub remote: String,
-    /// What was done, for example `endpoint.delete`.
-    pub action: String,
-    /// To what.
-    pub subject: String,
-    /// Anything else worth knowing, no secrets.
-    pub detail: String,
-}
-
 /// Keeps the audit log.
 #[async_trait]
 pub trait AuditStore: Send + Sync {
-    /// Adds a line.
+    /// Adds a line; it is on disk when this returns.
     async fn add(&self, entry: AuditEntry) -> Result<(), StoreError>;
     /// The newest lines; `before` is the id of the last one of the page before.
     async fn list(&self, limit: u64, before: Option<i64>) -> Result<Vec<AuditEntry>, StoreError>;

@@ -26,7 +26,7 @@ use super::journal::{self, Aside, Folder, Front, Journal, Left, Pending};
 use super::lock::DataDirLock;
 use super::tables::Tables;
 use super::writer::{Call, Job, MARK_PREFIX, Outcome, Queue, Waiting, Work, Writer};
-use super::{Commit, FleetWriter, Ids, Metrics, StoreError, forgiven};
+use super::{Change, Commit, FleetWriter, Ids, Metrics, StoreError, forgiven};
 use crate::config::Settings;
 use crate::domain::{EndpointId, LiveEvent};
 
@@ -76,7 +76,7 @@ impl Store {
 
     /// Opens the database for administration (people, tokens, templates), also while a server has
     /// it: then nothing is locked, the schema must be up to date already, and
-    /// [commits](FleetWriter::commit) are refused. Without a server it is as [`Store::open`].
+    /// [commits](FleetWriter::commit) of anything but lines of the audit log are refused. Without a server it is as [`Store::open`].
     ///
     /// # Errors
     /// One sentence for people, as from [`Store::open`].
@@ -362,7 +362,8 @@ impl FleetWriter for Store {
     fn commit(&self, mut commit: Commit) -> BoxFuture<'static, Result<(), StoreError>> {
         let (done, is_done) = oneshot::channel();
         self.forgiven().now().convert(&mut commit);
-        let queued = if self.shared.beside {
+        let of_fleet = |change: &Change| !matches!(change, Change::Audit(_));
+        let queued = if self.shared.beside && commit.changes.iter().any(of_fleet) {
             // Its row ids would be the server's.
             Err(StoreError::Database(
                 "the state of devices is written by the server that is running".to_owned(),

@@ -320,6 +320,13 @@ pub(super) const EVENTS: Rows = Rows {
 };
 
 /// The columns of the table.
+pub(super) const AUDIT_LOG: Rows = Rows {
+    head: "INSERT INTO audit_log (id, \"at\", actor, remote, action, subject, detail) VALUES ",
+    columns: 7,
+    tail: "",
+};
+
+/// The columns of the table.
 pub(super) const EVENT_RESOURCES: Rows = Rows {
     head: "INSERT INTO event_resource (event_id, resource_row) VALUES ",
     columns: 2,

@@ -5,11 +5,15 @@
 //! next id lies in the database and is taken in the transaction that uses it.
 
 use flownexus_entity::server_state;
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, EntityTrait as _};
+use sea_orm::{
+    ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, EntityTrait as _, Value as Bind,
+};
 
 use super::StoreError;
+use super::failure::Failure;
 use super::open::statement;
 use super::records::corrupt;
+use super::transaction::Transaction;
 use super::writer::MARK_PREFIX;
 
 /// A row id for this table, never used before, also not by a row that was deleted.
@@ -17,18 +21,45 @@ pub(super) async fn next_id(
     transaction: &DatabaseTransaction,
     table: &'static str,
 ) -> Result<i64, StoreError> {
-    let sql = format!("SELECT MAX(id) FROM \"{table}\"");
-    let largest: Option<i64> = match transaction
-        .query_one_raw(statement(transaction, &sql, []))
+    let (sql, values) = take(table, 1);
+    let row = transaction
+        .query_one_raw(statement(transaction, &sql, values))
         .await?
-    {
-        Some(row) => row.try_get_by_index(0)?,
-        None => None,
-    };
-    let free = largest.unwrap_or(0).saturating_add(1);
+        .ok_or_else(not_returned)?;
+    Ok(row.try_get_by_index::<i64>(1)? - 1)
+}
+
+/// Like [`next_id`], for so many rows: the first of their ids.
+pub(super) async fn next_ids(
+    transaction: &mut Transaction,
+    table: &'static str,
+    count: i64,
+) -> Result<i64, Failure> {
+    let (sql, values) = take(table, count);
+    let stored = transaction.pairs(&sql, values.into_iter()).await?;
+    let (_, next) = stored.first().ok_or_else(not_returned)?;
+    Ok(next - count)
+}
+
+/// Moves the next free row id of a table on, and returns its key and where it is then. In one statement, for the
+/// reason that [`raise`] has.
+fn take(table: &'static str, count: i64) -> (String, [Bind; 4]) {
+    let sql = format!(
+        "INSERT INTO server_state (\"key\", \"value\") \
+        VALUES (?, (SELECT COALESCE(MAX(id), 0) FROM \"{table}\") + 1 + ?) \
+        ON CONFLICT (\"key\") DO UPDATE SET \"value\" = CASE \
+        WHEN server_state.\"value\" + ? >= excluded.\"value\" THEN server_state.\"value\" + ? \
+        ELSE excluded.\"value\" END RETURNING \"key\", \"value\""
+    );
     let key = format!("{MARK_PREFIX}{table}");
-    let next = raise(transaction, key, free.saturating_add(1)).await?;
-    Ok(next.saturating_sub(1))
+    (sql, [key.into(), count.into(), count.into(), count.into()])
+}
+
+fn not_returned() -> StoreError {
+    corrupt(
+        "server_state",
+        "a stored number was not returned".to_owned(),
+    )
 }
 
 /// Makes a stored number larger by one, and at least `least`; returns it. In one statement: of two
@@ -46,12 +77,7 @@ pub(super) async fn raise(
     let row = transaction
         .query_one_raw(statement(transaction, sql, values))
         .await?
-        .ok_or_else(|| {
-            corrupt(
-                "server_state",
-                "a stored number was not returned".to_owned(),
-            )
-        })?;
+        .ok_or_else(not_returned)?;
     Ok(row.try_get_by_index(0)?)
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::device::{ScriptedDevice, TEXT};
-use crate::support::server::Server;
+use crate::support::server::{SOON, Server, eventually};
 use flownexus::coap::{Code, Message, MessageType, Options, number};
 
 #[tokio::test]
@@ -118,4 +118,49 @@ async fn a_finished_operation_stays_finished() {
 
     assert_eq!(server.api().ended(&operation).await["status"], "CONFIRMED");
     device.expect_silence(Duration::from_millis(500));
+}
+
+#[tokio::test]
+async fn who_asked_is_in_the_audit_log_also_when_they_went_away_and_the_server_was_killed() {
+    let mut server = Server::setup()
+        .setting("queue_mode.awake_s", 1)
+        .start()
+        .await;
+    let mut device = ScriptedDevice::new("audited", server.coap());
+    let query = ["lt=3600", "lwm2m=1.1", "b=U", "Q"].map(str::to_owned);
+    let register = device.register_with(&query, "</1/0>");
+    let answer = device.ask(&register);
+    device.take_location(&answer);
+    device.expect_silence(Duration::from_millis(1200));
+    let body = json!({"kind": "read", "path": "/1/0/1"});
+    let path = "/api/v1/endpoints/audited/operations?wait=20";
+    let is_stored = eventually("the operation is stored", SOON, || async {
+        let waiting = server
+            .api()
+            .read("/api/v1/endpoints/audited/operations?status=QUEUED")
+            .await;
+        let items = waiting["items"].as_array().cloned().unwrap_or_default();
+        let ours = items.first()?;
+        Some(ours["id"].clone())
+    });
+    let api = server.api();
+    // Whoever asked goes away as soon as it is there.
+    let id = tokio::select! {
+        response = api.post(path, &body) => panic!("nobody waited: {response:?}"),
+        id = is_stored => id,
+    };
+
+    server.kill();
+    server.restart().await;
+
+    let log = server.api().read("/api/v1/audit").await;
+    let lines: Vec<_> = log["items"]
+        .as_array()
+        .expect("lines")
+        .iter()
+        .filter(|line| line["action"] == "operation.create")
+        .collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert_eq!(lines[0]["subject"], "audited");
+    assert_eq!(lines[0]["detail"], format!("operation {id}: read /1/0/1"));
 }

@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use flownexus::domain::{
-    AnnouncedObject, ContentFormat, EndpointId, EndpointName, EventId, GatewayState, Learned,
-    Lwm2mVersion, Node, ObjectLink, Observation, ObservationId, ObservationState, Operation,
-    OperationId, OperationKind, OperationRequest, OperationResult, OperationStatus, Origin, Path,
-    Peer, Profile, Registration, RegistrationId, Rule, Selection, Severity, StoredLogLine,
-    TemplateVersion, Timestamp, Token, Value, Wanted, WantedId, WantedState, Warning,
+    AnnouncedObject, AuditEntry, ContentFormat, EndpointId, EndpointName, EventId, GatewayState,
+    Learned, Lwm2mVersion, Node, ObjectLink, Observation, ObservationId, ObservationState,
+    Operation, OperationId, OperationKind, OperationRequest, OperationResult, OperationStatus,
+    Origin, Path, Peer, Profile, Registration, RegistrationId, Rule, Selection, Severity,
+    StoredLogLine, TemplateVersion, Timestamp, Token, Value, Wanted, WantedId, WantedState,
+    Warning,
 };
 use flownexus::store::{
-    ApiToken, AuditEntry, EndpointRow, ObservationTemplate, Role, StoredEvent, StoredValue, User,
-    WebSession,
+    ApiToken, EndpointRow, ObservationTemplate, Role, StoredEvent, StoredValue, User, WebSession,
 };
 
 mod logs;

@@ -1,11 +1,13 @@
-use flownexus::domain::{ContentFormat, OperationKind, Path, Selection, Timestamp};
+use std::collections::HashSet;
+
+use flownexus::domain::{AuditEntry, ContentFormat, OperationKind, Path, Selection, Timestamp};
 use flownexus::store::{
-    ApiToken, AuditEntry, AuditStore, ObservationTemplate, Role, SessionStore, Store, StoreError,
-    TemplateStore, TokenStore, User, UserStore, WebSession,
+    ApiToken, AuditStore, Change, FleetWriter, ObservationTemplate, Role, SessionStore, Store,
+    StoreError, TemplateStore, TokenStore, User, UserStore, WebSession,
 };
 use rstest::rstest;
 
-use super::samples::at;
+use super::samples::{at, commit};
 use crate::support::database::{Engine, TestDatabase};
 
 fn user(name: &str, role: Role) -> User {
@@ -288,6 +290,60 @@ async fn the_audit_log(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engin
         [at(2), at(1), at(0)]
     );
     store.close().await;
+}
+
+/// A server and the command line beside it.
+#[rstest]
+#[tokio::test]
+async fn the_audit_log_of_two_processes(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(database) = TestDatabase::new(engine) else {
+        return;
+    };
+    let server = database.open().await;
+    let beside = database.open_beside().await;
+    let line = |who: &str, number: i64| AuditEntry {
+        id: 0,
+        at: at(number),
+        actor: who.into(),
+        remote: String::new(),
+        action: "x".into(),
+        subject: number.to_string(),
+        detail: String::new(),
+    };
+    let mut written = HashSet::new();
+    for round in 0..5 {
+        // Three in one commit, and one beside them.
+        let changes = (0..3).map(|index| {
+            let line = line("server", round * 3 + index);
+            written.insert((line.actor.clone(), line.subject.clone()));
+            Change::Audit(Box::new(line))
+        });
+        let written_now = server.commit(commit(changes));
+        let other = line("beside", round);
+        written.insert((other.actor.clone(), other.subject.clone()));
+        let (one, other) = tokio::join!(written_now, AuditStore::add(&beside, other));
+        one.expect("written");
+        other.expect("written");
+    }
+    let lines = AuditStore::list(&server, 100, None).await.expect("read");
+    let ids: HashSet<i64> = lines.iter().map(|line| line.id).collect();
+    assert_eq!(ids.len(), 20, "an id is one line's for ever");
+    let found: HashSet<_> = lines
+        .iter()
+        .map(|line| (line.actor.clone(), line.subject.clone()))
+        .collect();
+    assert_eq!(found, written);
+    let of_server: Vec<_> = lines
+        .iter()
+        .filter(|line| line.actor == "server")
+        .map(|line| line.at)
+        .collect();
+    let newest_first: Vec<_> = (0..15).rev().map(at).collect();
+    assert_eq!(of_server, newest_first);
+    beside.close().await;
+    server.close().await;
 }
 
 #[rstest]

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flownexus::domain::{
-    Denial, EndpointId, EndpointName, EventId, GatewayReport, GatewayState, Learned, LogResource,
-    NewOperation, Node, Observation, Operation, OperationId, OperationKind, OperationResult,
-    OperationStatus, Path, Peer, Profile, ProfileChange, Registration, RegistrationId, Rule,
-    StoredLogLine, Timestamp, Value, ValueType, Wanted,
+    AuditEntry, Denial, Doer, EndpointId, EndpointName, EventId, GatewayReport, GatewayState,
+    Learned, LogResource, NewOperation, Node, Observation, Operation, OperationId, OperationKind,
+    OperationResult, OperationStatus, Path, Peer, Profile, ProfileChange, Registration,
+    RegistrationId, Rule, StoredLogLine, Timestamp, Value, ValueType, Wanted,
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
-    Aggregate, ApiToken, AuditEntry, AuditStore, EndpointFilter, EndpointReader, EndpointRow,
-    EventReader, HistoryStore, ObservationTemplate, OperationFilter, OperationReader,
-    ResourceReader, ResourceType, Retention, SessionStore, StoreError, StoredEvent, StoredValue,
-    TemplateStore, TokenStore, User, UserStore, WebSession,
+    Aggregate, ApiToken, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
+    HistoryStore, ObservationTemplate, OperationFilter, OperationReader, ResourceReader,
+    ResourceType, Retention, SessionStore, StoreError, StoredEvent, StoredValue, TemplateStore,
+    TokenStore, User, UserStore, WebSession,
 };
 
 /// Everything that is stored.
@@ -46,6 +46,14 @@ impl Tables {
     pub(crate) fn next_id(&mut self) -> i64 {
         self.last_id += 1;
         self.last_id
+    }
+
+    /// A line of the audit log, if there is one.
+    fn note(&mut self, line: Option<AuditEntry>) {
+        if let Some(line) = line {
+            let id = self.next_id();
+            self.audit.push(AuditEntry { id, ..line });
+        }
     }
 }
 
@@ -528,10 +536,8 @@ impl TokenStore for FakeStore {
 
 #[async_trait]
 impl AuditStore for FakeStore {
-    async fn add(&self, mut entry: AuditEntry) -> Result<(), StoreError> {
-        let mut tables = self.tables();
-        entry.id = tables.next_id();
-        tables.audit.push(entry);
+    async fn add(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        self.tables().note(Some(entry));
         Ok(())
     }
 
@@ -595,10 +601,14 @@ impl Devices for FakeDevices {
             expires_at: new.expires_in.map(|time| now.plus(time)),
         };
         tables.operations.push(operation.clone());
+        tables.note(
+            new.by
+                .map(|by| AuditEntry::operation_created(by, &operation)),
+        );
         Ok(operation)
     }
 
-    async fn cancel(&self, id: OperationId) -> Result<Operation, OperateError> {
+    async fn cancel(&self, id: OperationId, by: Option<Doer>) -> Result<Operation, OperateError> {
         let mut tables = self.0.tables();
         let mut operations = tables.operations.iter_mut();
         let Some(operation) = operations.find(|operation| operation.id == id) else {
@@ -609,7 +619,10 @@ impl Devices for FakeDevices {
         }
         operation.status = OperationStatus::Cancelled;
         operation.finished_at = Some(Timestamp::system());
-        Ok(operation.clone())
+        let operation = operation.clone();
+        let at = Timestamp::system();
+        tables.note(by.map(|by| AuditEntry::operation_cancelled(by, at, &operation)));
+        Ok(operation)
     }
 
     async fn forget(&self, endpoint: &EndpointName) -> Result<bool, OperateError> {
@@ -633,13 +646,17 @@ impl Devices for FakeDevices {
         &self,
         endpoint: &EndpointName,
         change: ProfileChange,
+        by: Option<Doer>,
     ) -> Result<Profile, OperateError> {
         let mut tables = self.0.tables();
         let Some(row) = tables.endpoints.get_mut(endpoint) else {
             return Err(OperateError::UnknownEndpoint(endpoint.clone()));
         };
         row.profile = change.applied_to(&row.profile);
-        Ok(row.profile.clone())
+        let profile = row.profile.clone();
+        let at = Timestamp::system();
+        tables.note(by.map(|by| AuditEntry::endpoint_updated(by, at, endpoint, &profile)));
+        Ok(profile)
     }
 
     async fn reload_templates(&self) -> Result<(), OperateError> {

@@ -38,8 +38,8 @@ use crate::coap::{
     Request, RequestKey, Response, Window,
 };
 use crate::domain::{
-    Denied, EndpointId, EndpointName, GatewayReport, GatewayState, Learned, LiveBody, LiveEvent,
-    LiveKind, LogResource, NewOperation, Node, Now, Observation, Operation, OperationId,
+    Denied, Doer, EndpointId, EndpointName, GatewayReport, GatewayState, Learned, LiveBody,
+    LiveEvent, LiveKind, LogResource, NewOperation, Node, Now, Observation, Operation, OperationId,
     OperationStatus, Path, Peer, Profile, ProfileChange, REGISTRATION_EVENTS, Registration,
     RegistrationId, Selection, Timestamp, Token, Value,
 };
@@ -173,6 +173,8 @@ pub enum Input {
     Profile {
         /// What is changed.
         change: ProfileChange,
+        /// Whom the audit log names.
+        by: Option<Doer>,
         /// Who waits.
         ticket: Ticket,
     },
@@ -185,6 +187,8 @@ pub enum Input {
     Cancel {
         /// Which.
         id: OperationId,
+        /// Whom the audit log names.
+        by: Option<Doer>,
         /// Who waits.
         ticket: Ticket,
     },
@@ -515,11 +519,11 @@ impl Session {
             Input::Operate { operation, ticket } => {
                 self.operate(env, *operation, ticket, &mut steps)
             }
-            Input::Profile { change, ticket } => {
-                self.change_profile(env, &change, ticket, &mut steps)
+            Input::Profile { change, by, ticket } => {
+                self.change_profile(env, &change, by, ticket, &mut steps)
             }
             Input::Templates { changed } => self.templates_changed(env, &changed, &mut steps),
-            Input::Cancel { id, ticket } => self.cancel(env, id, ticket, &mut steps),
+            Input::Cancel { id, by, ticket } => self.cancel(env, id, by, ticket, &mut steps),
             Input::Report { report, ticket } => self.report(env, *report, ticket, &mut steps),
             Input::Pump => self.pump(env, &mut steps),
             Input::Tick => self.tick(env, &mut steps),

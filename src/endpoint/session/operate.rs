@@ -2,7 +2,8 @@
 
 use super::{Action, CommitStep, Env, Refusal, Session, Step, Ticket};
 use crate::domain::{
-    EndpointId, EndpointName, NewOperation, Operation, OperationId, OperationStatus,
+    AuditEntry, Doer, EndpointId, EndpointName, NewOperation, Operation, OperationId,
+    OperationStatus,
 };
 use crate::store::{Change, Commit};
 
@@ -11,7 +12,7 @@ impl Session {
     pub(super) fn operate(
         &mut self,
         env: &Env<'_>,
-        new: NewOperation,
+        mut new: NewOperation,
         ticket: Ticket,
         steps: &mut Vec<Step>,
     ) {
@@ -27,8 +28,10 @@ impl Session {
             )));
             return;
         }
+        let by = new.by.take();
         let operation = accept(env, self.endpoint_id, &self.name, new);
         let mut commit = Commit::default();
+        commit.changes.extend(by.map(|by| created(by, &operation)));
         self.save_operation(env, &operation, &mut commit);
         self.queue.push_back(operation.clone());
         steps.push(Step::Commit(Box::new(CommitStep {
@@ -43,6 +46,7 @@ impl Session {
         &mut self,
         env: &Env<'_>,
         id: OperationId,
+        by: Option<Doer>,
         ticket: Ticket,
         steps: &mut Vec<Step>,
     ) {
@@ -55,6 +59,8 @@ impl Session {
                 None,
                 &mut commit,
             );
+            let line = by.map(|by| AuditEntry::operation_cancelled(by, env.now.wall, &operation));
+            commit.changes.extend(line.map(Box::new).map(Change::Audit));
             steps.push(Step::Commit(Box::new(CommitStep {
                 commit,
                 then: vec![
@@ -152,6 +158,11 @@ impl Session {
         self.note_end(env, &operation, commit);
         operation
     }
+}
+
+/// What the audit log says of a new operation.
+pub(super) fn created(by: Doer, operation: &Operation) -> Change {
+    Change::Audit(Box::new(AuditEntry::operation_created(by, operation)))
 }
 
 /// A new operation, QUEUED.

@@ -3,7 +3,7 @@
 //! 3.6). That works while the device sleeps.
 
 use super::attempt::{is_composite, starts_observation};
-use super::operate::accept;
+use super::operate::{accept, created};
 use super::wanted::noted;
 use super::{Action, CommitStep, Env, Session, Step, Ticket};
 use crate::domain::{NewOperation, OperationStatus, same_paths};
@@ -14,10 +14,11 @@ impl Session {
     pub(super) fn cancel_passively(
         &mut self,
         env: &Env<'_>,
-        new: NewOperation,
+        mut new: NewOperation,
         ticket: Ticket,
         steps: &mut Vec<Step>,
     ) {
+        let by = new.by.take();
         let mut operation = accept(env, self.endpoint_id, &self.name, new);
         let composite = is_composite(operation.request.kind);
         let paths = operation.request.paths.clone();
@@ -26,6 +27,7 @@ impl Session {
             .map(|observation| observation.token);
         let is_wanted = self.wishes.position(composite, &paths).is_some();
         let mut commit = Commit::default();
+        commit.changes.extend(by.map(|by| created(by, &operation)));
         let mut then = Vec::new();
         let mut finished = Vec::new();
         let (status, error) = if observed.is_some() || is_wanted {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::templates::Reading;
 use super::{Action, CommitStep, Env, Session, Step, Ticket};
-use crate::domain::{LiveKind, ProfileChange};
+use crate::domain::{AuditEntry, Doer, LiveKind, ProfileChange};
 use crate::store::{Change, Commit};
 
 impl Session {
@@ -14,12 +14,16 @@ impl Session {
         &mut self,
         env: &Env<'_>,
         change: &ProfileChange,
+        by: Option<Doer>,
         ticket: Ticket,
         steps: &mut Vec<Step>,
     ) {
         let profile = change.applied_to(&self.profile);
         let before = std::mem::replace(&mut self.profile, profile.clone());
+        let line =
+            by.map(|by| AuditEntry::endpoint_updated(by, env.now.wall, &self.name, &profile));
         let mut commit = Commit::default();
+        commit.changes.extend(line.map(Box::new).map(Change::Audit));
         let mut then = vec![Action::Profiled(ticket, Box::new(profile.clone()))];
         if profile != before {
             let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs());

@@ -120,6 +120,7 @@ impl Session {
             origin: Origin::Template,
             expires_in: None,
             max_attempts: env.settings.max_attempts,
+            by: None,
         };
         let operation = accept(env, self.endpoint_id, &self.name, new);
         if starts_observation(operation.request.kind) {

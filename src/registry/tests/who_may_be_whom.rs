@@ -81,6 +81,7 @@ impl House {
             origin: Origin::User("me".to_owned()),
             expires_in: None,
             max_attempts: 3,
+            by: None,
         };
         let asked = self.registry.send(OperateOn {
             endpoint: name(endpoint),

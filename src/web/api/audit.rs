@@ -1,11 +1,11 @@
 //! `/api/v1/audit`: who changed what. For admins.
 
+use crate::domain::AuditEntry;
 use actix_web::get;
 use actix_web::web::{Json, Query};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::store::AuditEntry;
 use crate::web::ApiError;
 use crate::web::api::refused::{NotAdmin, UnreadableParameter};
 use crate::web::auth::Admin;

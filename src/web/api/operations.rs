@@ -372,6 +372,7 @@ async fn ask(
         origin: Origin::User(operator.identity().actor()),
         expires_in: expires_in(expires_in_s, operator.settings())?,
         max_attempts: operator.settings().operations.max_attempts,
+        by: None,
     };
     let operation = operator.operate(endpoint, operation, wait).await?;
     let view = OperationView::of(operator, &operation).await?;

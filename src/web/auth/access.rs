@@ -15,7 +15,7 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest};
 
-use crate::domain::Timestamp;
+use crate::domain::{Doer, Timestamp};
 use crate::store::Role;
 use crate::web::{ApiError, AppState};
 
@@ -61,6 +61,14 @@ impl Identity {
         match self.credential {
             Credential::Session(_) => self.name.clone(),
             Credential::Token(_) => format!("token:{}", self.name),
+        }
+    }
+
+    /// How the audit log names them.
+    pub fn doer(&self) -> Doer {
+        Doer {
+            actor: self.actor(),
+            remote: self.remote.to_string(),
         }
     }
 

@@ -7,8 +7,8 @@ use actix_session::SessionExt as _;
 use actix_web::web::Data;
 use actix_web::{HttpMessage as _, HttpRequest};
 
-use crate::domain::Timestamp;
-use crate::store::{AuditEntry, Role, StoreError, User, UserStore};
+use crate::domain::{AuditEntry, Doer, Timestamp};
+use crate::store::{Role, StoreError, User, UserStore};
 use crate::web::{ApiError, AppState};
 
 use super::access::{Credential, Identity};
@@ -167,15 +167,11 @@ pub async fn ensure_admin(users: &dyn UserStore) -> Result<Option<String>, ApiEr
 
 async fn audit(request: &HttpRequest, state: &AppState, name: &str, action: &str) {
     let remote = proxies::client_address(request, &state.settings.web.trusted_proxies);
-    let entry = AuditEntry {
-        id: 0,
-        at: Timestamp::system(),
+    let by = Doer {
         actor: name.to_owned(),
         remote: remote.to_string(),
-        action: action.to_owned(),
-        subject: name.to_owned(),
-        detail: String::new(),
     };
+    let entry = AuditEntry::new(by, Timestamp::system(), action, name, String::new());
     views::write(&state.stores, entry).await;
 }
 

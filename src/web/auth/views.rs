@@ -14,17 +14,17 @@ use actix_web::web::Data;
 
 use crate::config::Settings;
 use crate::domain::{
-    EndpointId, EndpointName, EventId, NewOperation, Node, Observation, Operation, OperationId,
-    OperationStatus, Path, Profile, ProfileChange, Timestamp, Wanted,
+    AuditEntry, EndpointId, EndpointName, EventId, NewOperation, Node, Observation, Operation,
+    OperationId, OperationStatus, Path, Profile, ProfileChange, Timestamp, Wanted,
 };
 use crate::live::Hub;
 use crate::lwm2m::Models;
 use crate::registry::Devices;
 use crate::store::{
-    ApiToken, AuditEntry, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
-    HistoryStore, LogReader, LogResourceStore, ObservationTemplate, OperationFilter,
-    OperationReader, ResourceReader, ResourceType, Role, RuleStore, SessionStore, StoredEvent,
-    StoredValue, TemplateStore, TokenStore, User, UserStore,
+    ApiToken, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader, HistoryStore,
+    LogReader, LogResourceStore, ObservationTemplate, OperationFilter, OperationReader,
+    ResourceReader, ResourceType, Role, RuleStore, SessionStore, StoredEvent, StoredValue,
+    TemplateStore, TokenStore, User, UserStore,
 };
 use crate::web::{ApiError, AppState};
 
@@ -327,25 +327,12 @@ impl Operator {
     pub async fn operate(
         &self,
         endpoint: &EndpointName,
-        operation: NewOperation,
+        mut operation: NewOperation,
         wait: Duration,
     ) -> Result<Operation, ApiError> {
-        let kind = operation.request.kind;
-        let operation = self
-            .state
-            .devices
-            .operate(endpoint, operation, wait)
-            .await?;
-        let paths: Vec<String> = operation
-            .request
-            .paths
-            .iter()
-            .map(Path::to_string)
-            .collect();
-        let detail = format!("operation {}: {kind} {}", operation.id, paths.join(" "));
-        self.audit("operation.create", endpoint.as_str(), &detail)
-            .await;
-        Ok(operation)
+        operation.by = Some(self.identity().doer());
+        let devices = &self.state.devices;
+        Ok(devices.operate(endpoint, operation, wait).await?)
     }
 
     /// Takes back an operation that is still QUEUED.
@@ -353,11 +340,8 @@ impl Operator {
     /// # Errors
     /// 404 without such an operation, 409 when it is no longer QUEUED.
     pub async fn cancel(&self, id: OperationId) -> Result<Operation, ApiError> {
-        let operation = self.state.devices.cancel(id).await?;
-        let detail = format!("operation {id}");
-        self.audit("operation.cancel", operation.endpoint.as_str(), &detail)
-            .await;
-        Ok(operation)
+        let by = self.identity().doer();
+        Ok(self.state.devices.cancel(id, Some(by)).await?)
     }
 
     /// Forgets an endpoint and its data.
@@ -383,19 +367,9 @@ impl Operator {
         endpoint: &EndpointName,
         change: ProfileChange,
     ) -> Result<Profile, ApiError> {
-        let profile = self.state.devices.change_profile(endpoint, change).await?;
-        let seconds = |time: Option<Duration>| {
-            time.map_or_else(|| "none".to_owned(), |time| format!("{} s", time.as_secs()))
-        };
-        let detail = format!(
-            "tags {}, awake window {}, eDRX cycle {}",
-            profile.tags.join(" "),
-            seconds(profile.awake),
-            seconds(profile.edrx_cycle)
-        );
-        self.audit("endpoint.update", endpoint.as_str(), &detail)
-            .await;
-        Ok(profile)
+        let by = Some(self.identity().doer());
+        let devices = &self.state.devices;
+        Ok(devices.change_profile(endpoint, change, by).await?)
     }
 
     /// Stores an observation template; every device that it is for is asked.
@@ -624,15 +598,8 @@ pub(in crate::web::auth) async fn record(
     subject: &str,
     detail: &str,
 ) {
-    let entry = AuditEntry {
-        id: 0,
-        at: Timestamp::system(),
-        actor: identity.actor(),
-        remote: identity.remote.to_string(),
-        action: action.to_owned(),
-        subject: subject.to_owned(),
-        detail: detail.to_owned(),
-    };
+    let now = Timestamp::system();
+    let entry = AuditEntry::new(identity.doer(), now, action, subject, detail.to_owned());
     write(stores, entry).await;
 }
 

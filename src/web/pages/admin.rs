@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::chrome::{Page, see_other};
 use super::words::sentence;
-use crate::domain::Timestamp;
-use crate::store::{ApiToken, AuditEntry, Role, User};
+use crate::domain::{AuditEntry, Timestamp};
+use crate::store::{ApiToken, Role, User};
 use crate::web::ApiError;
 use crate::web::auth::Admin;
 use crate::web::auth::views::role_name;

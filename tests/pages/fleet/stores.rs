@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flownexus::domain::{
-    Denial, Denied, EndpointId, EndpointName, EventId, GatewayReport, NewOperation, Node,
-    Observation, Operation, OperationId, OperationKind, OperationResult, OperationStatus, Path,
-    Profile, ProfileChange, Timestamp, Transport, Value, Wanted,
+    AuditEntry, Denial, Denied, Doer, EndpointId, EndpointName, EventId, GatewayReport,
+    NewOperation, Node, Observation, Operation, OperationId, OperationKind, OperationResult,
+    OperationStatus, Path, Profile, ProfileChange, Timestamp, Transport, Value, Wanted,
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
-    Aggregate, ApiToken, AuditEntry, AuditStore, EndpointFilter, EndpointReader, EndpointRow,
-    EventReader, HistoryStore, ObservationTemplate, OperationFilter, OperationReader,
-    ResourceReader, ResourceType, Retention, SessionStore, StoreError, StoredEvent, StoredValue,
-    TemplateStore, TokenStore, User, UserStore, WebSession,
+    Aggregate, ApiToken, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
+    HistoryStore, ObservationTemplate, OperationFilter, OperationReader, ResourceReader,
+    ResourceType, Retention, SessionStore, StoreError, StoredEvent, StoredValue, TemplateStore,
+    TokenStore, User, UserStore, WebSession,
 };
 
 use super::{ASLEEP, Fleet, GONE, WRONG_KEY};
@@ -445,7 +445,7 @@ impl Devices for Fleet {
         Ok(state.operations.last().cloned().expect("just added"))
     }
 
-    async fn cancel(&self, id: OperationId) -> Result<Operation, OperateError> {
+    async fn cancel(&self, id: OperationId, _: Option<Doer>) -> Result<Operation, OperateError> {
         let mut state = self.lock();
         let Some(operation) = state
             .operations
@@ -494,6 +494,7 @@ impl Devices for Fleet {
         &self,
         endpoint: &EndpointName,
         change: ProfileChange,
+        _: Option<Doer>,
     ) -> Result<Profile, OperateError> {
         let mut state = self.lock();
         let Some(row) = state.rows.iter_mut().find(|row| row.name == *endpoint) else {

@@ -607,6 +607,7 @@ pub(super) fn new_operation(kind: OperationKind, at: &str) -> NewOperation {
         origin: Origin::User("me".to_owned()),
         expires_in: None,
         max_attempts: 3,
+        by: None,
     }
 }
 

@@ -394,6 +394,7 @@ fn an_edrx_device_is_looked_at_at_any_time() {
             edrx_cycle: Some(Some(Duration::from_secs(40))),
             ..ProfileChange::default()
         },
+        by: None,
         ticket: super::super::Ticket(2),
     });
     bench.wait(Duration::from_secs(151));

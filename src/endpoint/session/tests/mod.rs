@@ -21,5 +21,6 @@ mod wakes_in_every_pattern;
 mod wanted_and_actual_meet;
 mod what_devices_do_wrong_is_remembered;
 mod what_templates_observe_is_no_operation_of_anybody;
+mod who_asks_is_named_in_the_same_commit;
 mod who_may_speak_for_a_device;
 mod wishes;

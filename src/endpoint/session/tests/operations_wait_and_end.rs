@@ -189,11 +189,13 @@ fn a_waiting_operation_can_be_taken_back_and_one_on_its_way_cannot() {
     let second = bench.operate(OperationKind::Read, "/3/0/1");
     bench.feed(Input::Cancel {
         id: second.id,
+        by: None,
         ticket: Ticket(9),
     });
     assert_eq!(bench.stored(second.id).status, OperationStatus::Cancelled);
     bench.feed(Input::Cancel {
         id: first.id,
+        by: None,
         ticket: Ticket(10),
     });
     assert!(

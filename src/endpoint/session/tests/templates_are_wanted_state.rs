@@ -92,6 +92,7 @@ fn a_profile_is_stored_before_it_is_answered_and_survives_everything() {
     bench.done.clear();
     bench.feed(Input::Profile {
         change,
+        by: None,
         ticket: Ticket(3),
     });
     use super::bench::Done;
@@ -110,6 +111,7 @@ fn a_profile_is_stored_before_it_is_answered_and_survives_everything() {
     bench.done.clear();
     bench.feed(Input::Profile {
         change: ProfileChange::default(),
+        by: None,
         ticket: Ticket(4),
     });
     assert!(bench.changes().is_empty());
@@ -429,6 +431,7 @@ fn what_somebody_takes_back_is_not_asked_for_again() {
         .id;
     bench.feed(Input::Cancel {
         id: waiting,
+        by: None,
         ticket: Ticket(5),
     });
     let mut device = Willing::default();

@@ -65,6 +65,7 @@ impl Bench {
                 tags: Some(tags),
                 ..ProfileChange::default()
             },
+            by: None,
             ticket: Ticket(9),
         });
     }
@@ -77,6 +78,7 @@ impl Bench {
                 origin: Origin::User("ada".to_owned()),
                 expires_in: None,
                 max_attempts: 3,
+                by: None,
             }),
             ticket: Ticket(1),
         });

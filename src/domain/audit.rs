@@ -1,0 +1,97 @@
+//! The audit log: who did what.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::command::Operation;
+use super::ids::EndpointName;
+use super::record::Profile;
+use super::time::Timestamp;
+
+/// Who does something, as the audit log names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doer {
+    /// A login or `token:NAME`.
+    pub actor: String,
+    /// From which address.
+    pub remote: String,
+}
+
+/// A line of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// Its row; 0 before it is stored.
+    pub id: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Who: a login or `token:NAME`.
+    pub actor: String,
+    /// From which address.
+    pub remote: String,
+    /// What was done, for example `endpoint.delete`.
+    pub action: String,
+    /// To what.
+    pub subject: String,
+    /// Anything else worth knowing, no secrets.
+    pub detail: String,
+}
+
+impl AuditEntry {
+    /// A line that is not stored yet.
+    pub fn new(by: Doer, at: Timestamp, action: &str, subject: &str, detail: String) -> Self {
+        Self {
+            id: 0,
+            at,
+            actor: by.actor,
+            remote: by.remote,
+            action: action.to_owned(),
+            subject: subject.to_owned(),
+            detail,
+        }
+    }
+
+    /// Somebody wants something done.
+    pub fn operation_created(by: Doer, operation: &Operation) -> Self {
+        let request = &operation.request;
+        let mut detail = format!("operation {}: {}", operation.id, request.kind);
+        for path in &request.paths {
+            detail.push(' ');
+            detail.push_str(&path.to_string());
+        }
+        let subject = operation.endpoint.as_str();
+        Self::new(
+            by,
+            operation.created_at,
+            "operation.create",
+            subject,
+            detail,
+        )
+    }
+
+    /// Somebody has taken an operation back.
+    pub fn operation_cancelled(by: Doer, at: Timestamp, operation: &Operation) -> Self {
+        let detail = format!("operation {}", operation.id);
+        let subject = operation.endpoint.as_str();
+        Self::new(by, at, "operation.cancel", subject, detail)
+    }
+
+    /// Somebody says something else of a device: this, now.
+    pub fn endpoint_updated(
+        by: Doer,
+        at: Timestamp,
+        endpoint: &EndpointName,
+        profile: &Profile,
+    ) -> Self {
+        let seconds = |time: Option<Duration>| {
+            time.map_or_else(|| "none".to_owned(), |time| format!("{} s", time.as_secs()))
+        };
+        let detail = format!(
+            "tags {}, awake window {}, eDRX cycle {}",
+            profile.tags.join(" "),
+            seconds(profile.awake),
+            seconds(profile.edrx_cycle)
+        );
+        Self::new(by, at, "endpoint.update", endpoint.as_str(), detail)
+    }
+}
