@@ -20,6 +20,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// How often it looks for what is over age, and for partitions that are missing.
 const TIDY: Duration = Duration::from_secs(600);
 
+/// How long the start has for itself.
+const CALM: Duration = Duration::from_secs(10);
+
 /// How long it waits after an error.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -46,8 +49,9 @@ impl Historian {
 
     /// Works until the store is closed or gone.
     pub(in crate::store) async fn run(self, store: WeakStore) {
-        // Not at the start, when the devices come back.
+        // Not at the start, when the devices are read and come back.
         let mut tidied = Instant::now();
+        tokio::time::sleep(CALM).await;
         loop {
             let Some(store) = store.upgrade() else { return };
             let worked = self.step(&store, &mut tidied).await;
