@@ -76,7 +76,8 @@ impl Store {
 
     /// Opens the database for administration (people, tokens, templates), also while a server has
     /// it: then nothing is locked, the schema must be up to date already, and
-    /// [commits](FleetWriter::commit) of anything but lines of the audit log are refused. Without a server it is as [`Store::open`].
+    /// [commits](FleetWriter::commit) of anything but lines of the audit log are refused. Without a server it is
+    /// as [`Store::open`].
     ///
     /// # Errors
     /// One sentence for people, as from [`Store::open`].

@@ -184,6 +184,10 @@ impl Tables {
         target: &mut impl Target,
         numbers: Numbers<'_>,
     ) -> Result<Marks, Failure> {
+        if self.beside {
+            // Its counters begin at 1: the server's marks would go back to there.
+            return Ok(Marks::new());
+        }
         let counters = self.ids.counters();
         let given = |table| {
             numbers

@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
-use flownexus::store::{Change, FleetWriter as _, Role, Store, StoreError, User, UserStore};
+use flownexus::domain::{AuditEntry, Doer};
+use flownexus::store::{
+    AuditStore, Change, FleetWriter as _, Role, Store, StoreError, User, UserStore,
+};
 use rstest::rstest;
 
 use super::samples::{at, commit, device};
@@ -94,6 +97,43 @@ async fn but_people_are_managed_beside_it(
         .expect("opened alone");
     assert_eq!(UserStore::list(&alone).await.expect("read").len(), 3);
     alone.close().await;
+}
+
+/// An id is one row's for ever, whoever writes meanwhile and however the server ends.
+#[rstest]
+#[tokio::test]
+async fn who_writes_beside_it_leaves_its_row_ids_alone(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(database) = TestDatabase::new(engine) else {
+        return;
+    };
+    let server = database.open().await;
+    for _ in 0..20_000 {
+        server.ids().operation();
+    }
+    device(&server, "thing").await;
+    TestDatabase::in_tables(&server).await;
+    let marks = "SELECT \"value\" FROM server_state WHERE \"key\" IN ('next_id.endpoint', \
+        'next_id.endpoint_operation', 'next_id.resource') ORDER BY \"key\"";
+    let before = database.numbers(marks).await;
+    assert!(before[1] > 20_000, "{before:?}");
+    let beside = database.open_beside().await;
+    UserStore::add(&beside, user("ada")).await.expect("added");
+    let line = AuditEntry::new(
+        Doer {
+            actor: "command line".to_owned(),
+            remote: String::new(),
+        },
+        at(0),
+        "user.create",
+        "ada",
+        String::new(),
+    );
+    AuditStore::add(&beside, line).await.expect("added");
+    beside.close().await;
+    assert_eq!(database.numbers(marks).await, before);
+    server.close().await;
 }
 
 #[rstest]
