@@ -13,7 +13,7 @@ use sea_orm::{
 
 use super::endpoint::like_pattern;
 use super::records::{corrupt, millis, name, text, time};
-use super::sequence::{next_id, raise};
+use super::sequence::{count_up, next_id};
 use super::{Store, StoreError};
 use crate::domain::{CredentialId, CredentialKind, EndpointName, Timestamp};
 
@@ -224,7 +224,7 @@ impl CredentialStore for Store {
                 credential::Entity::insert(row(credential))
                     .exec_without_returning(transaction)
                     .await?;
-                count_up(transaction).await?;
+                count_up(transaction, REVISION.to_owned()).await?;
                 // Behind the count: whoever else writes waits for that row, so nobody misses another.
                 check_count(transaction, limit).await?;
                 Ok(Addition::Added)
@@ -343,7 +343,7 @@ impl CredentialStore for Store {
                 if let Some(certificate) = revoke {
                     insert_revoked(transaction, certificate).await?;
                 }
-                count_up(transaction).await?;
+                count_up(transaction, REVISION.to_owned()).await?;
                 Ok(Some(stored(row)?))
             })
         })
@@ -387,7 +387,7 @@ impl RevocationStore for Store {
             Box::pin(async move {
                 let is_new = insert_revoked(transaction, certificate).await?;
                 if is_new {
-                    count_up(transaction).await?;
+                    count_up(transaction, REVISION.to_owned()).await?;
                 }
                 Ok(is_new)
             })
@@ -403,7 +403,7 @@ impl RevocationStore for Store {
                     .exec(transaction)
                     .await?;
                 if result.rows_affected > 0 {
-                    count_up(transaction).await?;
+                    count_up(transaction, REVISION.to_owned()).await?;
                 }
                 Ok(result.rows_affected > 0)
             })
@@ -485,11 +485,6 @@ async fn check_count(transaction: &DatabaseTransaction, limit: u64) -> Result<()
         });
     }
     Ok(())
-}
-
-/// What [`CredentialStore::revision`] tells others.
-async fn count_up(transaction: &DatabaseTransaction) -> Result<(), StoreError> {
-    raise(transaction, REVISION.to_owned(), 1).await.map(drop)
 }
 
 fn row(credential: StoredCredential) -> credential::ActiveModel {

@@ -42,7 +42,7 @@ pub(super) async fn next_ids(
 }
 
 /// Moves the next free row id of a table on, and returns its key and where it is then. In one statement, for the
-/// reason that [`raise`] has.
+/// reason that [`count_up`] has.
 fn take(table: &'static str, count: i64) -> (String, [Bind; 4]) {
     let sql = format!(
         "INSERT INTO server_state (\"key\", \"value\") \
@@ -62,23 +62,18 @@ fn not_returned() -> StoreError {
     )
 }
 
-/// Makes a stored number larger by one, and at least `least`; returns it. In one statement: of two
-/// processes at once the second waits, and gets the number behind that of the first.
-pub(super) async fn raise(
+/// Makes a stored number larger by one; the first is 1. In one statement: of two processes at once the second
+/// waits, and goes on from the number of the first.
+pub(super) async fn count_up(
     transaction: &DatabaseTransaction,
     key: String,
-    least: i64,
-) -> Result<i64, StoreError> {
-    let sql = "INSERT INTO server_state (\"key\", \"value\") VALUES (?, ?) \
-        ON CONFLICT (\"key\") DO UPDATE SET \"value\" = CASE \
-        WHEN server_state.\"value\" >= excluded.\"value\" THEN server_state.\"value\" + 1 \
-        ELSE excluded.\"value\" END RETURNING \"value\"";
-    let values = [key.into(), least.into()];
-    let row = transaction
-        .query_one_raw(statement(transaction, sql, values))
-        .await?
-        .ok_or_else(not_returned)?;
-    Ok(row.try_get_by_index(0)?)
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO server_state (\"key\", \"value\") VALUES (?, 1) \
+        ON CONFLICT (\"key\") DO UPDATE SET \"value\" = server_state.\"value\" + 1";
+    transaction
+        .execute_raw(statement(transaction, sql, [key.into()]))
+        .await?;
+    Ok(())
 }
 
 /// The number that is stored under a key.

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path as FilePath, PathBuf};
 
 use flownexus::domain::{
-    EndpointId, LogLevel, LogLine, Node, Path, Peer, Phase, RegistrationEvent, RegistrationId,
-    RuleEvent, RuleId, RuleState, SessionId, Severity, Side, Timestamp, Token, Value,
+    AuditEntry, Doer, EndpointId, LogLevel, LogLine, Node, Path, Peer, Phase, RegistrationEvent,
+    RegistrationId, RuleEvent, RuleId, RuleState, SessionId, Severity, Side, Timestamp, Token,
+    Value,
 };
 use flownexus::store::{
     Change, EndpointReader, EventReader, FleetWriter as _, LogFilter, LogReader, Notified,
@@ -234,7 +235,19 @@ fn every_change(store: &Store) -> Vec<Vec<Change>> {
             Change::MarkSession(session_mark(u64::MAX, 12)),
             Change::EndSession { id: SessionId(5) },
         ],
+        vec![line("operation.create \0"), line("operation.cancel")],
+        vec![line("endpoint.update")],
     ]
+}
+
+/// A line of the audit log.
+fn line(action: &str) -> Change {
+    let by = Doer {
+        actor: "token:grafana".to_owned(),
+        remote: "2001:db8::1".to_owned(),
+    };
+    let line = AuditEntry::new(by, at(9), action, "sensor \0", String::new());
+    Change::Audit(Box::new(line))
 }
 
 /// Every row of every table that commits write.

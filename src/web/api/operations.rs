@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 
 use crate::config::Settings;
 use crate::domain::{
-    EndpointName, NewOperation, Node, Operation, OperationId, OperationRequest, OperationResult,
-    OperationStatus, Origin,
+    EndpointName, Node, Operation, OperationId, OperationRequest, OperationResult, OperationStatus,
+    Origin,
 };
 use crate::web::ApiError;
 use crate::web::api::refused::{NoDevice, NotLoggedIn, NotOperator, UnreadableParameter};
@@ -367,14 +367,10 @@ async fn ask(
     expires_in_s: Option<u64>,
     wait: Duration,
 ) -> Result<HttpResponse, ApiError> {
-    let operation = NewOperation {
-        request,
-        origin: Origin::User(operator.identity().actor()),
-        expires_in: expires_in(expires_in_s, operator.settings())?,
-        max_attempts: operator.settings().operations.max_attempts,
-        by: None,
-    };
-    let operation = operator.operate(endpoint, operation, wait).await?;
+    let expires_in = expires_in(expires_in_s, operator.settings())?;
+    let operation = operator
+        .operate(endpoint, request, expires_in, wait)
+        .await?;
     let view = OperationView::of(operator, &operation).await?;
     if operation.status.is_final() {
         return Ok(HttpResponse::Ok().json(view));

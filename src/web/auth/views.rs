@@ -15,7 +15,8 @@ use actix_web::web::Data;
 use crate::config::Settings;
 use crate::domain::{
     AuditEntry, EndpointId, EndpointName, EventId, NewOperation, Node, Observation, Operation,
-    OperationId, OperationStatus, Path, Profile, ProfileChange, Timestamp, Wanted,
+    OperationId, OperationRequest, OperationStatus, Origin, Path, Profile, ProfileChange,
+    Timestamp, Wanted,
 };
 use crate::live::Hub;
 use crate::lwm2m::Models;
@@ -320,17 +321,25 @@ impl Operator {
         Self(viewer)
     }
 
-    /// Stores an operation, and waits at most `wait` for its end.
+    /// Stores an operation, which is given up after `expires_in`, and waits at most `wait` for its end.
     ///
     /// # Errors
     /// 404 without such an endpoint, 429 when too many wait for it, 503 when the server is busy.
     pub async fn operate(
         &self,
         endpoint: &EndpointName,
-        mut operation: NewOperation,
+        request: OperationRequest,
+        expires_in: Option<Duration>,
         wait: Duration,
     ) -> Result<Operation, ApiError> {
-        operation.by = Some(self.identity().doer());
+        let by = self.identity().doer();
+        let operation = NewOperation {
+            request,
+            origin: Origin::User(by.actor.clone()),
+            expires_in,
+            max_attempts: self.settings().operations.max_attempts,
+            by: Some(by),
+        };
         let devices = &self.state.devices;
         Ok(devices.operate(endpoint, operation, wait).await?)
     }
