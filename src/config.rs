@@ -1,6 +1,7 @@
 //! Settings: typed, with every limit and its unit. `config/default.toml` holds the defaults and
 //! says what each key means; it is part of the binary.
 
+mod firmware;
 mod history;
 mod network;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use config::{Config, Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
 
+pub use self::firmware::{Firmware, FirmwareNames, FirmwareUri};
 pub use self::history::{History, KeptDays};
 pub use self::network::{InvalidNetwork, Network};
 
@@ -33,8 +35,8 @@ pub struct Settings {
     pub coaps: Coaps,
     /// The server's certificates.
     pub certificates: Certificates,
-    /// Firmware images over HTTPS; not served yet.
-    pub firmware: Listen,
+    /// Firmware images and updates.
+    pub firmware: Firmware,
     /// What devices prove themselves with.
     pub credentials: Credentials,
     /// Who may register, and for how long.
@@ -138,14 +140,6 @@ pub struct Admission {
     pub proof_s: u64,
     pub grace_bytes: usize,
     pub max_sources: usize,
-}
-
-/// A socket that a later version serves; the names are fixed already, so that settings stay valid.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Listen {
-    /// Its address.
-    pub listen: SocketAddr,
 }
 
 /// See `[certificates]` in `config/default.toml`.
@@ -480,7 +474,7 @@ impl Settings {
                 "must be at least 1 where admission.source_datagrams_per_s is",
             );
         }
-        if let Some((key, reason)) = self.history.wrong() {
+        if let Some((key, reason)) = self.history.wrong().or_else(|| self.firmware.wrong()) {
             return invalid(key, &reason);
         }
         let positive = [

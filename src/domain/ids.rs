@@ -246,12 +246,24 @@ row_id! {
     EventId
 }
 row_id! {
+    /// The row of a firmware image; never used again.
+    FirmwareId
+}
+row_id! {
+    /// The row of a firmware update of one device.
+    FirmwareUpdateId
+}
+row_id! {
     /// The row of an observation.
     ObservationId
 }
 row_id! {
     /// The row of an operation; grows with the order of creation.
     OperationId
+}
+row_id! {
+    /// The row of a rollout; never used again.
+    RolloutId
 }
 row_id! {
     /// The row of a rule; never used again.

@@ -7,6 +7,7 @@ mod audit;
 mod command;
 mod denial;
 mod event;
+mod firmware;
 mod gateway;
 mod identity;
 mod ids;
@@ -34,11 +35,15 @@ pub use denial::{Denial, Denied, Shown};
 pub use event::{
     LiveBody, LiveEvent, LiveKind, LiveObservation, LiveOperation, LiveRegistration, Topic,
 };
+pub use firmware::{
+    DeviceSays, FirmwareImage, FirmwareUpdate, ImageBytes, NewUpdate, Progress, UpdateLimits,
+    UpdateMethod, UpdatePhase, UpdateResult, UpdateState, UpdateStep,
+};
 pub use gateway::{GatewayReport, GatewayState, REGISTRATION_EVENTS, RegistrationEvent};
 pub use identity::{CredentialKind, Identity, Reach, Unreachable};
 pub use ids::{
-    ById, CredentialId, EndpointId, EndpointName, EventId, IdHasher, InvalidName, ObservationId,
-    OperationId, RegistrationId, RuleId, Token, WantedId,
+    ById, CredentialId, EndpointId, EndpointName, EventId, FirmwareId, FirmwareUpdateId, IdHasher,
+    InvalidName, ObservationId, OperationId, RegistrationId, RolloutId, RuleId, Token, WantedId,
 };
 pub use learned::{Learned, LearntWindow, NextWake, WakeBasis};
 pub use log::{LogLevel, LogLine, LogResource, StoredLogLine};

@@ -18,6 +18,7 @@ mod dtls_session;
 mod endpoint;
 mod event;
 mod failure;
+mod firmware;
 mod fleet;
 mod forgiven;
 mod history;
@@ -65,6 +66,9 @@ pub use credential::{
     StoredCertificate, StoredCredential, StoredProof,
 };
 pub use downsample::{Point, downsample};
+pub use firmware::{
+    FirmwareShelf, FirmwareStore, FirmwareUpdateReader, ReceivedFile, Shelved, UpdateFilter,
+};
 pub use history::{Aggregate, HistoryStore, Retention};
 pub use ids::Ids;
 pub use metrics::Metrics;

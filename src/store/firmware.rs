@@ -1,0 +1,110 @@
+//! Firmware: images with their files, and the updates of devices.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::domain::{
+    EndpointId, FirmwareId, FirmwareImage, FirmwareUpdate, FirmwareUpdateId, ImageBytes, RolloutId,
+    Selection, UpdateResult, UpdateStep,
+};
+
+/// A file that was received wholly, is on disk and counted, and is no image yet. Dropped before it becomes one, the
+/// file is removed.
+#[derive(Debug)]
+pub struct ReceivedFile {
+    /// Where it is, in the same folder as the images.
+    pub path: PathBuf,
+    /// Bytes.
+    pub size: u64,
+    /// Of its bytes, in hexadecimal.
+    pub sha256: String,
+}
+
+/// Keeps images.
+#[async_trait]
+pub trait FirmwareStore: Send + Sync {
+    /// All of them, newest first.
+    async fn list(&self) -> Result<Vec<FirmwareImage>, StoreError>;
+
+    /// One of them.
+    async fn find(&self, id: FirmwareId) -> Result<Option<FirmwareImage>, StoreError>;
+
+    /// Makes an image of a file: gives it its row (the id is ignored), puts the file in its place for good, and both
+    /// are on disk when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when version or name are taken, [`StoreError::Full`] when there are `limit` already.
+    async fn add(
+        &self,
+        image: FirmwareImage,
+        file: ReceivedFile,
+        limit: u64,
+    ) -> Result<FirmwareImage, StoreError>;
+
+    /// Changes what people say of one; nothing when there is none of this id.
+    async fn describe(
+        &self,
+        id: FirmwareId,
+        notes: String,
+        selection: Selection,
+    ) -> Result<Option<FirmwareImage>, StoreError>;
+
+    /// Removes one and its file; false when there is none of this id. Whoever reads the file goes on reading it.
+    async fn remove(&self, id: FirmwareId) -> Result<bool, StoreError>;
+}
+
+/// An image with what it is made of.
+#[derive(Clone, Debug)]
+pub struct Shelved {
+    /// What is known of it.
+    pub image: Arc<FirmwareImage>,
+    /// Its bytes.
+    pub bytes: Arc<dyn ImageBytes>,
+}
+
+/// Images that can be read at once, in memory, for whoever serves them.
+pub trait FirmwareShelf: Send + Sync {
+    /// The image of this id.
+    fn image(&self, id: FirmwareId) -> Option<Shelved>;
+
+    /// What devices find under `/binaries/`: `NAME`, or `KEY/NAME` when names cannot be guessed.
+    fn named(&self, path: &str) -> Option<Shelved>;
+}
+
+/// Which updates to list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UpdateFilter {
+    /// Only those of this device.
+    pub endpoint: Option<EndpointId>,
+    /// Only those of this image.
+    pub firmware: Option<FirmwareId>,
+    /// Only those of this rollout.
+    pub rollout: Option<RolloutId>,
+    /// Only those with this result; DEFAULT: those that are not over.
+    pub result: Option<UpdateResult>,
+    /// Only those before this one (the last of the page before).
+    pub before: Option<FirmwareUpdateId>,
+}
+
+/// Reads updates. They are changed by the endpoint's actor alone, through [`FleetWriter`](super::FleetWriter).
+#[async_trait]
+pub trait FirmwareUpdateReader: Send + Sync {
+    /// Updates, newest first, at most `limit`.
+    async fn list(
+        &self,
+        filter: &UpdateFilter,
+        limit: u64,
+    ) -> Result<Vec<FirmwareUpdate>, StoreError>;
+
+    /// One update with its timeline, oldest first.
+    async fn find(
+        &self,
+        id: FirmwareUpdateId,
+    ) -> Result<Option<(FirmwareUpdate, Vec<UpdateStep>)>, StoreError>;
+
+    /// How many updates with this image are not over.
+    async fn count_active(&self, firmware: FirmwareId) -> Result<u64, StoreError>;
+}
