@@ -19,6 +19,7 @@ mod endpoint;
 mod event;
 mod failure;
 mod firmware;
+mod firmware_update;
 mod fleet;
 mod forgiven;
 mod history;
