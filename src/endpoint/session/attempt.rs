@@ -188,6 +188,7 @@ impl Session {
             window: self.window(env),
             patience: self.patience(env),
             start_block2: None,
+            block1: None,
         }
     }
 
