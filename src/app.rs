@@ -6,6 +6,7 @@
 //! actix-web; this one starts, waits and ends (docs/adr/0001).
 
 mod demo;
+mod firmware;
 mod kept_sessions;
 
 use std::cell::OnceCell;
@@ -45,6 +46,7 @@ use crate::web::credentials::Credentials;
 use crate::web::models::Catalogue;
 use crate::web::{self, AppParts, AppState};
 use demo::Demo;
+use firmware::{ImageSource, Places};
 use kept_sessions::WitnessFile;
 
 /// Runs the server until it is told to stop (SIGINT or SIGTERM).
@@ -89,7 +91,29 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let witness = WitnessFile::open(&settings.data_dir)
         .with_context(|| format!("cannot use {}", settings.data_dir.display()))?;
     let library = models.library();
-    let devices = start_devices(&settings, &store, library, proofs, &witness, &mut metrics).await?;
+    let places = Arc::new(Places::default());
+    let images = ImageSource::new(
+        Arc::clone(&firmware),
+        settings.firmware.clone(),
+        Arc::clone(&places),
+    );
+    let devices = start_devices(
+        &settings,
+        &store,
+        library,
+        (proofs, images),
+        &witness,
+        &mut metrics,
+    )
+    .await?;
+    for (address, place) in [
+        (devices.address, &places.coap),
+        (devices.secure_address, &places.coaps),
+    ] {
+        if let Some(address) = address {
+            let _ = place.set(address);
+        }
+    }
     let heartbeat = actix_rt::spawn(heartbeat(
         store.clone(),
         witness,
@@ -225,7 +249,7 @@ async fn start_devices(
     settings: &Arc<Settings>,
     store: &Store,
     models: &ModelLibrary,
-    proofs: Proofs,
+    (proofs, images): (Proofs, ImageSource),
     witness: &WitnessFile,
     metrics: &mut Registry,
 ) -> anyhow::Result<Devices> {
@@ -318,6 +342,7 @@ async fn start_devices(
             writer,
             loader,
             models,
+            images: Rc::new(images),
             keyring,
             refusals: noted,
             templates,

@@ -248,6 +248,7 @@ impl From<OperateError> for ApiError {
         match error {
             OperateError::Busy => Self::unavailable(error.to_string()),
             OperateError::NotQueued(_) => Self::conflict("not_queued", error.to_string()),
+            OperateError::Update(_) => Self::conflict("update_refused", error.to_string()),
             OperateError::Store(error) => error.into(),
             OperateError::TooMany { .. } | OperateError::TooManyEndpoints { .. } => {
                 Self::too_many(error.to_string(), None)

@@ -68,6 +68,11 @@ pub enum Event<'a> {
         /// What is said of a failure.
         error: Option<&'a str>,
     },
+    /// What was to be asked cannot be asked.
+    Impossible {
+        /// Why, for the timeline.
+        why: &'a str,
+    },
     /// The device has registered anew: its observations are gone, and it may run something else.
     Registered {
         /// Whether it announces object 5.
@@ -240,6 +245,9 @@ impl Machine<'_> {
                     _ => End::Lost,
                 };
                 self.ended(end, error.unwrap_or_default());
+            }
+            Event::Impossible { why } => {
+                self.finish(UpdateResult::UpdateFailed, why.to_owned());
             }
             Event::Registered { has_object } => self.registered(has_object),
             Event::Served(progress) => self.served(progress),

@@ -6,6 +6,7 @@ mod credentials;
 mod endpoints;
 mod events;
 mod filter;
+mod firmware_updates;
 mod health;
 mod leshan;
 mod log_resources;
@@ -94,6 +95,10 @@ macro_rules! routes {
                     .service(models::show_model)
                     .service(models::show_model_definition)
                     .service(models::delete_model)
+                    .service(firmware_updates::list_updates)
+                    .service(firmware_updates::create_update)
+                    .service(firmware_updates::show_update)
+                    .service(firmware_updates::cancel_update)
                     .service(users::list_users)
                     .service(users::create_user)
                     .service(users::delete_user)

@@ -17,6 +17,7 @@ pub mod proxies;
 mod rules;
 pub mod session;
 pub mod tokens;
+mod update_views;
 pub mod views;
 
 pub use access::{Credential, Identity};
