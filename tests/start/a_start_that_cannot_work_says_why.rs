@@ -12,6 +12,7 @@ pub(super) fn serve(settings: &[(&str, &str)]) -> Output {
         .env("FLOWNEXUS__DATA_DIR", folder.path())
         .env("FLOWNEXUS__COAP__LISTEN", "127.0.0.1:0")
         .env("FLOWNEXUS__WEB__LISTEN", "127.0.0.1:0")
+        .env("FLOWNEXUS__FIRMWARE__LISTEN", "127.0.0.1:0")
         .env("FLOWNEXUS__LOG__LEVEL", "error");
     for (name, value) in settings {
         command.env(format!("FLOWNEXUS__{name}"), value);
