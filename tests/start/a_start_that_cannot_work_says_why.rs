@@ -50,6 +50,17 @@ async fn a_web_port_in_use_is_named() {
 }
 
 #[tokio::test]
+async fn a_port_of_firmware_images_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let settings = [
+        ("FIRMWARE__LISTEN", address.as_str()),
+        ("COAPS__ENABLED", "false"),
+    ];
+    assert_says(&serve(&settings), &["firmware.listen", &address]);
+}
+
+#[tokio::test]
 async fn a_second_process_on_the_same_folder_refuses_to_start() {
     let server = Server::start().await;
     let output = serve(&[("DATA_DIR", &server.data_dir().display().to_string())]);
