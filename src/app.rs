@@ -38,7 +38,7 @@ use crate::net::{Admission, AdmissionCounters, CoapTransport, dtls};
 use crate::registry::{Handle, HandshakeRefused, RegistryActor, Surroundings};
 use crate::security::{Certificates, Keyring, Refusals, Vault, certificates};
 use crate::store::{
-    EndpointReader, FleetLoader as _, LogResourceStore, RuleStore, SessionStore, Store,
+    EndpointReader, FleetLoader as _, LogResourceStore, RuleStore, SessionStore, Shelf, Store,
     TemplateStore,
 };
 use crate::web::credentials::Credentials;
@@ -62,6 +62,8 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     store.metrics().register(&mut metrics);
     let models = Arc::new(Catalogue::new(Arc::new(store.clone())));
     load_models(&models).await;
+    let firmware = Arc::new(Shelf::new(Arc::new(store.clone()), &settings));
+    load_firmware(&firmware).await;
 
     let certificates = Certificates::open(&settings, Timestamp::system())?;
     certificates.metrics().register(&mut metrics);
@@ -97,6 +99,11 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let reload = actix_rt::spawn(reload_models(
         Arc::clone(&models),
         Duration::from_secs(settings.models.reload_s.max(1)),
+    ));
+
+    let firmware_watch = actix_rt::spawn(follow_firmware(
+        Arc::clone(&firmware),
+        Duration::from_secs(settings.firmware.reload_s.max(1)),
     ));
 
     let certificate_watch = actix_rt::spawn(certificates::watch(
@@ -136,6 +143,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         hub,
         models,
         credentials: Arc::clone(&credentials),
+        firmware,
         certificates,
         metrics,
         ready,
@@ -168,6 +176,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     devices.stop().await;
     heartbeat.abort();
     reload.abort();
+    firmware_watch.abort();
     certificate_watch.abort();
     follow.abort();
     if let Err(error) = credentials.note_uses(Timestamp::system()).await {
@@ -446,6 +455,25 @@ async fn reload_models(models: Arc<Catalogue>, every: Duration) {
             Ok(false) => {}
             Ok(true) => tracing::info!("The uploaded object models have changed"),
             Err(error) => tracing::warn!("Cannot look for new object models: {error}"),
+        }
+    }
+}
+
+/// Makes the firmware images ready for devices. Without them the server has other things to do.
+async fn load_firmware(firmware: &Shelf) {
+    if let Err(error) = firmware.reload().await {
+        tracing::error!("Going on without the firmware images for now: {error}");
+    }
+}
+
+/// Notices what `flownexus firmware` changed beside this server.
+async fn follow_firmware(firmware: Arc<Shelf>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        match firmware.reload().await {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("The firmware images have changed"),
+            Err(error) => tracing::warn!("Cannot look for changed firmware images: {error}"),
         }
     }
 }

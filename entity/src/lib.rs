@@ -11,6 +11,7 @@ pub mod endpoint;
 pub mod endpoint_operation;
 pub mod event;
 pub mod event_resource;
+pub mod firmware;
 pub mod latest_resource;
 pub mod log_resource;
 pub mod object_model;

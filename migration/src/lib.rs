@@ -43,6 +43,7 @@ mod m20261129_000020_create_rollups;
 mod m20261129_000021_types_have_a_retention;
 mod m20261129_000022_find_events_of_values;
 mod m20261129_000023_partition_resource;
+mod m20261130_000010_create_firmware;
 
 /// All steps in order.
 #[derive(Debug)]
@@ -87,6 +88,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000021_types_have_a_retention::Migration),
             Box::new(m20261129_000022_find_events_of_values::Migration),
             Box::new(m20261129_000023_partition_resource::Migration),
+            Box::new(m20261130_000010_create_firmware::Migration),
         ]
     }
 }

@@ -67,7 +67,8 @@ pub use credential::{
 };
 pub use downsample::{Point, downsample};
 pub use firmware::{
-    FirmwareShelf, FirmwareStore, FirmwareUpdateReader, ReceivedFile, Shelved, UpdateFilter,
+    FirmwareFolder, FirmwareShelf, FirmwareStore, FirmwareUpdateReader, IncomingFile, NewImage,
+    ReceiveError, ReceivedFile, Shelf, Shelved, UpdateFilter,
 };
 pub use history::{Aggregate, HistoryStore, Retention};
 pub use ids::Ids;

@@ -1,29 +1,41 @@
 //! Firmware: images with their files, and the updates of devices.
+//!
+//! An image is a row and a file, and the file is there as long as the row is: it comes before the row and goes
+//! behind it. What a crash leaves of a file that has no row is cleared away by a later start.
 
-use std::path::PathBuf;
+mod folder;
+mod images;
+mod shelf;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use folder::{FirmwareFolder, IncomingFile, ReceiveError, ReceivedFile};
+pub use shelf::Shelf;
+
 use super::StoreError;
 use crate::domain::{
-    EndpointId, FirmwareId, FirmwareImage, FirmwareUpdate, FirmwareUpdateId, ImageBytes, RolloutId,
-    Selection, UpdateResult, UpdateStep,
+    Doer, EndpointId, FirmwareId, FirmwareImage, FirmwareUpdate, FirmwareUpdateId, ImageBytes,
+    RolloutId, Selection, Timestamp, UpdateResult, UpdateStep,
 };
 
-/// A file that was received wholly, is on disk and counted, and is no image yet. Dropped before it becomes one, the
-/// file is removed.
-#[derive(Debug)]
-pub struct ReceivedFile {
-    /// Where it is, in the same folder as the images.
-    pub path: PathBuf,
-    /// Bytes.
-    pub size: u64,
-    /// Of its bytes, in hexadecimal.
-    pub sha256: String,
+/// What is said of a file that is to become an image; version, name and selection have been checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewImage {
+    /// See [`FirmwareImage::version`].
+    pub version: String,
+    /// See [`FirmwareImage::name`].
+    pub name: String,
+    /// See [`FirmwareImage::notes`].
+    pub notes: String,
+    /// See [`FirmwareImage::selection`].
+    pub selection: Selection,
+    /// When it was uploaded.
+    pub at: Timestamp,
 }
 
-/// Keeps images.
+/// Keeps images. What changes them writes a line of the audit log, in the same transaction.
 #[async_trait]
 pub trait FirmwareStore: Send + Sync {
     /// All of them, newest first.
@@ -32,15 +44,16 @@ pub trait FirmwareStore: Send + Sync {
     /// One of them.
     async fn find(&self, id: FirmwareId) -> Result<Option<FirmwareImage>, StoreError>;
 
-    /// Makes an image of a file: gives it its row (the id is ignored), puts the file in its place for good, and both
-    /// are on disk when this returns.
+    /// Makes an image of a file: gives it its row, puts the file in its place for good, and both are on disk when
+    /// this returns.
     ///
     /// # Errors
     /// [`StoreError::Exists`] when version or name are taken, [`StoreError::Full`] when there are `limit` already.
     async fn add(
         &self,
-        image: FirmwareImage,
+        image: NewImage,
         file: ReceivedFile,
+        by: Doer,
         limit: u64,
     ) -> Result<FirmwareImage, StoreError>;
 
@@ -50,10 +63,14 @@ pub trait FirmwareStore: Send + Sync {
         id: FirmwareId,
         notes: String,
         selection: Selection,
+        by: Doer,
     ) -> Result<Option<FirmwareImage>, StoreError>;
 
     /// Removes one and its file; false when there is none of this id. Whoever reads the file goes on reading it.
-    async fn remove(&self, id: FirmwareId) -> Result<bool, StoreError>;
+    async fn remove(&self, id: FirmwareId, by: Doer) -> Result<bool, StoreError>;
+
+    /// Changes with each of these changes, whichever process made it; cheap.
+    async fn revision(&self) -> Result<i64, StoreError>;
 }
 
 /// An image with what it is made of.
