@@ -24,8 +24,8 @@ use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
 use crate::coap::{
-    self, ExchangeId, MessageIds, NotificationKey, OutgoingRequest, RequestError, RequestKey,
-    Response, Window,
+    self, Excerpt, ExchangeId, MessageIds, NotificationKey, OutgoingRequest, RequestError,
+    RequestKey, Response, Window,
 };
 use crate::config::Settings;
 use crate::domain::{
@@ -89,7 +89,17 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let witness = WitnessFile::open(&settings.data_dir)
         .with_context(|| format!("cannot use {}", settings.data_dir.display()))?;
     let library = models.library();
-    let devices = start_devices(&settings, &store, library, proofs, &witness, &mut metrics).await?;
+    let images = Arc::clone(&firmware);
+    let devices = start_devices(
+        &settings,
+        &store,
+        library,
+        images,
+        proofs,
+        &witness,
+        &mut metrics,
+    )
+    .await?;
     let heartbeat = actix_rt::spawn(heartbeat(
         store.clone(),
         witness,
@@ -225,6 +235,7 @@ async fn start_devices(
     settings: &Arc<Settings>,
     store: &Store,
     models: &ModelLibrary,
+    firmware: Arc<Shelf>,
     proofs: Proofs,
     witness: &WitnessFile,
     metrics: &mut Registry,
@@ -324,6 +335,7 @@ async fn start_devices(
             rules,
             log_resources,
             fleet,
+            firmware,
             metrics: actor_metrics,
         };
         let actor = RegistryActor::new(&settings, around);
@@ -559,6 +571,10 @@ impl Wire for NetWire {
 
     fn respond(&self, key: &RequestKey, response: Response) {
         self.0.respond(key, response);
+    }
+
+    fn respond_excerpt(&self, key: &RequestKey, excerpt: Excerpt, response: &Response) -> usize {
+        self.0.respond_excerpt(key, excerpt, response)
     }
 
     fn drop_request(&self, key: &RequestKey) {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::session::Memo;
 use crate::coap::{
-    ExchangeId, MessageIds, NotificationKey, OutgoingRequest, RequestError, RequestKey, Response,
-    Window,
+    Excerpt, ExchangeId, MessageIds, NotificationKey, OutgoingRequest, RequestError, RequestKey,
+    Response, Window,
 };
 use crate::domain::{
     EndpointName, Identity, Peer, Reach, RegistrationId, SessionMark, Token, Unreachable,
@@ -32,6 +32,7 @@ pub trait Wire {
     fn extend_message_ids(&self, exchange: ExchangeId, ids: MessageIds);
     fn encode_response(&self, key: &RequestKey, response: &Response) -> Vec<u8>;
     fn respond(&self, key: &RequestKey, response: Response);
+    fn respond_excerpt(&self, key: &RequestKey, excerpt: Excerpt, response: &Response) -> usize;
     fn drop_request(&self, key: &RequestKey);
     fn acknowledge(&self, key: &NotificationKey);
     fn reject(&self, key: &NotificationKey);

@@ -1,6 +1,7 @@
 //! Who is where: pure tables from names, locations, tokens, exchanges and addresses to actors.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use crate::coap::ExchangeId;
 use crate::domain::{ById, EndpointId, EndpointName, Peer, RegistrationId, Token};
@@ -27,6 +28,15 @@ pub(super) struct State {
     tokens: ById<Token, EndpointId>,
     exchanges: ById<ExchangeId, EndpointId>,
     peers: HashMap<Peer, EndpointId>,
+    hosts: HashMap<IpAddr, Lodgers>,
+}
+
+/// The devices that are registered from one IP address: how many, and the sum of their ids by exclusive or,
+/// which is the id itself while there is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Lodgers {
+    count: u32,
+    ids: i64,
 }
 
 impl State {
@@ -36,6 +46,7 @@ impl State {
         self.present.reserve(registered);
         self.locations.reserve(registered);
         self.peers.reserve(registered);
+        self.hosts.reserve(registered);
         self.tokens.reserve(tokens);
     }
 
@@ -85,7 +96,11 @@ impl State {
                 if presence.peer != peer && self.peers.get(&presence.peer) == Some(&id) {
                     self.peers.remove(&presence.peer);
                 }
-                presence.peer = peer;
+                let before = std::mem::replace(&mut presence.peer, peer);
+                if before.address.ip() != peer.address.ip() {
+                    self.leave(id, before);
+                    self.enter(id, peer);
+                }
             }
             None => {
                 let presence = Presence {
@@ -97,9 +112,27 @@ impl State {
                 };
                 self.present.insert(id, Box::new(presence));
                 self.locations.insert(location.clone(), id);
+                self.enter(id, peer);
             }
         }
         self.peers.insert(peer, id);
+    }
+
+    fn enter(&mut self, id: EndpointId, peer: Peer) {
+        let lodgers = self.hosts.entry(peer.address.ip()).or_default();
+        lodgers.count = lodgers.count.saturating_add(1);
+        lodgers.ids ^= id.0;
+    }
+
+    fn leave(&mut self, id: EndpointId, peer: Peer) {
+        let host = peer.address.ip();
+        if let Some(lodgers) = self.hosts.get_mut(&host) {
+            lodgers.count = lodgers.count.saturating_sub(1);
+            lodgers.ids ^= id.0;
+            if lodgers.count == 0 {
+                self.hosts.remove(&host);
+            }
+        }
     }
 
     /// The device is not registered any more.
@@ -111,6 +144,7 @@ impl State {
         if self.peers.get(&presence.peer) == Some(&id) {
             self.peers.remove(&presence.peer);
         }
+        self.leave(id, presence.peer);
     }
 
     /// The name of a registered device.
@@ -160,6 +194,12 @@ impl State {
     /// Who registered from this address.
     pub(super) fn from(&self, peer: Peer) -> Option<EndpointId> {
         self.peers.get(&peer).copied()
+    }
+
+    /// The device that is registered from this IP address, from whatever port, if it is the only one.
+    pub(super) fn alone_on(&self, host: IpAddr) -> Option<EndpointId> {
+        let lodgers = self.hosts.get(&host)?;
+        (lodgers.count == 1).then_some(EndpointId(lodgers.ids))
     }
 
     /// Whose observation this token is.
@@ -240,6 +280,29 @@ mod tests {
         assert_eq!(state.from(peer(1)), Some(EndpointId(2)));
         state.unregistered(EndpointId(2));
         assert_eq!(state.from(peer(1)), None);
+    }
+
+    #[test]
+    fn the_only_device_of_a_host_is_known_by_it() {
+        let mut state = State::default();
+        let from = |host: [u8; 4], port: u16| Peer::udp((host, port).into());
+        let (home, away) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+        let register = |state: &mut State, id: i64, peer| {
+            let location = RegistrationId::from_text(&id.to_string());
+            state.registered(EndpointId(id), &name(), &location, peer);
+        };
+        assert_eq!(state.alone_on(home.into()), None);
+        register(&mut state, 1, from(home, 1));
+        register(&mut state, 1, from(home, 2));
+        assert_eq!(state.alone_on(home.into()), Some(EndpointId(1)));
+        register(&mut state, 2, from(home, 3));
+        assert_eq!(state.alone_on(home.into()), None, "one of two");
+        register(&mut state, 1, from(away, 1));
+        assert_eq!(state.alone_on(home.into()), Some(EndpointId(2)));
+        assert_eq!(state.alone_on(away.into()), Some(EndpointId(1)));
+        state.unregistered(EndpointId(1));
+        state.unregistered(EndpointId(2));
+        assert_eq!(state.hosts.len(), 0);
     }
 
     #[test]

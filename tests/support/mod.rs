@@ -13,6 +13,7 @@ pub(crate) mod fake_rules;
 pub(crate) mod fake_store;
 pub(crate) mod odd_certificates;
 pub(crate) mod postgres;
+pub(crate) mod programs;
 pub(crate) mod secure;
 pub(crate) mod server;
 pub(crate) mod shared;
