@@ -26,8 +26,8 @@ use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
 use crate::coap::{
-    self, ExchangeId, MessageIds, NotificationKey, OutgoingRequest, RequestError, RequestKey,
-    Response, Window,
+    self, Excerpt, ExchangeId, MessageIds, NotificationKey, OutgoingRequest, RequestError,
+    RequestKey, Response, Window,
 };
 use crate::config::Settings;
 use crate::domain::{
@@ -93,6 +93,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let witness = WitnessFile::open(&settings.data_dir)
         .with_context(|| format!("cannot use {}", settings.data_dir.display()))?;
     let library = models.library();
+    let shelf = Arc::clone(&firmware);
     let places = Arc::new(Places::default());
     let images = ImageSource::new(
         Arc::clone(&firmware),
@@ -103,7 +104,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         &settings,
         &store,
         library,
-        (proofs, images),
+        (proofs, images, shelf),
         &witness,
         &mut metrics,
     )
@@ -142,7 +143,12 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         Duration::from_secs(settings.credentials.reload_s.max(1)),
     ));
 
-    let downloads = downloads::files(firmware.clone(), certificates.clone(), &mut metrics);
+    let downloads = downloads::files(
+        firmware.clone(),
+        certificates.clone(),
+        devices.handle.clone(),
+        &mut metrics,
+    );
 
     let admin_password = web::auth::ensure_admin(&store).await?;
     let cookie_key = web::auth::session_key(&settings.data_dir)
@@ -258,7 +264,7 @@ async fn start_devices(
     settings: &Arc<Settings>,
     store: &Store,
     models: &ModelLibrary,
-    (proofs, images): (Proofs, ImageSource),
+    (proofs, images, firmware): (Proofs, ImageSource, Arc<Shelf>),
     witness: &WitnessFile,
     metrics: &mut Registry,
 ) -> anyhow::Result<Devices> {
@@ -358,6 +364,7 @@ async fn start_devices(
             rules,
             log_resources,
             fleet,
+            firmware,
             metrics: actor_metrics,
         };
         let actor = RegistryActor::new(&settings, around);
@@ -601,6 +608,10 @@ impl Wire for NetWire {
 
     fn respond(&self, key: &RequestKey, response: Response) {
         self.0.respond(key, response);
+    }
+
+    fn respond_excerpt(&self, key: &RequestKey, excerpt: Excerpt, response: &Response) -> usize {
+        self.0.respond_excerpt(key, excerpt, response)
     }
 
     fn drop_request(&self, key: &RequestKey) {

@@ -10,6 +10,8 @@ use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 
 use crate::config::Firmware;
+use crate::domain::Progress;
+use crate::registry::Handle;
 use crate::security::Certificates;
 use crate::store::FirmwareShelf;
 use crate::web::firmware_files::{self, DownloadMetrics, FirmwareFiles, Served};
@@ -18,6 +20,7 @@ use crate::web::firmware_files::{self, DownloadMetrics, FirmwareFiles, Served};
 pub(super) fn files(
     shelf: Arc<dyn FirmwareShelf>,
     certificates: Certificates,
+    devices: Handle,
     metrics: &mut Registry,
 ) -> FirmwareFiles {
     let counted = DownloadMetrics::default();
@@ -26,7 +29,10 @@ pub(super) fn files(
         shelf,
         certificates,
         metrics: counted,
-        told: Arc::new(log),
+        told: Arc::new(move |served| {
+            log(served);
+            tell(&devices, served);
+        }),
     }
 }
 
@@ -65,6 +71,18 @@ impl Downloads {
             ended.context("the server of firmware images panicked")??;
         }
         Ok(())
+    }
+}
+
+/// The device that it is for hears of it.
+fn tell(devices: &Handle, served: Served) {
+    if served.served_to > served.offset {
+        let progress = Progress {
+            done: served.served_to,
+            total: served.size,
+            block: 0,
+        };
+        devices.fetched(served.image, served.from, served.offset, progress);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::domain::{Peer, Token};
 
 use super::datagram::MAX_OPTION_LENGTH;
 use super::{
-    Block, Code, Counters, Endpoint, EndpointConfig, Event, ExchangeId, Exponent, Message,
+    Block, Code, Counters, Endpoint, EndpointConfig, Event, Excerpt, ExchangeId, Exponent, Message,
     MessageIds, MessageType, NotificationKey, Options, OutgoingBlock, OutgoingRequest, Request,
     RequestKey, Response, Window, number,
 };
@@ -151,6 +151,10 @@ impl<'a> Driver<'a> {
             6 => {
                 let length = usize::from(self.byte()?).saturating_mul(2);
                 if let Some(key) = self.requests.pop_front() {
+                    if operation & 16 != 0 {
+                        self.excerpt(&key, length);
+                        return Some(());
+                    }
                     let response = answer(length, key.message_id);
                     let exact = self.endpoint.encode_response(&key, &response);
                     self.endpoint.respond(now, &key, response);
@@ -277,6 +281,22 @@ impl<'a> Driver<'a> {
             self.exchanges.push_back(id);
         }
         Some(())
+    }
+
+    /// Answers by one block of a body of so many bytes that is kept elsewhere.
+    fn excerpt(&mut self, key: &RequestKey, whole: usize) {
+        let now = self.now;
+        match Excerpt::of(key.block2(), whole as u64, Exponent::at_most(32)) {
+            Ok(excerpt) => {
+                assert!(excerpt.length() <= 32, "blocks are limited");
+                let end = excerpt.offset().saturating_add(excerpt.length() as u64);
+                assert!(end <= whole as u64, "it is of the body");
+                let response = answer(excerpt.length(), 0);
+                let sent = self.endpoint.respond_excerpt(now, key, excerpt, &response);
+                assert!(sent <= excerpt.length());
+            }
+            Err(refusal) => self.endpoint.respond(now, key, refusal),
+        }
     }
 
     fn pass(&mut self, wait: Duration) {

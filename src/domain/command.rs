@@ -152,7 +152,7 @@ impl ContentFormat {
     ];
 
     /// The number in the CoAP Content-Formats registry.
-    pub fn code(self) -> u16 {
+    pub const fn code(self) -> u16 {
         match self {
             Self::Cbor => 60,
             Self::Json => 11_543,

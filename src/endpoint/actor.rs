@@ -1,5 +1,6 @@
 //! The mailbox of one device.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +20,9 @@ use super::session::{
 use super::waiters::Waiters;
 use super::wire::{Listening, Routes};
 use crate::coap::Response;
-use crate::domain::{Denied, EndpointId, EndpointName, Now, Peer, Shown, StoredAnswer, Timestamp};
+use crate::domain::{
+    Denied, EndpointId, EndpointName, FirmwareId, Now, Peer, Shown, StoredAnswer, Timestamp,
+};
 use crate::registry::OperateError;
 use crate::security::Refused;
 use crate::store::{Change, StoreError, StoredEndpoint};
@@ -60,6 +63,8 @@ pub struct EndpointActor {
     asked: Option<Instant>,
     /// When it listens, as the registry knows.
     told: Option<Listening>,
+    /// What it is to fetch, as the registry knows.
+    fetches: Option<(FirmwareId, IpAddr)>,
     /// Dropped with the actor, which tells whoever waits for its end.
     forgotten: Option<oneshot::Sender<()>>,
 }
@@ -88,6 +93,7 @@ impl EndpointActor {
             active: None,
             asked: None,
             told: None,
+            fetches: None,
             forgotten: None,
         }
     }
@@ -240,6 +246,7 @@ impl EndpointActor {
                 self.routes.registered(&location, peer);
                 // It may have been made just now.
                 self.told = None;
+                self.fetches = None;
                 if let Some(session) = &mut self.session {
                     session.share(&mut self.links.shared.borrow_mut());
                 }
@@ -364,6 +371,11 @@ impl EndpointActor {
         let listens = session.listens(now, &self.links.settings);
         if self.told.replace(listens) != Some(listens) {
             self.routes.listens(listens);
+        }
+        let fetches = session.fetches();
+        if self.fetches != fetches {
+            self.fetches = fetches;
+            self.routes.fetches(fetches);
         }
         let deadline = session.next_deadline(now);
         let is_free = self.commits.is_empty() && self.waiters.are_gone();

@@ -30,6 +30,8 @@ pub struct Metrics {
     pub sends: Counter,
     /// Requests that were refused with 4.xx before they reached an actor.
     pub refusals: Counter,
+    /// Bytes of images that went out in answers to requests for them.
+    pub image_bytes: Counter,
     /// Values that rules did not look at, because a device has too many paths.
     pub rule_states_refused: Counter,
     handle_seconds: Histogram,
@@ -52,6 +54,7 @@ impl Default for Metrics {
             notifications: Counter::default(),
             sends: Counter::default(),
             refusals: Counter::default(),
+            image_bytes: Counter::default(),
             rule_states_refused: Counter::default(),
             handle_seconds: Histogram::new(buckets),
             waiting: Gauge::default(),
@@ -117,6 +120,11 @@ impl Metrics {
             "flownexus_lwm2m_refusals",
             "Requests refused before they reached an actor",
             self.refusals.clone(),
+        );
+        registry.register(
+            "flownexus_firmware_coap_bytes",
+            "Bytes of firmware images that devices have fetched over CoAP and CoAPs",
+            self.image_bytes.clone(),
         );
         registry.register(
             "flownexus_rule_states_refused",

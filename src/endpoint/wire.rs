@@ -1,16 +1,18 @@
 //! What an actor may do with the network and with the registry's routes. Both live on the arbiter
 //! of the actor, so these are plain calls.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::session::Memo;
 use crate::coap::{
-    ExchangeId, MessageIds, NotificationKey, OutgoingRequest, RequestError, RequestKey, Response,
-    Window,
+    Excerpt, ExchangeId, MessageIds, NotificationKey, OutgoingRequest, RequestError, RequestKey,
+    Response, Window,
 };
 use crate::domain::{
-    EndpointName, Identity, Peer, Reach, RegistrationId, SessionMark, Token, Unreachable,
+    EndpointName, FirmwareId, Identity, Peer, Reach, RegistrationId, SessionMark, Token,
+    Unreachable,
 };
 
 /// The message layer together with its socket. See [`crate::coap::Endpoint`] for what each call
@@ -32,6 +34,7 @@ pub trait Wire {
     fn extend_message_ids(&self, exchange: ExchangeId, ids: MessageIds);
     fn encode_response(&self, key: &RequestKey, response: &Response) -> Vec<u8>;
     fn respond(&self, key: &RequestKey, response: Response);
+    fn respond_excerpt(&self, key: &RequestKey, excerpt: Excerpt, response: &Response) -> usize;
     fn drop_request(&self, key: &RequestKey);
     fn acknowledge(&self, key: &NotificationKey);
     fn reject(&self, key: &NotificationKey);
@@ -84,6 +87,8 @@ pub trait Routes {
     fn wakes(&self, at: Option<Instant>);
     /// The actor ends although its device is registered, and leaves this to the next one.
     fn rests(&self, memo: Memo);
+    /// Which image the device is to fetch, and from where; none any more: none.
+    fn fetches(&self, what: Option<(FirmwareId, IpAddr)>);
     /// When the device listens.
     fn listens(&self, listening: Listening);
 }

@@ -16,7 +16,7 @@ use tokio::io::Interest;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::coap::{
-    Counters, Endpoint, EndpointConfig, Event, ExchangeId, MessageIds, NotificationKey,
+    Counters, Endpoint, EndpointConfig, Event, Excerpt, ExchangeId, MessageIds, NotificationKey,
     OutgoingRequest, Peer, RequestError, RequestKey, Response, Token, Transmit, Window,
 };
 use crate::config::{Coap, Settings};
@@ -452,6 +452,15 @@ impl CoapTransport {
 
     pub fn respond(&self, key: &RequestKey, response: Response) {
         self.call(|endpoint, now| endpoint.respond(now, key, response));
+    }
+
+    pub fn respond_excerpt(
+        &self,
+        key: &RequestKey,
+        excerpt: Excerpt,
+        response: &Response,
+    ) -> usize {
+        self.call(|endpoint, now| endpoint.respond_excerpt(now, key, excerpt, response))
     }
 
     pub fn drop_request(&self, key: &RequestKey) {

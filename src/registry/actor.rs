@@ -13,6 +13,7 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::deadlines::Deadlines;
+use super::firmware::Downloads;
 use super::ring::Ring;
 use super::tables::{Door, Tables};
 use super::teller::Teller;
@@ -29,7 +30,7 @@ use crate::endpoint::{
 use crate::lwm2m::ModelLibrary;
 use crate::lwm2m::register::{Call, Limits, Refusal, RegisterRequest, classify, discovery};
 use crate::security::{Keyring, Refusals, Refused};
-use crate::store::{FleetLoader, FleetWriter, ObservationTemplate, StoredFleet};
+use crate::store::{FirmwareShelf, FleetLoader, FleetWriter, ObservationTemplate, StoredFleet};
 
 pub(super) use gateway::ReportOn;
 
@@ -43,7 +44,7 @@ pub struct Surroundings {
     pub loader: Arc<dyn FleetLoader>,
     /// Object models; others may take their place at any time.
     pub models: ModelLibrary,
-    /// The images of firmware updates.
+    /// What firmware updates know of their images.
     pub images: Rc<dyn Images>,
     /// Which credentials are valid.
     pub keyring: Keyring,
@@ -57,6 +58,8 @@ pub struct Surroundings {
     pub log_resources: Vec<LogResource>,
     /// Everything that was in force when the server stopped.
     pub fleet: StoredFleet,
+    /// The images that devices fetch.
+    pub firmware: Arc<dyn FirmwareShelf>,
     /// Counted.
     pub metrics: Metrics,
 }
@@ -66,6 +69,7 @@ pub struct RegistryActor {
     pub(super) tables: Rc<Tables>,
     pub(super) links: Rc<Links>,
     pub(super) teller: Teller,
+    pub(super) downloads: Downloads,
     /// None: there may be any number of actors.
     ring: Option<Ring>,
     limits: Limits,
@@ -103,6 +107,7 @@ impl RegistryActor {
                 metrics: around.metrics,
             }),
             teller: Teller::default(),
+            downloads: Downloads::new(around.firmware, settings.coap.block_size_bytes),
             ring: Ring::new(settings.endpoint.max_active),
             limits: Limits {
                 max_objects: settings.registration.max_objects,
@@ -236,6 +241,7 @@ impl RegistryActor {
                     }
                     Ok(Call::Send) => self.send(key, &request, ctx),
                     Ok(Call::Discovery) => self.links.wire.respond(&key, discovery()),
+                    Ok(Call::Image { path }) => self.fetch_image(key, &request, &path),
                     Err(refusal) => self.refuse(&key, refusal),
                 }
             }
@@ -442,7 +448,7 @@ impl RegistryActor {
 
     /// The registered device that a peer speaks for: over DTLS by its identity, in whatever session;
     /// over plain CoAP by its address.
-    fn from(&self, peer: Peer) -> Option<EndpointId> {
+    pub(super) fn from(&self, peer: Peer) -> Option<EndpointId> {
         let state = self.tables.state.borrow();
         if !peer.is_secure() {
             return state.from(peer);
@@ -473,7 +479,7 @@ impl RegistryActor {
         self.refuse(key, response);
     }
 
-    fn refuse(&self, key: &RequestKey, refusal: Refusal) {
+    pub(super) fn refuse(&self, key: &RequestKey, refusal: Refusal) {
         self.links.metrics.refusals.inc();
         tracing::debug!(peer = %key.peer, "Refused a request of {} with {}: {:?}", key.peer, refusal.code, refusal.reason);
         self.links.wire.respond(key, Response::from(refusal));
@@ -502,6 +508,7 @@ impl StreamHandler<Vec<Event>> for RegistryActor {
         for event in events {
             self.event(event, ctx);
         }
+        self.read_images(ctx);
         self.let_go_of_the_lost();
     }
 

@@ -1,5 +1,6 @@
 //! What the rooms above may ask of the registry.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use tokio::sync::oneshot;
 
 use super::actor::{ForgetOne, IsAwake, PATIENCE, RegistryActor, ReportOn};
 use super::asks::{CancelOn, CancelUpdateOf, OperateOn, ProfileOf, UpdateFirmwareOf};
+use super::firmware::Fetched;
 use super::reload::{LogResources, Rules};
 use super::teller::Templates;
 use crate::domain::{
-    Denial, Doer, EndpointName, FirmwareUpdate, FirmwareUpdateId, GatewayReport, NewOperation,
-    NewUpdate, Operation, OperationId, Profile, ProfileChange,
+    Denial, Doer, EndpointName, FirmwareId, FirmwareUpdate, FirmwareUpdateId, GatewayReport,
+    NewOperation, NewUpdate, Operation, OperationId, Profile, ProfileChange, Progress,
 };
 use crate::endpoint::{NotTaken, UpdateRefusal};
 use crate::security::Refusals;
@@ -175,6 +177,17 @@ impl Handle {
             .timeout(PATIENCE)
             .await
             .map_err(|_| OperateError::Busy)
+    }
+
+    /// A part of an image was fetched from this address by other means than CoAP: its device hears of it. When the
+    /// registry is too busy it is lost: the next part tells more.
+    pub fn fetched(&self, image: FirmwareId, host: IpAddr, offset: u64, progress: Progress) {
+        let _ = self.registry.try_send(Fetched {
+            host,
+            image,
+            offset,
+            progress,
+        });
     }
 
     async fn answer<T>(

@@ -8,6 +8,7 @@
 mod actor;
 mod asks;
 mod deadlines;
+mod firmware;
 mod handle;
 mod reload;
 mod restore;

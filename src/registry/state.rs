@@ -1,9 +1,10 @@
 //! Who is where: pure tables from names, locations, tokens, exchanges and addresses to actors.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use crate::coap::ExchangeId;
-use crate::domain::{ById, EndpointId, EndpointName, Peer, RegistrationId, Token};
+use crate::domain::{ById, EndpointId, EndpointName, FirmwareId, Peer, RegistrationId, Token};
 use crate::endpoint::{Listening, Memo};
 
 /// What is known of one endpoint that is registered.
@@ -27,6 +28,17 @@ pub(super) struct State {
     tokens: ById<Token, EndpointId>,
     exchanges: ById<ExchangeId, EndpointId>,
     peers: HashMap<Peer, EndpointId>,
+    /// Devices that are to fetch an image, and from where.
+    fetching: ById<EndpointId, (FirmwareId, IpAddr)>,
+    fetchers: HashMap<(FirmwareId, IpAddr), Lodgers>,
+}
+
+/// The devices that are to fetch an image from one IP address: how many, and the sum of their ids by exclusive or,
+/// which is the id itself while there is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Lodgers {
+    count: u32,
+    ids: i64,
 }
 
 impl State {
@@ -104,6 +116,7 @@ impl State {
 
     /// The device is not registered any more.
     pub(super) fn unregistered(&mut self, id: EndpointId) {
+        self.fetches(id, None);
         let Some(presence) = self.present.remove(&id) else {
             return;
         };
@@ -160,6 +173,35 @@ impl State {
     /// Who registered from this address.
     pub(super) fn from(&self, peer: Peer) -> Option<EndpointId> {
         self.peers.get(&peer).copied()
+    }
+
+    /// The device that is to fetch this image from this IP address, from whatever port, if it is the only one.
+    pub(super) fn fetcher(&self, image: FirmwareId, host: IpAddr) -> Option<EndpointId> {
+        let lodgers = self.fetchers.get(&(image, host.to_canonical()))?;
+        (lodgers.count == 1).then_some(EndpointId(lodgers.ids))
+    }
+
+    /// What the device is to fetch, and from where; nothing any more: none.
+    pub(super) fn fetches(&mut self, id: EndpointId, what: Option<(FirmwareId, IpAddr)>) {
+        let what = what.map(|(image, host)| (image, host.to_canonical()));
+        let before = match what {
+            Some(what) => self.fetching.insert(id, what),
+            None => self.fetching.remove(&id),
+        };
+        if let Some(before) = before
+            && let Some(lodgers) = self.fetchers.get_mut(&before)
+        {
+            lodgers.count = lodgers.count.saturating_sub(1);
+            lodgers.ids ^= id.0;
+            if lodgers.count == 0 {
+                self.fetchers.remove(&before);
+            }
+        }
+        if let Some(what) = what {
+            let lodgers = self.fetchers.entry(what).or_default();
+            lodgers.count = lodgers.count.saturating_add(1);
+            lodgers.ids ^= id.0;
+        }
     }
 
     /// Whose observation this token is.
@@ -240,6 +282,26 @@ mod tests {
         assert_eq!(state.from(peer(1)), Some(EndpointId(2)));
         state.unregistered(EndpointId(2));
         assert_eq!(state.from(peer(1)), None);
+    }
+
+    #[test]
+    fn the_only_device_that_fetches_an_image_from_a_host_is_known_by_it() {
+        let mut state = State::default();
+        let (home, away): (IpAddr, IpAddr) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+        let image = FirmwareId(7);
+        assert_eq!(state.fetcher(image, home), None);
+        state.fetches(EndpointId(1), Some((image, home)));
+        state.fetches(EndpointId(1), Some((image, home)));
+        assert_eq!(state.fetcher(image, home), Some(EndpointId(1)));
+        assert_eq!(state.fetcher(FirmwareId(8), home), None, "another image");
+        state.fetches(EndpointId(2), Some((image, home)));
+        assert_eq!(state.fetcher(image, home), None, "one of two");
+        state.fetches(EndpointId(1), Some((image, away)));
+        assert_eq!(state.fetcher(image, home), Some(EndpointId(2)));
+        assert_eq!(state.fetcher(image, away), Some(EndpointId(1)));
+        state.fetches(EndpointId(1), None);
+        state.fetches(EndpointId(2), None);
+        assert_eq!((state.fetchers.len(), state.fetching.len()), (0, 0));
     }
 
     #[test]

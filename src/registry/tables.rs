@@ -1,6 +1,7 @@
 //! Where the actors are, and how each of them changes what leads to it.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use super::actor::RegistryActor;
 use super::deadlines::Deadlines;
 use super::state::State;
 use crate::coap::ExchangeId;
-use crate::domain::{ById, EndpointId, EndpointName, Peer, RegistrationId, Token};
+use crate::domain::{ById, EndpointId, EndpointName, FirmwareId, Peer, RegistrationId, Token};
 use crate::endpoint::{EndpointActor, Input, Listening, Loads, Memo, Metrics, Routes};
 
 /// Shared with every endpoint actor of this arbiter, through its [`Route`].
@@ -287,6 +288,10 @@ impl Routes for Route {
 
     fn listens(&self, listening: Listening) {
         self.tables.state.borrow_mut().listens(self.id, listening);
+    }
+
+    fn fetches(&self, what: Option<(FirmwareId, IpAddr)>) {
+        self.tables.state.borrow_mut().fetches(self.id, what);
     }
 
     fn taken(&self) {

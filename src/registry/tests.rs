@@ -1,5 +1,6 @@
 //! The registry with its actors, a real store and a message layer without a socket.
 
+mod images_are_fetched;
 mod who_may_be_whom;
 
 use std::cell::{Cell, RefCell};
@@ -12,10 +13,12 @@ use actix::{Actor as _, Addr, AsyncContext as _, Context};
 use futures_util::stream;
 use tokio::sync::mpsc;
 
+use self::images_are_fetched::MemoryShelf;
 use super::{RegistryActor, Surroundings};
 use crate::coap::{
-    Code, Counters, Endpoint, EndpointConfig, Event, ExchangeId, Message, MessageIds, MessageType,
-    NotificationKey, Options, OutgoingRequest, RequestError, RequestKey, Response, Window, number,
+    Code, Counters, Endpoint, EndpointConfig, Event, Excerpt, ExchangeId, Message, MessageIds,
+    MessageType, NotificationKey, Options, OutgoingRequest, RequestError, RequestKey, Response,
+    Window, number,
 };
 use crate::config::{Settings, UnknownEndpoints};
 use crate::domain::{
@@ -114,6 +117,10 @@ impl Wire for Cable {
         self.call(|layer, now| layer.respond(now, key, response));
     }
 
+    fn respond_excerpt(&self, key: &RequestKey, excerpt: Excerpt, response: &Response) -> usize {
+        self.call(|layer, now| layer.respond_excerpt(now, key, excerpt, response))
+    }
+
     fn drop_request(&self, key: &RequestKey) {
         self.call(|layer, _| layer.drop_request(key));
     }
@@ -177,6 +184,7 @@ struct House {
     metrics: Metrics,
     keyring: Keyring,
     refusals: Refusals,
+    shelf: Arc<MemoryShelf>,
     store: Store,
     registry: Addr<RegistryActor>,
     next_message_id: u16,
@@ -211,6 +219,7 @@ impl House {
         let metrics = Metrics::default();
         let keyring = Keyring::default();
         let refusals = Refusals::new(settings.registration.max_refusals);
+        let shelf = Arc::<MemoryShelf>::default();
         let around = Surroundings {
             wire: cable.clone(),
             writer: Arc::new(store.clone()),
@@ -223,6 +232,7 @@ impl House {
             rules: Vec::new(),
             log_resources: Vec::new(),
             fleet: store.load(Duration::ZERO).await.expect("an empty fleet"),
+            firmware: shelf.clone(),
             metrics: metrics.clone(),
         };
         let (events, has_events) = mpsc::channel(16);
@@ -240,6 +250,7 @@ impl House {
             metrics,
             keyring,
             refusals,
+            shelf,
             store,
             registry,
             next_message_id: 100,

@@ -8,6 +8,7 @@ mod addresses_that_are_not_proven;
 mod blockwise_transfers_that_go_wrong;
 mod certificates_that_break_parsers;
 mod datagrams_that_are_no_messages;
+mod downloads_that_go_wrong;
 mod floods_of_handshakes;
 mod forged_records;
 mod handshakes_out_of_order;

@@ -10,39 +10,10 @@ use std::thread;
 use super::bench::ALERT;
 use super::credentials::{KEY, OTHER_KEY, add_psk, connected, made_by_the_command};
 use crate::support::device::ScriptedDevice;
+use crate::support::programs::{COAP_CLIENT, run, skipped, text};
 use crate::support::secure::Credentials;
 use crate::support::server::{SOON, Server, eventually};
 use flownexus::coap::{Code, Message};
-
-const COAP_CLIENT: &str = "coap-client-openssl";
-
-/// What a program says; nothing where it is not installed.
-fn run(program: &str, arguments: &[&str]) -> Option<Output> {
-    let run = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output();
-    match run {
-        Ok(output) => Some(output),
-        Err(error) => {
-            skipped(program, &error);
-            None
-        }
-    }
-}
-
-/// It is not installed, which may be.
-fn skipped(program: &str, error: &std::io::Error) {
-    let required = std::env::var("FLOWNEXUS_TEST_REQUIRE")
-        .is_ok_and(|all| all.split(',').any(|one| one.trim() == program));
-    assert!(!required, "{program} is required, but: {error}");
-    eprintln!("SKIPPED: the program `{program}` is not installed ({error})");
-}
-
-fn text(output: &Output) -> String {
-    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
-    format!("{out}{err}")
-}
 
 /// Has `libcoap` register under this name with these credentials; nothing where it is missing.
 fn libcoap_registers(server: &Server, name: &str, credentials: &[&str]) -> Option<Output> {

@@ -1,5 +1,6 @@
 //! Firmware images, through a real server.
 
+mod images_are_fetched_over_coap;
 mod images_are_uploaded_and_downloaded;
 mod images_come_from_the_command_line;
 mod images_survive_the_server;

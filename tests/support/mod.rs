@@ -14,6 +14,7 @@ pub(crate) mod fake_store;
 pub(crate) mod fake_updates;
 pub(crate) mod odd_certificates;
 pub(crate) mod postgres;
+pub(crate) mod programs;
 pub(crate) mod secure;
 pub(crate) mod server;
 pub(crate) mod shared;

@@ -1,6 +1,7 @@
 //! Blockwise transfers (RFC 7959): the option's value, bodies that come in by Block1 ([`upload`])
-//! and bodies that go out by Block2 ([`served`]).
+//! and bodies that go out by Block2, kept here ([`served`]) or read where they are ([`excerpt`]).
 
+mod excerpt;
 mod served;
 mod upload;
 
@@ -8,6 +9,7 @@ use std::ops::Deref;
 
 use smallvec::SmallVec;
 
+pub use excerpt::Excerpt;
 pub(super) use served::{Part, Served, ServedBody};
 pub(super) use upload::{Outcome, UploadLimits, Uploads};
 

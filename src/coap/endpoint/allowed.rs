@@ -9,11 +9,11 @@ use std::time::Instant;
 use crate::domain::{Peer, Token};
 
 use super::super::allowance::Allowance;
+use super::super::block::Exponent;
 use super::super::code::Code;
-use super::super::exchange::Response;
 use super::super::message::Message;
 use super::super::options::{Options, number};
-use super::{Endpoint, ExchangeId, RequestKey, Transmit};
+use super::{Endpoint, ExchangeId, Transmit};
 
 /// What an answer to an unproven peer has to keep to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +33,8 @@ pub(in super::super) struct Unproven {
 pub(super) enum Fitted {
     /// It is whole, or the block that was asked for.
     AsAsked,
-    /// A smaller block.
-    SmallerBlock,
+    /// A smaller block, of this size.
+    SmallerBlock(Exponent),
     /// 4.01 with Echo in its place.
     EchoAsked,
     /// An error without the text that says what is wrong.
@@ -159,12 +159,13 @@ impl Endpoint {
     ///
     /// Without any that fits the answer is as it is, and waits until copies of the request have paid
     /// for it.
+    ///
+    /// `part` makes the answer in blocks of at most this size; nothing when that cannot be.
     pub(super) fn fit(
         &self,
-        key: &RequestKey,
-        response: &Response,
         limits: &Unproven,
         (whole, kept): (Message, bool),
+        part: &dyn Fn(Exponent) -> Option<(Message, bool)>,
     ) -> Composed {
         let as_asked = whole.encode();
         if limits.knows_echo {
@@ -186,20 +187,18 @@ impl Endpoint {
                 fitted: Fitted::AsAsked,
             };
         }
-        self.smaller(key, response, limits, whole)
-            .unwrap_or(Composed {
-                datagram: as_asked,
-                kept,
-                fitted: Fitted::AsAsked,
-            })
+        self.smaller(limits, whole, part).unwrap_or(Composed {
+            datagram: as_asked,
+            kept,
+            fitted: Fitted::AsAsked,
+        })
     }
 
     fn smaller(
         &self,
-        key: &RequestKey,
-        response: &Response,
         limits: &Unproven,
         whole: Message,
+        part: &dyn Fn(Exponent) -> Option<(Message, bool)>,
     ) -> Option<Composed> {
         if !whole.code.is_success() {
             let datagram = Message {
@@ -231,12 +230,12 @@ impl Endpoint {
         };
         let smaller_block = || {
             self.config.exponent().all_below().find_map(|exponent| {
-                let (message, kept) = self.part(key, response, exponent);
+                let (message, kept) = part(exponent)?;
                 let datagram = message.encode();
                 (datagram.len() <= limits.room).then_some(Composed {
                     datagram,
                     kept,
-                    fitted: Fitted::SmallerBlock,
+                    fitted: Fitted::SmallerBlock(exponent),
                 })
             })
         };

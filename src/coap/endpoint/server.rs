@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::Peer;
 
-use super::super::block::{Block, Exponent, Outcome, Part, ServedBody, subject};
+use super::super::block::{Block, Excerpt, Exponent, Outcome, Part, ServedBody, subject};
 use super::super::code::Code;
 use super::super::dedup::Answer;
 use super::super::exchange::{Request, Response};
@@ -30,6 +30,38 @@ impl Endpoint {
     pub fn respond(&mut self, now: Instant, key: &RequestKey, response: Response) {
         self.answer(now, key, response);
         self.show();
+    }
+
+    /// Answers a request by one block of a body that is kept elsewhere: `response` with what the excerpt
+    /// asks for as its payload. Nothing is remembered, neither of the body nor of the answer: a copy of the
+    /// request counts as new, and is to be answered again. So it is for requests without any effect.
+    ///
+    /// Says how many bytes of the body went out: fewer than asked for to a peer that has not proven its
+    /// address, none when it was asked for an Echo, or when the request is over.
+    pub fn respond_excerpt(
+        &mut self,
+        now: Instant,
+        key: &RequestKey,
+        excerpt: Excerpt,
+        response: &Response,
+    ) -> usize {
+        let Composed {
+            datagram, fitted, ..
+        } = self.compose_excerpt(key, excerpt, response);
+        let was_pending = self.dedup.forget(key.peer, key.message_id, key.hash);
+        let mut sent = 0;
+        if was_pending && !datagram.is_empty() {
+            self.count_fitted(fitted);
+            if self.transmit(now, key.peer, datagram) {
+                sent = match fitted {
+                    Fitted::AsAsked => excerpt.length(),
+                    Fitted::SmallerBlock(exponent) => excerpt.length().min(exponent.size()),
+                    Fitted::EchoAsked | Fitted::WithoutText => 0,
+                };
+            }
+        }
+        self.show();
+        sent
     }
 
     /// Ends a request with silence: a copy counts as new. For when its effect could not be
@@ -290,12 +322,33 @@ impl Endpoint {
 
     /// An answer as it is sent.
     fn compose(&self, key: &RequestKey, response: &Response) -> Composed {
+        let part = |largest| Some(self.part(key, response, largest));
+        self.compose_of(key, response.code, &part)
+    }
+
+    /// See [`Endpoint::respond_excerpt`].
+    fn compose_excerpt(&self, key: &RequestKey, excerpt: Excerpt, response: &Response) -> Composed {
+        let part = |largest| {
+            let part = excerpt.within(largest)?.part(response);
+            Some((envelope(key, part), false))
+        };
+        self.compose_of(key, response.code, &part)
+    }
+
+    /// `part`: the message in blocks of at most this size, and whether the body is kept; nothing when it
+    /// cannot be in such blocks.
+    fn compose_of(
+        &self,
+        key: &RequestKey,
+        code: Code,
+        part: &dyn Fn(Exponent) -> Option<(Message, bool)>,
+    ) -> Composed {
         let as_asked = |datagram, kept| Composed {
             datagram,
             kept,
             fitted: Fitted::AsAsked,
         };
-        if key.suppresses(response.code) {
+        if key.suppresses(code) {
             let datagram = if key.confirmable {
                 empty(MessageType::Acknowledgement, key.message_id).to_vec()
             } else {
@@ -303,53 +356,31 @@ impl Endpoint {
             };
             return as_asked(datagram, false);
         }
-        let (message, kept) = self.part(key, response, self.config.exponent());
+        let Some((message, kept)) = part(self.config.exponent()) else {
+            return as_asked(Vec::new(), false);
+        };
         match &key.form.limits {
-            Some(limits) => self.fit(key, response, limits, (message, kept)),
+            Some(limits) => self.fit(limits, (message, kept), part),
             None => as_asked(message.encode(), kept),
         }
     }
 
     /// The message of an answer in blocks of at most this size, and whether its body is kept because
     /// more blocks follow, or because it is the last of several and may be asked for again.
-    pub(super) fn part(
-        &self,
-        key: &RequestKey,
-        response: &Response,
-        largest: Exponent,
-    ) -> (Message, bool) {
-        // Errors are not parts of the body that is fetched.
-        let asked = key
-            .form
-            .block2
-            .filter(|_| response.code.is_success() && response.code != Code::CONTINUE);
+    fn part(&self, key: &RequestKey, response: &Response, largest: Exponent) -> (Message, bool) {
+        // Errors are not parts of the body that is fetched, and 2.03 says that it need not be.
+        let is_part =
+            response.code.is_success() && !matches!(response.code, Code::CONTINUE | Code::VALID);
+        let asked = key.form.block2.filter(|_| is_part);
         let inner = asked.is_some_and(|block| block.number() > 0);
-        let (mut response, kept) = match Part::of(response, asked, largest) {
+        let (response, kept) = match Part::of(response, asked, largest) {
             Part::Fits { response, rest } => (response, rest || inner),
             Part::BehindTheEnd => {
                 let refusal = Response::refusal(Code::BAD_REQUEST, "the body has no such block");
                 (refusal, false)
             }
         };
-        if let Some(block1) = key.form.block1
-            && response.options.first(number::BLOCK1).is_none()
-        {
-            block1.set(&mut response.options, number::BLOCK1);
-        }
-        let (kind, message_id) = if key.confirmable {
-            (MessageType::Acknowledgement, key.message_id)
-        } else {
-            (MessageType::NonConfirmable, key.form.answer_id)
-        };
-        let message = Message {
-            kind,
-            code: response.code,
-            message_id,
-            token: key.token,
-            options: response.options,
-            payload: response.payload,
-        };
-        (message, kept)
+        (envelope(key, response), kept)
     }
 
     fn count_fitted(&self, fitted: Fitted) {
@@ -358,13 +389,35 @@ impl Endpoint {
             Fitted::EchoAsked => {
                 self.counters.echo_asked.inc();
             }
-            Fitted::SmallerBlock => {
+            Fitted::SmallerBlock(_) => {
                 self.counters.smaller_blocks.inc();
             }
             Fitted::WithoutText => {
                 self.counters.without_text.inc();
             }
         }
+    }
+}
+
+/// The message that carries an answer, or a part of it.
+fn envelope(key: &RequestKey, mut response: Response) -> Message {
+    if let Some(block1) = key.form.block1
+        && response.options.first(number::BLOCK1).is_none()
+    {
+        block1.set(&mut response.options, number::BLOCK1);
+    }
+    let (kind, message_id) = if key.confirmable {
+        (MessageType::Acknowledgement, key.message_id)
+    } else {
+        (MessageType::NonConfirmable, key.form.answer_id)
+    };
+    Message {
+        kind,
+        code: response.code,
+        message_id,
+        token: key.token,
+        options: response.options,
+        payload: response.payload,
     }
 }
 

@@ -328,6 +328,11 @@ impl RequestKey {
         }
     }
 
+    /// The block of the answer that the peer asks for (Block2, RFC 7959 section 2.4).
+    pub fn block2(&self) -> Option<Block> {
+        self.form.block2
+    }
+
     /// Whether the peer has asked not to be told of answers with this code (RFC 7967).
     pub fn suppresses(&self, code: Code) -> bool {
         let bit = match code.class() {

@@ -6,6 +6,7 @@ mod asking;
 mod blockwise;
 mod corpus;
 mod disconnecting;
+mod excerpts;
 mod limits;
 mod messages;
 mod network;

@@ -1,6 +1,7 @@
 //! The firmware update of the device: [`crate::lwm2m::firmware`] says what is next, this makes an operation of it and
 //! stores both with the lines of the timeline in one commit. How an image is pushed is in [`push`](super::push).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -353,6 +354,17 @@ impl Session {
             let has_object = self.has_firmware_object();
             self.advance_update(env, Event::Registered { has_object }, commit);
         }
+    }
+
+    /// Which image the device is to fetch, and from where.
+    pub fn fetches(&self) -> Option<(FirmwareId, IpAddr)> {
+        let update = self.update.as_ref()?;
+        let is_fetching = matches!(
+            update.phase,
+            UpdatePhase::Deliver | UpdatePhase::Download | UpdatePhase::Cancel
+        ) && update.method != Some(UpdateMethod::Push);
+        let address = self.peer()?.address;
+        is_fetching.then(|| (update.firmware_id, address.ip()))
     }
 
     /// The device, or something at its address, has fetched a part of an image.

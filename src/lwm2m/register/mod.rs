@@ -47,6 +47,11 @@ pub enum Call {
     },
     /// GET /.well-known/core
     Discovery,
+    /// GET /binaries/NAME or /binaries/KEY/NAME
+    Image {
+        /// `NAME` or `KEY/NAME`.
+        path: String,
+    },
     /// POST /rd
     Register(RegisterRequest),
     /// POST /dp, read by [`super::report::send`].
@@ -206,12 +211,27 @@ pub fn classify(request: &Request, confirmable: bool, limits: &Limits) -> Result
         }),
         (Code::POST, ["dp"]) => Ok(Call::Send),
         (Code::GET, [".well-known", "core"]) => Ok(Call::Discovery),
-        (_, ["rd"] | ["rd", _] | ["dp"] | [".well-known", "core"]) => Err(Refusal::new(
-            Code::METHOD_NOT_ALLOWED,
-            "this method is not served here",
+        (Code::GET, [BINARIES, rest @ ..]) if is_image(rest) => Ok(Call::Image {
+            path: rest.join("/"),
+        }),
+        (Code::GET, [BINARIES, ..]) => Err(Refusal::new(
+            Code::NOT_FOUND,
+            "there is no image of this name",
         )),
+        (_, ["rd"] | ["rd", _] | ["dp"] | [".well-known", "core"] | [BINARIES, _, ..]) => Err(
+            Refusal::new(Code::METHOD_NOT_ALLOWED, "this method is not served here"),
+        ),
         _ => Err(Refusal::new(Code::NOT_FOUND, "nothing is served here")),
     }
+}
+
+/// Whether an image can have this path: a name, with a key in front of it or without. A slash within a segment
+/// is not one between two (RFC 7252 section 6.4).
+fn is_image(path: &[&str]) -> bool {
+    matches!(path.len(), 1 | 2)
+        && path
+            .iter()
+            .all(|segment| !segment.is_empty() && !segment.contains('/'))
 }
 
 /// The answer to a Register: 2.01 with the location `/rd/ID`.
@@ -249,6 +269,9 @@ pub fn discovery() -> Response {
     response.payload = b"</rd>;ct=40,</dp>;ct=\"110 112 11544\"".to_vec();
     response
 }
+
+/// Below this, devices find images.
+const BINARIES: &str = "binaries";
 
 /// application/link-format
 pub(super) const LINK_FORMAT: u16 = 40;
