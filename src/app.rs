@@ -6,6 +6,7 @@
 //! actix-web; this one starts, waits and ends (docs/adr/0001).
 
 mod demo;
+mod firmware;
 mod kept_sessions;
 
 use std::cell::OnceCell;
@@ -38,13 +39,14 @@ use crate::net::{Admission, AdmissionCounters, CoapTransport, dtls};
 use crate::registry::{Handle, HandshakeRefused, RegistryActor, Surroundings};
 use crate::security::{Certificates, Keyring, Refusals, Vault, certificates};
 use crate::store::{
-    EndpointReader, FleetLoader as _, LogResourceStore, RuleStore, SessionStore, Store,
+    EndpointReader, FleetLoader as _, LogResourceStore, RuleStore, SessionStore, Shelf, Store,
     TemplateStore,
 };
 use crate::web::credentials::Credentials;
 use crate::web::models::Catalogue;
 use crate::web::{self, AppParts, AppState};
 use demo::Demo;
+use firmware::{ImageSource, Places};
 use kept_sessions::WitnessFile;
 
 /// Runs the server until it is told to stop (SIGINT or SIGTERM).
@@ -62,6 +64,8 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     store.metrics().register(&mut metrics);
     let models = Arc::new(Catalogue::new(Arc::new(store.clone())));
     load_models(&models).await;
+    let firmware = Arc::new(Shelf::new(Arc::new(store.clone()), &settings));
+    load_firmware(&firmware).await;
 
     let certificates = Certificates::open(&settings, Timestamp::system())?;
     certificates.metrics().register(&mut metrics);
@@ -87,7 +91,29 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let witness = WitnessFile::open(&settings.data_dir)
         .with_context(|| format!("cannot use {}", settings.data_dir.display()))?;
     let library = models.library();
-    let devices = start_devices(&settings, &store, library, proofs, &witness, &mut metrics).await?;
+    let places = Arc::new(Places::default());
+    let images = ImageSource::new(
+        Arc::clone(&firmware),
+        settings.firmware.clone(),
+        Arc::clone(&places),
+    );
+    let devices = start_devices(
+        &settings,
+        &store,
+        library,
+        (proofs, images),
+        &witness,
+        &mut metrics,
+    )
+    .await?;
+    for (address, place) in [
+        (devices.address, &places.coap),
+        (devices.secure_address, &places.coaps),
+    ] {
+        if let Some(address) = address {
+            let _ = place.set(address);
+        }
+    }
     let heartbeat = actix_rt::spawn(heartbeat(
         store.clone(),
         witness,
@@ -97,6 +123,11 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let reload = actix_rt::spawn(reload_models(
         Arc::clone(&models),
         Duration::from_secs(settings.models.reload_s.max(1)),
+    ));
+
+    let firmware_watch = actix_rt::spawn(follow_firmware(
+        Arc::clone(&firmware),
+        Duration::from_secs(settings.firmware.reload_s.max(1)),
     ));
 
     let certificate_watch = actix_rt::spawn(certificates::watch(
@@ -136,6 +167,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         hub,
         models,
         credentials: Arc::clone(&credentials),
+        firmware,
         certificates,
         metrics,
         ready,
@@ -168,6 +200,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     devices.stop().await;
     heartbeat.abort();
     reload.abort();
+    firmware_watch.abort();
     certificate_watch.abort();
     follow.abort();
     if let Err(error) = credentials.note_uses(Timestamp::system()).await {
@@ -216,7 +249,7 @@ async fn start_devices(
     settings: &Arc<Settings>,
     store: &Store,
     models: &ModelLibrary,
-    proofs: Proofs,
+    (proofs, images): (Proofs, ImageSource),
     witness: &WitnessFile,
     metrics: &mut Registry,
 ) -> anyhow::Result<Devices> {
@@ -309,6 +342,7 @@ async fn start_devices(
             writer,
             loader,
             models,
+            images: Rc::new(images),
             keyring,
             refusals: noted,
             templates,
@@ -446,6 +480,25 @@ async fn reload_models(models: Arc<Catalogue>, every: Duration) {
             Ok(false) => {}
             Ok(true) => tracing::info!("The uploaded object models have changed"),
             Err(error) => tracing::warn!("Cannot look for new object models: {error}"),
+        }
+    }
+}
+
+/// Makes the firmware images ready for devices. Without them the server has other things to do.
+async fn load_firmware(firmware: &Shelf) {
+    if let Err(error) = firmware.reload().await {
+        tracing::error!("Going on without the firmware images for now: {error}");
+    }
+}
+
+/// Notices what `flownexus firmware` changed beside this server.
+async fn follow_firmware(firmware: Arc<Shelf>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        match firmware.reload().await {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("The firmware images have changed"),
+            Err(error) => tracing::warn!("Cannot look for changed firmware images: {error}"),
         }
     }
 }

@@ -43,6 +43,9 @@ mod m20261129_000020_create_rollups;
 mod m20261129_000021_types_have_a_retention;
 mod m20261129_000022_find_events_of_values;
 mod m20261129_000023_partition_resource;
+mod m20261130_000010_create_firmware;
+mod m20261130_000020_create_firmware_update;
+mod m20261130_000021_create_firmware_step;
 
 /// All steps in order.
 #[derive(Debug)]
@@ -87,6 +90,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000021_types_have_a_retention::Migration),
             Box::new(m20261129_000022_find_events_of_values::Migration),
             Box::new(m20261129_000023_partition_resource::Migration),
+            Box::new(m20261130_000010_create_firmware::Migration),
+            Box::new(m20261130_000020_create_firmware_update::Migration),
+            Box::new(m20261130_000021_create_firmware_step::Migration),
         ]
     }
 }

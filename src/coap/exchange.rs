@@ -30,7 +30,8 @@ impl Request {
 pub struct Response {
     /// The response code.
     pub code: Code,
-    /// Everything but the options that the message layer handles itself (Block1, Block2, Size2).
+    /// Everything but the options that the message layer handles itself: Block2, Size2, and Block1
+    /// unless it answers one block of a body ([`confirmed_block1`](super::confirmed_block1)).
     pub options: Options,
     /// The whole body; of an error, text that says what is wrong (RFC 7252 section 5.5.2).
     pub payload: Vec<u8>,

@@ -10,8 +10,9 @@ use crate::domain::{Peer, Token};
 
 use super::datagram::MAX_OPTION_LENGTH;
 use super::{
-    Code, Counters, Endpoint, EndpointConfig, Event, ExchangeId, Message, MessageIds, MessageType,
-    NotificationKey, Options, OutgoingRequest, Request, RequestKey, Response, Window, number,
+    Block, Code, Counters, Endpoint, EndpointConfig, Event, ExchangeId, Exponent, Message,
+    MessageIds, MessageType, NotificationKey, Options, OutgoingBlock, OutgoingRequest, Request,
+    RequestKey, Response, Window, number,
 };
 
 /// Any bytes are read or refused; what is read is what [`coap_lite`] reads, which is less strict, and the
@@ -164,7 +165,7 @@ impl<'a> Driver<'a> {
                     self.endpoint.drop_request(&key);
                 }
             }
-            8 => self.ask(peer)?,
+            8 => self.ask(peer, operation & 16 != 0)?,
             9 if operation & 16 != 0 => self.endpoint.disconnect(now, peer),
             9 => {
                 if let Some(id) = self.exchanges.pop_front() {
@@ -229,7 +230,7 @@ impl<'a> Driver<'a> {
         Some(())
     }
 
-    fn ask(&mut self, peer: Peer) -> Option<()> {
+    fn ask(&mut self, peer: Peer, is_one_block: bool) -> Option<()> {
         let flags = self.byte()?;
         let length = usize::from(self.byte()?).saturating_mul(2);
         let mut request = Request::new(if flags & 1 == 0 {
@@ -261,6 +262,16 @@ impl<'a> Driver<'a> {
         }
         if flags & 32 != 0 {
             outgoing.start_block2 = Some((1, vec![0; length.min(64)], None));
+        }
+        if is_one_block {
+            let exponent = Exponent::at_most(length);
+            outgoing.block1 =
+                Block::new(u32::from(flags >> 4), flags & 2 != 0, exponent).map(|block| {
+                    OutgoingBlock {
+                        block,
+                        whole: Some(300),
+                    }
+                });
         }
         if let Ok(id) = self.endpoint.request(self.now, peer, outgoing) {
             self.exchanges.push_back(id);

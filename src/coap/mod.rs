@@ -52,7 +52,7 @@ mod timer;
 mod tests;
 
 pub use allowance::Allowance;
-pub use block::{Block, Exponent, InvalidBlock};
+pub use block::{Block, Exponent, InvalidBlock, OutgoingBlock, confirmed_block1};
 pub use code::Code;
 pub use counters::Counters;
 pub use endpoint::{

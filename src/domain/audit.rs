@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::command::Operation;
+use super::firmware::{FirmwareImage, FirmwareUpdate, UpdateMethod};
 use super::ids::EndpointName;
 use super::record::Profile;
 use super::time::Timestamp;
@@ -74,6 +75,32 @@ impl AuditEntry {
         let detail = format!("operation {}", operation.id);
         let subject = operation.endpoint.as_str();
         Self::new(by, at, "operation.cancel", subject, detail)
+    }
+
+    /// Somebody wants a device to run another firmware.
+    pub fn update_created(by: Doer, update: &FirmwareUpdate, image: &FirmwareImage) -> Self {
+        let way = update
+            .method
+            .map_or("as the device can", UpdateMethod::name);
+        let detail = format!(
+            "update {}: {} (image {}), {way}",
+            update.id, image.version, image.id
+        );
+        let subject = update.endpoint.as_str();
+        Self::new(
+            by,
+            update.created_at,
+            "firmware_update.create",
+            subject,
+            detail,
+        )
+    }
+
+    /// Somebody gives a firmware update up.
+    pub fn update_cancelled(by: Doer, at: Timestamp, update: &FirmwareUpdate) -> Self {
+        let detail = format!("update {}: {}", update.id, update.version);
+        let subject = update.endpoint.as_str();
+        Self::new(by, at, "firmware_update.cancel", subject, detail)
     }
 
     /// Somebody says something else of a device: this, now.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audit::Doer;
 use super::identity::Unreachable;
-use super::ids::{EndpointId, EndpointName, OperationId, Token};
+use super::ids::{EndpointId, EndpointName, FirmwareId, OperationId, Token};
 use super::path::Path;
 use super::time::Timestamp;
 use super::value::Node;
@@ -251,6 +251,9 @@ pub struct OperationRequest {
     /// Asked to be sent again also when it may have been done already (Execute and Create, whose
     /// outcome is unknown when no answer comes).
     pub repeat: bool,
+    /// The image that a Write of 5/0/0 takes to the device, block by block, instead of values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<FirmwareId>,
 }
 
 impl OperationRequest {
@@ -266,6 +269,7 @@ impl OperationRequest {
             format: None,
             passive: false,
             repeat: false,
+            image: None,
         }
     }
 

@@ -295,6 +295,8 @@ pub enum UpdatePhase {
     Download,
     /// The device is told to install (executes 5/0/2).
     Install,
+    /// It is not known whether it does: before it is told again it is asked (reads 5/0).
+    Check,
     /// The device installs, and mostly restarts.
     Restart,
     /// The device is asked how it went (reads 5/0).
@@ -316,6 +318,7 @@ names!(UpdatePhase, "step of a firmware update", {
     Deliver = "deliver",
     Download = "download",
     Install = "install",
+    Check = "check",
     Restart = "restart",
     Verify = "verify",
     VerifyVersion = "verify_version",
@@ -345,8 +348,12 @@ pub struct DeviceSays {
     pub version: Option<String>,
     /// True when 3/0/3 cannot be read.
     pub has_no_version: bool,
-    /// True when it has registered since it was told to install.
-    pub has_restarted: bool,
+    /// True when it was seen to begin since the image was last offered, by its word or by what it fetched.
+    pub has_begun: bool,
+    /// True when it tells of its state (5/0/3) by itself.
+    pub is_observed: bool,
+    /// How often it has registered since it was told to install.
+    pub restarts: u32,
 }
 
 /// How much of the image went to the device.
@@ -416,8 +423,18 @@ pub struct FirmwareUpdate {
     pub until: Option<Timestamp>,
     /// How much of the image went to the device.
     pub progress: Option<Progress>,
-    /// How often this step was tried.
+    /// How often the image was offered.
+    pub offers: u32,
+    /// When it was last offered.
+    pub offered_at: Option<Timestamp>,
+    /// How often the device was told to install it.
+    pub installs: u32,
+    /// Until when it is to be through with that.
+    pub install_by: Option<Timestamp>,
+    /// How often this step went wrong, or brought nothing new.
     pub tries: u32,
+    /// Lines of its timeline.
+    pub steps: u32,
     /// What the device has said.
     pub device: DeviceSays,
     /// Why it ended as it did, in plain words.
@@ -432,6 +449,54 @@ pub struct FirmwareUpdate {
     pub updated_at: Timestamp,
     /// When it was over.
     pub finished_at: Option<Timestamp>,
+}
+
+impl FirmwareUpdate {
+    /// The longest timeline, in lines: a device that goes to and fro for ever does not make it longer.
+    pub const MAX_STEPS: u32 = 200;
+
+    /// An update that was asked for just now.
+    pub fn new(
+        id: FirmwareUpdateId,
+        (endpoint_id, endpoint): (EndpointId, EndpointName),
+        new: &NewUpdate,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            endpoint_id,
+            endpoint,
+            firmware_id: new.image.id,
+            version: new.image.version.clone(),
+            method: new.method,
+            is_method_chosen: new.method.is_some(),
+            state: UpdateState::Idle,
+            result: UpdateResult::Default,
+            phase: UpdatePhase::Examine,
+            operation: None,
+            awaited: String::new(),
+            until: None,
+            progress: None,
+            offers: 0,
+            offered_at: None,
+            installs: 0,
+            install_by: None,
+            tries: 0,
+            steps: 0,
+            device: DeviceSays::default(),
+            reason: None,
+            rollout: new.rollout,
+            created_by: new.created_by.clone(),
+            created_at: now,
+            updated_at: now,
+            finished_at: None,
+        }
+    }
+
+    /// True while something more may happen.
+    pub fn is_active(&self) -> bool {
+        !self.result.is_final()
+    }
 }
 
 /// One line of the timeline of an update.

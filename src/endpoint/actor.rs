@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 use super::in_order::InOrder;
 use super::links::Links;
 use super::messages::{
-    Cancel, ChangeProfile, Deliver, Forget, LookAtTemplates, MakeRoom, NotTaken, Operate, Report,
+    Cancel, CancelUpdate, ChangeProfile, Deliver, Forget, LookAtTemplates, MakeRoom, NotTaken,
+    Operate, Report, UpdateFirmware,
 };
 use super::session::{
     Action, Backlog, CommitStep, Departure, Env, Gate, Input, Memo, Session, Step,
@@ -269,6 +270,8 @@ impl EndpointActor {
             }
             Action::Accepted(ticket, operation) => self.waiters.accepted(ticket, *operation),
             Action::Profiled(ticket, profile) => self.waiters.profiled(ticket, *profile),
+            Action::UpdateAccepted(ticket, update) => self.waiters.updated(ticket, Ok(*update)),
+            Action::UpdateRefused(ticket, refusal) => self.waiters.updated(ticket, Err(refusal)),
             Action::Refused(ticket, refusal) => self.waiters.refused(ticket, refusal),
             Action::Finished(operation) => self.waiters.finished(&operation),
             Action::Reported(ticket) => self.waiters.reported(ticket, Ok(())),
@@ -587,6 +590,40 @@ impl Handler<ChangeProfile> for EndpointActor {
         let ticket = self.waiters.add_profile(message.answer);
         let input = Input::Profile {
             change: message.change,
+            by: message.by,
+            ticket,
+        };
+        self.feed(input, ctx);
+    }
+}
+
+impl Handler<UpdateFirmware> for EndpointActor {
+    type Result = ();
+
+    fn handle(&mut self, message: UpdateFirmware, ctx: &mut Self::Context) {
+        self.taken();
+        if self.session.is_none() {
+            let _ = message.answer.send(Err(OperateError::Busy));
+            return;
+        }
+        let ticket = self.waiters.add_update(message.answer);
+        let new = message.new;
+        self.feed(Input::UpdateFirmware { new, ticket }, ctx);
+    }
+}
+
+impl Handler<CancelUpdate> for EndpointActor {
+    type Result = ();
+
+    fn handle(&mut self, message: CancelUpdate, ctx: &mut Self::Context) {
+        self.taken();
+        if self.session.is_none() {
+            let _ = message.answer.send(Err(OperateError::Busy));
+            return;
+        }
+        let ticket = self.waiters.add_update(message.answer);
+        let input = Input::CancelUpdate {
+            id: message.id,
             by: message.by,
             ticket,
         };

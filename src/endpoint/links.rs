@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::actor::random;
 use super::loads::Loads;
 use super::metrics::Metrics;
-use super::session::{Env, Gate, RuleSet, Shared};
+use super::session::{Env, Gate, Images, RuleSet, Shared};
 use super::settings::SessionSettings;
 use super::wire::Wire;
 use crate::domain::{
@@ -41,6 +41,8 @@ pub struct Links {
     pub shared: RefCell<Shared>,
     /// Since when the devices are listened to.
     pub began: Timestamp,
+    /// The images of firmware updates.
+    pub images: Rc<dyn Images>,
     /// Limits and times.
     pub settings: SessionSettings,
     /// Messages an actor's mailbox holds.
@@ -67,6 +69,7 @@ impl Links {
             rules,
             log_resources,
             gate: self,
+            images: &*self.images,
             ids: self.writer.ids(),
             random,
         }

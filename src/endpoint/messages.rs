@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 use super::session::Input;
 use crate::coap::NotificationKey;
 use crate::domain::{
-    Doer, GatewayReport, NewOperation, Operation, OperationId, Profile, ProfileChange,
+    Doer, FirmwareUpdate, FirmwareUpdateId, GatewayReport, NewOperation, NewUpdate, Operation,
+    OperationId, Profile, ProfileChange,
 };
 use crate::registry::OperateError;
 
@@ -124,6 +125,28 @@ pub struct Cancel {
     pub by: Option<Doer>,
     /// Told how it ended.
     pub answer: oneshot::Sender<Result<Operation, OperateError>>,
+}
+
+/// Somebody wants the device to run another firmware.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct UpdateFirmware {
+    /// Which.
+    pub new: Box<NewUpdate>,
+    /// Told the update once it is stored, or why it was not begun.
+    pub answer: oneshot::Sender<Result<FirmwareUpdate, OperateError>>,
+}
+
+/// Somebody gives a firmware update up.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CancelUpdate {
+    /// Which.
+    pub id: FirmwareUpdateId,
+    /// Whom the audit log names.
+    pub by: Option<Doer>,
+    /// Told the update as it is then.
+    pub answer: oneshot::Sender<Result<FirmwareUpdate, OperateError>>,
 }
 
 /// The device is forgotten: the actor ends as soon as its commits are through.

@@ -25,10 +25,10 @@ pub use actor::{EndpointActor, Start};
 pub use links::Links;
 pub use loads::Loads;
 pub use messages::{
-    Cancel, ChangeProfile, Deliver, Forget, Guard, LookAtTemplates, Lost, MakeRoom, NotTaken,
-    Operate, Report,
+    Cancel, CancelUpdate, ChangeProfile, Deliver, Forget, Guard, LookAtTemplates, Lost, MakeRoom,
+    NotTaken, Operate, Report, UpdateFirmware,
 };
 pub use metrics::Metrics;
-pub use session::{Gate, Input, Memo, RuleSet, Shared};
+pub use session::{Gate, Images, Input, Memo, RuleSet, Shared, UpdateRefusal};
 pub use settings::SessionSettings;
 pub use wire::{Listening, Routes, Wire};

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use crate::coap::Exponent;
 use crate::config::Settings;
+use crate::domain::UpdateLimits;
 use crate::lwm2m::device_log::LogLimits;
 
 /// What a session may do and for how long.
@@ -60,6 +62,10 @@ pub struct SessionSettings {
     pub max_rule_states: usize,
     /// What is kept of one value that is a log.
     pub log_limits: LogLimits,
+    /// Times and numbers of a firmware update.
+    pub update_limits: UpdateLimits,
+    /// The largest block that an image is pushed in.
+    pub push_block: Exponent,
 }
 
 impl SessionSettings {
@@ -102,6 +108,14 @@ impl SessionSettings {
                 max_line_bytes: settings.logs.max_line_bytes,
                 max_lines: settings.logs.max_lines_per_message,
             },
+            update_limits: UpdateLimits {
+                wait_for_device: seconds(settings.firmware.wait_for_device_s),
+                start: seconds(settings.firmware.start_timeout_s),
+                stall: seconds(settings.firmware.stall_timeout_s),
+                install: seconds(settings.firmware.install_timeout_s),
+                tries: settings.firmware.tries,
+            },
+            push_block: Exponent::at_most(settings.firmware.push_block_bytes),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use tokio::sync::oneshot;
 
 use super::messages::NotTaken;
-use super::session::{Refusal, Ticket};
-use crate::domain::{Operation, OperationId, Profile};
+use super::session::{Refusal, Ticket, UpdateRefusal};
+use crate::domain::{FirmwareUpdate, Operation, OperationId, Profile};
 use crate::registry::OperateError;
 use crate::store::StoreError;
 
@@ -21,6 +21,7 @@ pub(super) struct Waiters {
 struct Due {
     accepted: HashMap<Ticket, Waiter>,
     profiled: HashMap<Ticket, oneshot::Sender<Result<Profile, OperateError>>>,
+    updated: HashMap<Ticket, oneshot::Sender<Result<FirmwareUpdate, OperateError>>>,
     finished: HashMap<OperationId, Vec<oneshot::Sender<Operation>>>,
     reported: HashMap<Ticket, oneshot::Sender<Result<(), NotTaken>>>,
 }
@@ -36,6 +37,7 @@ impl Due {
     fn is_empty(&self) -> bool {
         self.accepted.is_empty()
             && self.profiled.is_empty()
+            && self.updated.is_empty()
             && self.finished.is_empty()
             && self.reported.is_empty()
     }
@@ -66,6 +68,33 @@ impl Waiters {
         let ticket = self.ticket();
         self.due().profiled.insert(ticket, waiter);
         ticket
+    }
+
+    /// Somebody waits until a firmware update is stored.
+    pub(super) fn add_update(
+        &mut self,
+        waiter: oneshot::Sender<Result<FirmwareUpdate, OperateError>>,
+    ) -> Ticket {
+        let ticket = self.ticket();
+        self.due().updated.insert(ticket, waiter);
+        ticket
+    }
+
+    /// A firmware update is stored, or was refused.
+    pub(super) fn updated(
+        &mut self,
+        ticket: Ticket,
+        outcome: Result<FirmwareUpdate, UpdateRefusal>,
+    ) {
+        let waiter = self
+            .due
+            .as_mut()
+            .and_then(|due| due.updated.remove(&ticket));
+        if let Some(waiter) = waiter {
+            // Whoever asked may have gone meanwhile; the update stands.
+            let _ = waiter.send(outcome.map_err(OperateError::Update));
+        }
+        self.tidy();
     }
 
     /// Somebody waits until a report is stored.
@@ -112,7 +141,9 @@ impl Waiters {
 
     /// True when nobody waits for something to be stored.
     pub(super) fn are_gone(&self) -> bool {
-        let is_gone = |due: &Due| due.accepted.is_empty() && due.profiled.is_empty();
+        let is_gone = |due: &Due| {
+            due.accepted.is_empty() && due.profiled.is_empty() && due.updated.is_empty()
+        };
         self.due.as_deref().is_none_or(is_gone)
     }
 
@@ -180,6 +211,9 @@ impl Waiters {
                 .send(Err(OperateError::Store(error.clone())));
         }
         for (_, waiter) in due.profiled.drain() {
+            let _ = waiter.send(Err(OperateError::Store(error.clone())));
+        }
+        for (_, waiter) in due.updated.drain() {
             let _ = waiter.send(Err(OperateError::Store(error.clone())));
         }
         self.tidy();

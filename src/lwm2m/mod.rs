@@ -26,6 +26,7 @@ pub mod attributes;
 pub mod codec;
 pub mod ddf;
 pub mod device_log;
+pub mod firmware;
 mod fit;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -23,8 +23,8 @@ use crate::domain::{
     Timestamp,
 };
 use crate::endpoint::{
-    Deliver, EndpointActor, Forget, Gate as _, Input, Links, Listening, Loads, Lost, MakeRoom,
-    Metrics, RuleSet, SessionSettings, Start, Wire,
+    Deliver, EndpointActor, Forget, Gate as _, Images, Input, Links, Listening, Loads, Lost,
+    MakeRoom, Metrics, RuleSet, SessionSettings, Start, Wire,
 };
 use crate::lwm2m::ModelLibrary;
 use crate::lwm2m::register::{Call, Limits, Refusal, RegisterRequest, classify, discovery};
@@ -43,6 +43,8 @@ pub struct Surroundings {
     pub loader: Arc<dyn FleetLoader>,
     /// Object models; others may take their place at any time.
     pub models: ModelLibrary,
+    /// The images of firmware updates.
+    pub images: Rc<dyn Images>,
     /// Which credentials are valid.
     pub keyring: Keyring,
     /// Who was refused; the DTLS layer notes failed handshakes there too.
@@ -88,6 +90,7 @@ impl RegistryActor {
                 writer: around.writer,
                 loads: Loads::new(around.loader),
                 models: around.models,
+                images: around.images,
                 keyring: around.keyring,
                 refusals: around.refusals,
                 templates: RefCell::new(Arc::new(around.templates)),

@@ -7,9 +7,12 @@ use tokio::sync::oneshot;
 use super::actor::RegistryActor;
 use super::handle::OperateError;
 use crate::domain::{
-    Doer, EndpointName, NewOperation, Operation, OperationId, Profile, ProfileChange,
+    Doer, EndpointName, FirmwareUpdate, FirmwareUpdateId, NewOperation, NewUpdate, Operation,
+    OperationId, Profile, ProfileChange,
 };
-use crate::endpoint::{Cancel, ChangeProfile, EndpointActor, Operate};
+use crate::endpoint::{
+    Cancel, CancelUpdate, ChangeProfile, EndpointActor, Operate, UpdateFirmware,
+};
 
 /// How the one who asks is answered.
 type Answer<T> = oneshot::Sender<Result<T, OperateError>>;
@@ -42,6 +45,25 @@ pub(super) struct ProfileOf {
     pub(super) change: ProfileChange,
     pub(super) by: Option<Doer>,
     pub(super) answer: Answer<Profile>,
+}
+
+/// A device is to run another firmware.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct UpdateFirmwareOf {
+    pub(super) endpoint: EndpointName,
+    pub(super) new: Box<NewUpdate>,
+    pub(super) answer: Answer<FirmwareUpdate>,
+}
+
+/// A firmware update is given up.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct CancelUpdateOf {
+    pub(super) endpoint: EndpointName,
+    pub(super) id: FirmwareUpdateId,
+    pub(super) by: Option<Doer>,
+    pub(super) answer: Answer<FirmwareUpdate>,
 }
 
 impl RegistryActor {
@@ -83,6 +105,31 @@ impl Handler<CancelOn> for RegistryActor {
 
     fn handle(&mut self, message: CancelOn, _: &mut Self::Context) {
         let cancel = Cancel {
+            id: message.id,
+            by: message.by,
+            answer: message.answer,
+        };
+        self.ask(message.endpoint, cancel, |lost| lost.answer);
+    }
+}
+
+impl Handler<UpdateFirmwareOf> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, message: UpdateFirmwareOf, _: &mut Self::Context) {
+        let update = UpdateFirmware {
+            new: message.new,
+            answer: message.answer,
+        };
+        self.ask(message.endpoint, update, |lost| lost.answer);
+    }
+}
+
+impl Handler<CancelUpdateOf> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, message: CancelUpdateOf, _: &mut Self::Context) {
+        let cancel = CancelUpdate {
             id: message.id,
             by: message.by,
             answer: message.answer,

@@ -8,14 +8,14 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use super::actor::{ForgetOne, IsAwake, PATIENCE, RegistryActor, ReportOn};
-use super::asks::{CancelOn, OperateOn, ProfileOf};
+use super::asks::{CancelOn, CancelUpdateOf, OperateOn, ProfileOf, UpdateFirmwareOf};
 use super::reload::{LogResources, Rules};
 use super::teller::Templates;
 use crate::domain::{
-    Denial, Doer, EndpointName, GatewayReport, NewOperation, Operation, OperationId, Profile,
-    ProfileChange,
+    Denial, Doer, EndpointName, FirmwareUpdate, FirmwareUpdateId, GatewayReport, NewOperation,
+    NewUpdate, Operation, OperationId, Profile, ProfileChange,
 };
-use crate::endpoint::NotTaken;
+use crate::endpoint::{NotTaken, UpdateRefusal};
 use crate::security::Refusals;
 use crate::store::{
     EndpointReader, LogResourceStore, OperationReader, RuleStore, StoreError, TemplateStore,
@@ -65,6 +65,22 @@ pub trait Devices: Send + Sync {
         by: Option<Doer>,
     ) -> Result<Profile, OperateError>;
 
+    /// Begins a firmware update of a device, registered or not. It is on disk when this returns.
+    async fn update_firmware(
+        &self,
+        endpoint: &EndpointName,
+        new: NewUpdate,
+    ) -> Result<FirmwareUpdate, OperateError>;
+
+    /// Gives a firmware update up, and returns it as it is then: over, or on its way there. The audit log names `by`
+    /// in the same commit.
+    async fn cancel_update(
+        &self,
+        endpoint: &EndpointName,
+        id: FirmwareUpdateId,
+        by: Option<Doer>,
+    ) -> Result<FirmwareUpdate, OperateError>;
+
     /// Reads the observation templates again after they were changed, and lets every device's actor
     /// know.
     async fn reload_templates(&self) -> Result<(), OperateError>;
@@ -103,6 +119,9 @@ pub enum OperateError {
     /// No device of this name was ever seen.
     #[error("there is no endpoint `{0}`")]
     UnknownEndpoint(EndpointName),
+    /// The firmware update was not begun, or not given up.
+    #[error(transparent)]
+    Update(#[from] UpdateRefusal),
     /// No operation has this id.
     #[error("there is no operation {0}")]
     UnknownOperation(OperationId),
@@ -287,6 +306,38 @@ impl Devices for Handle {
         self.tell(ProfileOf {
             endpoint: endpoint.clone(),
             change,
+            by,
+            answer,
+        })
+        .await?;
+        Self::answer(is_answered).await
+    }
+
+    async fn update_firmware(
+        &self,
+        endpoint: &EndpointName,
+        new: NewUpdate,
+    ) -> Result<FirmwareUpdate, OperateError> {
+        let (answer, is_answered) = oneshot::channel();
+        self.tell(UpdateFirmwareOf {
+            endpoint: endpoint.clone(),
+            new: Box::new(new),
+            answer,
+        })
+        .await?;
+        Self::answer(is_answered).await
+    }
+
+    async fn cancel_update(
+        &self,
+        endpoint: &EndpointName,
+        id: FirmwareUpdateId,
+        by: Option<Doer>,
+    ) -> Result<FirmwareUpdate, OperateError> {
+        let (answer, is_answered) = oneshot::channel();
+        self.tell(CancelUpdateOf {
+            endpoint: endpoint.clone(),
+            id,
             by,
             answer,
         })

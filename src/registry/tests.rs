@@ -19,12 +19,26 @@ use crate::coap::{
 };
 use crate::config::{Settings, UnknownEndpoints};
 use crate::domain::{
-    CredentialKind, EndpointName, Identity, Peer, Reach, SessionId, SessionMark, Token, Unreachable,
+    CredentialKind, EndpointName, FirmwareId, Identity, ImageBytes, Peer, Reach, SessionId,
+    SessionMark, Token, Unreachable, UpdateMethod,
 };
-use crate::endpoint::{Metrics, Wire};
+use crate::endpoint::{Images, Metrics, Wire};
 use crate::lwm2m::{ModelLibrary, Models};
 use crate::security::{Keyring, Refusals};
 use crate::store::{FleetLoader as _, Store};
+
+/// There are no images of firmware.
+struct NoImages;
+
+impl Images for NoImages {
+    fn uri(&self, _: FirmwareId, _: UpdateMethod, _: Peer) -> Option<String> {
+        None
+    }
+
+    fn bytes(&self, _: FirmwareId) -> Option<Arc<dyn ImageBytes>> {
+        None
+    }
+}
 
 /// A message layer whose datagrams go to the test.
 struct Cable {
@@ -201,6 +215,7 @@ impl House {
             wire: cable.clone(),
             writer: Arc::new(store.clone()),
             loader: Arc::new(store.clone()),
+            images: Rc::new(NoImages),
             keyring: keyring.clone(),
             refusals: refusals.clone(),
             models: ModelLibrary::from(Models::builtin()),

@@ -4,13 +4,13 @@
 use async_trait::async_trait;
 use flownexus_entity::audit_log;
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-    Value as Bind,
+    ActiveValue::Set, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _, Value as Bind,
 };
 
 use super::failure::Failure;
 use super::records::{text, time};
-use super::sequence::next_ids;
+use super::sequence::{next_id, next_ids};
 use super::transaction::Transaction;
 use super::{AuditStore, Change, Commit, FleetWriter as _, Store, StoreError};
 use crate::domain::AuditEntry;
@@ -47,6 +47,27 @@ impl AuditStore for Store {
         })
         .await
     }
+}
+
+/// Writes a line in the transaction of the change that it tells of, where that is none of the fleet.
+pub(super) async fn insert(
+    transaction: &DatabaseTransaction,
+    line: AuditEntry,
+) -> Result<(), StoreError> {
+    let storable = |is: &str| Set(text(is).into_owned());
+    let row = audit_log::ActiveModel {
+        id: Set(next_id(transaction, "audit_log").await?),
+        at: Set(line.at.as_millis()),
+        actor: storable(&line.actor),
+        remote: storable(&line.remote),
+        action: storable(&line.action),
+        subject: storable(&line.subject),
+        detail: storable(&line.detail),
+    };
+    audit_log::Entity::insert(row)
+        .exec_without_returning(transaction)
+        .await?;
+    Ok(())
 }
 
 /// The rows of these lines.

@@ -7,7 +7,7 @@
 //! it), [`Batch::conflicts`] says so and what was collected is written first.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sea_orm::Value as Bind;
 
@@ -15,6 +15,7 @@ use super::audit;
 use super::device_log::line_row;
 use super::dtls_session::SessionChanges;
 use super::failure::Failure;
+use super::firmware_update::{step_row, update_row};
 use super::records::{
     answer_row, gateway_columns, notified_row, observation_row, operation_row, peer_columns,
     profile_row, registration_row, text, to_json, wanted_row,
@@ -26,9 +27,10 @@ use super::transaction::Transaction;
 use super::values::Columns;
 use super::{Change, Ids, Notified, StoreError};
 use crate::domain::{
-    AuditEntry, EndpointId, EndpointName, EventId, GatewayState, Learned, Node, Observation,
-    ObservationId, Operation, OperationId, Path, PathPattern, Peer, Periods, Profile, Registration,
-    RegistrationId, RuleId, RuleState, Severity, StoredAnswer, Timestamp, Token, Wanted, WantedId,
+    AuditEntry, EndpointId, EndpointName, EventId, FirmwareUpdate, FirmwareUpdateId, GatewayState,
+    Learned, Node, Observation, ObservationId, Operation, OperationId, Path, PathPattern, Peer,
+    Periods, Profile, Registration, RegistrationId, RuleId, RuleState, Severity, StoredAnswer,
+    Timestamp, Token, Wanted, WantedId,
 };
 
 /// Changes that are not written yet.
@@ -52,6 +54,10 @@ pub(super) struct Batch<'a> {
     wanted: HashMap<WantedId, &'a Wanted>,
     unwanted: HashMap<WantedId, ()>,
     operations: HashMap<OperationId, &'a Operation>,
+    /// In the order of their ids: the one before ends before the next one begins.
+    updates: BTreeMap<FirmwareUpdateId, &'a FirmwareUpdate>,
+    /// Rows of `firmware_step`.
+    update_steps: Vec<Bind>,
     /// Rows of `resource`.
     resources: Vec<Bind>,
     values: u64,
@@ -141,6 +147,8 @@ impl Touched {
             | Change::Resources { .. }
             | Change::RuleEvent(_)
             | Change::SaveOperation(_)
+            | Change::SaveFirmwareUpdate(_)
+            | Change::FirmwareStep { .. }
             | Change::Audit(_)
             | Change::SaveRuleState(_)
             | Change::SaveWanted(_)
@@ -317,6 +325,17 @@ impl<'a> Batch<'a> {
             Change::SaveOperation(operation) => {
                 self.operations.insert(operation.id, operation);
             }
+            Change::SaveFirmwareUpdate(update) => {
+                self.updates.insert(update.id, update);
+            }
+            Change::FirmwareStep {
+                endpoint_id,
+                update,
+                step,
+            } => {
+                let id = ids.firmware_step.next();
+                step_row(id, (*endpoint_id, *update), step, &mut self.update_steps);
+            }
             Change::RememberAnswer(answer) => {
                 let key = (answer.peer, answer.message_id, answer.hash);
                 self.answers.insert(key, answer);
@@ -444,6 +463,10 @@ impl<'a> Batch<'a> {
         for operation in self.operations.into_values() {
             operation_row(operation, &mut operations)?;
         }
+        let mut firmware_updates = Vec::new();
+        for update in self.updates.into_values() {
+            update_row(update, &mut firmware_updates)?;
+        }
         let latest = self.latest.into_iter().flat_map(|((endpoint, path), is)| {
             [
                 endpoint.0.into(),
@@ -484,6 +507,8 @@ impl<'a> Batch<'a> {
             (&rows::WANTED, wanted),
             (&rows::WANTED_REMOVED, unwanted.collect()),
             (&rows::OPERATIONS, operations),
+            (&rows::FIRMWARE_UPDATES, firmware_updates),
+            (&rows::FIRMWARE_STEPS, self.update_steps),
             (&rows::RESOURCES, self.resources),
             (&rows::LATEST, latest.collect()),
             (&rows::EVENTS, self.events),

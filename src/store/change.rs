@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use crate::domain::{
-    AuditEntry, EndpointId, EndpointName, EventId, GatewayState, KeptSession, Learned, LiveEvent,
-    LogLine, Node, Observation, ObservationId, Operation, Path, Peer, Periods, Profile,
-    Registration, RegistrationId, RuleEvent, RuleState, SessionId, SessionMark, StoredAnswer,
-    Timestamp, Token, Wanted, WantedId,
+    AuditEntry, EndpointId, EndpointName, EventId, FirmwareUpdate, FirmwareUpdateId, GatewayState,
+    KeptSession, Learned, LiveEvent, LogLine, Node, Observation, ObservationId, Operation, Path,
+    Peer, Periods, Profile, Registration, RegistrationId, RuleEvent, RuleState, SessionId,
+    SessionMark, StoredAnswer, Timestamp, Token, UpdateStep, Wanted, WantedId,
 };
 
 /// One write. All changes of one [`Commit`] are in one transaction: all of them happen or none.
@@ -165,6 +165,18 @@ pub enum Change {
     },
     /// Stores an operation, new or changed; `id` comes from [`Ids`](super::Ids).
     SaveOperation(Box<Operation>),
+    /// Stores a firmware update, new or changed; `id` comes from [`Ids`](super::Ids). A device has at most one that is
+    /// not over: a second one is refused by the database.
+    SaveFirmwareUpdate(Box<FirmwareUpdate>),
+    /// Adds a line to the timeline of a firmware update.
+    FirmwareStep {
+        /// Which device.
+        endpoint_id: EndpointId,
+        /// Which update.
+        update: FirmwareUpdateId,
+        /// What happened.
+        step: UpdateStep,
+    },
     /// Remembers the answer to a confirmable request.
     RememberAnswer(Box<StoredAnswer>),
     /// Stores a DTLS session, or puts it in the place of the one with its id.
@@ -235,6 +247,7 @@ impl Change {
             | Self::Event { endpoint_id, .. }
             | Self::Log { endpoint_id, .. }
             | Self::RemoveObservation { endpoint_id, .. }
+            | Self::FirmwareStep { endpoint_id, .. }
             | Self::RemoveWanted { endpoint_id, .. } => Some(*endpoint_id),
             Self::RuleEvent(event) => Some(event.endpoint_id),
             Self::SaveRuleState(state) => Some(state.endpoint_id),
@@ -242,6 +255,7 @@ impl Change {
             Self::Notified(notified) => Some(notified.endpoint_id),
             Self::SaveWanted(wanted) => Some(wanted.endpoint_id),
             Self::SaveOperation(operation) => Some(operation.endpoint_id),
+            Self::SaveFirmwareUpdate(update) => Some(update.endpoint_id),
             Self::RememberAnswer(_)
             | Self::KeepSession(_)
             | Self::MarkSession(_)
@@ -294,6 +308,8 @@ pub struct StoredEndpoint {
     pub observations: Vec<Observation>,
     /// Operations that are QUEUED or SENDING, oldest first.
     pub operations: Vec<Operation>,
+    /// Its firmware update, while one is not over.
+    pub update: Option<FirmwareUpdate>,
     /// Where the rules stand with it.
     pub rule_states: Vec<RuleState>,
     /// What is wanted to be observed, oldest first.
@@ -330,8 +346,8 @@ pub struct StoredFleet {
     pub registered: Vec<StoredRoute>,
     /// Those that were being asked for something: their answers may be among the first datagrams.
     pub asked: Vec<(EndpointId, StoredEndpoint)>,
-    /// Those for which there may be something to do without a datagram: operations wait, the rest of a
-    /// notification is to be fetched, or values are missed. Registered or not, each once.
+    /// Those for which there may be something to do without a datagram: operations wait, a firmware update is
+    /// not over, the rest of a notification is to be fetched, or values are missed. Registered or not, each once.
     pub busy: Vec<EndpointId>,
     /// Answers whose copies can still be asked for.
     pub answers: Vec<StoredAnswer>,

@@ -115,6 +115,8 @@ impl EndpointReader for Store {
             "wanted_observation",
             "registration",
             "endpoint_operation",
+            "firmware_step",
+            "firmware_update",
             "rule_state",
         ] {
             self.remove_rows(id, table).await?;

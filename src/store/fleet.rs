@@ -12,6 +12,7 @@ use sea_orm::{
     EntityTrait as _, QueryFilter as _, QueryOrder as _, QueryResult,
 };
 
+use super::firmware_update;
 use super::forgiven::Forgiven;
 use super::open::statement;
 use super::records::{self, corrupt};
@@ -121,6 +122,8 @@ async fn load(
         }
         busy.extend(ids);
     }
+    let sql = "SELECT endpoint_id FROM firmware_update WHERE result = 'DEFAULT'";
+    busy.extend(ids(database, sql, []).await?);
     let sql = "SELECT DISTINCT endpoint_id FROM rule_state WHERE clock_at IS NOT NULL";
     busy.extend(ids(database, sql, []).await?);
     for part in asked.chunks(LOADED_AT_ONCE) {
@@ -244,6 +247,11 @@ async fn load_endpoints(
         let name = name("operation", row.endpoint_id)?;
         if let Some(stored) = all.get_mut(&EndpointId(row.endpoint_id)) {
             stored.operations.push(records::operation(row, name)?);
+        }
+    }
+    for update in firmware_update::active_of(database, keys()).await? {
+        if let Some(stored) = all.get_mut(&update.endpoint_id) {
+            stored.update = Some(update);
         }
     }
     for state in rule::states(database, ids, forgiven).await? {

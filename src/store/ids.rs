@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::domain::{EndpointId, EventId, ObservationId, OperationId, WantedId};
+use crate::domain::{EndpointId, EventId, FirmwareUpdateId, ObservationId, OperationId, WantedId};
 
 /// Hands out row ids: each one once, also over restarts and after rows were deleted.
 ///
@@ -16,6 +16,8 @@ pub struct Ids {
     pub(super) resource: Counter,
     pub(super) wanted: Counter,
     pub(super) log: Counter,
+    pub(super) firmware_update: Counter,
+    pub(super) firmware_step: Counter,
 }
 
 impl Ids {
@@ -39,6 +41,11 @@ impl Ids {
         EventId(self.event.next())
     }
 
+    /// The row of a new firmware update.
+    pub fn firmware_update(&self) -> FirmwareUpdateId {
+        FirmwareUpdateId(self.firmware_update.next())
+    }
+
     /// The row of something that is wanted to be observed.
     pub fn wanted(&self) -> WantedId {
         WantedId(self.wanted.next())
@@ -51,7 +58,7 @@ impl Ids {
     }
 
     /// Every counter, to store and restore their marks.
-    pub(super) fn counters(&self) -> [&Counter; 7] {
+    pub(super) fn counters(&self) -> [&Counter; 9] {
         [
             &self.endpoint,
             &self.observation,
@@ -60,6 +67,8 @@ impl Ids {
             &self.resource,
             &self.wanted,
             &self.log,
+            &self.firmware_update,
+            &self.firmware_step,
         ]
     }
 }
@@ -75,6 +84,8 @@ impl Default for Ids {
             resource: Counter::new("resource", 100_000),
             wanted: Counter::new("wanted_observation", 10_000),
             log: Counter::new("device_log", 100_000),
+            firmware_update: Counter::new("firmware_update", 1_000),
+            firmware_step: Counter::new("firmware_step", 10_000),
         }
     }
 }

@@ -19,6 +19,7 @@ mod endpoint;
 mod event;
 mod failure;
 mod firmware;
+mod firmware_update;
 mod fleet;
 mod forgiven;
 mod history;
@@ -67,7 +68,8 @@ pub use credential::{
 };
 pub use downsample::{Point, downsample};
 pub use firmware::{
-    FirmwareShelf, FirmwareStore, FirmwareUpdateReader, ReceivedFile, Shelved, UpdateFilter,
+    FirmwareFolder, FirmwareShelf, FirmwareStore, FirmwareUpdateReader, IncomingFile, NewImage,
+    ReceiveError, ReceivedFile, Shelf, Shelved, UpdateFilter, check_new_image,
 };
 pub use history::{Aggregate, HistoryStore, Retention};
 pub use ids::Ids;

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::checkpoint::Checkpointer;
 use super::connect::{Place, checkpointer};
+use super::firmware::FirmwareFolder;
 use super::history::{self, Historian};
 use super::journal::{self, Aside, Folder, Front, Journal, Left, Pending};
 use super::lock::DataDirLock;
@@ -59,6 +60,8 @@ struct Shared {
     beside: bool,
     historian: Historian,
     forgiven: forgiven::Sum,
+    /// None beside a server that has another one.
+    firmware: Option<FirmwareFolder>,
 }
 
 impl Store {
@@ -71,7 +74,7 @@ impl Store {
     /// [`StoreError::Database`].
     pub async fn open(settings: &Settings, publish: Publisher) -> Result<Self, StoreError> {
         let lock = DataDirLock::take(&settings.data_dir)?;
-        Self::start(settings, publish, Some(lock)).await
+        Self::start(settings, publish, Some(lock), true).await
     }
 
     /// Opens the database for administration (people, tokens, templates), also while a server has
@@ -83,21 +86,27 @@ impl Store {
     /// One sentence for people, as from [`Store::open`].
     pub async fn open_beside(settings: &Settings) -> Result<Self, StoreError> {
         let publish: Publisher = Arc::new(|_| {});
-        let alone = match DataDirLock::take(&settings.data_dir) {
-            Ok(lock) => Self::start(settings, Arc::clone(&publish), Some(lock)).await,
+        let lock = DataDirLock::take(&settings.data_dir);
+        // When only its database is in use, the server has another folder.
+        let is_folder_shared = lock.is_err();
+        let alone = match lock {
+            Ok(lock) => Self::start(settings, Arc::clone(&publish), Some(lock), true).await,
             Err(error) => Err(error),
         };
         match alone {
-            Err(StoreError::InUse { .. }) => Self::start(settings, publish, None).await,
+            Err(StoreError::InUse { .. }) => {
+                Self::start(settings, publish, None, is_folder_shared).await
+            }
             result => result,
         }
     }
 
-    /// Without a lock it is opened beside the server that has it.
+    /// Without a lock it is opened beside the server that has it, which may have another data folder.
     async fn start(
         settings: &Settings,
         publish: Publisher,
         lock: Option<DataDirLock>,
+        is_our_folder: bool,
     ) -> Result<Self, StoreError> {
         let place = Place::of(settings)?;
         let beside = lock.is_none();
@@ -168,9 +177,11 @@ impl Store {
                 beside,
                 historian: historian.clone(),
                 forgiven,
+                firmware: is_our_folder.then(|| FirmwareFolder::of(settings)),
             }),
         };
         if !beside {
+            store.clear_firmware().await;
             let weak = WeakStore(Arc::downgrade(&store.shared));
             store.shared.reading.spawn(historian.run(weak));
         }
@@ -288,6 +299,38 @@ impl Store {
             .spawn(query)
             .await
             .unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Where the files of firmware images are.
+    pub(super) fn firmware_folder(&self) -> Result<FirmwareFolder, StoreError> {
+        let folder = self.shared.firmware.clone();
+        folder.ok_or_else(|| {
+            StoreError::Database(
+                "the server that is running on it keeps its files in another data folder; bring \
+                 the image to that server's REST API or to its machine"
+                    .to_owned(),
+            )
+        })
+    }
+
+    /// Runs something to its end, whether or not whoever waits for it goes on waiting.
+    pub(super) async fn run<T, R>(&self, work: R) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        R: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let work = self.shared.reading.spawn(work);
+        work.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Runs something that blocks on a thread for that.
+    pub(super) async fn block<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let work = self.shared.reading.spawn_blocking(work);
+        work.await.map_err(|_| StoreError::Closed)
     }
 
     /// Runs something in a transaction of its own, in its turn behind everything that was handed

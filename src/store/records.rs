@@ -454,6 +454,7 @@ fn request_to_json(request: &OperationRequest) -> Json {
         "format": request.format,
         "passive": request.passive,
         "repeat": request.repeat,
+        "image": request.image,
     })
 }
 
@@ -469,6 +470,7 @@ fn request_from_json(json: &Json) -> Result<OperationRequest, String> {
         // Rows of earlier versions have none of these.
         passive: field::<Option<bool>>(json, "passive")?.unwrap_or_default(),
         repeat: field::<Option<bool>>(json, "repeat")?.unwrap_or_default(),
+        image: field(json, "image")?,
     })
 }
 

@@ -294,6 +294,22 @@ pub(super) const OPERATIONS: Rows = Rows {
 };
 
 /// The columns of the table.
+pub(super) const FIRMWARE_UPDATES: Rows = Rows {
+    head: "INSERT INTO firmware_update (id, endpoint_id, firmware_id, rollout_id, version, method, \
+        state, result, detail, created_at, finished_at) VALUES ",
+    columns: 11,
+    tail: " ON CONFLICT (id) DO UPDATE SET method = excluded.method, state = excluded.state, \
+        result = excluded.result, detail = excluded.detail, finished_at = excluded.finished_at",
+};
+
+/// The columns of the table.
+pub(super) const FIRMWARE_STEPS: Rows = Rows {
+    head: "INSERT INTO firmware_step (id, endpoint_id, update_id, phase, \"text\", \"at\") VALUES ",
+    columns: 6,
+    tail: "",
+};
+
+/// The columns of the table.
 pub(super) const RESOURCES: Rows = Rows {
     head: "INSERT INTO resource (id, endpoint_id, object_id, object_instance_id, resource_id, \
         resource_instance_id, value_type, value_integer, value_float, value_text, value_boolean, \

@@ -13,6 +13,7 @@ pub mod auth;
 pub mod credentials;
 pub mod error;
 mod fallback;
+mod firmware_upload;
 pub mod metrics;
 pub mod models;
 mod observed;

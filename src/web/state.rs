@@ -11,6 +11,7 @@ use crate::domain::Timestamp;
 use crate::live::Hub;
 use crate::registry::Devices;
 use crate::security::Certificates;
+use crate::store::Shelf;
 
 use super::auth::{LoginLimits, PasswordHashing, Stores};
 use super::credentials::Credentials;
@@ -39,6 +40,8 @@ pub struct AppParts {
     pub models: Arc<Catalogue>,
     /// What devices prove themselves with.
     pub credentials: Arc<Credentials>,
+    /// The firmware images, and where they are kept.
+    pub firmware: Arc<Shelf>,
     /// The certificates of the server, and when those of devices end.
     pub certificates: Certificates,
     /// The metrics of every other room; those of HTTP are added.
@@ -61,6 +64,8 @@ pub struct AppState {
     pub models: Arc<Catalogue>,
     /// What devices prove themselves with.
     pub credentials: Arc<Credentials>,
+    /// The firmware images, and where they are kept.
+    pub firmware: Arc<Shelf>,
     /// When the server started.
     pub started_at: Timestamp,
     pub(in crate::web) stores: Stores,
@@ -86,6 +91,7 @@ impl AppState {
             settings: parts.settings,
             models: parts.models,
             credentials: parts.credentials,
+            firmware: parts.firmware,
             certificates: parts.certificates,
             started_at: Timestamp::system(),
             stores: parts.stores,

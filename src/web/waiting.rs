@@ -62,6 +62,18 @@ pub(super) async fn waits(
     Ok(waits)
 }
 
+/// What an operation waits for that is QUEUED; nothing for others, and for one that is gone.
+///
+/// # Errors
+/// When the store fails.
+pub(super) async fn waits_of(viewer: &Viewer, id: OperationId) -> Result<Option<Waits>, ApiError> {
+    match viewer.operation(id).await {
+        Ok(operation) => Ok(waits(viewer, &[operation]).await?.remove(&id)),
+        Err(error) if error.status() == actix_web::http::StatusCode::NOT_FOUND => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn reason(operation: &Operation, row: &EndpointRow, awake: bool, now: Timestamp) -> Waits {
     let (what, about) = if row.through_gateway().is_some() {
         (THROUGH_GATEWAY, None)

@@ -18,6 +18,7 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value as Json;
 
 use super::fake_credentials::{fake_certificates, fake_credentials};
+use super::fake_firmware::fake_firmware;
 use super::fake_models::FakeModels;
 use super::fake_store::{FakeDevices, FakeStore};
 
@@ -57,6 +58,7 @@ impl Site {
         let probe = ready.clone();
         let certificates = fake_certificates();
         let state = AppState::new(AppParts {
+            firmware: fake_firmware(&settings),
             settings: Arc::new(settings),
             stores: Stores::new(store.clone()),
             devices: Arc::new(FakeDevices(store.clone())),

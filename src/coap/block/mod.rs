@@ -12,6 +12,7 @@ pub(super) use served::{Part, Served, ServedBody};
 pub(super) use upload::{Outcome, UploadLimits, Uploads};
 
 use super::code::Code;
+use super::exchange::Response;
 use super::options::{Options, number};
 
 /// The value of a Block1 or Block2 option (RFC 7959 section 2.2).
@@ -109,6 +110,28 @@ impl Block {
     pub fn set(self, options: &mut Options, number: u16) {
         options.set_uint(number, self.to_value());
     }
+}
+
+/// One block of a body that is sent block by block, each in an exchange of its own
+/// ([`OutgoingRequest::block1`](super::OutgoingRequest::block1)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutgoingBlock {
+    /// Which: its number or offset, whether more follow, and the size of the blocks. Only the last one
+    /// may be shorter than that.
+    pub block: Block,
+    /// Bytes of the whole body, told with block 0 (Size1, RFC 7959 section 4).
+    pub whole: Option<u32>,
+}
+
+/// What a response says of the block that it answers (Block1, RFC 7959 section 2.3); nothing when it
+/// says nothing that can be understood.
+///
+/// With a success, block `number` was taken, and the next ones are to be of `exponent` when that is
+/// smaller than theirs; their numbers count in the new size. Without `more`, an inner block had its effect
+/// by itself, and the answer is final for it alone; with it, the effect comes with the last one. With 4.13,
+/// the body can be sent anew in blocks of `exponent` when that is smaller (section 2.9.3).
+pub fn confirmed_block1(response: &Response) -> Option<Block> {
+    Block::of(&response.options, number::BLOCK1).ok().flatten()
 }
 
 /// The size of blocks: 2^(4 + SZX), SZX from 0 to 6.

@@ -215,8 +215,10 @@ impl Endpoint {
         if outgoing.message_ids.is_some_and(|ids| ids.remaining() == 0) {
             return Err(RequestError::NoMessageId);
         }
-        let mut transfer = Transfer::new(request, self.config.exponent(), outgoing.start_block2)
-            .ok_or(RequestError::Invalid)?;
+        let exponent = self.config.exponent();
+        let (begun, alone) = (outgoing.start_block2, outgoing.block1);
+        let mut transfer =
+            Transfer::new(request, exponent, begun, alone).ok_or(RequestError::Invalid)?;
         if let Some(room) = self.room_to_ask(now, peer)
             && !transfer.fit(outgoing.token, room)
         {

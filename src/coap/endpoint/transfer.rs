@@ -1,7 +1,8 @@
 //! What one exchange of ours sends next, and what a response means for it: the client's side of
-//! RFC 7959, without message ids, tokens and times.
+//! RFC 7959, without message ids, tokens and times. A body that goes out block by block in exchanges of
+//! their own is not put together here: each of them is one message and its answer.
 
-use super::super::block::{Block, Exponent};
+use super::super::block::{Block, Exponent, OutgoingBlock};
 use super::super::code::Code;
 use super::super::exchange::{Request, Response};
 use super::super::message::{Message, MessageType};
@@ -18,6 +19,8 @@ pub(super) struct Transfer {
     exponent: Exponent,
     /// Present when the request's body goes in blocks.
     sending: Option<Sending>,
+    /// Present when the request's body is one block of a larger one, and all that is sent.
+    alone: Option<OutgoingBlock>,
     /// Whether a lost upload was begun again already.
     restarted: bool,
     /// The first block had to be small, only to prove the address.
@@ -54,14 +57,21 @@ struct Fetching {
 }
 
 impl Transfer {
-    /// Nothing when a begun body is no whole number of blocks.
+    /// Nothing when a begun body is no whole number of blocks, when one block is not as long as it says,
+    /// and of both together.
     pub(super) fn new(
         mut request: Request,
         exponent: Exponent,
         start: Option<(u32, Vec<u8>, Option<Vec<u8>>)>,
+        alone: Option<OutgoingBlock>,
     ) -> Option<Self> {
         for number in [number::BLOCK1, number::BLOCK2, number::SIZE1, number::SIZE2] {
             request.options.remove(number);
+        }
+        match alone {
+            Some(alone) if start.is_none() => return Self::one_block(request, exponent, alone),
+            Some(_) => return None,
+            None => {}
         }
         let fetching = match start {
             Some((blocks, body, etag)) if blocks > 0 => {
@@ -94,9 +104,22 @@ impl Transfer {
                 offset: 0,
                 exponent,
             }),
+            alone: None,
             restarted: false,
             cut_down: false,
             fetching,
+        })
+    }
+
+    fn one_block(request: Request, exponent: Exponent, alone: OutgoingBlock) -> Option<Self> {
+        let (length, size) = (request.payload.len(), alone.block.exponent.size());
+        if length > size || (alone.block.more && length != size) {
+            return None;
+        }
+        Some(Self {
+            request: Some(request),
+            alone: Some(alone),
+            ..Self::only_answer(exponent)
         })
     }
 
@@ -119,7 +142,9 @@ impl Transfer {
         if fits(self) {
             return true;
         }
-        let Some(request) = self.request.as_ref().filter(|_| self.fetching.is_none()) else {
+        // Of a block that goes alone, whoever sends it wants to know how far it comes.
+        let is_whole = self.fetching.is_none() && self.alone.is_none();
+        let Some(request) = self.request.as_ref().filter(|_| is_whole) else {
             return false;
         };
         let size = request.payload.len();
@@ -144,6 +169,7 @@ impl Transfer {
             request: None,
             exponent,
             sending: None,
+            alone: None,
             restarted: false,
             cut_down: false,
             fetching: None,
@@ -191,6 +217,13 @@ impl Transfer {
             };
             return Some((request.code, options, payload));
         }
+        if let Some(OutgoingBlock { block, whole }) = self.alone {
+            block.set(&mut options, number::BLOCK1);
+            if let Some(whole) = whole.filter(|_| block.number() == 0) {
+                options.set_uint(number::SIZE1, whole);
+            }
+            return Some((request.code, options, request.payload.clone()));
+        }
         let Some(sending) = &self.sending else {
             self.ask_for_size(&mut options);
             return Some((request.code, options, request.payload.clone()));
@@ -216,6 +249,13 @@ impl Transfer {
 
     /// Takes a response. `room`: the largest body that may be put together.
     pub(super) fn take(&mut self, message: Message, room: usize) -> Step {
+        if self.alone.is_some() {
+            return Step::Done(Response {
+                code: message.code,
+                options: message.options,
+                payload: message.payload,
+            });
+        }
         let block1 = Block::of(&message.options, number::BLOCK1);
         let block2 = Block::of(&message.options, number::BLOCK2);
         let (Ok(block1), Ok(block2)) = (block1, block2) else {
@@ -229,7 +269,14 @@ impl Transfer {
         }
         match block2 {
             Some(block) if block.more || block.number() > 0 => self.begin(message, block, room),
-            _ => Step::Done(whole(message.code, message.options, message.payload)),
+            _ => {
+                let mut response = whole(message.code, message.options, message.payload);
+                // What was asked before a restart may have been one block of a body.
+                if let Some(block) = block1.filter(|_| self.request.is_none()) {
+                    block.set(&mut response.options, number::BLOCK1);
+                }
+                Step::Done(response)
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::{Peer, Token};
 
-use super::super::block::{Block, Subject};
+use super::super::block::{Block, OutgoingBlock, Subject};
 use super::super::code::Code;
 use super::super::exchange::{Request, Response};
 use super::allowed::Unproven;
@@ -147,6 +147,11 @@ pub struct OutgoingRequest {
     /// Goes on fetching a body that was begun elsewhere: the number of the next block, the body so
     /// far and its `ETag`. The body must be `number` blocks of 16 to 1,024 bytes.
     pub start_block2: Option<(u32, Vec<u8>, Option<Vec<u8>>)>,
+    /// The body of the request is this one block of a larger one, which whoever asks sends block by
+    /// block, each in an exchange of its own. The answer is handed up as it came, with its Block1
+    /// ([`confirmed_block1`](crate::coap::confirmed_block1)) and whatever it says: what it means for
+    /// the next block is decided above.
+    pub block1: Option<OutgoingBlock>,
 }
 
 impl OutgoingRequest {
@@ -161,6 +166,7 @@ impl OutgoingRequest {
             window: None,
             patience: None,
             start_block2: None,
+            block1: None,
         }
     }
 }
@@ -169,7 +175,8 @@ impl OutgoingRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// What is to be sent cannot be written as one message: no request code or no response code,
-    /// options beyond what a datagram holds, or a begun body that is no whole number of blocks.
+    /// options beyond what a datagram holds, a begun body that is no whole number of blocks, or one
+    /// block that is not as long as it says.
     #[error("the message cannot be encoded")]
     Invalid,
     /// The lease of message ids is empty.
@@ -293,7 +300,8 @@ pub enum Event {
         /// What is asked.
         request: Request,
     },
-    /// The answer to a request of ours, with its whole body.
+    /// The answer to a request of ours, with its whole body; to one block of a body
+    /// ([`OutgoingRequest::block1`]), as it came.
     Response {
         /// Which exchange ended.
         exchange: ExchangeId,

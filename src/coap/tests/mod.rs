@@ -11,6 +11,7 @@ mod limits;
 mod messages;
 mod network;
 mod notifications;
+mod one_block_each;
 mod pair;
 
 use std::time::{Duration, Instant};

@@ -21,6 +21,8 @@ impl Session {
         while self.in_flight.is_none() && self.is_reachable(env) {
             if let Some(fetch) = self.fetches.pop_front() {
                 self.start_fetch(env, fetch, steps);
+            } else if self.is_block_due() {
+                self.send_block(env, Commit::default(), steps);
             } else if let Some(operation) = self.queue.next() {
                 self.start_operation(env, operation, steps);
             } else {
@@ -34,6 +36,12 @@ impl Session {
             self.queue.put_back(operation);
             return;
         };
+        if let Some(push) = &mut self.push {
+            push.yields = false;
+        }
+        if operation.request.image.is_some() {
+            return self.start_push(env, operation, steps);
+        }
         let mut commit = Commit::default();
         let mut then = Vec::new();
         let kind = operation.request.kind;
@@ -160,7 +168,7 @@ impl Session {
         self.send(env, outgoing, Job::Fetch(fetch), commit, Vec::new(), steps);
     }
 
-    fn outgoing(
+    pub(super) fn outgoing(
         &mut self,
         env: &Env<'_>,
         request: Request,
@@ -188,6 +196,7 @@ impl Session {
             window: self.window(env),
             patience: self.patience(env),
             start_block2: None,
+            block1: None,
         }
     }
 
@@ -213,7 +222,7 @@ impl Session {
         });
     }
 
-    fn send(
+    pub(super) fn send(
         &mut self,
         env: &Env<'_>,
         outgoing: OutgoingRequest,

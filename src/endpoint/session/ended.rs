@@ -1,6 +1,7 @@
 //! What the end of an operation means for what is wanted to be observed.
 
 use super::attempt::{is_composite, starts_observation};
+use super::firmware::FIRMWARE_UPDATE;
 use super::wanted::ends_observation;
 use super::{Env, Session};
 use crate::domain::{
@@ -11,6 +12,7 @@ use crate::store::{Change, Commit};
 impl Session {
     /// An operation has its final status: takes note of it, in the same commit.
     pub(super) fn note_end(&mut self, env: &Env<'_>, operation: &Operation, commit: &mut Commit) {
+        self.note_update_end(env, operation, commit);
         match operation.request.kind {
             kind if starts_observation(kind) => self.observe_ended(env, operation, commit),
             kind if ends_observation(kind) => self.cancel_ended(env, operation, commit),
@@ -197,7 +199,7 @@ fn asker(origin: &Origin) -> Option<String> {
     match origin {
         Origin::User(name) => Some(name.clone()),
         Origin::Template => None,
-        Origin::Firmware => Some("firmware update".to_owned()),
+        Origin::Firmware => Some(FIRMWARE_UPDATE.to_owned()),
     }
 }
 

@@ -9,6 +9,7 @@ mod attempt;
 mod awake;
 mod backlog;
 mod ended;
+mod firmware;
 mod gateway;
 mod judge;
 mod logs;
@@ -18,6 +19,7 @@ mod operate;
 mod outcome;
 mod passive;
 mod profile;
+mod push;
 mod queue;
 mod register;
 mod rest;
@@ -38,10 +40,11 @@ use crate::coap::{
     Request, RequestKey, Response, Window,
 };
 use crate::domain::{
-    Denied, Doer, EndpointId, EndpointName, GatewayReport, GatewayState, Learned, LiveBody,
-    LiveEvent, LiveKind, LogResource, NewOperation, Node, Now, Observation, Operation, OperationId,
-    OperationStatus, Path, Peer, Profile, ProfileChange, REGISTRATION_EVENTS, Registration,
-    RegistrationId, Selection, Timestamp, Token, Value,
+    Denied, Doer, EndpointId, EndpointName, FirmwareId, FirmwareUpdate, FirmwareUpdateId,
+    GatewayReport, GatewayState, Learned, LiveBody, LiveEvent, LiveKind, LogResource, NewOperation,
+    NewUpdate, Node, Now, Observation, Operation, OperationId, OperationStatus, Path, Peer,
+    Profile, ProfileChange, Progress, REGISTRATION_EVENTS, Registration, RegistrationId, Selection,
+    Timestamp, Token, Value,
 };
 use crate::lwm2m::manage::UsedFormats;
 use crate::lwm2m::register::{RegisterRequest, UpdateRequest};
@@ -50,11 +53,13 @@ use crate::store::{Change, Commit, Ids, ObservationTemplate, StoredEndpoint};
 
 use self::judge::Judge;
 use self::logs::LogMemory;
+use self::push::Push;
 use self::queue::Queue;
 use self::wanted::Wishes;
 use super::settings::SessionSettings;
 
 pub use self::backlog::Backlog;
+pub use self::firmware::{Images, UpdateRefusal};
 pub use self::rest::Memo;
 pub use self::rules::RuleSet;
 pub use self::shared::Shared;
@@ -76,6 +81,8 @@ pub struct Env<'a> {
     pub log_resources: &'a [LogResource],
     /// Who peers are, and whether they can be reached.
     pub gate: &'a dyn Gate,
+    /// The images of firmware updates.
+    pub images: &'a dyn Images,
     /// Row ids.
     pub ids: &'a Ids,
     /// 16 random bytes.
@@ -192,6 +199,29 @@ pub enum Input {
         /// Who waits.
         ticket: Ticket,
     },
+    /// Somebody wants the device to run another firmware.
+    UpdateFirmware {
+        /// Which.
+        new: Box<NewUpdate>,
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// Somebody gives a firmware update up.
+    CancelUpdate {
+        /// Which.
+        id: FirmwareUpdateId,
+        /// Whom the audit log names.
+        by: Option<Doer>,
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// The device, or something at its address, has fetched a part of an image.
+    Served {
+        /// Which image.
+        image: FirmwareId,
+        /// How far it came.
+        progress: Progress,
+    },
     /// The commit in front of the next request is through: see whether one can go.
     Pump,
     /// An outside gateway reports something of the device.
@@ -290,6 +320,10 @@ pub enum Action {
     Profiled(Ticket, Box<Profile>),
     /// The operation reached its final status.
     Finished(Box<Operation>),
+    /// The firmware update is stored, as it is now.
+    UpdateAccepted(Ticket, Box<FirmwareUpdate>),
+    /// The firmware update was not begun, or not given up.
+    UpdateRefused(Ticket, UpdateRefusal),
     /// Feed [`Input::Pump`].
     Pump,
 }
@@ -332,6 +366,8 @@ struct InFlight {
 
 #[derive(Debug)]
 enum Job {
+    /// One block of an image: [`Session::push`] knows which.
+    Block,
     Operation(Box<Operation>),
     /// The rest of a blockwise notification.
     Fetch(Fetch),
@@ -382,6 +418,12 @@ pub struct Session {
     /// What is wanted to be observed.
     wishes: Wishes,
     logs: LogMemory,
+    /// The firmware update, while it is not over.
+    update: Option<Box<FirmwareUpdate>>,
+    /// Its image, while that is pushed.
+    push: Option<Box<Push>>,
+    /// It has asked for something since the last look at the queue.
+    update_asks: bool,
     /// True once what devices of one kind have in common is shared with them.
     is_shared: bool,
 }
@@ -427,6 +469,9 @@ impl Session {
             rules_version: 0,
             wishes: Wishes::new(stored.wanted, stored.periods, env.now.wall),
             logs: LogMemory::default(),
+            update: stored.update.map(Box::new),
+            push: None,
+            update_asks: false,
             is_shared: false,
         };
         let mut steps = Vec::new();
@@ -524,12 +569,22 @@ impl Session {
             }
             Input::Templates { changed } => self.templates_changed(env, &changed, &mut steps),
             Input::Cancel { id, by, ticket } => self.cancel(env, id, by, ticket, &mut steps),
+            Input::UpdateFirmware { new, ticket } => {
+                self.begin_update(env, *new, ticket, &mut steps)
+            }
+            Input::CancelUpdate { id, by, ticket } => {
+                self.cancel_update(env, id, by, ticket, &mut steps)
+            }
+            Input::Served { image, progress } => self.served(env, image, progress, &mut steps),
             Input::Report { report, ticket } => self.report(env, *report, ticket, &mut steps),
             Input::Pump => self.pump(env, &mut steps),
             Input::Tick => self.tick(env, &mut steps),
         }
         let is_sign_of_life = is_sign_of_life && !self.is_queue_mode();
         self.settle_wanted(env, is_sign_of_life, &mut steps);
+        if std::mem::take(&mut self.update_asks) {
+            steps.push(Step::Do(Action::Pump));
+        }
         self.write_waiting(env, &mut steps);
         self.move_window(env, &mut steps);
         if announces || self.has_new_rules(env) {
@@ -545,7 +600,12 @@ impl Session {
     pub fn next_deadline(&self, now: Now) -> Option<Instant> {
         let expiry = self.queue.next_expiry();
         let operation = expiry.map(|at| now.instant + at.since(now.wall));
-        let others = [self.retry_at, self.judge.due(), self.wishes.due];
+        let others = [
+            self.retry_at,
+            self.judge.due(),
+            self.wishes.due,
+            self.update_due(now),
+        ];
         [self.expires, operation]
             .into_iter()
             .chain(others)
@@ -553,10 +613,13 @@ impl Session {
             .min()
     }
 
-    /// True while the device is registered, something is on its way, or a rule waits for values
-    /// that do not come.
+    /// True while the device is registered, something is on its way, a rule waits for values that do
+    /// not come, or a firmware update is not over.
     pub fn is_needed(&self) -> bool {
-        self.registration.is_some() || self.in_flight.is_some() || self.judge.due().is_some()
+        self.registration.is_some()
+            || self.in_flight.is_some()
+            || self.judge.due().is_some()
+            || self.update.is_some()
     }
 
     /// The exchange of this attempt is known; false when the attempt was given up meanwhile.
@@ -670,6 +733,8 @@ impl Session {
             self.expire(env, steps);
         }
         self.expire_operations(env, steps);
+        self.expire_push(env, steps);
+        self.look_at_update(env, steps);
         self.try_the_silent(env, steps);
         self.judge_time(env, steps);
         self.look_at_wanted(env, steps);

@@ -243,6 +243,9 @@ impl Session {
             stale,
         });
         self.judge_values(env, nodes, stale, commit);
+        if !stale {
+            self.note_update_values(env, nodes, commit);
+        }
     }
 
     /// Values that do not fit their model are kept as they came; the device's page says so.

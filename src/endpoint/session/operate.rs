@@ -71,6 +71,12 @@ impl Session {
             })));
             return;
         }
+        let pushed = self.push.as_ref().filter(|push| push.operation.id == id);
+        if let Some(push) = pushed {
+            let refusal = Refusal::NotQueued(push.operation.clone());
+            steps.push(Step::Do(Action::Refused(ticket, refusal)));
+            return;
+        }
         let refusal = match &self.in_flight {
             Some(in_flight) => match &in_flight.job {
                 super::Job::Operation(operation) if operation.id == id => {

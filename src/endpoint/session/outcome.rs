@@ -52,6 +52,12 @@ impl Session {
                 self.answered(env, *operation, response, &mut commit, &mut then)
             }
             Job::Fetch(fetch) => self.fetched(env, &fetch, response, &mut commit),
+            Job::Block => {
+                let whole = self.block_answered(env, response, &mut commit, &mut then, steps);
+                if let Some(operation) = whole {
+                    self.answered(env, operation, response, &mut commit, &mut then);
+                }
+            }
         }
         self.note_seen(env, &mut commit);
         then.push(Action::Pump);
@@ -252,6 +258,10 @@ impl Session {
                     self.try_again(env, *operation, reason, &mut commit, &mut then);
                 }
             }
+            Job::Block => {
+                let why = reason.to_string();
+                then.extend(self.block_failed(env, harmless, &why, &mut commit));
+            }
             Job::Fetch(fetch) if lost_its_session => self.fetches.push_front(fetch),
             Job::Fetch(fetch) => {
                 // The body changed meanwhile: read all of it, once.
@@ -294,6 +304,7 @@ impl Session {
                     ..CommitStep::default()
                 })));
             }
+            Job::Block => {}
             Job::Fetch(fetch) => self.fetches.push_front(fetch),
         }
         self.write_waiting(env, &mut steps);
@@ -418,7 +429,7 @@ impl Session {
     ) {
         let Some(in_flight) = self.in_flight.take_if(|in_flight| match &in_flight.job {
             Job::Operation(operation) => operation.request.may_be_repeated(),
-            Job::Fetch(_) => true,
+            Job::Block | Job::Fetch(_) => true,
         }) else {
             return;
         };
@@ -432,6 +443,7 @@ impl Session {
                 operation.attempts = operation.attempts.saturating_sub(1);
                 self.requeue(env, *operation, commit);
             }
+            Job::Block => {}
             Job::Fetch(fetch) => self.fetches.push_front(fetch),
         }
     }
@@ -444,8 +456,10 @@ impl Session {
         mut operation: Operation,
         steps: &mut Vec<Step>,
     ) {
-        let registration =
-            registration.filter(|registration| self.may_still_answer(env, registration));
+        // An image begins anew: nobody knows which of its blocks the device has.
+        let registration = registration
+            .filter(|registration| self.may_still_answer(env, registration))
+            .filter(|_| operation.request.image.is_none());
         if let (Some(registration), Some(token)) = (registration, operation.token) {
             self.attempts = self.attempts.wrapping_add(1);
             let attempt = self.attempts;
@@ -500,7 +514,7 @@ impl Session {
             in_flight.resumed
                 && match &in_flight.job {
                     Job::Operation(operation) => operation.request.may_be_repeated(),
-                    Job::Fetch(_) => true,
+                    Job::Block | Job::Fetch(_) => true,
                 }
         };
         let Some(in_flight) = self.in_flight.take_if(may_go) else {
@@ -520,6 +534,7 @@ impl Session {
                     ..CommitStep::default()
                 })));
             }
+            Job::Block => {}
             Job::Fetch(fetch) => self.fetches.push_front(fetch),
         }
     }

@@ -93,6 +93,11 @@ impl Queue {
         self.held.clear();
     }
 
+    /// True when [`Queue::next`] takes one.
+    pub(super) fn has_next(&self) -> bool {
+        self.waiting.len() > self.held.len()
+    }
+
     /// Takes the one whose turn it is.
     pub(super) fn next(&mut self) -> Option<Operation> {
         let at = self

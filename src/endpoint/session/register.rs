@@ -104,6 +104,7 @@ impl Session {
         self.read_by_templates(env, Reading::Registered, &mut commit);
         let mut wanted = Vec::new();
         self.reconcile_anew(env, &mut commit, &mut wanted);
+        self.note_update_registered(env, &mut commit);
 
         let mut then = vec![
             Action::Registered(location, peer),

@@ -53,6 +53,7 @@ impl Session {
         let is_wanted = self.in_flight.is_some()
             || self.queue.has_unwritten()
             || !self.fetches.is_empty()
+            || self.push.is_some()
             || self.retry_at.is_some()
             || self.wishes.is_busy()
             || !self.judge.is_empty()

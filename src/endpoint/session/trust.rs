@@ -149,6 +149,7 @@ impl Session {
                 operation.attempts = operation.attempts.saturating_sub(1);
                 self.requeue(env, *operation, &mut commit);
             }
+            Job::Block => {}
             Job::Fetch(fetch) => self.fetches.push_front(fetch),
         }
         let mut steps = vec![Step::Commit(Box::new(CommitStep {
@@ -171,6 +172,10 @@ impl Session {
             Job::Operation(operation) => {
                 let reason = OperationFailure::Unreachable(reason);
                 self.try_again(env, *operation, reason, &mut commit, &mut then);
+            }
+            Job::Block => {
+                let why = OperationFailure::Unreachable(reason).to_string();
+                then.extend(self.block_failed(env, false, &why, &mut commit));
             }
             Job::Fetch(fetch) => self.unstage(&fetch, &mut commit),
         }

@@ -500,9 +500,10 @@ impl Session {
     pub(super) fn pending(&self) -> impl Iterator<Item = &Operation> {
         let in_flight = self.in_flight.as_ref().and_then(|one| match &one.job {
             Job::Operation(operation) => Some(&**operation),
-            Job::Fetch(_) => None,
+            Job::Block | Job::Fetch(_) => None,
         });
-        in_flight.into_iter().chain(self.queue.iter())
+        let pushed = self.push.as_ref().map(|push| &*push.operation);
+        in_flight.into_iter().chain(pushed).chain(self.queue.iter())
     }
 
     fn pending_attributes(&self, paths: &[Path]) -> bool {

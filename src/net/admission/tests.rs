@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::coap::{
-    Code, Counters, Endpoint, EndpointConfig, Event, Message, MessageType, OutgoingRequest,
-    Request, RequestError, Response, number,
+    Block, Code, Counters, Endpoint, EndpointConfig, Event, Exponent, Message, MessageType,
+    OutgoingBlock, OutgoingRequest, Request, RequestError, Response, number,
 };
 use crate::config::Settings;
 use crate::domain::Token;
@@ -487,6 +487,28 @@ fn a_body_begins_in_small_blocks_and_begins_anew_in_large_ones_once_the_address_
     assert_eq!(whole.payload.len(), 700);
     assert_eq!(whole.options.first(number::BLOCK1), None);
     assert_eq!(layer.books.room(layer.now, peer(1)), None, "proven");
+}
+
+/// Whoever sends a body block by block has to know how far it came.
+#[test]
+fn a_block_that_goes_by_itself_is_not_cut() {
+    let mut layer = Guarded::new();
+    let mut request = get(1, b"12345678");
+    request.options.add(number::URI_QUERY, b"12345678");
+    layer.receive(peer(1), &request);
+    layer.answered_with(&Response::new(Code::CONTENT));
+    for (size, outcome) in [(64, Err(RequestError::Unproven)), (16, Ok(()))] {
+        let mut request = Request::new(Code::PUT);
+        request.options.add_uri_path("/5/0/0");
+        request.payload = vec![b'x'; size];
+        let block = Block::first(Exponent::at_most(size));
+        let token = Token::from([9, 8, 7, 6, 5, 4, 3, 2]);
+        let mut outgoing = OutgoingRequest::new(request, token, seconds(93));
+        outgoing.block1 = Some(OutgoingBlock { block, whole: None });
+        let asked = layer.endpoint.request(layer.now, peer(1), outgoing);
+        assert_eq!(asked.map(drop), outcome, "{size} bytes");
+    }
+    assert_eq!(layer.sent().remove(0).payload.len(), 16);
 }
 
 #[test]

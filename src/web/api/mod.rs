@@ -6,6 +6,8 @@ mod credentials;
 mod endpoints;
 mod events;
 mod filter;
+mod firmware;
+mod firmware_updates;
 mod health;
 mod leshan;
 mod log_resources;
@@ -94,6 +96,16 @@ macro_rules! routes {
                     .service(models::show_model)
                     .service(models::show_model_definition)
                     .service(models::delete_model)
+                    .service(firmware::list_firmware)
+                    .service(firmware::create_firmware)
+                    .service(firmware::show_firmware)
+                    .service(firmware::show_firmware_file)
+                    .service(firmware::describe_firmware)
+                    .service(firmware::delete_firmware)
+                    .service(firmware_updates::list_updates)
+                    .service(firmware_updates::create_update)
+                    .service(firmware_updates::show_update)
+                    .service(firmware_updates::cancel_update)
                     .service(users::list_users)
                     .service(users::create_user)
                     .service(users::delete_user)

@@ -7,6 +7,7 @@
 pub mod access;
 mod credential_views;
 pub mod csrf;
+mod firmware_views;
 mod history;
 mod limits;
 pub mod login;
@@ -17,6 +18,7 @@ pub mod proxies;
 mod rules;
 pub mod session;
 pub mod tokens;
+mod update_views;
 pub mod views;
 
 pub use access::{Credential, Identity};

@@ -22,10 +22,10 @@ use crate::live::Hub;
 use crate::lwm2m::Models;
 use crate::registry::Devices;
 use crate::store::{
-    ApiToken, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader, HistoryStore,
-    LogReader, LogResourceStore, ObservationTemplate, OperationFilter, OperationReader,
-    ResourceReader, ResourceType, Role, RuleStore, SessionStore, StoredEvent, StoredValue,
-    TemplateStore, TokenStore, User, UserStore,
+    ApiToken, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
+    FirmwareUpdateReader, HistoryStore, LogReader, LogResourceStore, ObservationTemplate,
+    OperationFilter, OperationReader, ResourceReader, ResourceType, Role, RuleStore, SessionStore,
+    StoredEvent, StoredValue, TemplateStore, TokenStore, User, UserStore,
 };
 use crate::web::{ApiError, AppState};
 
@@ -38,6 +38,7 @@ pub struct Stores {
     pub(in crate::web::auth) audit: Arc<dyn AuditStore>,
     pub(in crate::web::auth) endpoints: Arc<dyn EndpointReader>,
     pub(in crate::web::auth) events: Arc<dyn EventReader>,
+    pub(in crate::web::auth) firmware_updates: Arc<dyn FirmwareUpdateReader>,
     pub(in crate::web::auth) history: Arc<dyn HistoryStore>,
     pub(in crate::web::auth) log_resources: Arc<dyn LogResourceStore>,
     pub(in crate::web::auth) logs: Arc<dyn LogReader>,
@@ -57,6 +58,7 @@ impl Stores {
         S: AuditStore
             + EndpointReader
             + EventReader
+            + FirmwareUpdateReader
             + HistoryStore
             + LogReader
             + LogResourceStore
@@ -73,6 +75,7 @@ impl Stores {
             audit: store.clone(),
             endpoints: store.clone(),
             events: store.clone(),
+            firmware_updates: store.clone(),
             history: store.clone(),
             log_resources: store.clone(),
             logs: store.clone(),

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::super::{Action, Backlog, Departure, Env, Gate, Input, Session, Step, Ticket};
+use super::images::FakeImages;
 use crate::coap::{
     Code, Counters, Endpoint, EndpointConfig, Event, ExchangeFailure, ExchangeId, Message,
     MessageIds, MessageType, NotificationKey, Options, OutgoingRequest, Request, RequestKey,
@@ -36,6 +37,7 @@ pub(super) struct Bench {
     pub(super) done: Vec<Done>,
     pub(super) peer: Peer,
     pub(super) gate: FakeGate,
+    pub(super) images: FakeImages,
     /// The device's session ends while the next request is on its way to the message layer.
     pub(super) loses_its_session: bool,
     pub(super) models: Models,
@@ -71,6 +73,7 @@ impl Bench {
                     rules: &RuleSet::default(),
                     log_resources: &[],
                     gate: &FakeGate::default(),
+                    images: &FakeImages::default(),
                     ids: &Ids::default(),
                     random,
                 },
@@ -86,6 +89,7 @@ impl Bench {
             done: Vec::new(),
             peer: Peer::udp(([127, 0, 0, 1], 40_000).into()),
             gate: FakeGate::default(),
+            images: FakeImages::default(),
             loses_its_session: false,
             models: Models::builtin(),
             ids: Ids::default(),
@@ -150,6 +154,7 @@ impl Bench {
             rules: &self.rules,
             log_resources: &self.log_resources,
             gate: &self.gate,
+            images: &self.images,
             ids: &self.ids,
             random,
         };

@@ -57,6 +57,9 @@ impl Bench {
                     operations.retain(|known| known.id != operation.id);
                     operations.push(Operation::clone(operation));
                 }
+                Change::SaveFirmwareUpdate(update) => {
+                    stored.update = update.is_active().then(|| (**update).clone());
+                }
                 Change::SaveObservation(observation) => {
                     observations.retain(|known| known.token != observation.token);
                     observations.push(Observation::clone(observation));

@@ -1,0 +1,429 @@
+//! The firmware update of the device: [`crate::lwm2m::firmware`] says what is next, this makes an operation of it and
+//! stores both with the lines of the timeline in one commit. How an image is pushed is in [`push`](super::push).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::operate::accept;
+use super::{Action, CommitStep, Env, Session, Step, Ticket};
+use crate::domain::{
+    AuditEntry, Doer, FirmwareId, FirmwareUpdate, FirmwareUpdateId, ImageBytes, LiveEvent,
+    LiveKind, NewOperation, NewUpdate, Node, Now, Operation, OperationStatus, Origin, Peer,
+    Progress, UpdateMethod, UpdatePhase, UpdateStep,
+};
+use crate::lwm2m::firmware::{self, Ask, Event, TooLate};
+use crate::store::{Change, Commit};
+
+/// Where the images of updates are.
+pub trait Images {
+    /// What a device at this address is to fetch an image from (5/0/1); nothing when the image is gone or this way is
+    /// not served.
+    fn uri(&self, image: FirmwareId, method: UpdateMethod, peer: Peer) -> Option<String>;
+
+    /// What an image is made of; nothing when it is gone.
+    fn bytes(&self, image: FirmwareId) -> Option<Arc<dyn ImageBytes>>;
+}
+
+/// Why a session does not begin or give up a firmware update.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UpdateRefusal {
+    /// One update at a time.
+    #[error(
+        "the device is being updated to {version} already (update {id}); cancel that or wait for its end"
+    )]
+    Active {
+        /// Which.
+        id: FirmwareUpdateId,
+        /// To what.
+        version: String,
+    },
+    /// The device cannot be updated over LwM2M.
+    #[error("the device does not announce object 5 (Firmware Update), so it cannot be updated")]
+    NoObject,
+    /// The image is made for others.
+    #[error("{version} is not meant for this device, but for {meant}")]
+    NotForDevice {
+        /// Of the image.
+        version: String,
+        /// Whom it is for.
+        meant: String,
+    },
+    /// It is not the one that is under way.
+    #[error("update {0} is over")]
+    NotActive(FirmwareUpdateId),
+    /// It cannot be given up any more.
+    #[error(transparent)]
+    TooLate(#[from] TooLate),
+}
+
+impl Session {
+    /// Begins an update.
+    pub(super) fn begin_update(
+        &mut self,
+        env: &Env<'_>,
+        new: NewUpdate,
+        ticket: Ticket,
+        steps: &mut Vec<Step>,
+    ) {
+        if let Some(refusal) = self.refuses_update(&new) {
+            steps.push(Step::Do(Action::UpdateRefused(ticket, refusal)));
+            return;
+        }
+        let id = env.ids.firmware_update();
+        let device = (self.endpoint_id, self.name.clone());
+        let update = FirmwareUpdate::new(id, device, &new, env.now.wall);
+        let mut commit = Commit::default();
+        let line = new
+            .by
+            .map(|by| AuditEntry::update_created(by, &update, &new.image));
+        commit.changes.extend(line.map(Box::new).map(Change::Audit));
+        self.update = Some(Box::new(update));
+        self.advance_update(env, Event::Begun, &mut commit);
+        let accepted = self
+            .update
+            .clone()
+            .map(|update| Action::UpdateAccepted(ticket, update));
+        let mut then: Vec<Action> = accepted.into_iter().collect();
+        then.push(Action::Pump);
+        steps.push(Step::Commit(Box::new(CommitStep {
+            commit,
+            then,
+            otherwise: Vec::new(),
+        })));
+    }
+
+    fn refuses_update(&self, new: &NewUpdate) -> Option<UpdateRefusal> {
+        if let Some(active) = &self.update {
+            return Some(UpdateRefusal::Active {
+                id: active.id,
+                version: active.version.clone(),
+            });
+        }
+        if !self.is_selected(&new.image.selection) {
+            return Some(UpdateRefusal::NotForDevice {
+                version: new.image.version.clone(),
+                meant: new.image.selection.to_string(),
+            });
+        }
+        // Of one that is not registered it is found out when it comes.
+        (self.registration.is_some() && !self.has_firmware_object())
+            .then_some(UpdateRefusal::NoObject)
+    }
+
+    fn has_firmware_object(&self) -> bool {
+        self.registration.as_ref().is_some_and(|registration| {
+            let objects = &registration.objects;
+            objects
+                .iter()
+                .any(|object| object.path.object_id() == Some(5))
+        })
+    }
+
+    /// Gives an update up.
+    pub(super) fn cancel_update(
+        &mut self,
+        env: &Env<'_>,
+        id: FirmwareUpdateId,
+        by: Option<Doer>,
+        ticket: Ticket,
+        steps: &mut Vec<Step>,
+    ) {
+        let may = match self.update.as_ref().filter(|update| update.id == id) {
+            None => Err(UpdateRefusal::NotActive(id)),
+            Some(update) => firmware::may_cancel(update).map_err(UpdateRefusal::from),
+        };
+        if let Err(refusal) = may {
+            steps.push(Step::Do(Action::UpdateRefused(ticket, refusal)));
+            return;
+        }
+        let who = by.as_ref().map_or("the server", |by| &by.actor).to_owned();
+        let mut commit = Commit::default();
+        if let (Some(by), Some(update)) = (by, &self.update) {
+            let line = AuditEntry::update_cancelled(by, env.now.wall, update);
+            commit.changes.push(Change::Audit(Box::new(line)));
+        }
+        let after = self.advance_update(env, Event::Cancelled { by: &who }, &mut commit);
+        let accepted = after.map(|update| Action::UpdateAccepted(ticket, update));
+        let mut then: Vec<Action> = accepted.into_iter().collect();
+        then.push(Action::Pump);
+        steps.push(Step::Commit(Box::new(CommitStep {
+            commit,
+            then,
+            otherwise: Vec::new(),
+        })));
+    }
+
+    /// Takes the update on by something that happened, in the commit that holds it. Returns the update as it is then.
+    pub(super) fn advance_update(
+        &mut self,
+        env: &Env<'_>,
+        event: Event<'_>,
+        commit: &mut Commit,
+    ) -> Option<Box<FirmwareUpdate>> {
+        let mut update = self.update.take()?;
+        let limits = &env.settings.update_limits;
+        let mut turn = firmware::advance(&mut update, limits, env.now.wall, event);
+        if let Some(ask) = turn.ask
+            && let Err(why) = self.ask_for_update(env, &mut update, ask, commit)
+        {
+            let more = firmware::advance(
+                &mut update,
+                limits,
+                env.now.wall,
+                Event::Impossible { why: &why },
+            );
+            turn.told.extend(more.told);
+        }
+        if turn.changed {
+            self.save_update(env, &update, &turn.told, commit);
+        }
+        if update.is_active() {
+            self.update = Some(update.clone());
+        } else {
+            self.withdraw_update_operation(env, &mut update, commit);
+            self.push = None;
+            self.forget_update_wishes();
+        }
+        Some(update)
+    }
+
+    fn save_update(
+        &self,
+        env: &Env<'_>,
+        update: &FirmwareUpdate,
+        told: &[(UpdatePhase, String)],
+        commit: &mut Commit,
+    ) {
+        let step = |(phase, text): &(UpdatePhase, String)| UpdateStep {
+            at: env.now.wall,
+            phase: *phase,
+            text: text.clone(),
+        };
+        let steps: Vec<UpdateStep> = told.iter().map(step).collect();
+        commit.publish.push(self.live_update(env, update, &steps));
+        commit
+            .changes
+            .push(Change::SaveFirmwareUpdate(Box::new(update.clone())));
+        let (endpoint_id, id) = (self.endpoint_id, update.id);
+        commit
+            .changes
+            .extend(steps.into_iter().map(|step| Change::FirmwareStep {
+                endpoint_id,
+                update: id,
+                step,
+            }));
+    }
+
+    fn live_update(
+        &self,
+        env: &Env<'_>,
+        update: &FirmwareUpdate,
+        steps: &[UpdateStep],
+    ) -> LiveEvent {
+        let steps: Vec<_> = steps
+            .iter()
+            .map(|step| json!({ "time": step.at, "phase": step.phase, "text": step.text }))
+            .collect();
+        let fields = json!({
+            "id": update.id,
+            "firmware_id": update.firmware_id,
+            "version": update.version,
+            "method": update.method,
+            "state": update.state,
+            "result": update.result,
+            "phase": update.phase,
+            "awaited": update.awaited,
+            "until": update.until,
+            "progress": update.progress.as_ref().map(progress_json),
+            "reason": update.reason,
+            "timeline": steps,
+        });
+        self.live(LiveKind::FirmwareUpdate, env.now.wall, fields)
+    }
+
+    /// Makes an operation of what is to be asked, in the place of the one that was awaited.
+    fn ask_for_update(
+        &mut self,
+        env: &Env<'_>,
+        update: &mut FirmwareUpdate,
+        ask: Ask,
+        commit: &mut Commit,
+    ) -> Result<(), String> {
+        self.withdraw_update_operation(env, update, commit);
+        let mut uri = String::new();
+        if let Ask::Offer(method) = ask {
+            let found = self
+                .peer()
+                .and_then(|peer| env.images.uri(update.firmware_id, method, peer));
+            uri = found.ok_or_else(|| match env.images.bytes(update.firmware_id) {
+                None => format!("{} was removed from this server", update.version),
+                Some(_) => format!("this server does not serve images by {method}"),
+            })?;
+        }
+        let request = ask.request(update, |_| uri);
+        let new = NewOperation {
+            request,
+            origin: Origin::Firmware,
+            expires_in: Some(env.settings.update_limits.wait_for_device),
+            max_attempts: env.settings.max_attempts,
+            by: None,
+        };
+        let operation = accept(env, self.endpoint_id, &self.name, new);
+        update.operation = Some(operation.id);
+        self.save_operation(env, &operation, commit);
+        self.queue.push_back(operation);
+        self.update_asks = true;
+        Ok(())
+    }
+
+    /// What waits and is not awaited any more is taken back; what is on its way comes to its end, which nobody heeds.
+    fn withdraw_update_operation(
+        &mut self,
+        env: &Env<'_>,
+        update: &mut FirmwareUpdate,
+        commit: &mut Commit,
+    ) {
+        let Some(id) = update.operation.take() else {
+            return;
+        };
+        let pushed = self.push.take_if(|push| push.operation.id == id);
+        let waiting = self.queue.remove(id);
+        if let Some(operation) = waiting.or(pushed.map(|push| *push.operation)) {
+            let error = "the firmware update does not need it any more".to_owned();
+            self.conclude(
+                env,
+                operation,
+                OperationStatus::Cancelled,
+                Some(error),
+                commit,
+            );
+        }
+    }
+
+    /// What was observed for the update is not wanted for it any more.
+    fn forget_update_wishes(&mut self) {
+        for wanted in &mut self.wishes.wanted {
+            if wanted.user.as_deref() == Some(FIRMWARE_UPDATE) {
+                wanted.user = None;
+                self.wishes.unsettled = true;
+            }
+        }
+    }
+
+    /// An operation has its final status: the update may have waited for it.
+    pub(super) fn note_update_end(
+        &mut self,
+        env: &Env<'_>,
+        operation: &Operation,
+        commit: &mut Commit,
+    ) {
+        let is_awaited = self
+            .update
+            .as_ref()
+            .is_some_and(|update| update.operation == Some(operation.id));
+        if is_awaited {
+            let code = operation.result.as_ref().map(|result| result.code.as_str());
+            let event = Event::Ended {
+                status: operation.status,
+                code: code.filter(|code| *code != "0.00"),
+                error: operation.error.as_deref(),
+            };
+            self.advance_update(env, event, commit);
+        }
+    }
+
+    /// Values have come in and are part of the commit.
+    pub(super) fn note_update_values(
+        &mut self,
+        env: &Env<'_>,
+        nodes: &[Node],
+        commit: &mut Commit,
+    ) {
+        let is_about_it = |node: &Node| matches!(node.path.ids(), [5, 0, ..] | [3, 0, 3]);
+        if self.update.is_some() && nodes.iter().any(is_about_it) {
+            self.advance_update(env, Event::Values(nodes), commit);
+        }
+    }
+
+    /// The device has registered anew.
+    pub(super) fn note_update_registered(&mut self, env: &Env<'_>, commit: &mut Commit) {
+        if self.update.is_some() {
+            let has_object = self.has_firmware_object();
+            self.advance_update(env, Event::Registered { has_object }, commit);
+        }
+    }
+
+    /// The device, or something at its address, has fetched a part of an image.
+    pub(super) fn served(
+        &mut self,
+        env: &Env<'_>,
+        image: FirmwareId,
+        progress: Progress,
+        steps: &mut Vec<Step>,
+    ) {
+        let is_its = |update: &FirmwareUpdate| {
+            update.firmware_id == image && update.method != Some(UpdateMethod::Push)
+        };
+        if self.update.as_deref().is_some_and(is_its) {
+            self.note_progress(env, progress, steps);
+        }
+    }
+
+    /// Stores how far the image came.
+    pub(super) fn note_progress(
+        &mut self,
+        env: &Env<'_>,
+        progress: Progress,
+        steps: &mut Vec<Step>,
+    ) {
+        let mut commit = Commit::default();
+        self.advance_update(env, Event::Served(progress), &mut commit);
+        if !commit.is_empty() {
+            steps.push(Step::Commit(Box::new(CommitStep {
+                commit,
+                ..CommitStep::default()
+            })));
+        }
+    }
+
+    /// Looks at what time has made due.
+    pub(super) fn look_at_update(&mut self, env: &Env<'_>, steps: &mut Vec<Step>) {
+        let is_due = self
+            .update
+            .as_ref()
+            .and_then(|update| update.until)
+            .is_some_and(|until| until <= env.now.wall);
+        if !is_due {
+            return;
+        }
+        let mut commit = Commit::default();
+        self.advance_update(env, Event::Due, &mut commit);
+        if !commit.is_empty() {
+            steps.push(Step::Commit(Box::new(CommitStep {
+                commit,
+                ..CommitStep::default()
+            })));
+        }
+    }
+
+    /// When [`Session::look_at_update`] finds something.
+    pub(super) fn update_due(&self, now: Now) -> Option<Instant> {
+        let until = self.update.as_ref()?.until?;
+        now.instant.checked_add(until.since(now.wall))
+    }
+}
+
+/// How the API tells how far an image came.
+fn progress_json(progress: &Progress) -> serde_json::Value {
+    json!({
+        "done": progress.done,
+        "total": progress.total,
+        "block": progress.block,
+        "percent": progress.percent(),
+    })
+}
+
+/// Who wants what is observed for an update.
+pub(super) const FIRMWARE_UPDATE: &str = "firmware update";
