@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_local;
 use tracing::debug;
 
@@ -24,7 +24,7 @@ use crate::net::https::Trust;
 
 use super::counters::Counters;
 use super::device::{Device, Happening, Input, Output};
-use super::download::Downloads;
+use super::download::{Downloads, Means, SessionAsk};
 use super::faults::Faults;
 use super::handle::{Command, SimError, SimHandle, State};
 use super::objects::models;
@@ -110,6 +110,7 @@ impl SimClient {
             transport.take_blocks_singly("/5/0/0");
         }
         let (events, has_events) = mpsc::channel(EVENTS);
+        let is_secure = settings.security.is_some();
         let mut relay = None;
         let mut target = server;
         if has_relay {
@@ -126,6 +127,18 @@ impl SimClient {
         }
         spawn_local(transport.clone().run(events));
         let (pieces, has_pieces) = mpsc::channel(PIECES);
+        let (session, has_asks) = mpsc::channel(PIECES);
+        let means = Means {
+            trust: settings.trust,
+            server,
+            is_secure,
+            session,
+            pieces,
+        };
+        let downloading = Downloading {
+            pieces: has_pieces,
+            asks: has_asks,
+        };
         // The seed of tokens is not that of values: two runs with the same values must not mix
         // their exchanges up on one server.
         let client = Client {
@@ -139,9 +152,10 @@ impl SimClient {
             exchanges: HashMap::new(),
             next_token: seed,
             give_up_at: None,
-            downloads: Downloads::new(settings.trust, pieces),
+            downloads: Downloads::new(means),
+            fetches: HashMap::new(),
         };
-        spawn_local(client.run(has_events, has_commands, has_pieces));
+        spawn_local(client.run(has_events, has_commands, downloading));
         Ok(handle)
     }
 }
@@ -160,6 +174,14 @@ struct Client {
     /// A Deregister is not awaited longer.
     give_up_at: Option<Instant>,
     downloads: Downloads,
+    /// Blocks of an image that are asked for in the session.
+    fetches: HashMap<ExchangeId, oneshot::Sender<Result<coap::Response, ExchangeFailure>>>,
+}
+
+/// What comes of downloads; their other ends are in [`Downloads`].
+struct Downloading {
+    pieces: mpsc::Receiver<Input>,
+    asks: mpsc::Receiver<SessionAsk>,
 }
 
 /// Whether the device goes on.
@@ -173,7 +195,7 @@ impl Client {
         mut self,
         mut events: mpsc::Receiver<Vec<Event>>,
         mut commands: mpsc::Receiver<Command>,
-        mut pieces: mpsc::Receiver<Input>,
+        mut downloading: Downloading,
     ) {
         let mut flow = self.feed(Input::Start, &mut None);
         // Without handles nobody can say anything any more, and the device simply runs on.
@@ -196,8 +218,11 @@ impl Client {
                         Flow::Running
                     }
                 },
-                // `downloads` keeps it open.
-                Some(piece) = pieces.recv() => self.feed(piece, &mut None),
+                Some(piece) = downloading.pieces.recv() => self.feed(piece, &mut None),
+                Some(ask) = downloading.asks.recv() => {
+                    self.fetch(ask);
+                    Flow::Running
+                }
                 () = sleep_until(timeout) => {
                     if self.give_up_at.is_some_and(|at| at <= Instant::now()) {
                         Flow::Finished
@@ -296,6 +321,10 @@ impl Client {
                 ..
             } => {
                 self.acknowledge(acknowledge);
+                if let Some(reply) = self.fetches.remove(&exchange) {
+                    let _ = reply.send(Ok(response));
+                    return Flow::Running;
+                }
                 let Some(exchange) = self.exchanges.remove(&exchange) else {
                     return Flow::Running;
                 };
@@ -309,6 +338,10 @@ impl Client {
             } => {
                 if let ExchangeFailure::NotAcknowledged | ExchangeFailure::NotAnswered = failure {
                     self.server_is_silent();
+                }
+                if let Some(reply) = self.fetches.remove(&exchange) {
+                    let _ = reply.send(Err(failure));
+                    return Flow::Running;
                 }
                 let Some(exchange) = self.exchanges.remove(&exchange) else {
                     return Flow::Running;
@@ -397,7 +430,12 @@ impl Client {
                 }
                 Output::Drop | Output::Respond(_) => {}
                 Output::Fetch(fetch) => self.downloads.fetch(fetch),
-                Output::HangUp { .. } => self.downloads.hang_up(),
+                Output::HangUp { .. } => {
+                    self.downloads.hang_up();
+                    for (exchange, _) in self.fetches.drain() {
+                        self.transport.cancel(exchange);
+                    }
+                }
                 Output::Finished => flow = Flow::Finished,
                 Output::Happened(happening) => self.happened(happening),
                 Output::Notify {
@@ -422,6 +460,24 @@ impl Client {
             }
         }
         flow
+    }
+
+    /// Asks for a block of an image.
+    fn fetch(&mut self, ask: SessionAsk) {
+        let token = self.token();
+        let request = OutgoingRequest {
+            token,
+            ..ask.request
+        };
+        match self.transport.request(self.peer, request) {
+            Ok(exchange) => {
+                self.fetches.insert(exchange, ask.reply);
+            }
+            Err(error) => {
+                debug!(endpoint.name = %self.device.settings().name, "Nothing was sent: {error}");
+                let _ = ask.reply.send(Err(ExchangeFailure::Cancelled));
+            }
+        }
     }
 
     fn happened(&mut self, happening: Happening) {

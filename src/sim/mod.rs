@@ -28,8 +28,6 @@ mod security;
 mod settings;
 
 #[cfg(test)]
-mod download_tests;
-#[cfg(test)]
 mod network_tests;
 
 pub use client::{SimClient, SimSettings};

@@ -59,3 +59,30 @@ fn bodies_for_other_paths_are_put_together_and_those_without_blocks_are_whole() 
         assert!(solo.events().is_empty(), "{path}");
     }
 }
+
+#[test]
+fn one_block_of_an_answer_is_asked_for_and_handed_up_as_it_came() {
+    let mut solo = Solo::new();
+    let mut request = outgoing(get("/binaries/image"));
+    request.block2 = Block::new(70_000, false, Exponent::at_most(512));
+    solo.ask(request);
+    let sent = solo.sent_one();
+    assert_eq!(block_of(&sent, number::BLOCK2), Some((70_000, false, 512)));
+    let mut answer = piggybacked(&sent, Code::CONTENT, &[7; 64]);
+    answer.options.add(number::ETAG, b"tag");
+    let answer = with_block(answer, number::BLOCK2, (560_000, true, 64));
+    solo.receive_message(&answer);
+    let (response, _) = solo.response_event();
+    assert_eq!(response.payload, [7; 64]);
+    assert_eq!(response.options, answer.options);
+    assert!(solo.sent().is_empty(), "nothing more is asked for");
+
+    let mut both = outgoing(get("/binaries/image"));
+    both.block2 = Block::new(0, false, Exponent::at_most(64));
+    both.block1 = both
+        .block2
+        .map(|block| OutgoingBlock { block, whole: None });
+    let peer = device();
+    let refused = solo.endpoint.request(solo.now, peer, both);
+    assert_eq!(refused, Err(RequestError::Invalid));
+}

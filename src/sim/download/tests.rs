@@ -13,8 +13,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
-use super::*;
 use crate::domain::{EndpointName, Path, Value};
+use crate::sim::{
+    FirmwareBehaviour, FirmwareReport, FirmwareSettings, Midway, Quirks, SimClient, SimHandle,
+    SimSettings,
+};
 
 /// What the server of images serves, and how.
 #[derive(Default)]
@@ -112,14 +115,14 @@ fn device(base: &str) -> SimHandle {
     SimClient::start(settings).expect("a socket")
 }
 
-async fn offer(device: &SimHandle, uri: &str) {
+pub(super) async fn offer(device: &SimHandle, uri: &str) {
     let uri = Value::String(uri.to_owned());
     let set = device.set(Path::resource(5, 0, 1), uri).await;
     set.expect("a running device");
 }
 
 /// Its report, once it is in this state with this result.
-async fn until(device: &SimHandle, state: u8, result: i64) -> FirmwareReport {
+pub(super) async fn until(device: &SimHandle, state: u8, result: i64) -> FirmwareReport {
     let mut last = None;
     let reached = timeout(Duration::from_secs(20), async {
         loop {
@@ -135,11 +138,11 @@ async fn until(device: &SimHandle, state: u8, result: i64) -> FirmwareReport {
     reached.unwrap_or_else(|_| panic!("not in state {state} with result {result}: {last:?}"))
 }
 
-fn image(seed: u8, size: usize) -> Vec<u8> {
+pub(super) fn image(seed: u8, size: usize) -> Vec<u8> {
     (0..size).map(|at| (at as u8).wrapping_mul(seed)).collect()
 }
 
-fn hash(bytes: &[u8]) -> Option<String> {
+pub(super) fn hash(bytes: &[u8]) -> Option<String> {
     Some(hex::encode(Sha256::digest(bytes)))
 }
 
