@@ -13,6 +13,7 @@ use futures_util::StreamExt as _;
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslConnector, SslConnectorBuilder, SslMethod, SslVerifyMode};
 use openssl::x509::store::X509StoreBuilder;
+use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509, X509Ref, X509VerifyResult};
 use tokio::time::timeout;
 
@@ -30,7 +31,14 @@ impl Trust {
     /// # Errors
     /// These are no certificates in PEM.
     pub fn authorities(pem: &[u8]) -> Result<Self, HttpError> {
-        let certificates = X509::stack_from_pem(pem)?;
+        Self::of(X509::stack_from_pem(pem)?)
+    }
+
+    /// The same, of certificates that are at hand. Each of them is an end of a chain, self-signed or not.
+    ///
+    /// # Errors
+    /// There is none, or OpenSSL cannot be set up.
+    pub fn of(certificates: Vec<X509>) -> Result<Self, HttpError> {
         if certificates.is_empty() {
             let reason = "there is no certificate of an authority";
             return Err(HttpError::InvalidUrl(reason.to_owned()));
@@ -231,6 +239,7 @@ fn believing(authorities: &[X509]) -> Result<SslConnectorBuilder, ErrorStack> {
     for certificate in authorities {
         store.add_cert(certificate.clone())?;
     }
+    store.set_flags(X509VerifyFlags::PARTIAL_CHAIN)?;
     let mut builder = SslConnector::builder(SslMethod::tls_client())?;
     builder.set_cert_store(store.build());
     Ok(builder)
