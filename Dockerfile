@@ -32,8 +32,8 @@ ENV FLOWNEXUS__DATA_DIR=/data \
 USER 65532:65532
 WORKDIR /data
 VOLUME ["/data"]
-# CoAP, CoAP over DTLS (later), dashboard and API
-EXPOSE 5683/udp 5684/udp 8000/tcp
+# CoAP, CoAP over DTLS, dashboard and API, firmware images over HTTPS
+EXPOSE 5683/udp 5684/udp 8000/tcp 8443/tcp
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=6s --start-period=30s --retries=3 \
     CMD ["/usr/local/bin/flownexus", "healthcheck"]

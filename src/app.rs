@@ -6,6 +6,7 @@
 //! actix-web; this one starts, waits and ends (docs/adr/0001).
 
 mod demo;
+mod downloads;
 mod firmware;
 mod kept_sessions;
 
@@ -47,6 +48,7 @@ use crate::web::credentials::Credentials;
 use crate::web::models::Catalogue;
 use crate::web::{self, AppParts, AppState};
 use demo::Demo;
+use downloads::Downloads;
 use firmware::{ImageSource, Places};
 use kept_sessions::WitnessFile;
 
@@ -141,6 +143,8 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         Duration::from_secs(settings.credentials.reload_s.max(1)),
     ));
 
+    let downloads = downloads::files(firmware.clone(), certificates.clone(), &mut metrics);
+
     let admin_password = web::auth::ensure_admin(&store).await?;
     let cookie_key = web::auth::session_key(&settings.data_dir)
         .with_context(|| format!("cannot use {}", settings.data_dir.display()))?;
@@ -178,8 +182,12 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let (server, addresses) = web::serve(state)?;
     let web = server.handle();
     let server = actix_rt::spawn(server);
+    let downloads = Downloads::start(&settings.firmware, downloads)?;
+    if let Some(address) = downloads.address() {
+        let _ = places.https.set(address);
+    }
 
-    announce(&devices, &addresses, admin_password.as_deref());
+    announce(&devices, &addresses, &downloads, admin_password.as_deref());
     let demo = (demo > 0).then(|| {
         let around = demo::Surroundings {
             plain: devices.address,
@@ -199,6 +207,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         demo.stop().await;
     }
     closing.close();
+    downloads.stop().await?;
     web.stop(true).await;
     server.await.context("the web server panicked")??;
     devices.stop().await;
@@ -403,12 +412,20 @@ async fn start_devices(
 }
 
 /// What scripts and people look for on standard output. Whoever closed it is not interested.
-fn announce(devices: &Devices, web: &[SocketAddr], admin_password: Option<&str>) {
+fn announce(
+    devices: &Devices,
+    web: &[SocketAddr],
+    downloads: &Downloads,
+    admin_password: Option<&str>,
+) {
     use std::fmt::Write as _;
     use std::io::Write as _;
     let mut text = String::new();
     for address in web {
         let _ = writeln!(text, "dashboard: http://{address}");
+    }
+    if let Some(address) = downloads.address() {
+        let _ = writeln!(text, "firmware: https://{address}");
     }
     if let Some(address) = devices.secure_address {
         let _ = writeln!(text, "coaps: {address}");

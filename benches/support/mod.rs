@@ -40,6 +40,7 @@ pub(crate) fn flownexus(folder: &Path) -> Command {
         .env("FLOWNEXUS__WEB__LISTEN", "127.0.0.1:0")
         .env("FLOWNEXUS__COAP__LISTEN", "127.0.0.1:0")
         .env("FLOWNEXUS__COAPS__LISTEN", "127.0.0.1:0")
+        .env("FLOWNEXUS__FIRMWARE__LISTEN", "127.0.0.1:0")
         .env("FLOWNEXUS__LOG__LEVEL", "error");
     command
 }

@@ -12,7 +12,10 @@ use serde_json::json;
 use super::{SettingsArgs, print, with_store};
 use crate::config::Settings;
 use crate::domain::{Doer, FirmwareImage, Selection, Timestamp};
-use crate::store::{FirmwareFolder, FirmwareStore, NewImage, ReceivedFile, Store, check_new_image};
+use crate::store::{
+    FirmwareFolder, FirmwareStore, FirmwareUpdateReader as _, NewImage, ReceivedFile, Store,
+    check_new_image,
+};
 
 /// Arguments of `firmware`.
 #[derive(Args, Debug)]
@@ -167,6 +170,13 @@ async fn remove(store: &Store, wanted: &str) -> anyhow::Result<()> {
         ),
         (Some(image), _) | (None, Some(image)) => image,
     };
+    let active = store.count_active(image.id).await?;
+    if active > 0 {
+        bail!(
+            "devices are being updated to {} ({active} under way): cancel that or wait for its end",
+            image.version
+        );
+    }
     if !FirmwareStore::remove(store, image.id, doer()).await? {
         bail!("there is no firmware image {wanted}");
     }

@@ -14,6 +14,10 @@ pub struct Firmware {
     pub uri: FirmwareUri,
     pub host: String,
     pub names: FirmwareNames,
+    pub max_downloads: usize,
+    pub request_timeout_s: u64,
+    pub idle_timeout_s: u64,
+    pub send_buffer_bytes: usize,
     pub max_image_bytes: u64,
     pub max_images: u64,
     pub reload_s: u64,
@@ -55,6 +59,26 @@ impl Firmware {
                 "firmware.max_image_bytes",
                 (1..=LARGEST).contains(&self.max_image_bytes),
                 "must be from 1 to 1073741824: what goes in blocks of 1,024 bytes has at most 1,048,576 of them",
+            ),
+            (
+                "firmware.max_downloads",
+                self.max_downloads > 0,
+                "must be at least 1",
+            ),
+            (
+                "firmware.request_timeout_s",
+                self.request_timeout_s > 0,
+                "must be at least 1",
+            ),
+            (
+                "firmware.idle_timeout_s",
+                self.idle_timeout_s > 0,
+                "must be at least 1",
+            ),
+            (
+                "firmware.send_buffer_bytes",
+                (4096..=16_777_216).contains(&self.send_buffer_bytes),
+                "must be from 4096 to 16777216",
             ),
             (
                 "firmware.max_images",

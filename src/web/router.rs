@@ -61,15 +61,20 @@ pub fn serve(state: Data<AppState>) -> Result<(Server, Vec<SocketAddr>), ServeEr
         .bind(address)
         .map_err(|error| ServeError::Listen {
             address,
-            reason: match error.kind() {
-                io::ErrorKind::AddrInUse => "another program uses this port".to_owned(),
-                io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
-                io::ErrorKind::PermissionDenied => "this port needs more rights".to_owned(),
-                _ => error.to_string(),
-            },
+            reason: listen_error(&error),
         })?;
     let addresses = server.addrs();
     Ok((server.run(), addresses))
+}
+
+/// Why an address cannot be listened on, in words.
+pub(super) fn listen_error(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another program uses this port".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        io::ErrorKind::PermissionDenied => "this port needs more rights".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 /// The whole application of one worker: the routes and what every request passes before them.

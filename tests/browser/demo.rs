@@ -35,6 +35,7 @@ impl Demo {
             .args(["serve", "--demo", "1"])
             .env("FLOWNEXUS__WEB__LISTEN", &address)
             .env("FLOWNEXUS__COAP__LISTEN", coap_address)
+            .env("FLOWNEXUS__FIRMWARE__LISTEN", "127.0.0.1:0")
             .env("FLOWNEXUS__DATA_DIR", data.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

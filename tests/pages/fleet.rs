@@ -17,6 +17,8 @@ use flownexus::store::{
     ApiToken, EndpointRow, ObservationTemplate, Role, StoredEvent, StoredValue, User, WebSession,
 };
 
+use crate::support::fake_updates::{FakeUpdates, reads_updates};
+
 mod logs;
 mod rules;
 mod stores;
@@ -39,7 +41,10 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// The fleet, and the people who look at it.
 pub(crate) struct Fleet {
     state: Mutex<State>,
+    pub(crate) updates: FakeUpdates,
 }
+
+reads_updates!(Fleet);
 
 #[derive(Default)]
 struct State {
@@ -75,6 +80,7 @@ impl Fleet {
         fill(&mut state);
         Arc::new(Self {
             state: Mutex::new(state),
+            updates: FakeUpdates::default(),
         })
     }
 

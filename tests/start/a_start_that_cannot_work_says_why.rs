@@ -12,6 +12,7 @@ pub(super) fn serve(settings: &[(&str, &str)]) -> Output {
         .env("FLOWNEXUS__DATA_DIR", folder.path())
         .env("FLOWNEXUS__COAP__LISTEN", "127.0.0.1:0")
         .env("FLOWNEXUS__WEB__LISTEN", "127.0.0.1:0")
+        .env("FLOWNEXUS__FIRMWARE__LISTEN", "127.0.0.1:0")
         .env("FLOWNEXUS__LOG__LEVEL", "error");
     for (name, value) in settings {
         command.env(format!("FLOWNEXUS__{name}"), value);
@@ -46,6 +47,17 @@ async fn a_web_port_in_use_is_named() {
     let address = taken.local_addr().expect("an address").to_string();
     let output = serve(&[("WEB__LISTEN", &address)]);
     assert_says(&output, &["web.listen", &address]);
+}
+
+#[tokio::test]
+async fn a_port_of_firmware_images_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let settings = [
+        ("FIRMWARE__LISTEN", address.as_str()),
+        ("COAPS__ENABLED", "false"),
+    ];
+    assert_says(&serve(&settings), &["firmware.listen", &address]);
 }
 
 #[tokio::test]

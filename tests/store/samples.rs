@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use flownexus::domain::{
-    AnnouncedObject, ContentFormat, EndpointId, EndpointName, KeptSession, Learned, LiveEvent,
-    LiveKind, Lwm2mVersion, Node, ObjectLink, Observation, ObservationState, Operation,
+    AnnouncedObject, ContentFormat, EndpointId, EndpointName, FirmwareId, KeptSession, Learned,
+    LiveEvent, LiveKind, Lwm2mVersion, Node, ObjectLink, Observation, ObservationState, Operation,
     OperationKind, OperationRequest, OperationResult, OperationStatus, Origin, Path, Peer, Periods,
     Profile, ReceiveWindow, Registration, RegistrationId, SessionId, SessionMark, StoredAnswer,
     TemplateVersion, Timestamp, Token, Value, Wanted, WantedState, Warning,
@@ -212,6 +212,7 @@ pub(super) fn unusual_operation(
             format: Some(ContentFormat::SenmlEtchJson),
             passive: true,
             repeat: true,
+            image: Some(FirmwareId(i64::MAX)),
         },
         origin: Origin::User("ada".into()),
         status: OperationStatus::Failed,

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flownexus::domain::{
-    AuditEntry, Denial, Doer, EndpointId, EndpointName, EventId, GatewayReport, GatewayState,
-    Learned, LogResource, NewOperation, Node, Observation, Operation, OperationId, OperationKind,
-    OperationResult, OperationStatus, Path, Peer, Profile, ProfileChange, Registration,
-    RegistrationId, Rule, StoredLogLine, Timestamp, Value, ValueType, Wanted,
+    AuditEntry, Denial, Doer, EndpointId, EndpointName, EventId, FirmwareUpdate, FirmwareUpdateId,
+    GatewayReport, GatewayState, Learned, LogResource, NewOperation, NewUpdate, Node, Observation,
+    Operation, OperationId, OperationKind, OperationResult, OperationStatus, Path, Peer, Profile,
+    ProfileChange, Registration, RegistrationId, Rule, StoredLogLine, Timestamp, Value, ValueType,
+    Wanted,
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
@@ -18,6 +19,8 @@ use flownexus::store::{
     ResourceType, Retention, SessionStore, StoreError, StoredEvent, StoredValue, TemplateStore,
     TokenStore, User, UserStore, WebSession,
 };
+
+use super::fake_updates::{FakeUpdates, reads_updates};
 
 /// Everything that is stored.
 #[derive(Default)]
@@ -59,11 +62,16 @@ impl Tables {
 
 /// The store.
 #[derive(Default)]
-pub(crate) struct FakeStore(Mutex<Tables>);
+pub(crate) struct FakeStore {
+    tables: Mutex<Tables>,
+    pub(crate) updates: FakeUpdates,
+}
+
+reads_updates!(FakeStore);
 
 impl FakeStore {
     pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A registered device with an event and values of its temperature.
@@ -657,6 +665,25 @@ impl Devices for FakeDevices {
         let at = Timestamp::system();
         tables.note(by.map(|by| AuditEntry::endpoint_updated(by, at, endpoint, &profile)));
         Ok(profile)
+    }
+
+    async fn update_firmware(
+        &self,
+        endpoint: &EndpointName,
+        new: NewUpdate,
+    ) -> Result<FirmwareUpdate, OperateError> {
+        let row = self.0.tables().endpoints.get(endpoint).cloned();
+        let row = row.ok_or_else(|| OperateError::UnknownEndpoint(endpoint.clone()))?;
+        Ok(self.0.updates.begin((row.id, endpoint), &new)?)
+    }
+
+    async fn cancel_update(
+        &self,
+        _: &EndpointName,
+        id: FirmwareUpdateId,
+        _: Option<Doer>,
+    ) -> Result<FirmwareUpdate, OperateError> {
+        Ok(self.0.updates.cancel(id)?)
     }
 
     async fn reload_templates(&self) -> Result<(), OperateError> {

@@ -101,6 +101,7 @@ impl Setup {
         for variable in [
             "FLOWNEXUS__COAP__LISTEN",
             "FLOWNEXUS__COAPS__LISTEN",
+            "FLOWNEXUS__FIRMWARE__LISTEN",
             "FLOWNEXUS__WEB__LISTEN",
         ] {
             let port = free_port();
@@ -162,6 +163,12 @@ impl Server {
     /// Where CoAP over DTLS is served, as the server printed it.
     pub(crate) fn coaps(&self) -> SocketAddr {
         self.running().coaps.expect("the server serves DTLS")
+    }
+
+    /// Where firmware images are served over HTTPS, as the server printed it: `https://HOST:PORT`.
+    pub(crate) fn firmware(&self) -> &str {
+        let firmware = self.running().firmware.as_deref();
+        firmware.expect("the server serves firmware images")
     }
 
     /// A device with a pre-shared key of its own, which the server has taken note of: the handshake
@@ -460,6 +467,8 @@ struct Running {
     coap: SocketAddr,
     /// Printed where it is served.
     coaps: Option<SocketAddr>,
+    /// Printed where it is served.
+    firmware: Option<String>,
 }
 
 impl Running {
@@ -482,6 +491,7 @@ impl Running {
             dashboard: String::new(),
             coap: unknown,
             coaps: None,
+            firmware: None,
         };
         // Without plain CoAP its address is not printed; it is the one that it would have.
         let setting = |name: &str| settings.get(name).map(String::as_str);
@@ -492,8 +502,8 @@ impl Running {
         running
     }
 
-    /// `dashboard: http://HOST:PORT`, perhaps `coaps: HOST:PORT`, and `coap: HOST:PORT` at last, on
-    /// lines of their own. Where plain CoAP is switched off, `coaps` is the last.
+    /// `dashboard: http://HOST:PORT`, perhaps `firmware: https://HOST:PORT` and `coaps: HOST:PORT`, and
+    /// `coap: HOST:PORT` at last, on lines of their own. Where plain CoAP is switched off, `coaps` is the last.
     async fn wait_for_addresses(&mut self, unused: Option<&str>) {
         let end = Instant::now() + START;
         loop {
@@ -511,6 +521,7 @@ impl Running {
                 self.dashboard = dashboard.trim_end_matches('/').to_owned();
                 self.coap = parsed(&coap);
                 self.coaps = printed("coaps: ").as_deref().map(parsed);
+                self.firmware = printed("firmware: ");
                 return;
             }
             if let Some(status) = self.child.try_wait().expect("a process that is ours") {

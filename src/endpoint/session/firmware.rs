@@ -290,7 +290,7 @@ impl Session {
         };
         let pushed = self.push.take_if(|push| push.operation.id == id);
         let waiting = self.queue.remove(id);
-        if let Some(operation) = waiting.or(pushed.map(|push| *push.operation)) {
+        if let Some(operation) = waiting.or_else(|| pushed.map(|push| *push.operation)) {
             let error = "the firmware update does not need it any more".to_owned();
             self.conclude(
                 env,

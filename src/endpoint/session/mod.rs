@@ -5,12 +5,14 @@
 //! the actions behind it may be carried out. When a commit fails the session is thrown away and
 //! made anew from the store, so the two never differ.
 
+mod action;
 mod attempt;
 mod awake;
 mod backlog;
 mod ended;
 mod firmware;
 mod gateway;
+mod input;
 mod judge;
 mod logs;
 mod lost;
@@ -32,22 +34,15 @@ mod trust;
 mod wanted;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::coap::{
-    Code, ExchangeFailure, ExchangeId, FirstBlock, MessageIds, NotificationKey, OutgoingRequest,
-    Request, RequestKey, Response, Window,
-};
+use crate::coap::{ExchangeId, FirstBlock, MessageIds, Window};
 use crate::domain::{
-    Denied, Doer, EndpointId, EndpointName, FirmwareId, FirmwareUpdate, FirmwareUpdateId,
-    GatewayReport, GatewayState, Learned, LiveBody, LiveEvent, LiveKind, LogResource, NewOperation,
-    NewUpdate, Node, Now, Observation, Operation, OperationId, OperationStatus, Path, Peer,
-    Profile, ProfileChange, Progress, REGISTRATION_EVENTS, Registration, RegistrationId, Selection,
-    Timestamp, Token, Value,
+    EndpointId, EndpointName, FirmwareUpdate, GatewayState, Learned, LiveBody, LiveEvent, LiveKind,
+    LogResource, Node, Now, Observation, Operation, OperationStatus, Path, Profile,
+    REGISTRATION_EVENTS, Registration, Selection, Timestamp, Token, Value,
 };
 use crate::lwm2m::manage::UsedFormats;
-use crate::lwm2m::register::{RegisterRequest, UpdateRequest};
 use crate::lwm2m::{Device, Models};
 use crate::store::{Change, Commit, Ids, ObservationTemplate, StoredEndpoint};
 
@@ -58,8 +53,10 @@ use self::queue::Queue;
 use self::wanted::Wishes;
 use super::settings::SessionSettings;
 
+pub use self::action::{Action, CommitStep, Refusal, Step};
 pub use self::backlog::Backlog;
 pub use self::firmware::{Images, UpdateRefusal};
+pub use self::input::{Input, Ticket};
 pub use self::rest::Memo;
 pub use self::rules::RuleSet;
 pub use self::shared::Shared;
@@ -94,252 +91,6 @@ impl Env<'_> {
         let [a, b, c, d, e, f, g, h, ..] = (self.random)();
         Token::from([a, b, c, d, e, f, g, h])
     }
-}
-
-/// Names who waits for an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ticket(pub u64);
-
-/// What happens to a session.
-#[derive(Debug)]
-pub enum Input {
-    /// The device registers, for the first time or again.
-    Register {
-        /// What to answer.
-        key: RequestKey,
-        /// What it announced.
-        request: Box<RegisterRequest>,
-    },
-    /// The device updates its registration; the location is this session's.
-    Update {
-        /// What to answer.
-        key: RequestKey,
-        /// The location that the device used.
-        location: RegistrationId,
-        /// What changed.
-        update: Box<UpdateRequest>,
-    },
-    /// The device leaves.
-    Deregister {
-        /// What to answer.
-        key: RequestKey,
-        /// The location that the device used.
-        location: RegistrationId,
-    },
-    /// The device sends values of its own accord (LwM2M Send).
-    Send {
-        /// What to answer.
-        key: RequestKey,
-        /// What it says.
-        request: Box<Request>,
-    },
-    /// A notification with a token that was this device's when it arrived.
-    Notification {
-        /// What to acknowledge.
-        key: NotificationKey,
-        /// What it says.
-        response: Response,
-        /// Present when only the first block came.
-        more: Option<FirstBlock>,
-    },
-    /// The answer to a request of ours.
-    Response {
-        /// Which request.
-        exchange: ExchangeId,
-        /// The answer.
-        response: Response,
-        /// What to acknowledge, when the answer came as a message of its own.
-        acknowledge: Option<NotificationKey>,
-        /// Message ids that were not used.
-        message_ids: Option<MessageIds>,
-    },
-    /// No answer to a request of ours.
-    Failed {
-        /// Which request.
-        exchange: ExchangeId,
-        /// Why.
-        failure: ExchangeFailure,
-        /// Message ids that were not used.
-        message_ids: Option<MessageIds>,
-    },
-    /// A blockwise exchange needs more message ids.
-    MessageIdsExhausted {
-        /// Which request.
-        exchange: ExchangeId,
-    },
-    /// Something answered with a token that nobody knows, from the address of the device.
-    Stray,
-    /// Somebody wants something done.
-    Operate {
-        /// What.
-        operation: Box<NewOperation>,
-        /// Who waits.
-        ticket: Ticket,
-    },
-    /// Somebody says something else of the device.
-    Profile {
-        /// What is changed.
-        change: ProfileChange,
-        /// Whom the audit log names.
-        by: Option<Doer>,
-        /// Who waits.
-        ticket: Ticket,
-    },
-    /// The templates may have been changed since this session last looked at them.
-    Templates {
-        /// Those that are new or not what they were.
-        changed: Arc<[i64]>,
-    },
-    /// Somebody takes an operation back.
-    Cancel {
-        /// Which.
-        id: OperationId,
-        /// Whom the audit log names.
-        by: Option<Doer>,
-        /// Who waits.
-        ticket: Ticket,
-    },
-    /// Somebody wants the device to run another firmware.
-    UpdateFirmware {
-        /// Which.
-        new: Box<NewUpdate>,
-        /// Who waits.
-        ticket: Ticket,
-    },
-    /// Somebody gives a firmware update up.
-    CancelUpdate {
-        /// Which.
-        id: FirmwareUpdateId,
-        /// Whom the audit log names.
-        by: Option<Doer>,
-        /// Who waits.
-        ticket: Ticket,
-    },
-    /// The device, or something at its address, has fetched a part of an image.
-    Served {
-        /// Which image.
-        image: FirmwareId,
-        /// How far it came.
-        progress: Progress,
-    },
-    /// The commit in front of the next request is through: see whether one can go.
-    Pump,
-    /// An outside gateway reports something of the device.
-    Report {
-        /// What.
-        report: Box<GatewayReport>,
-        /// Who waits.
-        ticket: Ticket,
-    },
-    /// A deadline may have passed.
-    Tick,
-}
-
-/// One thing to do for a session, in order.
-#[derive(Debug)]
-pub enum Step {
-    /// Do it now.
-    Do(Action),
-    /// Write, then do.
-    Commit(Box<CommitStep>),
-}
-
-/// Changes and what waits for them.
-#[derive(Debug, Default)]
-pub struct CommitStep {
-    /// What is written and told.
-    pub commit: Commit,
-    /// Once it is on disk.
-    pub then: Vec<Action>,
-    /// If it could not be written; afterwards the session starts anew from the store.
-    pub otherwise: Vec<Action>,
-}
-
-/// What the actor does for its session.
-#[derive(Debug)]
-pub enum Action {
-    /// Answers a device's request; the answer is remembered in the same commit, so that a copy of
-    /// the request gets it again.
-    Respond(RequestKey, Response),
-    /// Answers a request of somebody who may not speak for the device. It has no effect, so a copy
-    /// may be answered anew.
-    Deny(RequestKey, Code, Denied),
-    /// Stays silent to a notification of somebody who may not speak for the device.
-    Distrust(NotificationKey, Denied),
-    /// Acknowledges a notification or a separate response.
-    Acknowledge(NotificationKey),
-    /// Answers a notification with a Reset, which ends the observation on the device.
-    Reject(NotificationKey),
-    /// Stays silent: the device will send its notification again.
-    Ignore(NotificationKey),
-    /// Sends a request, unless the attempt was given up meanwhile.
-    Transmit {
-        /// Which attempt of the session.
-        attempt: u64,
-        /// To whom.
-        peer: Peer,
-        /// What.
-        request: Box<OutgoingRequest>,
-    },
-    /// Waits for the answer to a request of the time before a restart.
-    Await {
-        /// Which attempt of the session.
-        attempt: u64,
-        /// From whom.
-        peer: Peer,
-        /// With this token.
-        token: Token,
-        /// For so long.
-        timeout: Duration,
-    },
-    /// Forgets an exchange.
-    CancelExchange(ExchangeId),
-    /// The device listens for longer, or for less long, than an exchange thought.
-    SetWindow(ExchangeId, Option<Window>),
-    /// Gives an exchange more message ids.
-    ExtendMessageIds(ExchangeId, MessageIds),
-    /// Notifications with this token are for this session.
-    Watch(Token),
-    /// They no longer are.
-    Unwatch(Token),
-    /// The peer has shown something random from the address that was sent it.
-    Proven(Peer),
-    /// The device is registered here.
-    Registered(RegistrationId, Peer),
-    /// It no longer is; the actor ends unless something is left to do.
-    Unregistered,
-    /// The operation is stored.
-    Accepted(Ticket, Box<Operation>),
-    /// The operation was not taken.
-    Refused(Ticket, Refusal),
-    /// The report of a gateway is stored.
-    Reported(Ticket),
-    /// The report of a gateway could not be stored.
-    NotReported(Ticket),
-    /// The profile is stored.
-    Profiled(Ticket, Box<Profile>),
-    /// The operation reached its final status.
-    Finished(Box<Operation>),
-    /// The firmware update is stored, as it is now.
-    UpdateAccepted(Ticket, Box<FirmwareUpdate>),
-    /// The firmware update was not begun, or not given up.
-    UpdateRefused(Ticket, UpdateRefusal),
-    /// Feed [`Input::Pump`].
-    Pump,
-}
-
-/// Why a session does not take an operation or does not take it back.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Refusal {
-    /// Too many wait.
-    TooMany {
-        /// The limit in force.
-        limit: usize,
-    },
-    /// It is on its way.
-    NotQueued(Box<Operation>),
-    /// It is not one of those that wait.
-    NotWaiting(OperationId),
 }
 
 /// The one exchange that may be outstanding with the device (NSTART = 1, RFC 7252 section 4.7).

@@ -278,6 +278,7 @@ pub(super) async fn describe_firmware(
     responses(
         (status = 204, description = "It is removed"),
         (status = 404, description = "No image has this number", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Devices are being updated to it", body = Problem, content_type = "application/problem+json"),
         NotOperator,
     ),
 )]

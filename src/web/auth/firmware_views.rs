@@ -119,8 +119,21 @@ impl Operator {
     /// Removes an image. Whoever downloads it meanwhile gets all of it.
     ///
     /// # Errors
-    /// 404 when there is none of this id.
+    /// 404 when there is none of this id, 409 while devices are on their way to it.
     pub async fn remove_firmware(&self, id: FirmwareId) -> Result<(), ApiError> {
+        // One that begins in this moment ends in words that say that the image is gone.
+        let active = self.stores().firmware_updates.count_active(id).await?;
+        if active > 0 {
+            let updates = if active == 1 {
+                "update is"
+            } else {
+                "updates are"
+            };
+            let detail = format!(
+                "{active} firmware {updates} under way with this image; cancel them or wait for their end"
+            );
+            return Err(ApiError::conflict("in_use", detail));
+        }
         let by = self.identity().doer();
         let is_removed = self.state.firmware.store().remove(id, by).await?;
         self.firmware_changed().await;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flownexus::domain::{
-    AuditEntry, Denial, Denied, Doer, EndpointId, EndpointName, EventId, GatewayReport,
-    NewOperation, Node, Observation, Operation, OperationId, OperationKind, OperationResult,
-    OperationStatus, Path, Profile, ProfileChange, Timestamp, Transport, Value, Wanted,
+    AuditEntry, Denial, Denied, Doer, EndpointId, EndpointName, EventId, FirmwareUpdate,
+    FirmwareUpdateId, GatewayReport, NewOperation, NewUpdate, Node, Observation, Operation,
+    OperationId, OperationKind, OperationResult, OperationStatus, Path, Profile, ProfileChange,
+    Timestamp, Transport, Value, Wanted,
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
@@ -502,6 +503,30 @@ impl Devices for Fleet {
         };
         row.profile = change.applied_to(&row.profile);
         Ok(row.profile.clone())
+    }
+
+    async fn update_firmware(
+        &self,
+        endpoint: &EndpointName,
+        new: NewUpdate,
+    ) -> Result<FirmwareUpdate, OperateError> {
+        let id = self
+            .lock()
+            .rows
+            .iter()
+            .find(|row| row.name == *endpoint)
+            .map(|row| row.id);
+        let id = id.ok_or_else(|| OperateError::UnknownEndpoint(endpoint.clone()))?;
+        Ok(self.updates.begin((id, endpoint), &new)?)
+    }
+
+    async fn cancel_update(
+        &self,
+        _: &EndpointName,
+        id: FirmwareUpdateId,
+        _: Option<Doer>,
+    ) -> Result<FirmwareUpdate, OperateError> {
+        Ok(self.updates.cancel(id)?)
     }
 
     async fn reload_templates(&self) -> Result<(), OperateError> {

@@ -5,8 +5,7 @@ use super::bench::{Bench, content};
 use super::images::instance;
 use crate::coap::{Code, Response, number};
 use crate::domain::{
-    OperationKind, OperationStatus, Origin, Selection, UpdateMethod, UpdatePhase, UpdateResult,
-    UpdateState,
+    OperationKind, Origin, Selection, UpdateMethod, UpdatePhase, UpdateResult, UpdateState,
 };
 use crate::endpoint::session::tests::bench::Done;
 use crate::endpoint::session::{Input, Ticket, UpdateRefusal};

@@ -1,3 +1,5 @@
+//! Devices that do what the object says, in every order that it allows.
+
 use super::*;
 
 fn pulled() -> Script {

@@ -1,3 +1,5 @@
+//! Devices that fail, refuse, fall silent or lie, and the words that say so.
+
 use rstest::rstest;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Properties that hold whatever happens in whatever order.
+
 use proptest::prelude::*;
 
 use super::*;

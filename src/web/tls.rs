@@ -1,0 +1,116 @@
+//! TLS for what is served over HTTPS: by the certificates in force, whichever these are when a connection comes.
+//!
+//! TLS 1.2 and 1.3 (RFC 5246, RFC 8446). The server proves itself, clients do not. There are no sessions to be taken
+//! up again, so every connection sees the certificate in force.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use actix_rt::net::TcpStream;
+use arc_swap::ArcSwap;
+use openssl::error::ErrorStack;
+use openssl::ssl::{
+    Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode,
+    SslVersion,
+};
+use tokio_openssl::SslStream;
+
+use crate::security::{Certificates, ServerCertificates};
+
+/// A connection after its handshake.
+pub(super) type TlsStream = SslStream<TcpStream>;
+
+/// Why TLS cannot be served with a certificate.
+#[derive(Debug, thiserror::Error)]
+#[error("TLS: OpenSSL refuses: {0}")]
+pub struct TlsError(#[from] ErrorStack);
+
+/// Makes TLS of TCP.
+pub(super) struct Tls {
+    certificates: Certificates,
+    made: ArcSwap<Made>,
+}
+
+/// A context and what it was made of.
+struct Made {
+    of: Arc<ServerCertificates>,
+    context: SslContext,
+}
+
+impl Tls {
+    /// With these certificates, as they change.
+    pub(super) fn new(certificates: Certificates) -> Result<Self, TlsError> {
+        let of = certificates.current();
+        let context = context(&of)?;
+        Ok(Self {
+            certificates,
+            made: ArcSwap::from_pointee(Made { of, context }),
+        })
+    }
+
+    /// The handshake of one connection.
+    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream> {
+        let ssl = Ssl::new(&self.context()).map_err(io::Error::other)?;
+        let mut stream = SslStream::new(ssl, stream).map_err(io::Error::other)?;
+        Pin::new(&mut stream)
+            .accept()
+            .await
+            .map_err(|error| error.into_io_error().unwrap_or_else(io::Error::other))?;
+        Ok(stream)
+    }
+
+    fn context(&self) -> SslContext {
+        let (made, of) = (self.made.load(), self.certificates.current());
+        if Arc::ptr_eq(&made.of, &of) {
+            return made.context.clone();
+        }
+        let context = context(&of).unwrap_or_else(|error| {
+            // Once for these certificates: what was made stands in for them until others come.
+            tracing::error!("HTTPS goes on with the certificate from before: {error}");
+            made.context.clone()
+        });
+        self.made.store(Arc::new(Made {
+            of,
+            context: context.clone(),
+        }));
+        context
+    }
+}
+
+fn context(certificates: &ServerCertificates) -> Result<SslContext, TlsError> {
+    let mut context = SslContextBuilder::new(SslMethod::tls_server())?;
+    context.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+    context.set_cipher_list(TLS_1_2_SUITES)?;
+    context.set_groups_list("P-256:X25519:P-384")?;
+    context.set_options(
+        SslOptions::NO_COMPRESSION | SslOptions::NO_RENEGOTIATION | SslOptions::NO_TICKET,
+    );
+    context.set_session_cache_mode(SslSessionCacheMode::OFF);
+    context.set_num_tickets(0)?;
+    // Idle connections give their buffers of 32 KiB back.
+    context.set_mode(
+        SslMode::RELEASE_BUFFERS
+            | SslMode::ENABLE_PARTIAL_WRITE
+            | SslMode::ACCEPT_MOVING_WRITE_BUFFER,
+    );
+    let mut chain = certificates.chain.iter();
+    if let Some(own) = chain.next() {
+        context.set_certificate(own)?;
+    }
+    for between in chain {
+        context.add_extra_chain_cert(between.clone())?;
+    }
+    context.set_private_key(&certificates.key)?;
+    context.check_private_key()?;
+    Ok(context.build())
+}
+
+/// With forward secrecy; the client chooses among them, since it is the one that has to count its cycles. The last
+/// are for modems that know no AEAD. The keys of the server are on curves; the suites with RSA are for the day when
+/// they are not.
+const TLS_1_2_SUITES: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
+    ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:\
+    ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:\
+    ECDHE-ECDSA-AES128-CCM:ECDHE-ECDSA-AES256-CCM:\
+    ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384";
