@@ -36,6 +36,7 @@ use crate::domain::{
 use crate::endpoint::{self, Wire};
 use crate::live::Hub;
 use crate::lwm2m::ModelLibrary;
+use crate::net::https::Trust;
 use crate::net::{Admission, AdmissionCounters, CoapTransport, dtls};
 use crate::registry::{Handle, HandshakeRefused, RegistryActor, Surroundings};
 use crate::security::{Certificates, Keyring, Refusals, Vault, certificates};
@@ -170,6 +171,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
             },
         )
     };
+    let authorities = Trust::of(certificates.current().ca.clone()).ok();
     let state = actix_web::web::Data::new(AppState::new(AppParts {
         settings: Arc::clone(&settings),
         stores: web::auth::Stores::new(Arc::new(store.clone())),
@@ -196,6 +198,8 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         let around = demo::Surroundings {
             plain: devices.address,
             secure: devices.secure_address,
+            images: settings.firmware.listen,
+            trust: authorities,
             credentials: Arc::clone(&credentials),
             vault,
         };

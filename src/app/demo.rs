@@ -13,8 +13,11 @@ use tokio::task::JoinHandle;
 use super::{DEMO_INTERVAL, reachable};
 use crate::domain::EndpointName;
 use crate::net::dtls::{ClientCredentials, ClientSettings};
+use crate::net::https::Trust;
 use crate::security::{CheckedProof, PskKey, Vault};
-use crate::sim::{Fleet, FleetSecurity, FleetSettings, SimSecurity, endpoint_name};
+use crate::sim::{
+    FirmwareSettings, Fleet, FleetSecurity, FleetSettings, SimSecurity, endpoint_name,
+};
 use crate::store::{CredentialFilter, StoredProof};
 use crate::web::credentials::{Credentials, NewCredential};
 
@@ -24,6 +27,10 @@ pub(super) struct Surroundings {
     pub(super) plain: Option<SocketAddr>,
     /// CoAP over DTLS, where it is served.
     pub(super) secure: Option<SocketAddr>,
+    /// Where firmware images are served over HTTPS.
+    pub(super) images: SocketAddr,
+    /// Whom the devices believe there; none: anybody.
+    pub(super) trust: Option<Trust>,
     pub(super) credentials: Arc<Credentials>,
     pub(super) vault: Vault,
 }
@@ -76,13 +83,18 @@ async fn start(count: usize, around: Surroundings) -> Vec<Fleet> {
         interval: DEMO_INTERVAL,
         prefix: Some(PREFIX.to_owned()),
         only: Some(only),
+        firmware: Some(FirmwareSettings {
+            base: Some(format!("https://{}", reachable(around.images))),
+            ..FirmwareSettings::default()
+        }),
+        trust: around.trust.clone(),
         ..FleetSettings::new(reachable(server), count)
     };
     if let Some(server) = around.plain.filter(|_| !plain.is_empty()) {
         fleets.push(Fleet::start(settings(server, plain)));
     }
     if let Some(server) = around.secure.filter(|_| !secure.is_empty()) {
-        let vault = around.vault;
+        let vault = around.vault.clone();
         let security = FleetSecurity::new(move |name, _| {
             let (identity, key) = pair(&vault, name).map_err(|error| error.to_string())?;
             let credentials = ClientCredentials::psk(&identity, key.to_vec());

@@ -44,6 +44,11 @@ pub(super) struct SecurityArgs {
 }
 
 impl SecurityArgs {
+    /// The CA that the server's certificate must be of.
+    pub(super) fn ca(&self) -> Option<&Path> {
+        self.ca.as_deref()
+    }
+
     /// How the devices prove themselves to this server; none on plain CoAP. The server's certificate must be
     /// for its host.
     pub(super) fn for_server(

@@ -13,6 +13,7 @@ mod openapi;
 mod serve;
 mod server_url;
 mod simulate;
+mod simulated_firmware;
 mod token;
 mod user;
 

@@ -13,6 +13,7 @@ use crate::sim::{Counters, Fleet, FleetSettings, endpoint_name};
 
 use super::device_security::SecurityArgs;
 use super::server_url::Url;
+use super::simulated_firmware::FirmwareArgs;
 
 /// Arguments of `simulate`.
 #[derive(Args, Clone, Debug)]
@@ -47,6 +48,8 @@ pub(super) struct SimulateArgs {
     #[arg(long)]
     test_objects: bool,
     #[command(flatten)]
+    firmware: FirmwareArgs,
+    #[command(flatten)]
     security: SecurityArgs,
 }
 
@@ -59,6 +62,7 @@ pub(super) struct SimulateArgs {
 pub(super) async fn run(args: SimulateArgs) -> anyhow::Result<()> {
     let url = Url::parse(&args.server)?;
     let security = args.security.for_server(&args.server, url, args.count)?;
+    let trust = args.firmware.trust(args.security.ca())?;
     let server = url.resolve().await?;
     endpoint_name(args.prefix.as_deref(), args.count as u64).context("--prefix")?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -72,6 +76,10 @@ pub(super) async fn run(args: SimulateArgs) -> anyhow::Result<()> {
         queue_mode: args.queue_mode,
         lwm2m_version: args.lwm2m_version,
         test_objects: args.test_objects,
+        firmware: args.firmware.settings(url),
+        behaviour: args.firmware.behaviour,
+        failing_percent: args.firmware.failing,
+        trust,
         security,
         ..FleetSettings::new(server, args.count)
     };
@@ -157,6 +165,11 @@ fn summary(counters: &Counters) -> String {
         summary.push_str(&format!(
             ", {made} DTLS handshakes and {failed} that failed"
         ));
+    }
+    match counters.installs() {
+        0 => {}
+        1 => summary.push_str(", 1 firmware image installed"),
+        installs => summary.push_str(&format!(", {installs} firmware images installed")),
     }
     summary
 }

@@ -1,9 +1,10 @@
-//! Sockets, and nothing else: datagrams go in and out of the message layer here. What they mean is
-//! decided above.
+//! Sockets, and nothing else: datagrams go in and out of the message layer here, and files come over HTTPS.
+//! What they mean is decided above.
 
 mod admission;
 pub mod batch;
 pub mod dtls;
+pub mod https;
 mod transport;
 mod udp;
 

@@ -425,6 +425,10 @@ impl CoapTransport {
         self.call(|endpoint, now| endpoint.request(now, peer, request))
     }
 
+    pub fn take_blocks_singly(&self, path: &str) {
+        self.call(|endpoint, _| endpoint.take_blocks_singly(path));
+    }
+
     pub fn await_response(
         &self,
         peer: Peer,

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_local;
 use tracing::debug;
 
@@ -20,9 +20,11 @@ use crate::config::{self, Settings};
 use crate::domain::{EndpointName, Now, Peer, Token};
 use crate::lwm2m::Models;
 use crate::net::CoapTransport;
+use crate::net::https::Trust;
 
 use super::counters::Counters;
 use super::device::{Device, Happening, Input, Output};
+use super::download::{Downloads, Means, SessionAsk};
 use super::faults::Faults;
 use super::handle::{Command, SimError, SimHandle, State};
 use super::objects::models;
@@ -49,6 +51,8 @@ pub struct SimSettings {
     pub relay: bool,
     /// DTLS, at the server's port for it; none: plain CoAP. Has a relay, whatever `relay` says.
     pub security: Option<SimSecurity>,
+    /// Whom it believes that it downloads firmware from over HTTPS; none: any server.
+    pub trust: Option<Trust>,
 }
 
 impl SimSettings {
@@ -62,6 +66,7 @@ impl SimSettings {
             models: models(),
             relay: false,
             security: None,
+            trust: None,
         }
     }
 }
@@ -78,7 +83,10 @@ impl SimClient {
     ///
     /// # Panics
     /// Outside of a `LocalSet`.
-    pub fn start(settings: SimSettings) -> Result<SimHandle, SimError> {
+    pub fn start(mut settings: SimSettings) -> Result<SimHandle, SimError> {
+        if let (Some(firmware), Some(_)) = (&mut settings.device.firmware, &settings.security) {
+            speak_coaps(&mut firmware.protocols);
+        }
         let (server, any) = addresses(settings.server);
         let quirks = &settings.device.quirks;
         let has_relay = settings.relay || settings.security.is_some() || quirks.need_a_relay();
@@ -97,7 +105,12 @@ impl SimClient {
             state: is_state,
             handshakes: has_handshakes,
         };
+        if settings.device.firmware.is_some() {
+            // An image is hashed as it comes, and the server may do other things between its blocks.
+            transport.take_blocks_singly("/5/0/0");
+        }
         let (events, has_events) = mpsc::channel(EVENTS);
+        let is_secure = settings.security.is_some();
         let mut relay = None;
         let mut target = server;
         if has_relay {
@@ -113,6 +126,19 @@ impl SimClient {
             target = address;
         }
         spawn_local(transport.clone().run(events));
+        let (pieces, has_pieces) = mpsc::channel(PIECES);
+        let (session, has_asks) = mpsc::channel(PIECES);
+        let means = Means {
+            trust: settings.trust,
+            server,
+            is_secure,
+            session,
+            pieces,
+        };
+        let downloading = Downloading {
+            pieces: has_pieces,
+            asks: has_asks,
+        };
         // The seed of tokens is not that of values: two runs with the same values must not mix
         // their exchanges up on one server.
         let client = Client {
@@ -126,8 +152,10 @@ impl SimClient {
             exchanges: HashMap::new(),
             next_token: seed,
             give_up_at: None,
+            downloads: Downloads::new(means),
+            fetches: HashMap::new(),
         };
-        spawn_local(client.run(has_events, has_commands));
+        spawn_local(client.run(has_events, has_commands, downloading));
         Ok(handle)
     }
 }
@@ -145,6 +173,15 @@ struct Client {
     next_token: u64,
     /// A Deregister is not awaited longer.
     give_up_at: Option<Instant>,
+    downloads: Downloads,
+    /// Blocks of an image that are asked for in the session.
+    fetches: HashMap<ExchangeId, oneshot::Sender<Result<coap::Response, ExchangeFailure>>>,
+}
+
+/// What comes of downloads; their other ends are in [`Downloads`].
+struct Downloading {
+    pieces: mpsc::Receiver<Input>,
+    asks: mpsc::Receiver<SessionAsk>,
 }
 
 /// Whether the device goes on.
@@ -158,6 +195,7 @@ impl Client {
         mut self,
         mut events: mpsc::Receiver<Vec<Event>>,
         mut commands: mpsc::Receiver<Command>,
+        mut downloading: Downloading,
     ) {
         let mut flow = self.feed(Input::Start, &mut None);
         // Without handles nobody can say anything any more, and the device simply runs on.
@@ -180,6 +218,11 @@ impl Client {
                         Flow::Running
                     }
                 },
+                Some(piece) = downloading.pieces.recv() => self.feed(piece, &mut None),
+                Some(ask) = downloading.asks.recv() => {
+                    self.fetch(ask);
+                    Flow::Running
+                }
                 () = sleep_until(timeout) => {
                     if self.give_up_at.is_some_and(|at| at <= Instant::now()) {
                         Flow::Finished
@@ -212,6 +255,10 @@ impl Client {
                 // Whoever asked may have gone.
                 let _ = reply.send(refused.map_or(Ok(()), Err));
                 flow
+            }
+            Command::Firmware(reply) => {
+                let _ = reply.send(self.device.firmware());
+                Flow::Running
             }
             Command::Location(reply) => {
                 let _ = reply.send(self.device.location());
@@ -274,6 +321,10 @@ impl Client {
                 ..
             } => {
                 self.acknowledge(acknowledge);
+                if let Some(reply) = self.fetches.remove(&exchange) {
+                    let _ = reply.send(Ok(response));
+                    return Flow::Running;
+                }
                 let Some(exchange) = self.exchanges.remove(&exchange) else {
                     return Flow::Running;
                 };
@@ -287,6 +338,10 @@ impl Client {
             } => {
                 if let ExchangeFailure::NotAcknowledged | ExchangeFailure::NotAnswered = failure {
                     self.server_is_silent();
+                }
+                if let Some(reply) = self.fetches.remove(&exchange) {
+                    let _ = reply.send(Err(failure));
+                    return Flow::Running;
                 }
                 let Some(exchange) = self.exchanges.remove(&exchange) else {
                     return Flow::Running;
@@ -374,6 +429,13 @@ impl Client {
                         "The server refuses the Register of {name}: {code} {reason}");
                 }
                 Output::Drop | Output::Respond(_) => {}
+                Output::Fetch(fetch) => self.downloads.fetch(fetch),
+                Output::HangUp { .. } => {
+                    self.downloads.hang_up();
+                    for (exchange, _) in self.fetches.drain() {
+                        self.transport.cancel(exchange);
+                    }
+                }
                 Output::Finished => flow = Flow::Finished,
                 Output::Happened(happening) => self.happened(happening),
                 Output::Notify {
@@ -398,6 +460,24 @@ impl Client {
             }
         }
         flow
+    }
+
+    /// Asks for a block of an image.
+    fn fetch(&mut self, ask: SessionAsk) {
+        let token = self.token();
+        let request = OutgoingRequest {
+            token,
+            ..ask.request
+        };
+        match self.transport.request(self.peer, request) {
+            Ok(exchange) => {
+                self.fetches.insert(exchange, ask.reply);
+            }
+            Err(error) => {
+                debug!(endpoint.name = %self.device.settings().name, "Nothing was sent: {error}");
+                let _ = ask.reply.send(Err(ExchangeFailure::Cancelled));
+            }
+        }
     }
 
     fn happened(&mut self, happening: Happening) {
@@ -439,6 +519,15 @@ fn addresses(server: SocketAddr) -> (SocketAddr, SocketAddr) {
     (reachable, SocketAddr::new(any, 0))
 }
 
+/// A device with DTLS downloads over it too.
+fn speak_coaps(protocols: &mut Vec<u8>) {
+    const COAPS: u8 = 1;
+    if !protocols.is_empty() && !protocols.contains(&COAPS) {
+        protocols.push(COAPS);
+        protocols.sort_unstable();
+    }
+}
+
 pub(super) async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
@@ -464,6 +553,8 @@ pub(super) fn small_coap() -> config::Coap {
 const NO_RELAY: &str = "the device was started without a relay";
 /// Commands that wait for a device.
 const COMMANDS: usize = 8;
+/// Pieces of an image that wait for a device, which asks for one at a time.
+const PIECES: usize = 2;
 /// Batches of events that wait for a device.
 const EVENTS: usize = 4;
 /// How long a device that is stopped has for its good-bye.

@@ -11,6 +11,7 @@ pub struct Counters {
     failed: AtomicU64,
     handshakes: AtomicU64,
     handshakes_failed: AtomicU64,
+    installed: AtomicU64,
     lost: AtomicU64,
     notifications: AtomicU64,
     notifications_acknowledged: AtomicU64,
@@ -25,6 +26,7 @@ impl Counters {
         let counter = match happening {
             Happening::Deregistered => &self.deregistered,
             Happening::Failed => &self.failed,
+            Happening::Installed => &self.installed,
             Happening::Lost => &self.lost,
             Happening::NotificationAcknowledged => &self.notifications_acknowledged,
             Happening::Notified => &self.notifications,
@@ -83,6 +85,11 @@ impl Counters {
     /// Requests of the server that were answered, refusals included.
     pub fn operations(&self) -> u64 {
         read(&self.operations)
+    }
+
+    /// Firmware images that were installed.
+    pub fn installs(&self) -> u64 {
+        read(&self.installed)
     }
 
     /// DTLS handshakes that have finished.

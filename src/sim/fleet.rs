@@ -13,12 +13,15 @@ use tokio::time::{sleep, timeout};
 
 use crate::domain::Lwm2mVersion;
 use crate::lwm2m::Models;
+use crate::net::https::Trust;
 
 use super::client::{SimClient, SimSettings, small_coap};
 use super::counters::Counters;
+use super::firmware::{FirmwareBehaviour, FirmwareSettings};
 use super::handle::SimHandle;
 use super::name::endpoint_name;
 use super::objects::models;
+use super::quirks::Quirks;
 use super::security::FleetSecurity;
 use super::settings::{AWAKE, DeviceSettings};
 
@@ -49,6 +52,14 @@ pub struct FleetSettings {
     pub test_objects: bool,
     /// DTLS; none: plain CoAP.
     pub security: Option<FleetSecurity>,
+    /// Object 5; none: they do not have it.
+    pub firmware: Option<FirmwareSettings>,
+    /// How they behave with their firmware.
+    pub behaviour: FirmwareBehaviour,
+    /// Of a hundred devices so many cannot install any image (result 8), by their numbers; at most 100.
+    pub failing_percent: u8,
+    /// Whom they believe that they download firmware from over HTTPS; none: any server.
+    pub trust: Option<Trust>,
 }
 
 impl FleetSettings {
@@ -67,6 +78,10 @@ impl FleetSettings {
             lwm2m_version: Lwm2mVersion::V1_1,
             test_objects: false,
             security: None,
+            firmware: Some(FirmwareSettings::default()),
+            behaviour: FirmwareBehaviour::Good,
+            failing_percent: 0,
+            trust: None,
         }
     }
 
@@ -81,10 +96,26 @@ impl FleetSettings {
             interval: self.interval,
             queue_mode: self.queue_mode.then_some(AWAKE),
             test_objects: self.test_objects,
+            firmware: self.firmware.clone(),
+            quirks: Quirks {
+                firmware: self.behaviour(number),
+                ..Quirks::default()
+            },
             // A server that is started again meets thousands at once: it is given time.
             retry_min: Duration::from_secs(4),
             ..DeviceSettings::new(name)
         })
+    }
+
+    /// How a device behaves with its firmware. Those that fail are spread evenly.
+    fn behaviour(&self, number: u64) -> FirmwareBehaviour {
+        let percent = u128::from(self.failing_percent.min(100));
+        let index = u128::from(number.saturating_sub(self.first));
+        let failing_among = |count: u128| count * percent / 100;
+        match failing_among(index + 1) > failing_among(index) {
+            true => FirmwareBehaviour::UpdateFailed,
+            false => self.behaviour,
+        }
     }
 }
 
@@ -210,6 +241,7 @@ async fn start_all(
                 models: Arc::clone(&models),
                 relay: false,
                 security: security.transpose()?,
+                trust: settings.trust.clone(),
             };
             SimClient::start(settings).map_err(|error| error.to_string())
         });
@@ -248,3 +280,27 @@ const FAREWELLS_AT_ONCE: usize = 200;
 const FAREWELL: Duration = Duration::from_secs(30);
 /// Devices that are started without pause let the others have a turn.
 const YIELD_EVERY: u64 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_of_a_hundred_fail_always_the_same_and_evenly_spread() {
+        let server = SocketAddr::from(([127, 0, 0, 1], 5683));
+        for (percent, expected) in [(0, 0), (3, 30), (30, 300), (100, 1000), (200, 1000)] {
+            let settings = FleetSettings {
+                first: 17,
+                failing_percent: percent,
+                ..FleetSettings::new(server, 1000)
+            };
+            let failing: Vec<u64> = (17..1017)
+                .filter(|number| settings.behaviour(*number) == FirmwareBehaviour::UpdateFailed)
+                .collect();
+            assert_eq!(failing.len(), expected, "{percent} %");
+            if let [first, second, ..] = failing.as_slice() {
+                assert!(second - first >= 100 / u64::from(percent.min(100)));
+            }
+        }
+    }
+}

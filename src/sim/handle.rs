@@ -11,6 +11,7 @@ use crate::net::BindError;
 
 use super::counters::Counters;
 use super::device::Input;
+use super::firmware::FirmwareReport;
 use super::quirks::Quirks;
 use super::security::Handshakes;
 
@@ -113,6 +114,13 @@ impl SimHandle {
             Ok(()) => has_reply.await.unwrap_or_default(),
             Err(_) => 0,
         }
+    }
+
+    /// What it tells of its firmware; nothing without object 5, or when it was stopped.
+    pub async fn firmware(&self) -> Option<FirmwareReport> {
+        let (reply, has_reply) = oneshot::channel();
+        self.commands.send(Command::Firmware(reply)).await.ok()?;
+        has_reply.await.ok().flatten()
     }
 
     /// Where its registration is, for example `rd/5a3f`; none while it is not registered.
@@ -256,6 +264,7 @@ pub(super) enum State {
 
 pub(super) enum Command {
     Device(Input, oneshot::Sender<Result<(), String>>),
+    Firmware(oneshot::Sender<Option<FirmwareReport>>),
     Location(oneshot::Sender<Option<String>>),
     Observations(oneshot::Sender<usize>),
     Quirks(Quirks, oneshot::Sender<Result<(), String>>),

@@ -13,7 +13,9 @@
 mod client;
 mod counters;
 mod device;
+mod download;
 mod faults;
+mod firmware;
 mod fleet;
 mod handle;
 pub mod load;
@@ -30,7 +32,8 @@ mod network_tests;
 
 pub use client::{SimClient, SimSettings};
 pub use counters::Counters;
-pub use device::{Device, Happening, Input, Output};
+pub use device::{Device, Fetch, FetchError, Happening, Input, Output, Piece};
+pub use firmware::{BlockLimit, FirmwareBehaviour, FirmwareReport, FirmwareSettings, Midway};
 pub use fleet::{Fleet, FleetSettings, Progress};
 pub use handle::{SimError, SimHandle};
 pub use name::{endpoint_name, imei};

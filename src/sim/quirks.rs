@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::domain::Path;
 
+use super::firmware::{BlockLimit, FirmwareBehaviour};
+
 /// Misbehaviour of one device; by default none at all.
 ///
 /// The first group is what the device itself does, in virtual time as everything else of it. The
@@ -20,6 +22,15 @@ pub struct Quirks {
     pub stray_path: Option<Path>,
     /// Reads and Observes are answered with so many bytes.
     pub body_bytes: Option<usize>,
+    /// How it goes with its firmware.
+    pub firmware: FirmwareBehaviour,
+    /// The largest block of an image.
+    pub block_limit: Option<BlockLimit>,
+    /// A larger image does not fit: result 2, and 4.13 to a push.
+    pub storage: Option<u64>,
+    /// A push that has paused for longer is forgotten: its next block is answered with 4.08. None: a push
+    /// is never forgotten, as what came of it is on the flash of a device.
+    pub forgets_after: Option<Duration>,
 
     /// How it answers requests.
     pub answers: Answers,

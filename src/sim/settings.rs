@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::{EndpointName, Lwm2mVersion};
 
+use super::firmware::FirmwareSettings;
 use super::quirks::Quirks;
 
 /// The behaviour of one device.
@@ -31,18 +32,20 @@ pub struct DeviceSettings {
     pub retry_min: Duration,
     /// The longest such wait.
     pub retry_max: Duration,
-    /// How long a reboot (3/0/4) takes.
+    /// How long a reboot (3/0/4, and after an update of the firmware) takes.
     pub reboot_time: Duration,
     /// Whether it has the objects that only tests of a server need: 20 (Event Log), 3347 (Push
     /// button) and 3442 (LwM2M v1.1 Test Object, every type, single and multiple).
     pub test_objects: bool,
+    /// Object 5, Firmware Update; none: the device does not have it.
+    pub firmware: Option<FirmwareSettings>,
     /// What it does wrong on purpose.
     pub quirks: Quirks,
 }
 
 impl DeviceSettings {
     /// A device that speaks LwM2M 1.1, is always reachable, registers for five minutes and has new
-    /// values every ten seconds, all notifications confirmable.
+    /// values every ten seconds, all notifications confirmable, and takes firmware in every way.
     pub fn new(name: EndpointName) -> Self {
         Self {
             name,
@@ -58,6 +61,7 @@ impl DeviceSettings {
             retry_max: Duration::from_secs(120),
             reboot_time: Duration::from_secs(1),
             test_objects: false,
+            firmware: Some(FirmwareSettings::default()),
             quirks: Quirks::default(),
         }
     }

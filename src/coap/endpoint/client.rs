@@ -11,7 +11,7 @@ use super::super::options::{Options, number};
 use super::super::policy::{Verdict, judge};
 use super::super::timer::{Deadlines, after};
 use super::allowed::Told;
-use super::transfer::{Step, Transfer};
+use super::transfer::{Alone, Step, Transfer};
 use super::{
     Endpoint, Event, ExchangeFailure, ExchangeId, MessageIds, NotificationKey, OutgoingRequest,
     Patience, RequestError, Window,
@@ -216,7 +216,11 @@ impl Endpoint {
             return Err(RequestError::NoMessageId);
         }
         let exponent = self.config.exponent();
-        let (begun, alone) = (outgoing.start_block2, outgoing.block1);
+        let begun = outgoing.start_block2;
+        let alone = match (outgoing.block1, outgoing.block2) {
+            (Some(_), Some(_)) => return Err(RequestError::Invalid),
+            (sent, asked) => sent.map(Alone::Sent).or(asked.map(Alone::Asked)),
+        };
         let mut transfer =
             Transfer::new(request, exponent, begun, alone).ok_or(RequestError::Invalid)?;
         if let Some(room) = self.room_to_ask(now, peer)

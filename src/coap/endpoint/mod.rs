@@ -63,6 +63,8 @@ pub struct Endpoint {
     exchanges: Exchanges,
     /// Notifications of ours.
     notified: Notified,
+    /// The path whose bodies are handed up block by block.
+    singly: Option<Box<str>>,
     /// The message id of the next message whose id we choose.
     next_message_id: u16,
     exchange_lifetime: Duration,
@@ -117,6 +119,7 @@ impl Endpoint {
             observed: PeerTable::new(observed),
             exchanges: Exchanges::default(),
             notified: Notified::default(),
+            singly: None,
             next_message_id: u16::from_ne_bytes([high, low]),
             exchange_lifetime: config.exchange_lifetime(),
             non_lifetime: config.non_lifetime(),
@@ -124,6 +127,13 @@ impl Endpoint {
             random,
             config,
         }
+    }
+
+    /// From now on, bodies that peers send to this path in blocks (Block1, RFC 7959 section 2.5) are not put
+    /// together: each block is an [`Event::Request`] of its own with its Block1 and Size1. Its answer
+    /// should have a Block1 too; without one it repeats that of the request.
+    pub fn take_blocks_singly(&mut self, path: &str) {
+        self.singly = Some(path.into());
     }
 
     /// Takes a datagram that came in.

@@ -144,17 +144,25 @@ impl Endpoint {
             return;
         }
         self.counters.accepted.inc();
-        let Some(payload) = self.whole_body(now, &key, &message.options, message.payload) else {
-            return;
+        let is_single = key.form.block1.is_some() && self.is_taken_singly(&message.options);
+        let payload = match is_single {
+            true => message.payload,
+            false => {
+                let whole = self.whole_body(now, &key, &message.options, message.payload);
+                let Some(payload) = whole else { return };
+                payload
+            }
         };
         Arc::make_mut(&mut key.form).body_hash = fingerprint(&payload);
         if self.serve_block(now, &key, message.code, &payload) {
             return;
         }
         let mut options = message.options;
-        options.remove(number::BLOCK1);
         options.remove(number::BLOCK2);
-        options.remove(number::SIZE1);
+        if !is_single {
+            options.remove(number::BLOCK1);
+            options.remove(number::SIZE1);
+        }
         let request = Request {
             code: message.code,
             options,
@@ -192,6 +200,14 @@ impl Endpoint {
                 limits,
             }),
         }
+    }
+
+    /// See [`Endpoint::take_blocks_singly`].
+    fn is_taken_singly(&self, options: &Options) -> bool {
+        self.singly.as_deref().is_some_and(|path| {
+            let wanted = path.split('/').filter(|segment| !segment.is_empty());
+            options.all(number::URI_PATH).eq(wanted.map(str::as_bytes))
+        })
     }
 
     /// The whole body of a request, or nothing when the message was only a part of it, or was

@@ -1,5 +1,5 @@
 //! What one exchange of ours sends next, and what a response means for it: the client's side of
-//! RFC 7959, without message ids, tokens and times. A body that goes out block by block in exchanges of
+//! RFC 7959, without message ids, tokens and times. A body that goes block by block in exchanges of
 //! their own is not put together here: each of them is one message and its answer.
 
 use super::super::block::{Block, Exponent, OutgoingBlock};
@@ -19,14 +19,23 @@ pub(super) struct Transfer {
     exponent: Exponent,
     /// Present when the request's body goes in blocks.
     sending: Option<Sending>,
-    /// Present when the request's body is one block of a larger one, and all that is sent.
-    alone: Option<OutgoingBlock>,
+    /// Present when one block is all that is sent, or asked for.
+    alone: Option<Alone>,
     /// Whether a lost upload was begun again already.
     restarted: bool,
     /// The first block had to be small, only to prove the address.
     cut_down: bool,
     /// Present when the answer's body comes in blocks.
     fetching: Option<Fetching>,
+}
+
+/// A block whose exchange is about nothing else.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Alone {
+    /// Of the answer.
+    Asked(Block),
+    /// Of the request.
+    Sent(OutgoingBlock),
 }
 
 /// What a response leads to.
@@ -63,7 +72,7 @@ impl Transfer {
         mut request: Request,
         exponent: Exponent,
         start: Option<(u32, Vec<u8>, Option<Vec<u8>>)>,
-        alone: Option<OutgoingBlock>,
+        alone: Option<Alone>,
     ) -> Option<Self> {
         for number in [number::BLOCK1, number::BLOCK2, number::SIZE1, number::SIZE2] {
             request.options.remove(number);
@@ -111,10 +120,12 @@ impl Transfer {
         })
     }
 
-    fn one_block(request: Request, exponent: Exponent, alone: OutgoingBlock) -> Option<Self> {
-        let (length, size) = (request.payload.len(), alone.block.exponent.size());
-        if length > size || (alone.block.more && length != size) {
-            return None;
+    fn one_block(request: Request, exponent: Exponent, alone: Alone) -> Option<Self> {
+        if let Alone::Sent(OutgoingBlock { block, .. }) = alone {
+            let (length, size) = (request.payload.len(), block.exponent.size());
+            if length > size || (block.more && length != size) {
+                return None;
+            }
         }
         Some(Self {
             request: Some(request),
@@ -217,10 +228,15 @@ impl Transfer {
             };
             return Some((request.code, options, payload));
         }
-        if let Some(OutgoingBlock { block, whole }) = self.alone {
-            block.set(&mut options, number::BLOCK1);
-            if let Some(whole) = whole.filter(|_| block.number() == 0) {
-                options.set_uint(number::SIZE1, whole);
+        if let Some(alone) = self.alone {
+            match alone {
+                Alone::Asked(block) => block.set(&mut options, number::BLOCK2),
+                Alone::Sent(OutgoingBlock { block, whole }) => {
+                    block.set(&mut options, number::BLOCK1);
+                    if let Some(whole) = whole.filter(|_| block.number() == 0) {
+                        options.set_uint(number::SIZE1, whole);
+                    }
+                }
             }
             return Some((request.code, options, request.payload.clone()));
         }

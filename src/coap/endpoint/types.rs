@@ -152,6 +152,9 @@ pub struct OutgoingRequest {
     /// ([`confirmed_block1`](crate::coap::confirmed_block1)) and whatever it says: what it means for
     /// the next block is decided above.
     pub block1: Option<OutgoingBlock>,
+    /// Only this block of the answer is asked for, by whoever fetches a body block by block, each in an
+    /// exchange of its own. The answer is handed up as it came, with its Block2, and whatever it says.
+    pub block2: Option<Block>,
 }
 
 impl OutgoingRequest {
@@ -167,6 +170,7 @@ impl OutgoingRequest {
             patience: None,
             start_block2: None,
             block1: None,
+            block2: None,
         }
     }
 }
@@ -301,7 +305,7 @@ pub enum Event {
         request: Request,
     },
     /// The answer to a request of ours, with its whole body; to one block of a body
-    /// ([`OutgoingRequest::block1`]), as it came.
+    /// ([`OutgoingRequest::block1`], [`OutgoingRequest::block2`]), as it came.
     Response {
         /// Which exchange ended.
         exchange: ExchangeId,

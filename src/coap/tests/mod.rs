@@ -3,6 +3,7 @@
 
 mod answering;
 mod asking;
+mod blocks_singly;
 mod blockwise;
 mod corpus;
 mod disconnecting;

@@ -197,6 +197,7 @@ impl Session {
             patience: self.patience(env),
             start_block2: None,
             block1: None,
+            block2: None,
         }
     }
 

@@ -78,6 +78,7 @@ impl Device {
     /// are those of a device that was just made.
     pub(super) fn reboot(&mut self, now: Now, outputs: &mut Vec<Output>) {
         self.forget_registration(outputs);
+        self.restart_firmware(now);
         self.pending = None;
         self.failures = 0;
         self.clock_offset = 0;
@@ -87,6 +88,7 @@ impl Device {
             let table = Self::table(&self.settings);
             self.objects = Objects::new(self.objects.shared_models(), table);
             self.environment = Environment::begin(&self.settings, &mut self.objects, now.wall);
+            self.show_firmware(now);
         }
     }
 

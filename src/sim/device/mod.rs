@@ -1,7 +1,8 @@
 //! One LwM2M client without I/O: time and messages go in, messages come out.
 //!
 //! [`Device::handle`] is the whole interface. `lifecycle` registers and keeps the registration
-//! alive, `operations` answers what the server asks, `observe` decides when to notify;
+//! alive, `operations` answers what the server asks, `observe` decides when to notify, `firmware`
+//! downloads and installs;
 //! [`objects`](super::objects) holds the values. Retransmission, message ids and blocks are the
 //! business of [`crate::coap`]; sockets and clocks that of [`client`](super::client).
 //!
@@ -10,6 +11,7 @@
 //!   next_timeout -> (time passes) -> handle(Timeout)
 //! ```
 
+mod firmware;
 mod lifecycle;
 mod observe;
 mod operations;
@@ -30,6 +32,8 @@ use super::objects::{Environment, Objects, Table};
 use super::quirks::Quirks;
 use super::random::Random;
 use super::settings::DeviceSettings;
+use firmware::Firmware;
+pub use firmware::{Fetch, FetchError, Piece};
 use lifecycle::{Announce, Pending, Phase};
 use observe::Observation;
 
@@ -42,6 +46,13 @@ pub enum Input {
         exchange: u32,
         /// How.
         answer: Result<Response, ExchangeFailure>,
+    },
+    /// What became of an [`Output::Fetch`]. One comes for each, unless another download has begun.
+    Fetched {
+        /// The download that it belongs to.
+        download: u32,
+        /// What came.
+        piece: Result<Piece, FetchError>,
     },
     /// Its confirmable notification was acknowledged.
     NotificationAcknowledged(Token),
@@ -99,8 +110,16 @@ pub enum Output {
     },
     /// It does not hear the request: it sleeps, or is switched off.
     Drop,
+    /// It wants a piece of an image. There is at most one under way.
+    Fetch(Fetch),
     /// It is off and does nothing more.
     Finished,
+    /// It wants nothing more of a download for now: the connection is closed, and what is under way is not
+    /// awaited.
+    HangUp {
+        /// As in [`Fetch`].
+        download: u32,
+    },
     /// To be counted.
     Happened(Happening),
     /// It sends a notification.
@@ -125,6 +144,8 @@ pub enum Happening {
     Deregistered,
     /// A request of its own was refused or not answered, or a notification was lost.
     Failed,
+    /// It has installed a firmware image.
+    Installed,
     /// It is not registered any more: rebooted, switched off, or the server does not know it.
     Lost,
     /// A notification was acknowledged.
@@ -181,6 +202,7 @@ pub struct Device {
     sequence: u32,
     /// What a server has added to the clock, in seconds.
     clock_offset: i64,
+    firmware: Firmware,
 }
 
 /// What waits to be sent on its own accord.
@@ -196,7 +218,8 @@ impl Device {
     pub fn new(settings: DeviceSettings, models: Arc<Models>, now: Now) -> Self {
         let mut objects = Objects::new(models, Self::table(&settings));
         let environment = Environment::begin(&settings, &mut objects, now.wall);
-        Self {
+        let mut device = Self {
+            firmware: Firmware::new(settings.firmware.as_ref()),
             random: Random::new(settings.seed.rotate_left(32)),
             objects,
             environment,
@@ -223,7 +246,9 @@ impl Device {
             sequence: 0,
             clock_offset: 0,
             settings,
-        }
+        };
+        device.show_firmware(now);
+        device
     }
 
     /// What it is.
@@ -251,6 +276,7 @@ impl Device {
     /// Other misbehaviour from now on.
     pub fn set_quirks(&mut self, quirks: Quirks) {
         self.settings.quirks = quirks;
+        self.show_version();
     }
 
     /// True when it hears what is sent to it.
@@ -288,20 +314,29 @@ impl Device {
             Input::Answered { exchange, answer } => {
                 self.answered(now, exchange, answer, &mut outputs);
             }
+            Input::Fetched { download, piece } => {
+                self.fetched(now, download, piece, &mut outputs);
+            }
             Input::NotificationAcknowledged(token) => {
                 self.notification_acknowledged(token, &mut outputs)
             }
             Input::NotificationLost(token) => self.notification_lost(now, token, &mut outputs),
             Input::NotificationReset(token) => self.observations.retain(|one| one.token != token),
             Input::Request { token, request } => {
-                if self.is_awake(now.instant) {
+                let mut after = Vec::new();
+                let is_awake = self.is_awake(now.instant);
+                let answer = is_awake.then(|| {
                     self.heard = self.heard.saturating_add(1);
-                    let response = self.answer(now, token, &request);
-                    outputs.push(Output::Respond(response));
-                    outputs.push(Output::Happened(Happening::Operated));
-                } else {
-                    outputs.push(Output::Drop);
+                    self.answer(now, token, &request, &mut after)
+                });
+                match answer.flatten() {
+                    Some(response) => {
+                        outputs.push(Output::Respond(response));
+                        outputs.push(Output::Happened(Happening::Operated));
+                    }
+                    None => outputs.push(Output::Drop),
                 }
+                outputs.append(&mut after);
             }
             Input::Record(measured) => {
                 let recorded = self.record(now, measured);
@@ -327,8 +362,10 @@ impl Device {
             },
         }
         self.pass_time(now);
+        self.work_on_firmware(now, &mut outputs);
         self.live(now, &mut outputs);
         self.notify(now, &mut outputs);
+        outputs.extend(self.firmware.take_outputs());
         let speaks = |output: &Output| {
             matches!(
                 output,
@@ -352,7 +389,8 @@ impl Device {
         if matches!(self.phase, Phase::Off | Phase::Finished) {
             return None;
         }
-        [self.step_at, self.live_at(), self.notify_at()]
+        let firmware = self.firmware.next_timeout();
+        [self.step_at, self.live_at(), self.notify_at(), firmware]
             .into_iter()
             .flatten()
             .min()
@@ -362,6 +400,7 @@ impl Device {
         Table {
             version: settings.version,
             test_objects: settings.test_objects,
+            firmware: settings.firmware.is_some(),
         }
     }
 
@@ -414,23 +453,10 @@ impl Device {
                         self.clock_offset = set.saturating_sub(super::objects::seconds(now.wall));
                     }
                 }
-                [5, _, 0] => self.set_update_result(0),
-                [5, _, 1] => {
-                    // No download in this version of the simulator: it says so, as a device does
-                    // that is given a URI it has no protocol for (result 9).
-                    let is_empty = matches!(self.objects.value(path), Some(Value::String(uri)) if uri.is_empty());
-                    self.set_update_result(if is_empty { 0 } else { UNSUPPORTED_PROTOCOL });
-                }
+                [5, _, 1] => self.uri_written(now),
                 _ => {}
             }
         }
-    }
-
-    fn set_update_result(&mut self, result: i64) {
-        // The resource exists on every device and is an integer.
-        let _ = self
-            .objects
-            .set(Path::resource(5, 0, 5), Value::Integer(result));
     }
 
     fn speaks(&self, version: Lwm2mVersion) -> bool {
@@ -448,5 +474,3 @@ const MAX_SENDS: usize = 16;
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 /// A device that was not looked after for long does not make up for all of it.
 const MAX_STEPS_AT_ONCE: u32 = 10;
-/// Of `5/0/5`.
-const UNSUPPORTED_PROTOCOL: i64 = 9;

@@ -14,6 +14,8 @@ use crate::domain::{ContentFormat, Node, Now, Path, Timestamp, Token, Value};
 use crate::lwm2m::attributes::Attributes;
 use crate::lwm2m::register::Refusal;
 
+use super::super::firmware::FirmwareBehaviour;
+use super::super::objects::firmware::FIRMWARE;
 use super::{Device, Happening, Output};
 
 /// One observation.
@@ -49,6 +51,8 @@ pub(super) struct Observation {
     is_news: bool,
     /// What was observed does not exist any more.
     is_gone: bool,
+    /// The last notification was a copy of the one before, on purpose.
+    is_repeated: bool,
 }
 
 impl Observation {
@@ -104,6 +108,7 @@ impl Device {
             evaluated_at: now.instant,
             is_news: false,
             is_gone: false,
+            is_repeated: false,
         });
         true
     }
@@ -243,6 +248,9 @@ impl Device {
             }
         };
         let every = self.settings.confirmable_every.max(1);
+        let of_firmware = |path: &Path| path.object_id() == Some(FIRMWARE);
+        let repeats =
+            self.behaviour() == FirmwareBehaviour::RepeatsStates && paths.iter().all(of_firmware);
         let Some(one) = self.observations.get_mut(at) else {
             return true;
         };
@@ -262,7 +270,9 @@ impl Device {
         if attributes.hqmax.is_some() {
             one.sent = with_records(at_time(one.told.clone(), now.wall), &records);
         }
-        one.is_news = false;
+        // Told once more as soon as it can be.
+        one.is_news = repeats && !one.is_repeated;
+        one.is_repeated = one.is_news;
         one.not_before = None;
         outputs.push(Output::Notify {
             token,

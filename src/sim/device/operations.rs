@@ -13,13 +13,30 @@ use crate::lwm2m::register::Refusal;
 use super::super::objects::{Mode, event_log, test_object};
 use super::lifecycle::LINK_FORMAT;
 use super::observe::with_records;
-use super::{Device, Sending};
+use super::{Device, Output, Sending, firmware};
 
 impl Device {
-    /// Carries out a request.
-    pub(super) fn answer(&mut self, now: Now, token: Token, request: &Request) -> Response {
-        self.operate(now, token, request)
-            .unwrap_or_else(|refusal| Response::refusal(refusal.code, &refusal.reason))
+    /// Carries out a request; nothing: it is not answered.
+    pub(super) fn answer(
+        &mut self,
+        now: Now,
+        token: Token,
+        request: &Request,
+        outputs: &mut Vec<Output>,
+    ) -> Option<Response> {
+        let is_block = request.options.first(number::BLOCK1).is_some();
+        let has_firmware = self.settings.firmware.is_some();
+        if is_block
+            && has_firmware
+            && request.code == Code::PUT
+            && path_of(request).is_ok_and(|path| path == firmware::PACKAGE)
+        {
+            return self.push_block(now, request, outputs);
+        }
+        let response = self
+            .operate(now, token, request)
+            .unwrap_or_else(|refusal| Response::refusal(refusal.code, &refusal.reason));
+        Some(response)
     }
 
     fn operate(&mut self, now: Now, token: Token, request: &Request) -> Result<Response, Refusal> {
@@ -33,7 +50,7 @@ impl Device {
             Code::PUT => self.write(now, path, request, Mode::Replace),
             Code::POST if path.depth() == 1 => self.create(path, request),
             Code::POST if path.depth() == 3 && !self.is_partial_write(path, request) => {
-                self.execute(path, request)
+                self.execute(now, path, request)
             }
             Code::POST => self.write(now, path, request, Mode::Update),
             Code::DELETE => {
@@ -262,9 +279,14 @@ impl Device {
         // Whether there is such a thing comes before what its body says.
         self.objects.may_write(path)?;
         let nodes = self.nodes(path, request)?;
+        self.check_firmware(&nodes)?;
         let changed: Vec<Path> = nodes.iter().map(|node| node.path).collect();
+        let package = package_in(&nodes);
         self.objects.write(path, nodes, mode)?;
         self.react(now, &changed);
+        if let Some(package) = package {
+            self.package_written(now, &package)?;
+        }
         Ok(Response::new(Code::CHANGED))
     }
 
@@ -281,10 +303,15 @@ impl Device {
         if !changes.removed.is_empty() && !self.speaks(Lwm2mVersion::V1_2) {
             return Err(refusal(Code::BAD_REQUEST, "nothing can be removed here"));
         }
+        self.check_firmware(&changes.nodes)?;
+        let package = package_in(&changes.nodes);
         let written = changes.nodes.iter().map(|node| node.path);
         let changed: Vec<Path> = written.chain(changes.removed.iter().copied()).collect();
         self.objects.write_composite(changes)?;
         self.react(now, &changed);
+        if let Some(package) = package {
+            self.package_written(now, &package)?;
+        }
         Ok(Response::new(Code::CHANGED))
     }
 
@@ -336,7 +363,7 @@ impl Device {
         Ok(response)
     }
 
-    fn execute(&mut self, path: Path, request: &Request) -> Result<Response, Refusal> {
+    fn execute(&mut self, now: Now, path: Path, request: &Request) -> Result<Response, Refusal> {
         self.objects.executable(path)?;
         let mut arguments = Vec::new();
         if !request.payload.is_empty() {
@@ -365,12 +392,8 @@ impl Device {
                 self.reset_wanted = true;
             }
             [3, _, 12] => objects.reset_errors(),
-            [5, _, 2] => {
-                return Err(refusal(
-                    Code::METHOD_NOT_ALLOWED,
-                    "nothing has been downloaded",
-                ));
-            }
+            [5, _, 2] => self.begin_update(now)?,
+            [5, _, 10] => self.cancel_update(now)?,
             [20, _, 4011] => event_log::start(objects, first),
             [20, _, 4012] => event_log::stop(objects, first),
             [3442, instance, 0] => test_object::reset(objects, *instance),
@@ -427,6 +450,15 @@ fn path_of(request: &Request) -> Result<Path, Refusal> {
         return Ok(Path::ROOT);
     }
     text.parse().map_err(|_| unknown())
+}
+
+/// 5/0/0, which is not kept.
+fn package_in(nodes: &[Node]) -> Option<Vec<u8>> {
+    let package = nodes.iter().find(|node| node.path == firmware::PACKAGE)?;
+    match &package.value {
+        Value::Opaque(bytes) => Some(bytes.clone()),
+        _ => None,
+    }
 }
 
 fn has_query(request: &Request) -> bool {

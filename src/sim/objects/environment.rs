@@ -7,7 +7,7 @@ use crate::domain::{Lwm2mVersion, Path, Timestamp, Value};
 
 use super::super::random::Random;
 use super::super::settings::DeviceSettings;
-use super::{Objects, event_log, table, test_object};
+use super::{Objects, event_log, firmware, table, test_object};
 
 /// The surroundings of one device.
 #[derive(Clone, Debug)]
@@ -51,6 +51,9 @@ impl Environment {
             objects.put(path, value);
         }
         objects.put(Path::resource(3, 0, 13), Value::Time(seconds(now)));
+        if let Some(settings) = &settings.firmware {
+            firmware::begin(objects, settings);
+        }
         if table.test_objects {
             event_log::begin(objects);
             let button = |resource| Path::resource(table::PUSH_BUTTON, 0, resource);
@@ -209,11 +212,6 @@ fn fixed(settings: &DeviceSettings) -> Vec<(Path, Value)> {
         (Path::resource(4, 0, 3), Value::Integer(20)),
         (Path::resource_instance(4, 0, 4, 0), text("192.0.2.17")),
         (Path::resource(4, 0, 8), Value::Integer(4711)),
-        (Path::resource(5, 0, 1), text("")),
-        (Path::resource(5, 0, 3), Value::Integer(0)),
-        (Path::resource(5, 0, 5), Value::Integer(0)),
-        // Pull only.
-        (Path::resource(5, 0, 9), Value::Integer(0)),
         (Path::resource(6, 0, 2), Value::Float(420.0)),
     ];
     if settings.version >= Lwm2mVersion::V1_1 {

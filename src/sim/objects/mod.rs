@@ -3,12 +3,13 @@
 //! [`Objects`] keeps instances and values and answers for each operation whether it is allowed
 //! (OMA-TS-LightweightM2M Core 6.3 and appendix E). `table` says which resources the device has,
 //! `write` holds the operations that change something, `environment` makes the values move,
-//! `event_log` and `test_object` know the objects that are there for tests of a server. What a
+//! `firmware` shows object 5, `event_log` and `test_object` know the objects that are there for tests of a server. What a
 //! change means for the device itself (a new lifetime, a reboot) is decided in
 //! [`device`](super::device).
 
 mod environment;
 pub(super) mod event_log;
+pub(super) mod firmware;
 mod table;
 pub(super) mod test_object;
 mod write;

@@ -2,6 +2,8 @@
 
 use crate::domain::Lwm2mVersion;
 
+use super::firmware::{FIRMWARE, SINCE_1_1};
+
 /// The objects of one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sim) struct Table {
@@ -9,6 +11,8 @@ pub(in crate::sim) struct Table {
     pub(in crate::sim) version: Lwm2mVersion,
     /// Whether it has the objects that are for tests.
     pub(in crate::sim) test_objects: bool,
+    /// Whether it has object 5.
+    pub(in crate::sim) firmware: bool,
 }
 
 impl Table {
@@ -24,13 +28,19 @@ impl Table {
 
     pub(super) fn has_resource(self, object: u16, resource: u16) -> bool {
         let known = self.resources(object).contains(&resource);
-        known && ((object, resource) != (1, MUTE_SEND) || self.version >= Lwm2mVersion::V1_1)
+        let since = match (object, resource) {
+            (1, MUTE_SEND) => Lwm2mVersion::V1_1,
+            (FIRMWARE, SINCE_1_1..) => Lwm2mVersion::V1_2,
+            _ => Lwm2mVersion::V1_0,
+        };
+        known && self.version >= since
     }
 
     fn rows(self) -> impl Iterator<Item = &'static Row> {
         TABLE
             .iter()
             .filter(move |row| self.test_objects || !row.only_for_tests)
+            .filter(move |row| self.firmware || row.object != FIRMWARE)
     }
 }
 
@@ -82,7 +92,7 @@ const TABLE: &[Row] = &[
         ],
     ),
     row(4, &[0, 1, 2, 3, 4, 8]),
-    row(5, &[0, 1, 2, 3, 5, 9]),
+    row(FIRMWARE, &[0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13]),
     row(6, &[0, 1, 2, 5, 6]),
     row(PORTFOLIO, &[0]),
     test_row(EVENT_LOG, &[4010, 4011, 4012, 4013, 4014, 4015]),

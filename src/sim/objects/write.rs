@@ -305,13 +305,6 @@ fn acceptable(node: &Node) -> Result<(), Refusal> {
         ((1, 2 | 3 | 5), Value::Integer(period)) => *period >= 0,
         ((1, 7), Value::String(binding)) => matches!(binding.as_str(), "U" | "UQ"),
         ((3, 14), Value::String(offset)) => is_utc_offset(offset),
-        // Push is announced as not supported (5/0/9); an empty package resets the state machine.
-        ((5, 0), Value::Opaque(package)) if !package.is_empty() => {
-            return Err(not_allowed(
-                node.path,
-                "takes no package: this device pulls",
-            ));
-        }
         ((5, 1), Value::String(uri)) => uri.len() <= 255,
         (_, Value::String(text)) => text.len() <= MAX_BYTES,
         (_, Value::Opaque(bytes)) => bytes.len() <= MAX_BYTES,

@@ -1,6 +1,9 @@
 //! A device in virtual time: the test is the server.
 
 mod etch;
+mod firmware_behaviours;
+mod firmware_is_pulled;
+mod firmware_is_pushed;
 mod house_keeping;
 mod is_away_or_made_anew;
 mod keeps_its_registration;
@@ -32,6 +35,8 @@ struct Bench {
     happened: Vec<Happening>,
     denied: Vec<(Code, String)>,
     finished: bool,
+    fetched: Vec<Fetch>,
+    hung_up: Vec<u32>,
     last_token: u8,
 }
 
@@ -55,6 +60,8 @@ impl Bench {
             happened: Vec::new(),
             denied: Vec::new(),
             finished: false,
+            fetched: Vec::new(),
+            hung_up: Vec::new(),
             last_token: 0,
         }
     }
@@ -88,7 +95,9 @@ impl Bench {
                 Output::Ask { exchange, request } => self.asked.push((exchange, request)),
                 Output::Denied { code, reason } => self.denied.push((code, reason)),
                 Output::Drop => assert_eq!(at, 0, "the fate of a request comes first"),
+                Output::Fetch(fetch) => self.fetched.push(fetch),
                 Output::Finished => self.finished = true,
+                Output::HangUp { download } => self.hung_up.push(download),
                 Output::Happened(happening) => self.happened.push(happening),
                 Output::Notify {
                     token,

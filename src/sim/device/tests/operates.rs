@@ -318,13 +318,16 @@ fn h2_a_composite_is_written_as_a_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_package_uri_is_kept_and_honestly_not_supported() {
+fn a_package_uri_is_kept_even_if_its_protocol_is_not_spoken() {
     let mut bench = Bench::registered(|_| {});
+    let uri = "ftp://host/image";
     assert_eq!(
-        bench
-            .ask(text(Code::PUT, "/5/0/1", "coap://host/image"))
-            .code,
+        bench.ask(text(Code::PUT, "/5/0/1", uri)).code,
         Code::CHANGED
+    );
+    assert_eq!(
+        bench.get("/5/0/1", ContentFormat::Text).payload,
+        uri.as_bytes()
     );
     assert_eq!(bench.get("/5/0/5", ContentFormat::Text).payload, b"9");
     assert_eq!(bench.get("/5/0/3", ContentFormat::Text).payload, b"0");
