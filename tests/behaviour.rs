@@ -7,6 +7,7 @@ mod conformance;
 mod credentials;
 mod devices;
 mod durability;
+mod firmware;
 mod gateway;
 mod oma;
 mod pages;

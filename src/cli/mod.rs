@@ -3,6 +3,7 @@
 mod cert;
 mod credential;
 mod device_security;
+mod firmware;
 mod healthcheck;
 mod load;
 mod logging;
@@ -38,6 +39,8 @@ enum Command {
     Cert(cert::CertArgs),
     /// Manage what devices prove themselves with
     Credential(credential::CredentialArgs),
+    /// Manage firmware images
+    Firmware(firmware::FirmwareArgs),
     /// Ask a running server whether it is ready; exits with 1 when it is not
     Healthcheck(SettingsArgs),
     /// Put load on a server and measure what it does
@@ -105,6 +108,7 @@ impl Cli {
             Some(Command::Serve(args)) => serve::run(&args),
             Some(Command::Cert(args)) => cert::run(args),
             Some(Command::Credential(args)) => credential::run(args),
+            Some(Command::Firmware(args)) => firmware::run(args),
             Some(Command::Healthcheck(args)) => healthcheck::run(&args),
             Some(Command::Load(args)) => {
                 logging::start_quiet()?;

@@ -68,7 +68,7 @@ pub use credential::{
 pub use downsample::{Point, downsample};
 pub use firmware::{
     FirmwareFolder, FirmwareShelf, FirmwareStore, FirmwareUpdateReader, IncomingFile, NewImage,
-    ReceiveError, ReceivedFile, Shelf, Shelved, UpdateFilter,
+    ReceiveError, ReceivedFile, Shelf, Shelved, UpdateFilter, check_new_image,
 };
 pub use history::{Aggregate, HistoryStore, Retention};
 pub use ids::Ids;

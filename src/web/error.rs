@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::registry::OperateError;
-use crate::store::StoreError;
+use crate::store::{ReceiveError, StoreError};
 
 /// What a failed request is answered with (RFC 9457, `application/problem+json`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -152,6 +152,11 @@ impl ApiError {
         }
     }
 
+    /// 507: no room for it.
+    pub fn no_space(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "no_space", detail)
+    }
+
     /// 500: our fault. The cause goes to the log.
     pub fn internal(cause: impl fmt::Display) -> Self {
         tracing::error!(error = %cause, "A request failed: {cause}");
@@ -239,6 +244,17 @@ impl From<StoreError> for ApiError {
             | StoreError::DataDir { .. }
             | StoreError::Database(_)
             | StoreError::InUse { .. } => Self::internal(error),
+        }
+    }
+}
+
+impl From<ReceiveError> for ApiError {
+    fn from(error: ReceiveError) -> Self {
+        match error {
+            ReceiveError::Empty => Self::invalid("file", error.to_string()),
+            ReceiveError::Io { .. } => Self::internal(error),
+            ReceiveError::NoSpace => Self::no_space(error.to_string()),
+            ReceiveError::TooLarge { .. } => Self::too_large(error.to_string()),
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod credentials;
 pub mod error;
 mod fallback;
 pub mod firmware_files;
+mod firmware_upload;
 pub mod metrics;
 pub mod models;
 mod observed;

@@ -42,6 +42,7 @@ const PATH: &str = "/api/v1/openapi.json";
         (name = "rules", description = "What makes events of values, or of their absence"),
         (name = "templates", description = "What is observed on each registration"),
         (name = "models", description = "What objects consist of"),
+        (name = "firmware", description = "Images that devices can be given"),
         (name = "access", description = "People, tokens, the audit log"),
         (name = "live", description = "What happens, as it happens"),
         (name = "server", description = "Health, metrics, this document"),

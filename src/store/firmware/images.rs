@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use flownexus_entity::firmware;
 use sea_orm::{
-    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, DatabaseTransaction,
+    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, Condition, DatabaseTransaction,
     EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
 use super::folder::{FirmwareFolder, KeptFile, ReceiveError, ReceivedFile};
-use super::{FirmwareStore, NewImage};
+use super::{FirmwareStore, NewImage, check_new_image};
 use crate::domain::{AuditEntry, Doer, FirmwareId, FirmwareImage, Selection, Timestamp};
 use crate::store::audit;
 use crate::store::records::{corrupt, from_json, text, time, to_json};
@@ -214,17 +214,18 @@ async fn insert(
 ) -> Result<FirmwareImage, StoreError> {
     // First: who writes at the same time in another process waits for this one, so neither misses the other.
     row.id = next_id(transaction, "firmware").await?;
-    let with = |filter| firmware::Entity::find().filter(filter).one(transaction);
-    if let Some(other) = with(firmware::Column::Version.eq(row.version.as_str())).await? {
-        let (version, name) = (other.version, other.name);
-        let what = format!("a firmware image of version {version} ({name})");
-        return Err(StoreError::Exists(what));
-    }
-    if let Some(other) = with(firmware::Column::Name.eq(row.name.as_str())).await? {
-        let (version, name) = (other.version, other.name);
-        let what = format!("a firmware image of the name {name} (version {version})");
-        return Err(StoreError::Exists(what));
-    }
+    let like_it = Condition::any()
+        .add(firmware::Column::Version.eq(row.version.as_str()))
+        .add(firmware::Column::Name.eq(row.name.as_str()));
+    let like_it = firmware::Entity::find()
+        .filter(like_it)
+        .all(transaction)
+        .await?;
+    let like_it = like_it
+        .into_iter()
+        .map(image)
+        .collect::<Result<Vec<_>, _>>()?;
+    check_new_image(&like_it, Some(&row.version), Some(&row.name), u64::MAX)?;
     if firmware::Entity::find().count(transaction).await? >= limit {
         let what = "firmware images";
         return Err(StoreError::Full { what, limit });

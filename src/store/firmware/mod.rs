@@ -20,7 +20,7 @@ use crate::domain::{
     RolloutId, Selection, Timestamp, UpdateResult, UpdateStep,
 };
 
-/// What is said of a file that is to become an image; version, name and selection have been checked.
+/// What is said of a file that is to become an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewImage {
     /// See [`FirmwareImage::version`].
@@ -33,6 +33,76 @@ pub struct NewImage {
     pub selection: Selection,
     /// When it was uploaded.
     pub at: Timestamp,
+}
+
+impl NewImage {
+    /// The name of a file that somebody calls so: that, where it is one that devices can ask for, or else one made of
+    /// the version.
+    pub fn name_of(file: &str, version: &str) -> String {
+        match FirmwareImage::check_name(file) {
+            Ok(()) => file.to_owned(),
+            Err(_) => format!("{version}.bin"),
+        }
+    }
+
+    /// Checks all of it.
+    ///
+    /// # Errors
+    /// Names the field that cannot be used, and says why.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        let of = |field: &'static str| move |why: String| (field, why);
+        FirmwareImage::check_version(&self.version).map_err(of("version"))?;
+        FirmwareImage::check_name(&self.name).map_err(of("name"))?;
+        Self::check_description(&self.notes, &self.selection)
+    }
+
+    /// Checks what can be changed later.
+    ///
+    /// # Errors
+    /// As [`NewImage::check`].
+    pub fn check_description(
+        notes: &str,
+        selection: &Selection,
+    ) -> Result<(), (&'static str, String)> {
+        let (longest, bytes) = (FirmwareImage::MAX_NOTES_BYTES, notes.len());
+        if bytes > longest {
+            let why = format!("notes have at most {longest} bytes, these have {bytes}");
+            return Err(("notes", why));
+        }
+        selection.check().map_err(|why| ("selection", why))
+    }
+}
+
+/// Whether there may be one more image of this version and name, as far as they are known already, beside these.
+///
+/// # Errors
+/// [`StoreError::Exists`], [`StoreError::Full`].
+pub fn check_new_image(
+    images: &[FirmwareImage],
+    version: Option<&str>,
+    name: Option<&str>,
+    limit: u64,
+) -> Result<(), StoreError> {
+    for image in images {
+        let FirmwareImage {
+            version: is,
+            name: called,
+            ..
+        } = image;
+        if version == Some(is) {
+            let what = format!("a firmware image of version {is} ({called})");
+            return Err(StoreError::Exists(what));
+        }
+        if name == Some(called) {
+            let what = format!("a firmware image of the name {called} (version {is})");
+            return Err(StoreError::Exists(what));
+        }
+    }
+    if images.len() as u64 >= limit {
+        let what = "firmware images";
+        return Err(StoreError::Full { what, limit });
+    }
+    Ok(())
 }
 
 /// Keeps images. What changes them writes a line of the audit log, in the same transaction.

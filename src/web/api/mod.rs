@@ -6,6 +6,7 @@ mod credentials;
 mod endpoints;
 mod events;
 mod filter;
+mod firmware;
 mod health;
 mod leshan;
 mod log_resources;
@@ -94,6 +95,12 @@ macro_rules! routes {
                     .service(models::show_model)
                     .service(models::show_model_definition)
                     .service(models::delete_model)
+                    .service(firmware::list_firmware)
+                    .service(firmware::create_firmware)
+                    .service(firmware::show_firmware)
+                    .service(firmware::show_firmware_file)
+                    .service(firmware::describe_firmware)
+                    .service(firmware::delete_firmware)
                     .service(users::list_users)
                     .service(users::create_user)
                     .service(users::delete_user)

@@ -7,6 +7,7 @@
 pub mod access;
 mod credential_views;
 pub mod csrf;
+mod firmware_views;
 mod history;
 mod limits;
 pub mod login;
