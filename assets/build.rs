@@ -39,6 +39,7 @@ const ICONS: &[&str] = &[
     "chevron-left",
     "chevron-right",
     "clock",
+    "cpu",
     "devices",
     "download",
     "eye",

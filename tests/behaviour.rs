@@ -6,6 +6,7 @@ mod certificates;
 mod conformance;
 mod credentials;
 mod devices;
+mod downloads;
 mod durability;
 mod firmware;
 mod gateway;

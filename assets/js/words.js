@@ -16,6 +16,15 @@ export function ago(time, now) {
   return time > now ? `in ${duration(seconds)}` : `${duration(seconds)} ago`;
 }
 
+// Bytes in the largest unit that leaves at least one of it, for example `1.5 MiB`.
+export function size(bytes) {
+  const units = ["bytes", "KiB", "MiB", "GiB"];
+  let [number, unit] = [bytes, 0];
+  while (number >= 1024 && unit < units.length - 1) [number, unit] = [number / 1024, unit + 1];
+  const text = unit === 0 || number >= 100 ? String(Math.round(number)) : String(Number(number.toFixed(1)));
+  return `${text} ${units[unit]}`;
+}
+
 // A value of the API, by its type, as the tables show it.
 export function value(type, json) {
   if (json === null || json === undefined) return "not a number";

@@ -82,6 +82,8 @@ fn context(certificates: &ServerCertificates) -> Result<SslContext, TlsError> {
     let mut context = SslContextBuilder::new(SslMethod::tls_server())?;
     context.set_min_proto_version(Some(SslVersion::TLS1_2))?;
     context.set_cipher_list(TLS_1_2_SUITES)?;
+    context.set_ciphersuites(TLS_1_3_SUITES)?;
+    context.set_sigalgs_list("ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:RSA-PSS+SHA256:RSA+SHA256")?;
     context.set_groups_list("P-256:X25519:P-384")?;
     context.set_options(
         SslOptions::NO_COMPRESSION | SslOptions::NO_RENEGOTIATION | SslOptions::NO_TICKET,
@@ -106,11 +108,14 @@ fn context(certificates: &ServerCertificates) -> Result<SslContext, TlsError> {
     Ok(context.build())
 }
 
-/// With forward secrecy; the client chooses among them, since it is the one that has to count its cycles. The last
-/// are for modems that know no AEAD. The keys of the server are on curves; the suites with RSA are for the day when
-/// they are not.
+/// With forward secrecy; the client chooses among them, since it is the one that has to count its cycles. CCM with 8
+/// bytes is what LwM2M asks of devices for DTLS, and some have nothing else: OpenSSL counts it as weak, hence the
+/// level, under which everything else is named here. CBC is for modems that know no AEAD. The keys of the server are
+/// on curves; the suites with RSA are for the day when they are not.
 const TLS_1_2_SUITES: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
     ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:\
     ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:\
-    ECDHE-ECDSA-AES128-CCM:ECDHE-ECDSA-AES256-CCM:\
-    ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384";
+    ECDHE-ECDSA-AES128-CCM:ECDHE-ECDSA-AES256-CCM:ECDHE-ECDSA-AES128-CCM8:\
+    ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384:@SECLEVEL=0";
+const TLS_1_3_SUITES: &str = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:\
+    TLS_AES_128_CCM_SHA256:TLS_AES_128_CCM_8_SHA256";

@@ -76,6 +76,7 @@ const CRATE_HOMES: &[(&str, &[&str])] = &[
     ("openssl", &["net/dtls", "net/https", "security", "web/tls"]),
     ("sea_orm", &["store"]),
     ("sea_orm_migration", &["store", "app", "cli"]),
+    ("tokio_openssl", &["web/tls"]),
 ];
 
 /// Rooms that are plain structs: no actor framework, so that they are tested without one.

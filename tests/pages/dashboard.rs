@@ -16,7 +16,7 @@ use flownexus::web::{AppParts, AppState, app};
 
 use super::fleet::{Fleet, PASSWORD};
 use crate::support::fake_credentials::{fake_certificates, fake_credentials};
-use crate::support::fake_firmware::fake_firmware;
+use crate::support::fake_firmware::fake_firmware_with;
 use crate::support::fake_models::FakeModels;
 
 /// What a page was answered with.
@@ -42,7 +42,7 @@ pub(crate) fn password_hash() -> &'static str {
 pub(crate) fn state(fleet: Arc<Fleet>, hub: Hub, settings: Settings) -> Data<AppState> {
     let certificates = fake_certificates();
     Data::new(AppState::new(AppParts {
-        firmware: fake_firmware(&settings),
+        firmware: fake_firmware_with(&settings, fleet.images()),
         settings: Arc::new(settings),
         stores: Stores::new(fleet.clone()),
         devices: fleet,

@@ -7,7 +7,7 @@ use flownexus::web::pages::render;
 use super::dashboard::{Browser, password_hash};
 use super::fleet::{ASLEEP, Fleet, GONE, HOSTILE, RICH};
 
-const FOR_ALL: [&str; 21] = [
+const FOR_ALL: [&str; 22] = [
     "/",
     "/devices",
     "/devices?search=urn&registered=true",
@@ -20,6 +20,7 @@ const FOR_ALL: [&str; 21] = [
     "/operations",
     "/operations?status=failed&before=100",
     "/templates",
+    "/firmware",
     "/models",
     "/models?search=330&source=builtin",
     "/models?source=uploaded",
@@ -83,8 +84,8 @@ async fn every_page_renders_for_every_role_with_and_without_devices() {
 #[actix_web::test]
 async fn every_template_is_a_page_or_part_of_one() {
     // A template that no page uses is rendered by no test.
-    let used = "about account audit credentials device devices error error_plain event events login \
-                model models operations overview rules settings templates users";
+    let used = "about account audit credentials device devices error error_plain event events firmware \
+                login model models operations overview rules settings templates users";
     for name in render::template_names() {
         let page = name
             .strip_prefix("pages/")

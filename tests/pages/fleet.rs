@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use flownexus::domain::{
-    AnnouncedObject, AuditEntry, ContentFormat, EndpointId, EndpointName, EventId, GatewayState,
-    Learned, Lwm2mVersion, Node, ObjectLink, Observation, ObservationId, ObservationState,
-    Operation, OperationId, OperationKind, OperationRequest, OperationResult, OperationStatus,
-    Origin, Path, Peer, Profile, Registration, RegistrationId, Rule, Selection, Severity,
-    StoredLogLine, TemplateVersion, Timestamp, Token, Value, Wanted, WantedId, WantedState,
-    Warning,
+    AnnouncedObject, AuditEntry, ContentFormat, EndpointId, EndpointName, EventId, FirmwareId,
+    FirmwareImage, GatewayState, Learned, Lwm2mVersion, Node, ObjectLink, Observation,
+    ObservationId, ObservationState, Operation, OperationId, OperationKind, OperationRequest,
+    OperationResult, OperationStatus, Origin, Path, Peer, Profile, Registration, RegistrationId,
+    Rule, Selection, Severity, StoredLogLine, TemplateVersion, Timestamp, Token, Value, Wanted,
+    WantedId, WantedState, Warning,
 };
 use flownexus::store::{
     ApiToken, EndpointRow, ObservationTemplate, Role, StoredEvent, StoredValue, User, WebSession,
@@ -93,6 +93,33 @@ impl Fleet {
             ..State::default()
         };
         fleet
+    }
+
+    /// Firmware images; none where there are no devices.
+    pub(crate) fn images(&self) -> Vec<FirmwareImage> {
+        if self.lock().rows.is_empty() {
+            return Vec::new();
+        }
+        let image = |id: i64, version: &str, notes: &str, selection: Selection| FirmwareImage {
+            id: FirmwareId(id),
+            version: version.into(),
+            name: format!("app-{version}.bin"),
+            key: format!("{id:032x}"),
+            sha256: format!("{id:064x}"),
+            size: 422_000,
+            notes: notes.into(),
+            selection,
+            created_at: ago(86_400 * 3),
+            created_by: "<b>ada".into(),
+        };
+        let lab = Selection {
+            names: vec!["urn:imei:35*".into()],
+            tags: vec!["lab".into()],
+        };
+        vec![
+            image(1, "0.9.0", "", Selection::default()),
+            image(2, "1.0.0", "<script>alert(1)</script>\nSleeps longer.", lab),
+        ]
     }
 
     /// Adds a device that is registered and has no values.

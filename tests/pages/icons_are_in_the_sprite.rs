@@ -22,6 +22,7 @@ async fn icons_are_in_the_sprite() {
         "/events",
         "/operations",
         "/templates",
+        "/firmware",
         "/models",
         "/models/3303/1.1",
         "/credentials",

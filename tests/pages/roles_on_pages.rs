@@ -74,6 +74,8 @@ async fn viewers_see_no_control_that_changes_something() {
         (device.as_str(), "data-action=\"forget\""),
         ("/operations", "data-cancel="),
         ("/templates", "action=\"/templates\""),
+        ("/firmware", "id=\"firmware-form\""),
+        ("/firmware", "data-remove="),
         ("/events/rules", "action=\"/events/rules\""),
         ("/events/rules", "/remove\""),
     ] {

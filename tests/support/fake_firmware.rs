@@ -18,7 +18,14 @@ struct Rows {
 
 /// The shelf above an empty store.
 pub(crate) fn fake_firmware(settings: &Settings) -> Arc<Shelf> {
-    Arc::new(Shelf::new(Arc::new(FakeFirmware::default()), settings))
+    fake_firmware_with(settings, Vec::new())
+}
+
+/// The shelf above these rows, oldest first.
+pub(crate) fn fake_firmware_with(settings: &Settings, rows: Vec<FirmwareImage>) -> Arc<Shelf> {
+    let store = FakeFirmware::default();
+    store.with(|state| state.rows = rows);
+    Arc::new(Shelf::new(Arc::new(store), settings))
 }
 
 impl FakeFirmware {

@@ -19,6 +19,7 @@ const NAVIGATION: &[(&str, &str, &str, Role)] = &[
     ("/operations", "Operations", "send", Role::Viewer),
     ("/models", "Models", "list-details", Role::Viewer),
     ("/templates", "Templates", "template", Role::Viewer),
+    ("/firmware", "Firmware", "cpu", Role::Viewer),
     ("/credentials", "Credentials", "key", Role::Admin),
 ];
 

@@ -18,6 +18,7 @@ mod device_view;
 mod devices;
 mod errors;
 mod events;
+mod firmware;
 mod models;
 mod observation_templates;
 mod operations;
@@ -77,6 +78,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
                 "/templates/{id}/remove",
                 web::post().to(observation_templates::remove),
             )
+            .route("/firmware", web::get().to(firmware::page))
             .route("/users", web::get().to(admin::users))
             .route("/users", web::post().to(admin::add_user))
             .route("/users/remove", web::post().to(admin::remove_user))

@@ -29,6 +29,20 @@ pub(super) fn duration(seconds: u64) -> String {
     }
 }
 
+/// Bytes in the largest unit that leaves at least one of it, for example `1.5 MiB`.
+pub(super) fn size(bytes: u64) -> String {
+    let (mut number, mut unit) = (bytes as f64, "bytes");
+    for larger in ["KiB", "MiB", "GiB"] {
+        if number < 1024.0 {
+            break;
+        }
+        (number, unit) = (number / 1024.0, larger);
+    }
+    let digits = usize::from(unit != "bytes" && number < 100.0);
+    let text = format!("{number:.digits$}");
+    format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
+}
+
 /// A value as a table shows it: floats to seven digits, bytes in hexadecimal.
 pub(super) fn value(value: &Value) -> String {
     match value {
@@ -161,6 +175,22 @@ mod tests {
             value(&Value::Time(1_700_000_000)),
             "2023-11-14 22:13:20 UTC"
         );
+    }
+
+    #[test]
+    fn sizes_are_told_in_their_largest_unit() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (1_023, "1023 bytes"),
+            (1_024, "1 KiB"),
+            (1_536, "1.5 KiB"),
+            (422_000, "412 KiB"),
+            (67_108_864, "64 MiB"),
+            (1_073_741_824, "1 GiB"),
+            (5_000_000_000_000, "4657 GiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
     }
 
     #[test]
