@@ -13,14 +13,11 @@ use super::server_url::Url;
 /// Arguments of `simulate` about object 5.
 #[derive(Args, Clone, Debug)]
 pub(super) struct FirmwareArgs {
-    /// How the devices behave with their firmware: good, slow[=BYTES_PER_S], no-storage, out-of-memory,
-    /// connection-lost, wrong-hash, unsupported-image, invalid-uri, update-failed, unsupported-protocol,
-    /// silent-reboot[=old|new], lost-midway[=SECONDS|reports|silent], old-version, skips-states,
-    /// repeats-states, never-starts, stalls, refuses-update[=4.05|5.00], no-version, cancelled, deferred
     #[arg(
         id = "firmware",
         long = "firmware",
         value_name = "BEHAVIOUR",
+        help = format!("How the devices behave with their firmware: {}", FirmwareBehaviour::NAMES),
         default_value = "good"
     )]
     pub(super) behaviour: FirmwareBehaviour,

@@ -219,7 +219,7 @@ impl Endpoint {
         let begun = outgoing.start_block2;
         let alone = match (outgoing.block1, outgoing.block2) {
             (Some(_), Some(_)) => return Err(RequestError::Invalid),
-            (sent, asked) => sent.map(Alone::Sent).or(asked.map(Alone::Asked)),
+            (sent, asked) => sent.map(Alone::Sent).or_else(|| asked.map(Alone::Asked)),
         };
         let mut transfer =
             Transfer::new(request, exponent, begun, alone).ok_or(RequestError::Invalid)?;

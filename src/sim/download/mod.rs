@@ -100,7 +100,7 @@ impl Drop for Downloads {
 /// What pieces come from.
 enum Source {
     Coap(Box<Coap>),
-    Https(Https),
+    Https(Box<Https>),
 }
 
 async fn run(means: Means, mut asks: mpsc::Receiver<Fetch>) {
@@ -145,7 +145,10 @@ impl Source {
                 let coap = Coap::to(means, uri).await?;
                 Ok(Self::Coap(Box::new(coap)))
             }
-            Some("http" | "https") => Ok(Self::Https(Https::new(means.trust.clone()))),
+            Some("http" | "https") => {
+                let https = Https::new(means.trust.clone());
+                Ok(Self::Https(Box::new(https)))
+            }
             Some(other) => {
                 let reason = format!("nothing here speaks {other}");
                 Err(FetchError::UnsupportedProtocol(reason))
