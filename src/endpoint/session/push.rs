@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use super::{Action, CommitStep, Env, Job, Session, Step};
 use crate::coap::{Block, Code, Exponent, OutgoingBlock, Response, confirmed_block1};
 use crate::domain::{ContentFormat, ImageBytes, Node, Operation, OperationStatus, Progress, Value};
-use crate::lwm2m::{firmware::PACKAGE, manage};
+use crate::lwm2m::firmware::{Event, PACKAGE};
+use crate::lwm2m::manage;
 use crate::store::Commit;
 
 /// A push under way.
@@ -161,6 +162,13 @@ impl Session {
         match push.answered(response, env.settings.update_limits.tries) {
             Next::Over => {
                 let push = self.push.take()?;
+                if response.code.is_success() {
+                    let progress = Progress {
+                        done: push.bytes.size(),
+                        ..push.progress()
+                    };
+                    self.advance_update(env, Event::Served(progress), commit);
+                }
                 Some(*push.operation)
             }
             Next::Broken(why) => {
