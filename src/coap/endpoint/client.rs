@@ -217,10 +217,7 @@ impl Endpoint {
         }
         let exponent = self.config.exponent();
         let begun = outgoing.start_block2;
-        let alone = match (outgoing.block1, outgoing.block2) {
-            (Some(_), Some(_)) => return Err(RequestError::Invalid),
-            (sent, asked) => sent.map(Alone::Sent).or_else(|| asked.map(Alone::Asked)),
-        };
+        let alone = Alone::of(outgoing.block1, outgoing.block2)?;
         let mut transfer =
             Transfer::new(request, exponent, begun, alone).ok_or(RequestError::Invalid)?;
         if let Some(room) = self.room_to_ask(now, peer)

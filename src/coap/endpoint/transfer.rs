@@ -7,7 +7,7 @@ use super::super::code::Code;
 use super::super::exchange::{Request, Response};
 use super::super::message::{Message, MessageType};
 use super::super::options::{Options, number};
-use super::ExchangeFailure;
+use super::{ExchangeFailure, RequestError};
 use crate::domain::Token;
 
 /// A request with its body on the way out and the answer's body on the way in.
@@ -36,6 +36,19 @@ pub(super) enum Alone {
     Asked(Block),
     /// Of the request.
     Sent(OutgoingBlock),
+}
+
+impl Alone {
+    /// One of the two, if there is one; both make no sense.
+    pub(super) fn of(
+        sent: Option<OutgoingBlock>,
+        asked: Option<Block>,
+    ) -> Result<Option<Self>, RequestError> {
+        match (sent, asked) {
+            (Some(_), Some(_)) => Err(RequestError::Invalid),
+            (sent, asked) => Ok(sent.map(Self::Sent).or_else(|| asked.map(Self::Asked))),
+        }
+    }
 }
 
 /// What a response leads to.

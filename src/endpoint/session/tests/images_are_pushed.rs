@@ -63,10 +63,11 @@ fn every_byte_arrives_and_the_operation_is_confirmed() {
     for size in [1, 1024, 1025, 5000, 10 * 1024] {
         let mut bench = pushing(size);
         assert_eq!(take_all(&mut bench, size), whole(size));
+        let update = bench.firmware_update();
+        assert_eq!(update.phase, UpdatePhase::Download, "{size}");
         assert_eq!(
-            bench.firmware_update().phase,
-            UpdatePhase::Download,
-            "{size}"
+            update.progress.map(|progress| progress.percent()),
+            Some(100)
         );
         let pushed = bench
             .operations()
