@@ -27,7 +27,7 @@ live([`endpoint:${endpoint}`], take, () => {
 });
 let lastSeen = 0;
 // What happens here without a word of the device.
-const OURS = new Set(["operation", "expired", "observation", "profile", "event"]);
+const OURS = new Set(["operation", "expired", "observation", "profile", "event", "firmware_update"]);
 setInterval(showHeadline, 1000);
 document.addEventListener("refreshed", showSeen);
 
@@ -58,7 +58,9 @@ function take(messages) {
         refresh(["profile", "headline", "observations"]);
         break;
       case "log":
+        break;
       case "firmware_update":
+        refresh(["firmware"]);
         break;
       case "updated":
         refresh(["registration", "headline"]);

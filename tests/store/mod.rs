@@ -12,6 +12,7 @@ mod downtime_is_forgiven;
 mod dtls_sessions_are_kept;
 mod endpoints_are_known_through_gateways;
 mod firmware_images_are_kept;
+mod firmware_updates_are_kept;
 mod history_keeps_its_extremes;
 mod live_messages_follow_the_commit;
 mod logs_are_found_and_removed;

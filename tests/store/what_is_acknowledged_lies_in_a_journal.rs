@@ -15,6 +15,7 @@ use flownexus::store::{
 };
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 
+use super::firmware_updates_are_kept::{step, unusual_update, update};
 use super::samples::{
     answer, at, commit, every_value, kept_session, learned, name, observation, operation, periods,
     profile, registration, session_mark, temperature, unusual_observation, unusual_operation,
@@ -95,6 +96,7 @@ fn every_change(store: &Store) -> Vec<Vec<Change>> {
     let mut gateway = flownexus::domain::GatewayState::default();
     gateway.note(RegistrationEvent::Registered, at(7));
     let first = observation(store, id, 1);
+    let over = unusual_update(store, id, &device);
     let mut unusual = unusual_operation(store, id, &device);
     unusual.request.values = usual_values();
     if let Some(result) = &mut unusual.result {
@@ -234,6 +236,11 @@ fn every_change(store: &Store) -> Vec<Vec<Change>> {
             Change::KeepSession(Box::new(kept_session(5, 6))),
             Change::MarkSession(session_mark(u64::MAX, 12)),
             Change::EndSession { id: SessionId(5) },
+        ],
+        vec![
+            Change::SaveFirmwareUpdate(Box::new(over.clone())),
+            step(&over, 3, "grüezi \0"),
+            Change::SaveFirmwareUpdate(Box::new(update(store, id, &device))),
         ],
         vec![line("operation.create \0"), line("operation.cancel")],
         vec![line("endpoint.update")],

@@ -1,7 +1,7 @@
 //! While the image is on its way: what the device tells, what was served, and when it stands still.
 
 use super::{Ask, End, INSTANCE, Machine, span};
-use crate::domain::{Progress, UpdatePhase, UpdateResult, UpdateState};
+use crate::domain::{Progress, UpdateMethod, UpdatePhase, UpdateResult, UpdateState};
 
 impl Machine<'_> {
     /// The device has said something while it downloads, or should.
@@ -138,7 +138,7 @@ impl Machine<'_> {
             if self.update.operation.is_none() {
                 self.wait_for_the_rest();
             }
-        } else {
+        } else if self.update.method == Some(UpdateMethod::Push) {
             self.update.awaited = format!("the image is written to the device: {progress}");
         }
     }

@@ -5,7 +5,7 @@ use actix_web::HttpResponse;
 use serde::Serialize;
 
 use super::chrome::Page;
-use super::words;
+use super::{updates, words};
 use crate::domain::{FirmwareImage, Timestamp};
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
@@ -24,6 +24,7 @@ pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
     page.insert("max_version_bytes", &FirmwareImage::MAX_VERSION_BYTES);
     page.insert("max_name_bytes", &FirmwareImage::MAX_NAME_BYTES);
     page.insert("max_notes_bytes", &FirmwareImage::MAX_NOTES_BYTES);
+    updates::insert_latest(&mut page, &viewer).await?;
     page.render("pages/firmware.html")
 }
 

@@ -26,6 +26,7 @@ mod overview;
 pub mod render;
 mod rules;
 mod settings;
+mod updates;
 mod words;
 
 use actix_web::middleware::{Compress, from_fn};
