@@ -12,6 +12,7 @@ pub(crate) mod fake_models;
 pub(crate) mod fake_rules;
 pub(crate) mod fake_store;
 pub(crate) mod fake_updates;
+pub(crate) mod netem;
 pub(crate) mod odd_certificates;
 pub(crate) mod postgres;
 pub(crate) mod programs;

@@ -350,6 +350,12 @@ impl Machine<'_> {
         match self.update.phase {
             UpdatePhase::Deliver => {
                 self.note_state();
+                // It did not take the image, and says only now why.
+                if self.update.operation.is_none()
+                    && let Some(code) = self.failure()
+                {
+                    self.fail_as_said(code);
+                }
             }
             UpdatePhase::Download => self.downloading(),
             UpdatePhase::Install | UpdatePhase::Check => self.installing(),

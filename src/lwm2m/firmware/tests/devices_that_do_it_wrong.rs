@@ -85,6 +85,21 @@ fn a_push_that_is_too_large_ends_in_no_storage_and_one_that_failed_inside_is_mad
     script.ended(UpdateResult::NoStorage, "did not take the image (5/0/0)");
 }
 
+/// Its result comes behind the answer, while the next offer is waited for.
+#[test]
+fn a_device_that_says_why_it_failed_after_it_answered_is_believed() {
+    let mut script = Script::new(Some(UpdateMethod::Push), None);
+    script.up_to_the_offer();
+    script.answers(Ask::Push, "5.00");
+    assert_eq!(script.update.phase, UpdatePhase::Deliver);
+    script.says(&[(STATE, 0)]);
+    script.says(&[(RESULT, 3)]);
+    script.ended(
+        UpdateResult::OutOfMem,
+        "the device says 5/0/5 = 3: out of memory",
+    );
+}
+
 #[test]
 fn a_push_without_an_answer_is_made_again_three_times() {
     let mut script = Script::new(Some(UpdateMethod::Push), None);
