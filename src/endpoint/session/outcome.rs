@@ -292,6 +292,9 @@ impl Session {
         else {
             return steps;
         };
+        if matches!(in_flight.job, Job::Block) && self.sends_small_block(env, &mut steps) {
+            return steps;
+        }
         self.fall_silent(env);
         match in_flight.job {
             Job::Operation(mut operation) => {

@@ -2,7 +2,8 @@
 //! is due, so that nothing of the image is in memory and whatever else is for the device goes in between.
 //!
 //! A block that is lost is sent again when the device is heard of, in the same place; a device that has forgotten what
-//! came before says 4.08, and gets it all again. After a restart of the server the image begins anew.
+//! came before says 4.08, and gets it all again. After a restart of the server the image begins anew: with one small
+//! block, where the device has not proven its address to this process and a large one is too much for it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,10 +26,19 @@ pub(super) struct Push {
     exponent: Exponent,
     /// How often it began anew.
     restarts: u32,
+    proof: Proof,
     /// Something else is to go before the next block.
     pub(super) yields: bool,
     /// When it was last told how far it came.
     told: Option<Instant>,
+}
+
+/// Whether the first block went as a small one, whose answer proves the address of the device. Then it goes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    Awaited,
+    Given,
+    None,
 }
 
 /// What the answer to a block leads to.
@@ -80,6 +90,7 @@ impl Session {
             offset: 0,
             exponent: env.settings.push_block,
             restarts: 0,
+            proof: Proof::None,
             yields: false,
             told: None,
         }));
@@ -100,7 +111,11 @@ impl Session {
         };
         push.yields = true;
         let whole = push.bytes.size();
-        let mut payload = vec![0; push.exponent.size()];
+        let exponent = match push.proof {
+            Proof::Awaited => Exponent::at_most(SMALL).min(push.exponent),
+            Proof::Given | Proof::None => push.exponent,
+        };
+        let mut payload = vec![0; exponent.size()];
         let read = push.bytes.read(push.offset, &mut payload);
         let block = read.map_err(|error| format!("the image cannot be read: {error}"));
         let block = block.and_then(|length| {
@@ -108,7 +123,7 @@ impl Session {
             let end = push.offset.saturating_add(length as u64);
             usize::try_from(push.offset)
                 .ok()
-                .and_then(|offset| Block::at(offset, end < whole, push.exponent))
+                .and_then(|offset| Block::at(offset, end < whole, exponent))
                 .ok_or_else(|| {
                     "the image has more blocks of this size than there are numbers".to_owned()
                 })
@@ -147,6 +162,20 @@ impl Session {
         }
     }
 
+    /// The block could not be sent. True when it goes out as a small one instead.
+    pub(super) fn sends_small_block(&mut self, env: &Env<'_>, steps: &mut Vec<Step>) -> bool {
+        let Some(push) = &mut self.push else {
+            return false;
+        };
+        let is_of_use = push.offset == 0 && push.bytes.size() > SMALL as u64;
+        if push.proof != Proof::None || !is_of_use {
+            return false;
+        }
+        push.proof = Proof::Awaited;
+        self.send_block(env, Commit::default(), steps);
+        true
+    }
+
     /// The device answered a block. The operation when the push is over, and the answer is that to the whole.
     pub(super) fn block_answered(
         &mut self,
@@ -180,7 +209,7 @@ impl Session {
                 let is_due = push
                     .told
                     .is_none_or(|at| env.now.instant.saturating_duration_since(at) >= TELL_EVERY);
-                if is_due {
+                if is_due && push.offset > 0 {
                     push.told = Some(env.now.instant);
                     let progress = push.progress();
                     self.note_progress(env, progress, steps);
@@ -260,6 +289,12 @@ impl Push {
 
     fn answered(&mut self, response: &Response, tries: u32) -> Next {
         let confirmed = confirmed_block1(response);
+        if self.proof == Proof::Awaited {
+            self.proof = Proof::Given;
+            if response.code == Code::CONTINUE {
+                return Next::Block;
+            }
+        }
         let sent = u64::try_from(self.exponent.size()).unwrap_or_default();
         if response.code == Code::REQUEST_ENTITY_TOO_LARGE
             && let Some(smaller) = confirmed.map(|block| block.exponent)
@@ -302,5 +337,7 @@ impl Push {
     }
 }
 
+/// Bytes of a block that is not too much for an address that has proven nothing.
+const SMALL: usize = 16;
 /// How often it is told and stored how far a push came.
 const TELL_EVERY: Duration = Duration::from_secs(2);

@@ -40,6 +40,8 @@ pub(super) struct Bench {
     pub(super) images: FakeImages,
     /// The device's session ends while the next request is on its way to the message layer.
     pub(super) loses_its_session: bool,
+    /// The device has not proven its address, which may not get more bytes than these in a block.
+    pub(super) room: Option<usize>,
     pub(super) models: Models,
     ids: Ids,
     layer: Endpoint,
@@ -91,6 +93,7 @@ impl Bench {
             gate: FakeGate::default(),
             images: FakeImages::default(),
             loses_its_session: false,
+            room: None,
             models: Models::builtin(),
             ids: Ids::default(),
             layer: Endpoint::new(EndpointConfig::from(&settings.coap), Counters::default(), 1),
@@ -218,6 +221,17 @@ impl Bench {
             if let Departure::Stay(steps) = departure {
                 return self.carry_out(steps, true);
             }
+        }
+        if let Action::Transmit {
+            attempt, request, ..
+        } = &action
+            && self
+                .room
+                .is_some_and(|room| request.request.payload.len() > room)
+        {
+            let attempt = *attempt;
+            let steps = self.with_env(|env, session| session.not_sent(env, attempt));
+            return self.carry_out(steps, true);
         }
         if let Action::Transmit { attempt, .. } | Action::Await { attempt, .. } = &action {
             self.exchanges += 1;

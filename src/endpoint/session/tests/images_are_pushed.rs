@@ -96,6 +96,41 @@ fn other_requests_go_between_two_blocks() {
     assert_eq!(block(&bench).0, 2048);
 }
 
+/// As after a restart: nothing came from its address yet.
+#[test]
+fn a_device_that_is_to_prove_its_address_gets_one_small_block_first() {
+    let mut bench = Bench::with_firmware(5000);
+    bench
+        .ask_for_update(Some(UpdateMethod::Push), Selection::default())
+        .expect("begun");
+    bench.room = Some(50);
+    bench.up_to_the_offer();
+    assert_eq!((block(&bench).0, block(&bench).1), (0, 16));
+    // It has, and the image begins with a block of the usual size.
+    bench.room = None;
+    bench.answer(confirmed(Code::CONTINUE, 0, true, 16));
+    assert_eq!((block(&bench).0, block(&bench).1), (0, 1024));
+    assert_eq!(take_all(&mut bench, 5000), whole(5000));
+    assert_eq!(bench.firmware_update().phase, UpdatePhase::Download);
+}
+
+#[test]
+fn a_small_block_that_is_too_much_too_waits_until_the_device_is_heard() {
+    let mut bench = Bench::with_firmware(5000);
+    bench
+        .ask_for_update(Some(UpdateMethod::Push), Selection::default())
+        .expect("begun");
+    bench.room = Some(10);
+    bench.up_to_the_offer();
+    assert_ne!(bench.newest_request(), "0.03 /5/0/0");
+    bench.room = None;
+    let update = bench.update("");
+    bench.feed(update);
+    assert_eq!((block(&bench).0, block(&bench).1), (0, 16));
+    bench.answer(confirmed(Code::CONTINUE, 0, true, 16));
+    assert_eq!(take_all(&mut bench, 5000), whole(5000));
+}
+
 #[test]
 fn a_device_can_ask_for_smaller_blocks_at_the_first_and_in_between() {
     let mut bench = pushing(5000);
