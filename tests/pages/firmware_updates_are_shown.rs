@@ -5,7 +5,7 @@ use flownexus::domain::{
 };
 
 use super::dashboard::{Browser, password_hash};
-use super::fleet::{Fleet, RICH};
+use super::fleet::{Fleet, GONE, RICH};
 
 fn new_update() -> NewUpdate {
     NewUpdate {
@@ -31,13 +31,13 @@ fn new_update() -> NewUpdate {
 #[actix_web::test]
 async fn the_page_of_a_device_says_what_is_awaited_and_what_happened() {
     let fleet = Fleet::new(password_hash());
-    let name = EndpointName::new(RICH).expect("a name");
+    let name = EndpointName::new(GONE).expect("a name");
     let mut operator = Browser::of("operator", fleet.clone()).await;
-    let path = format!("/devices/{RICH}");
+    let path = format!("/devices/{GONE}");
     let page = operator.get(&path).await.text;
     assert!(page.contains("id=\"update-form\""), "{page}");
 
-    let id = EndpointId(1);
+    let id = EndpointId(3);
     let update = fleet
         .updates
         .begin((id, &name), &new_update())
@@ -81,4 +81,12 @@ async fn the_page_of_a_device_says_what_is_awaited_and_what_happened() {
         page.contains("id=\"update-form\""),
         "the next one may begin"
     );
+}
+
+#[actix_web::test]
+async fn a_device_without_the_object_is_offered_nothing() {
+    let mut operator = Browser::of("operator", Fleet::new(password_hash())).await;
+    let page = operator.get(&format!("/devices/{RICH}")).await.text;
+    assert!(page.contains("does not announce object 5"), "{page}");
+    assert!(!page.contains("id=\"update-form\""), "{page}");
 }
