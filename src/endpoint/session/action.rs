@@ -101,7 +101,7 @@ pub enum Action {
     UpdateAccepted(Ticket, Box<FirmwareUpdate>),
     /// The firmware update was not begun, or not given up.
     UpdateRefused(Ticket, UpdateRefusal),
-    /// Feed [`Input::Pump`].
+    /// Feed [`Input::Pump`](super::Input::Pump).
     Pump,
 }
 

@@ -1,7 +1,7 @@
 //! The firmware of a device: the state machine of object 5 (OMA-TS-LightweightM2M Core E.6.1).
 //!
 //! `pull` downloads what a Package URI names, piece by piece: each is asked for by an
-//! [`Output::Fetch`](super::Output::Fetch) and comes by an [`Input::Fetched`](super::Input::Fetched), so
+//! [`Output::Fetch`] and comes by an [`Input::Fetched`](super::Input::Fetched), so
 //! that the device sets the pace. `push` takes the blocks that a server writes to 5/0/0. `image` knows
 //! what came. Here is what both lead to: states, results, the update and its end. In each place a
 //! [`FirmwareBehaviour`] may have it go wrong.

@@ -16,7 +16,7 @@ use super::{
 pub struct Fetch {
     /// The download that it belongs to, to be repeated in [`Input::Fetched`](super::super::Input::Fetched).
     /// The connection may be kept until another one begins, or until
-    /// [`Output::HangUp`](super::super::Output::HangUp).
+    /// [`Output::HangUp`].
     pub download: u32,
     /// Where the image is. A path alone is asked of the LwM2M server, in the device's own session.
     pub uri: String,
