@@ -123,9 +123,12 @@ impl<'de> Deserialize<'de> for Timestamp {
         if !deserializer.is_human_readable() {
             return i64::deserialize(deserializer).map(Self);
         }
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        let text = String::deserialize(deserializer)?;
+        // As those are written that the calendar of the library does not reach.
+        if let Some(Ok(millis)) = text.strip_suffix(" ms").map(str::parse) {
+            return Ok(Self(millis));
+        }
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -161,6 +164,22 @@ impl Now {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_moment_that_is_written_is_read_again() {
+        for moment in [
+            Timestamp::MIN,
+            Timestamp::MAX,
+            Timestamp(0),
+            Timestamp(-1),
+            Timestamp(i64::MAX),
+        ] {
+            let text = serde_json::to_string(&moment).expect("JSON");
+            let read: Timestamp = serde_json::from_str(&text).expect(&text);
+            assert_eq!(read, moment, "{text}");
+        }
+        assert!(serde_json::from_str::<Timestamp>("\"x ms\"").is_err());
+    }
 
     #[test]
     fn what_a_device_reports_may_be_out_of_range_by_the_factor_of_milliseconds() {

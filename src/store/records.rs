@@ -444,7 +444,7 @@ pub(super) fn narrow<T: Copy + ToString, N: TryFrom<T>>(
 }
 
 fn request_to_json(request: &OperationRequest) -> Json {
-    json!({
+    let mut json = json!({
         "kind": request.kind,
         "paths": request.paths,
         "values": nodes_to_json(&request.values),
@@ -454,8 +454,14 @@ fn request_to_json(request: &OperationRequest) -> Json {
         "format": request.format,
         "passive": request.passive,
         "repeat": request.repeat,
-        "image": request.image,
-    })
+    });
+    // Few have one.
+    if let Some(image) = request.image
+        && let Some(fields) = json.as_object_mut()
+    {
+        fields.insert("image".to_owned(), image.0.into());
+    }
+    json
 }
 
 fn request_from_json(json: &Json) -> Result<OperationRequest, String> {
