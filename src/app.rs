@@ -94,7 +94,6 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let witness = WitnessFile::open(&settings.data_dir)
         .with_context(|| format!("cannot use {}", settings.data_dir.display()))?;
     let library = models.library();
-    let shelf = Arc::clone(&firmware);
     let places = Arc::new(Places::default());
     let images = ImageSource::new(
         Arc::clone(&firmware),
@@ -105,7 +104,8 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         &settings,
         &store,
         library,
-        (proofs, images, shelf),
+        images,
+        proofs,
         &witness,
         &mut metrics,
     )
@@ -268,7 +268,8 @@ async fn start_devices(
     settings: &Arc<Settings>,
     store: &Store,
     models: &ModelLibrary,
-    (proofs, images, firmware): (Proofs, ImageSource, Arc<Shelf>),
+    images: ImageSource,
+    proofs: Proofs,
     witness: &WitnessFile,
     metrics: &mut Registry,
 ) -> anyhow::Result<Devices> {
@@ -361,6 +362,7 @@ async fn start_devices(
             writer,
             loader,
             models,
+            firmware: images.shelf(),
             images: Rc::new(images),
             keyring,
             refusals: noted,
@@ -368,7 +370,6 @@ async fn start_devices(
             rules,
             log_resources,
             fleet,
-            firmware,
             metrics: actor_metrics,
         };
         let actor = RegistryActor::new(&settings, around);

@@ -1,6 +1,6 @@
 //! Where devices find firmware images: what is written to 5/0/1.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, OnceLock};
 
 use crate::config::{Firmware, FirmwareUri};
@@ -35,32 +35,32 @@ impl ImageSource {
         }
     }
 
+    /// The images themselves.
+    pub(super) fn shelf(&self) -> Arc<Shelf> {
+        Arc::clone(&self.shelf)
+    }
+
     /// The host of the settings, or the address that this machine has towards the device.
     fn host(&self, peer: Peer, port: u16, default_port: u16) -> Option<String> {
-        let host = &self.settings.host;
-        if host.is_empty() {
-            let address = SocketAddr::new(address_towards(peer.address)?, port);
-            return Some(match (port == default_port, address) {
-                (false, address) => address.to_string(),
-                (true, SocketAddr::V4(address)) => address.ip().to_string(),
-                (true, SocketAddr::V6(address)) => format!("[{}]", address.ip()),
-            });
-        }
-        let has_port = match host.rsplit_once(':') {
-            // Without brackets, an IPv6 address has more colons.
-            Some((front, port)) => {
-                (!front.contains(':') || front.ends_with(']')) && port.parse::<u16>().is_ok()
-            }
-            None => false,
+        let host = match self.settings.host.as_str() {
+            "" => address_towards(peer.address)?.to_string(),
+            host => host.to_owned(),
         };
-        let is_bare_v6 = host.parse::<std::net::Ipv6Addr>().is_ok();
-        Some(match (has_port, port == default_port) {
-            (true, _) | (false, true) if !is_bare_v6 => host.clone(),
-            (_, true) => format!("[{host}]"),
-            (_, false) if is_bare_v6 => format!("[{host}]:{port}"),
-            (_, false) => format!("{host}:{port}"),
-        })
+        Some(with_port(host, port, default_port))
     }
+}
+
+/// A host as a URI has it (RFC 3986 section 3.2): an IPv6 address in brackets, and the port unless it names one itself
+/// or the port is the usual one.
+fn with_port(mut host: String, port: u16, default_port: u16) -> String {
+    if host.parse::<Ipv6Addr>().is_ok() {
+        host = format!("[{host}]");
+    }
+    let behind_brackets = host.rsplit(']').next().unwrap_or_default();
+    if behind_brackets.contains(':') || port == default_port {
+        return host;
+    }
+    format!("{host}:{port}")
 }
 
 impl Images for ImageSource {
@@ -102,6 +102,23 @@ fn address_towards(peer: SocketAddr) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_has_its_port_unless_it_names_one_or_the_port_is_the_usual_one() {
+        for (host, port, expected) in [
+            ("fw.example.com", 443, "fw.example.com"),
+            ("fw.example.com", 8443, "fw.example.com:8443"),
+            ("fw.example.com:9000", 8443, "fw.example.com:9000"),
+            ("fw.example.com:443", 8443, "fw.example.com:443"),
+            ("192.0.2.1", 8443, "192.0.2.1:8443"),
+            ("2001:db8::1", 443, "[2001:db8::1]"),
+            ("2001:db8::1", 8443, "[2001:db8::1]:8443"),
+            ("[2001:db8::1]", 8443, "[2001:db8::1]:8443"),
+            ("[2001:db8::1]:9000", 8443, "[2001:db8::1]:9000"),
+        ] {
+            assert_eq!(with_port(host.to_owned(), port, 443), expected);
+        }
+    }
 
     #[test]
     fn the_address_towards_loopback_is_loopback() {

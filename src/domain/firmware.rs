@@ -407,8 +407,6 @@ pub struct FirmwareUpdate {
     pub version: String,
     /// How the image comes to it; none until the device has said what it can do.
     pub method: Option<UpdateMethod>,
-    /// True when the operator chose the method.
-    pub is_method_chosen: bool,
     /// Where the device stands.
     pub state: UpdateState,
     /// How it went.
@@ -437,6 +435,8 @@ pub struct FirmwareUpdate {
     pub steps: u32,
     /// What the device has said.
     pub device: DeviceSays,
+    /// Why the server is at this step, for the words at its end.
+    pub because: Option<String>,
     /// Why it ended as it did, in plain words.
     pub reason: Option<String>,
     /// The rollout that it belongs to.
@@ -469,7 +469,6 @@ impl FirmwareUpdate {
             firmware_id: new.image.id,
             version: new.image.version.clone(),
             method: new.method,
-            is_method_chosen: new.method.is_some(),
             state: UpdateState::Idle,
             result: UpdateResult::Default,
             phase: UpdatePhase::Examine,
@@ -484,6 +483,7 @@ impl FirmwareUpdate {
             tries: 0,
             steps: 0,
             device: DeviceSays::default(),
+            because: None,
             reason: None,
             rollout: new.rollout,
             created_by: new.created_by.clone(),

@@ -57,11 +57,7 @@ impl FirmwareUpdateReader for Store {
             .select_only()
             .column(firmware_update::Column::EndpointId)
             .into_tuple::<i64>();
-        // What is in the tables has a device, and only what is about that is waited for.
-        let device = self
-            .read_tables(|database| async move { Ok(of.one(&database).await?.map(EndpointId)) })
-            .await?;
-        self.settled(device.as_ref().map(slice::from_ref)).await?;
+        self.settled_of(of).await?;
         self.read_tables(move |database| async move {
             let Some(row) = query.one(&database).await? else {
                 return Ok(None);

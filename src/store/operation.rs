@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use flownexus_entity::{endpoint, endpoint_operation};
 use sea_orm::{
     ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
+    QuerySelect as _, SelectGetableTuple, Selector,
 };
 
 use super::records::{self, corrupt};
@@ -52,11 +52,7 @@ impl OperationReader for Store {
             .select_only()
             .column(endpoint_operation::Column::EndpointId)
             .into_tuple::<i64>();
-        // What is in the tables has a device, and only what is about that is waited for.
-        let device = self
-            .read_tables(|database| async move { Ok(of.one(&database).await?.map(EndpointId)) })
-            .await?;
-        self.settled(device.as_ref().map(slice::from_ref)).await?;
+        self.settled_of(of).await?;
         self.read_tables(move |database| async move {
             query
                 .find_also_related(endpoint::Entity)
@@ -76,6 +72,21 @@ impl OperationReader for Store {
             Ok(query.count(&database).await?)
         })
         .await
+    }
+}
+
+impl Store {
+    /// Waits until the tables hold what was acknowledged of the device that a row is about; `of` selects that device's
+    /// id. What is in the tables has one, and only what is about that is waited for; for a row that is not there yet,
+    /// everything is.
+    pub(super) async fn settled_of(
+        &self,
+        of: Selector<SelectGetableTuple<i64>>,
+    ) -> Result<(), StoreError> {
+        let device = self
+            .read_tables(|database| async move { Ok(of.one(&database).await?.map(EndpointId)) })
+            .await?;
+        self.settled(device.as_ref().map(slice::from_ref)).await
     }
 }
 

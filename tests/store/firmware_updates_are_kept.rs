@@ -46,7 +46,6 @@ pub(super) fn unusual_update(
 ) -> FirmwareUpdate {
     FirmwareUpdate {
         method: Some(UpdateMethod::Push),
-        is_method_chosen: true,
         state: UpdateState::Updating,
         result: UpdateResult::Deferred,
         phase: UpdatePhase::Over,
@@ -72,6 +71,7 @@ pub(super) fn unusual_update(
             restarts: u32::MAX,
             ..DeviceSays::default()
         },
+        because: Some("\u{1}".to_owned()),
         reason: Some("\u{7f}".to_owned()),
         rollout: Some(RolloutId(i64::MAX)),
         finished_at: Some(at(9)),

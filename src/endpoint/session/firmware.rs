@@ -11,8 +11,8 @@ use super::operate::accept;
 use super::{Action, CommitStep, Env, Session, Step, Ticket};
 use crate::domain::{
     AuditEntry, Doer, FirmwareId, FirmwareUpdate, FirmwareUpdateId, ImageBytes, LiveEvent,
-    LiveKind, NewOperation, NewUpdate, Node, Now, Operation, OperationStatus, Origin, Peer,
-    Progress, UpdateMethod, UpdatePhase, UpdateStep,
+    LiveKind, NewOperation, NewUpdate, Node, Now, Operation, OperationId, OperationStatus, Origin,
+    Peer, Progress, UpdateMethod, UpdatePhase, UpdateStep,
 };
 use crate::lwm2m::firmware::{self, Ask, Event, TooLate};
 use crate::store::{Change, Commit};
@@ -81,16 +81,23 @@ impl Session {
             .map(|by| AuditEntry::update_created(by, &update, &new.image));
         commit.changes.extend(line.map(Box::new).map(Change::Audit));
         self.update = Some(Box::new(update));
-        self.advance_update(env, Event::Begun, &mut commit);
-        let accepted = self
-            .update
-            .clone()
-            .map(|update| Action::UpdateAccepted(ticket, update));
-        let mut then: Vec<Action> = accepted.into_iter().collect();
-        then.push(Action::Pump);
+        self.advance_and_tell(env, Event::Begun, ticket, commit, steps);
+    }
+
+    /// Takes the update on, and tells whoever waits how it stands then.
+    fn advance_and_tell(
+        &mut self,
+        env: &Env<'_>,
+        event: Event<'_>,
+        ticket: Ticket,
+        mut commit: Commit,
+        steps: &mut Vec<Step>,
+    ) {
+        let after = self.advance_update(env, event, &mut commit);
+        let then = after.map(|update| Action::UpdateAccepted(ticket, update));
         steps.push(Step::Commit(Box::new(CommitStep {
             commit,
-            then,
+            then: then.into_iter().collect(),
             otherwise: Vec::new(),
         })));
     }
@@ -114,12 +121,8 @@ impl Session {
     }
 
     fn has_firmware_object(&self) -> bool {
-        self.registration.as_ref().is_some_and(|registration| {
-            let objects = &registration.objects;
-            objects
-                .iter()
-                .any(|object| object.path.object_id() == Some(5))
-        })
+        let registration = self.registration.as_ref();
+        registration.is_some_and(|registration| registration.announces(&firmware::INSTANCE))
     }
 
     /// Gives an update up.
@@ -145,15 +148,7 @@ impl Session {
             let line = AuditEntry::update_cancelled(by, env.now.wall, update);
             commit.changes.push(Change::Audit(Box::new(line)));
         }
-        let after = self.advance_update(env, Event::Cancelled { by: &who }, &mut commit);
-        let accepted = after.map(|update| Action::UpdateAccepted(ticket, update));
-        let mut then: Vec<Action> = accepted.into_iter().collect();
-        then.push(Action::Pump);
-        steps.push(Step::Commit(Box::new(CommitStep {
-            commit,
-            then,
-            otherwise: Vec::new(),
-        })));
+        self.advance_and_tell(env, Event::Cancelled { by: &who }, ticket, commit, steps);
     }
 
     /// Takes the update on by something that happened, in the commit that holds it. Returns the update as it is then.
@@ -164,6 +159,7 @@ impl Session {
         commit: &mut Commit,
     ) -> Option<Box<FirmwareUpdate>> {
         let mut update = self.update.take()?;
+        let awaited = update.operation;
         let limits = &env.settings.update_limits;
         let mut turn = firmware::advance(&mut update, limits, env.now.wall, event);
         if let Some(ask) = turn.ask
@@ -183,7 +179,8 @@ impl Session {
         if update.is_active() {
             self.update = Some(update.clone());
         } else {
-            self.withdraw_update_operation(env, &mut update, commit);
+            // It may wait for a device that sleeps, and nobody needs it any more.
+            self.withdraw_operation(env, awaited, commit);
             self.push = None;
             self.forget_update_wishes();
         }
@@ -252,7 +249,8 @@ impl Session {
         ask: Ask,
         commit: &mut Commit,
     ) -> Result<(), String> {
-        self.withdraw_update_operation(env, update, commit);
+        let awaited = update.operation.take();
+        self.withdraw_operation(env, awaited, commit);
         let mut uri = String::new();
         if let Ask::Offer(method) = ask {
             let found = self
@@ -263,7 +261,7 @@ impl Session {
                 Some(_) => format!("this server does not serve images by {method}"),
             })?;
         }
-        let request = ask.request(update, |_| uri);
+        let request = ask.request(update, uri);
         let new = NewOperation {
             request,
             origin: Origin::Firmware,
@@ -280,13 +278,8 @@ impl Session {
     }
 
     /// What waits and is not awaited any more is taken back; what is on its way comes to its end, which nobody heeds.
-    fn withdraw_update_operation(
-        &mut self,
-        env: &Env<'_>,
-        update: &mut FirmwareUpdate,
-        commit: &mut Commit,
-    ) {
-        let Some(id) = update.operation.take() else {
+    fn withdraw_operation(&mut self, env: &Env<'_>, id: Option<OperationId>, commit: &mut Commit) {
+        let Some(id) = id else {
             return;
         };
         let pushed = self.push.take_if(|push| push.operation.id == id);
@@ -390,8 +383,13 @@ impl Session {
         progress: Progress,
         steps: &mut Vec<Step>,
     ) {
+        self.advance_alone(env, Event::Served(progress), steps);
+    }
+
+    /// Takes the update on in a commit of its own.
+    fn advance_alone(&mut self, env: &Env<'_>, event: Event<'_>, steps: &mut Vec<Step>) {
         let mut commit = Commit::default();
-        self.advance_update(env, Event::Served(progress), &mut commit);
+        self.advance_update(env, event, &mut commit);
         if !commit.is_empty() {
             steps.push(Step::Commit(Box::new(CommitStep {
                 commit,
@@ -407,16 +405,8 @@ impl Session {
             .as_ref()
             .and_then(|update| update.until)
             .is_some_and(|until| until <= env.now.wall);
-        if !is_due {
-            return;
-        }
-        let mut commit = Commit::default();
-        self.advance_update(env, Event::Due, &mut commit);
-        if !commit.is_empty() {
-            steps.push(Step::Commit(Box::new(CommitStep {
-                commit,
-                ..CommitStep::default()
-            })));
+        if is_due {
+            self.advance_alone(env, Event::Due, steps);
         }
     }
 

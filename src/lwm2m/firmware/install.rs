@@ -36,14 +36,14 @@ impl Machine<'_> {
             End::Refused(_) => {
                 let reason = format!("the device refused to install: {error}");
                 self.tell(reason.clone());
-                self.update.reason = Some(reason);
+                self.update.because = Some(reason);
                 self.check(
                     "the device refused to install; it is asked where it stands (reads 5/0)",
                 );
             }
             _ => {
                 self.tell(format!("no answer to the order to install ({error})"));
-                self.update.reason = None;
+                self.update.because = None;
                 self.check(
                     "no answer to the order to install; before it is given again, the device is asked where it stands (reads 5/0)",
                 );
@@ -61,7 +61,7 @@ impl Machine<'_> {
         if !matches!(end, End::Done) {
             return self.try_again_or_lose(Ask::Read(INSTANCE), "the read of 5/0", error);
         }
-        let refusal = self.update.reason.take();
+        let refusal = self.update.because.take();
         self.note_state();
         if let Some(code) = self.failure() {
             return self.fail_as_said(code);

@@ -102,12 +102,8 @@ pub enum Ask {
 }
 
 impl Ask {
-    /// The operation; `uri` makes the Package URI for a method.
-    pub fn request(
-        self,
-        update: &FirmwareUpdate,
-        uri: impl FnOnce(UpdateMethod) -> String,
-    ) -> OperationRequest {
+    /// The operation; `uri` is the Package URI of an offer.
+    pub fn request(self, update: &FirmwareUpdate, uri: String) -> OperationRequest {
         let write = |uri: String| {
             let mut request = OperationRequest::new(OperationKind::Write, vec![PACKAGE_URI]);
             request.values = vec![Node {
@@ -119,7 +115,7 @@ impl Ask {
         };
         match self {
             Self::Install => OperationRequest::new(OperationKind::Execute, vec![UPDATE]),
-            Self::Offer(method) => write(uri(method)),
+            Self::Offer(_) => write(uri),
             Self::Observe(path) => OperationRequest::new(OperationKind::Observe, vec![path]),
             Self::Push => {
                 let mut request = OperationRequest::new(OperationKind::Write, vec![PACKAGE]);
@@ -239,8 +235,7 @@ impl Machine<'_> {
                     (OperationStatus::Confirmed, _) => End::Done,
                     (OperationStatus::Expired, _) => End::Gone,
                     (OperationStatus::Cancelled, _) => End::TakenBack,
-                    (_, Some(code)) if !code.starts_with("2.") => End::Refused(code),
-                    // It answered, but the answer could not be read.
+                    // With a 2.xx: it answered, but the answer could not be read.
                     (_, Some(code)) => End::Refused(code),
                     _ => End::Lost,
                 };
@@ -394,7 +389,7 @@ impl Machine<'_> {
             return;
         }
         self.tell(format!("{by} cancels the update"));
-        self.update.reason = Some(format!("{by} cancelled it"));
+        self.update.because = Some(format!("{by} cancelled it"));
         if self.update.offers == 0 {
             // The device has heard of nothing.
             let reason = format!("{by} cancelled it before the image was offered to the device");
@@ -414,7 +409,7 @@ impl Machine<'_> {
             End::Lost | End::Gone => "the device could not be told".to_owned(),
             End::TakenBack => "the device was not told".to_owned(),
         };
-        let reason = self.update.reason.take().unwrap_or_default();
+        let reason = self.update.because.take().unwrap_or_default();
         self.finish(UpdateResult::Cancelled, format!("{reason}; {so}"));
     }
 
@@ -476,6 +471,7 @@ impl Machine<'_> {
         self.update.reason = Some(reason);
         self.update.awaited = String::new();
         self.update.until = None;
+        self.update.because = None;
         self.update.operation = None;
         self.update.finished_at = Some(self.now);
         self.turn.ask = None;

@@ -150,7 +150,7 @@ impl From<&FirmwareUpdate> for UpdateView {
             until: update.until.map(|until| until.to_string()),
             waits_for: None,
             progress: update.progress.as_ref().map(ProgressView::from),
-            reason: update.reason.clone().filter(|_| !update.is_active()),
+            reason: update.reason.clone(),
             rollout_id: update.rollout.map(|rollout| rollout.0),
             created_by: update.created_by.clone(),
             created_at: update.created_at.to_string(),

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::chrome::Page;
 use crate::domain::{FirmwareUpdate, Timestamp, UpdateMethod, UpdateResult, UpdateStep};
+use crate::lwm2m::firmware::{INSTANCE, may_cancel};
 use crate::store::{EndpointRow, UpdateFilter};
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
@@ -36,7 +37,7 @@ pub(super) async fn insert_of_device(
         ..UpdateFilter::default()
     };
     let newest = viewer.firmware_updates(&filter, 1).await?.pop();
-    let mut lines: Option<UpdateLine> = None;
+    let mut shown = None;
     if let Some(newest) = newest {
         // It may have moved on since.
         let (update, steps) = viewer.firmware_update(newest.id).await?;
@@ -46,9 +47,9 @@ pub(super) async fn insert_of_device(
         };
         let mut line = UpdateLine::of(&update, waits);
         line.timeline = steps.into_iter().map(StepLine::of).collect();
-        lines = Some(line);
+        shown = Some(line);
     }
-    page.insert("update", &lines);
+    page.insert("update", &shown);
     let images: Vec<ImageChoice> = viewer
         .firmware_images()
         .await?
@@ -63,12 +64,7 @@ pub(super) async fn insert_of_device(
     page.insert("images", &images);
     page.insert("methods", &UpdateMethod::ALL.map(UpdateMethod::name));
     let registration = row.registration.as_ref();
-    let has_object = registration.is_none_or(|registration| {
-        let objects = &registration.objects;
-        objects
-            .iter()
-            .any(|object| object.path.object_id() == Some(5))
-    });
+    let has_object = registration.is_none_or(|registration| registration.announces(&INSTANCE));
     page.insert("has_firmware_object", &has_object);
     Ok(())
 }
@@ -126,7 +122,7 @@ impl UpdateLine {
             progress: update.progress.map(|progress| progress.to_string()),
             reason: update.reason.clone().unwrap_or_default(),
             is_active: update.is_active(),
-            is_cancellable: crate::lwm2m::firmware::may_cancel(update).is_ok(),
+            is_cancellable: may_cancel(update).is_ok(),
             created_at: update.created_at,
             created_by: update.created_by.clone(),
             finished_at: update.finished_at,

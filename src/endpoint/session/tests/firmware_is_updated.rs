@@ -5,7 +5,8 @@ use super::bench::{Bench, content};
 use super::images::instance;
 use crate::coap::{Code, Response, number};
 use crate::domain::{
-    OperationKind, Origin, Selection, UpdateMethod, UpdatePhase, UpdateResult, UpdateState,
+    OperationKind, OperationStatus, Origin, Selection, UpdateMethod, UpdatePhase, UpdateResult,
+    UpdateState,
 };
 use crate::endpoint::session::tests::bench::Done;
 use crate::endpoint::session::{Input, Ticket, UpdateRefusal};
@@ -13,6 +14,17 @@ use crate::store::Change;
 
 fn ok() -> Response {
     Response::new(Code::CHANGED)
+}
+
+/// A device that took the URI.
+fn offered() -> Bench {
+    let mut bench = Bench::with_firmware(5000);
+    bench
+        .ask_for_update(Some(UpdateMethod::PullHttps), Selection::default())
+        .expect("begun");
+    bench.up_to_the_offer();
+    bench.answer(ok());
+    bench
 }
 
 fn notify(bench: &mut Bench, path: &str, value: &str) {
@@ -112,12 +124,7 @@ fn each_step_is_an_operation_in_one_commit_with_its_line() {
 
 #[test]
 fn what_was_observed_for_it_is_not_observed_any_more_when_it_is_over() {
-    let mut bench = Bench::with_firmware(5000);
-    bench
-        .ask_for_update(Some(UpdateMethod::PullHttps), Selection::default())
-        .expect("begun");
-    bench.up_to_the_offer();
-    bench.answer(ok());
+    let mut bench = offered();
     notify(&mut bench, "/5/0/5", "7");
     assert_eq!(bench.firmware_update().result, UpdateResult::InvalidUri);
     // Two cancels, one after the other.
@@ -133,12 +140,7 @@ fn what_was_observed_for_it_is_not_observed_any_more_when_it_is_over() {
 
 #[test]
 fn an_update_goes_on_where_it_was_after_a_restart() {
-    let mut bench = Bench::with_firmware(5000);
-    bench
-        .ask_for_update(Some(UpdateMethod::PullHttps), Selection::default())
-        .expect("begun");
-    bench.up_to_the_offer();
-    bench.answer(ok());
+    let mut bench = offered();
     notify(&mut bench, "/5/0/3", "1");
     let before = bench.firmware_update();
     bench.restart();
@@ -160,12 +162,7 @@ fn an_update_goes_on_where_it_was_after_a_restart() {
 
 #[test]
 fn a_deadline_that_passes_while_the_server_is_down_is_looked_at_at_the_start() {
-    let mut bench = Bench::with_firmware(5000);
-    bench
-        .ask_for_update(Some(UpdateMethod::PullHttps), Selection::default())
-        .expect("begun");
-    bench.up_to_the_offer();
-    bench.answer(ok());
+    let mut bench = offered();
     bench.wait(bench.settings.update_limits.start);
     bench.restart();
     let due = bench.session.next_deadline(bench.now).expect("a deadline");
@@ -315,4 +312,42 @@ fn a_cancelled_update_takes_back_what_waits_and_tells_a_device_that_was_offered_
     assert_eq!(request.request.payload, b"");
     bench.answer(ok());
     assert_eq!(bench.firmware_update().result, UpdateResult::Cancelled);
+}
+
+#[test]
+fn what_waits_for_a_device_is_taken_back_when_the_update_is_over() {
+    // One that is not registered cannot be asked, so the first read waits.
+    let mut bench = Bench::with_firmware(5000);
+    let leave = bench.deregister();
+    bench.feed(leave);
+    let update = bench
+        .ask_for_update(None, Selection::default())
+        .expect("begun");
+    let read = update.operation.expect("an operation");
+    bench.feed(Input::CancelUpdate {
+        id: update.id,
+        by: None,
+        ticket: Ticket(2),
+    });
+    assert_eq!(bench.firmware_update().result, UpdateResult::Cancelled);
+    assert_eq!(bench.stored(read).status, OperationStatus::Cancelled);
+    assert!(!bench.session.is_needed());
+    let sent = bench.sent().len();
+    let register = bench.register("ep=thing&lwm2m=1.1&lt=86400", "</3/0>,</5/0>");
+    bench.feed(register);
+    assert_eq!(bench.sent().len(), sent, "nothing is asked any more");
+}
+
+#[test]
+fn a_push_whose_device_comes_back_without_the_object_does_not_stay_on_its_way() {
+    let mut bench = Bench::with_firmware(5000);
+    bench
+        .ask_for_update(Some(UpdateMethod::Push), Selection::default())
+        .expect("begun");
+    bench.up_to_the_offer();
+    let push = bench.firmware_update().operation.expect("an operation");
+    let register = bench.register("ep=thing&lwm2m=1.1&lt=86400", "</3/0>");
+    bench.feed(register);
+    assert_eq!(bench.firmware_update().result, UpdateResult::UnsupFw);
+    assert_eq!(bench.stored(push).status, OperationStatus::Cancelled);
 }

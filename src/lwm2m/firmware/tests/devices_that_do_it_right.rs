@@ -151,9 +151,7 @@ fn a_device_that_cannot_be_observed_is_asked() {
 #[test]
 fn a_device_that_skips_reports_gets_there_too() {
     // It says nothing but DOWNLOADED, and then nothing but the result.
-    let mut script = Script::new(None, None);
-    script.up_to_the_offer();
-    script.answers(Ask::Offer(UpdateMethod::PullHttps), "2.04");
+    let mut script = Script::offered_by_https();
     script.says(&[(STATE, 2)]);
     script.answers(Ask::Install, "2.04");
     script.says(&[(RESULT, 1)]);
@@ -163,9 +161,7 @@ fn a_device_that_skips_reports_gets_there_too() {
 
 #[test]
 fn a_device_that_repeats_reports_is_told_to_install_once() {
-    let mut script = Script::new(None, None);
-    script.up_to_the_offer();
-    script.answers(Ask::Offer(UpdateMethod::PullHttps), "2.04");
+    let mut script = Script::offered_by_https();
     for state in [1, 1, 1, 2, 2, 2] {
         script.says(&[(STATE, state)]);
     }
@@ -184,9 +180,7 @@ fn a_device_that_repeats_reports_is_told_to_install_once() {
 
 #[test]
 fn a_device_that_installs_by_itself_is_followed() {
-    let mut script = Script::new(None, None);
-    script.up_to_the_offer();
-    script.answers(Ask::Offer(UpdateMethod::PullHttps), "2.04");
+    let mut script = Script::offered_by_https();
     script.says(&[(STATE, 1)]);
     script.says(&[(STATE, 3)]);
     script.has_told("installs the image without being told to");
@@ -233,9 +227,7 @@ fn an_update_is_cancelled_before_and_after_the_offer_but_not_during_the_installa
     );
     assert_eq!(may_cancel(&script.update), Err(TooLate::Over));
 
-    let mut script = Script::new(None, None);
-    script.up_to_the_offer();
-    script.answers(Ask::Offer(UpdateMethod::PullHttps), "2.04");
+    let mut script = Script::offered_by_https();
     script.says(&[(STATE, 1)]);
     script.happens(Event::Cancelled { by: "olga" });
     assert_eq!(may_cancel(&script.update), Err(TooLate::Cancelling));

@@ -22,30 +22,22 @@ fn a_result_of_the_device_ends_it_in_words(
     #[case] words: &str,
 ) {
     // While it downloads, …
-    let mut script = Script::new(None, None);
-    script.up_to_the_offer();
-    script.answers(Ask::Offer(UpdateMethod::PullHttps), "2.04");
+    let mut script = Script::offered_by_https();
     script.says(&[(STATE, 1)]);
     script.says(&[(RESULT, code), (STATE, 0)]);
     script.ended(result, words);
     // … without ever beginning, …
-    let mut script = Script::new(None, None);
-    script.up_to_the_offer();
-    script.answers(Ask::Offer(UpdateMethod::PullHttps), "2.04");
+    let mut script = Script::offered_by_https();
     script.says(&[(RESULT, code)]);
     script.ended(result, words);
     // … told by the state first and the result only when asked, …
-    let mut script = Script::new(None, None);
-    script.up_to_the_offer();
-    script.answers(Ask::Offer(UpdateMethod::PullHttps), "2.04");
+    let mut script = Script::offered_by_https();
     script.says(&[(STATE, 1)]);
     script.says(&[(STATE, 0)]);
     script.stands(0, code);
     script.ended(result, words);
     // … and after the restart.
-    let mut script = Script::new(None, None);
-    script.up_to_the_order();
-    script.answers(Ask::Install, "2.04");
+    let mut script = Script::told_to_install();
     script.registers();
     script.stands(0, code);
     script.ended(result, words);
@@ -131,9 +123,7 @@ fn a_device_that_never_begins_is_offered_the_image_again_and_then_given_up() {
 
 #[test]
 fn a_download_that_stands_still_says_where() {
-    let mut script = Script::new(None, None);
-    script.up_to_the_offer();
-    script.answers(Ask::Offer(UpdateMethod::PullHttps), "2.04");
+    let mut script = Script::offered_by_https();
     script.says(&[(STATE, 1)]);
     script.happens(blocks(412));
     assert_eq!(
@@ -152,9 +142,7 @@ fn a_download_that_stands_still_says_where() {
 
 #[test]
 fn a_slow_download_is_not_given_up_while_blocks_come() {
-    let mut script = Script::new(None, None);
-    script.up_to_the_offer();
-    script.answers(Ask::Offer(UpdateMethod::PullHttps), "2.04");
+    let mut script = Script::offered_by_https();
     script.says(&[(STATE, 1)]);
     for done in 1..=1024 {
         script.passes(LIMITS.stall / 2);
@@ -190,9 +178,7 @@ fn a_connection_that_is_lost_midway_without_a_result_is_followed_by_another_offe
 
 #[test]
 fn a_device_that_registers_again_during_the_download_is_asked_and_goes_on() {
-    let mut script = Script::new(None, None);
-    script.up_to_the_offer();
-    script.answers(Ask::Offer(UpdateMethod::PullHttps), "2.04");
+    let mut script = Script::offered_by_https();
     script.says(&[(STATE, 1)]);
     script.happens(blocks(10));
     script.registers();
@@ -252,9 +238,7 @@ fn a_device_that_refuses_to_install_is_told_again_and_then_given_up_with_its_wor
 
 #[test]
 fn a_device_that_restarts_without_a_report_is_waited_for_and_then_given_up() {
-    let mut script = Script::new(None, None);
-    script.up_to_the_order();
-    script.answers(Ask::Install, "2.04");
+    let mut script = Script::told_to_install();
     script.registers();
     script.stands(0, 0);
     script.runs("1.2.0");
@@ -273,9 +257,7 @@ fn a_device_that_restarts_without_a_report_is_waited_for_and_then_given_up() {
         "restarted without a report: 5/0/5 says nothing, and it runs 1.2.0",
     );
     // A report that comes late counts.
-    let mut script = Script::new(None, None);
-    script.up_to_the_order();
-    script.answers(Ask::Install, "2.04");
+    let mut script = Script::told_to_install();
     script.registers();
     script.stands(0, 0);
     script.runs("1.2.0");
@@ -286,9 +268,7 @@ fn a_device_that_restarts_without_a_report_is_waited_for_and_then_given_up() {
 
 #[test]
 fn a_device_that_comes_back_with_the_old_version_has_failed_whatever_it_says() {
-    let mut script = Script::new(None, None);
-    script.up_to_the_order();
-    script.answers(Ask::Install, "2.04");
+    let mut script = Script::told_to_install();
     script.registers();
     script.stands(0, 1);
     script.runs("1.1.0");
@@ -300,9 +280,7 @@ fn a_device_that_comes_back_with_the_old_version_has_failed_whatever_it_says() {
 
 #[test]
 fn what_the_package_calls_itself_is_not_what_runs() {
-    let mut script = Script::new(None, None);
-    script.up_to_the_offer();
-    script.answers(Ask::Offer(UpdateMethod::PullHttps), "2.04");
+    let mut script = Script::offered_by_https();
     script.happens(Event::Values(&[
         node(Path::resource(5, 0, 7), Value::String("1.2.0".to_owned())),
         node(STATE, Value::Integer(2)),
@@ -317,9 +295,7 @@ fn what_the_package_calls_itself_is_not_what_runs() {
 
 #[test]
 fn a_device_that_says_success_before_it_restarts_is_waited_for() {
-    let mut script = Script::new(None, None);
-    script.up_to_the_order();
-    script.answers(Ask::Install, "2.04");
+    let mut script = Script::told_to_install();
     script.says(&[(RESULT, 1)]);
     script.runs("1.1.0");
     assert!(script.update.is_active(), "{}", script.story());
@@ -331,9 +307,7 @@ fn a_device_that_says_success_before_it_restarts_is_waited_for() {
 
 #[test]
 fn a_device_that_is_told_to_install_and_falls_silent_is_given_up() {
-    let mut script = Script::new(None, None);
-    script.up_to_the_order();
-    script.answers(Ask::Install, "2.04");
+    let mut script = Script::told_to_install();
     script.passes(LIMITS.install);
     script.is_silent(Ask::Read(INSTANCE));
     script.ended(
@@ -344,9 +318,7 @@ fn a_device_that_is_told_to_install_and_falls_silent_is_given_up() {
 
 #[test]
 fn a_device_that_lost_power_before_it_installed_is_told_again() {
-    let mut script = Script::new(None, None);
-    script.up_to_the_order();
-    script.answers(Ask::Install, "2.04");
+    let mut script = Script::told_to_install();
     script.registers();
     script.stands(2, 0);
     script.has_told("did not install it; it is told again");

@@ -161,6 +161,22 @@ impl Script {
         self.says(&[(STATE, 2)]);
     }
 
+    /// The device took the URI.
+    pub(super) fn offered_by_https() -> Self {
+        let mut script = Self::new(None, None);
+        script.up_to_the_offer();
+        script.answers(Ask::Offer(UpdateMethod::PullHttps), "2.04");
+        script
+    }
+
+    /// The device has the image and agreed to install it.
+    pub(super) fn told_to_install() -> Self {
+        let mut script = Self::new(None, None);
+        script.up_to_the_order();
+        script.answers(Ask::Install, "2.04");
+        script
+    }
+
     pub(super) fn story(&self) -> String {
         format!("{}\n{:#?}", self.told.join("\n"), self.update)
     }
