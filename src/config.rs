@@ -4,6 +4,7 @@
 mod firmware;
 mod history;
 mod network;
+mod rollouts;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::firmware::{Firmware, FirmwareNames, FirmwareUri};
 pub use self::history::{History, KeptDays};
 pub use self::network::{InvalidNetwork, Network};
+pub use self::rollouts::Rollouts;
 
 /// The defaults, commented.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
@@ -37,6 +39,8 @@ pub struct Settings {
     pub certificates: Certificates,
     /// Firmware images and updates.
     pub firmware: Firmware,
+    /// Firmware to many devices.
+    pub rollouts: Rollouts,
     /// What devices prove themselves with.
     pub credentials: Credentials,
     /// Who may register, and for how long.
@@ -474,7 +478,8 @@ impl Settings {
                 "must be at least 1 where admission.source_datagrams_per_s is",
             );
         }
-        if let Some((key, reason)) = self.history.wrong().or_else(|| self.firmware.wrong()) {
+        let others = self.history.wrong().or_else(|| self.firmware.wrong());
+        if let Some((key, reason)) = others.or_else(|| self.rollouts.wrong()) {
             return invalid(key, &reason);
         }
         let positive = [

@@ -12,6 +12,7 @@
 //! | [`net`] | sockets |
 //! | [`registry`] | who is out there: supervises the actors |
 //! | [`endpoint`] | one device: a pure session inside an actor |
+//! | [`rollout`] | firmware to many devices, and back |
 //! | [`security`] | credentials in force, secrets at rest, certificates |
 //! | [`store`] | the database: one writer, many readers |
 //! | [`live`] | fan-out of what was committed |
@@ -41,6 +42,7 @@ pub mod live;
 pub mod lwm2m;
 pub mod net;
 pub mod registry;
+pub mod rollout;
 pub mod security;
 pub mod sim;
 pub mod store;

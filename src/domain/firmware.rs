@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::ids::{EndpointId, EndpointName, FirmwareId, FirmwareUpdateId, OperationId, RolloutId};
+use super::names::names;
+use super::rollout::RolloutStep;
 use super::selection::Selection;
 use super::time::Timestamp;
 
@@ -116,39 +117,6 @@ pub trait ImageBytes: Send + Sync + fmt::Debug {
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 }
 
-macro_rules! names {
-    ($type:ident, $what:literal, { $($variant:ident = $name:literal),+ $(,)? }) => {
-        impl $type {
-            /// Every one of them.
-            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
-
-            /// The name used in the API.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name),+
-                }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                Self::ALL
-                    .into_iter()
-                    .find(|one| one.name().eq_ignore_ascii_case(text))
-                    .ok_or_else(|| format!(concat!("`{}` is no ", $what), text))
-            }
-        }
-    };
-}
-
 /// How an image comes to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -161,7 +129,7 @@ pub enum UpdateMethod {
     Push,
 }
 
-names!(UpdateMethod, "way of a firmware update (pull_https, pull_coap and push are)", {
+names!(UpdateMethod, "way of a firmware update", {
     PullCoap = "pull_coap",
     PullHttps = "pull_https",
     Push = "push",
@@ -441,6 +409,9 @@ pub struct FirmwareUpdate {
     pub reason: Option<String>,
     /// The rollout that it belongs to.
     pub rollout: Option<RolloutId>,
+    /// True when its rollout gives the device back what it ran before.
+    #[serde(default)]
+    pub is_roll_back: bool,
     /// Who asked for it.
     pub created_by: String,
     /// When it was asked for.
@@ -485,7 +456,8 @@ impl FirmwareUpdate {
             device: DeviceSays::default(),
             because: None,
             reason: None,
-            rollout: new.rollout,
+            rollout: new.rollout.map(|step| step.id),
+            is_roll_back: new.rollout.is_some_and(|step| step.is_back),
             created_by: new.created_by.clone(),
             created_at: now,
             updated_at: now,
@@ -518,7 +490,7 @@ pub struct NewUpdate {
     /// How it is to come to the device; none: as the device says that it can.
     pub method: Option<UpdateMethod>,
     /// The rollout that it belongs to.
-    pub rollout: Option<RolloutId>,
+    pub rollout: Option<RolloutStep>,
     /// Who asks.
     pub created_by: String,
     /// Whom the audit log names, in the same commit.

@@ -13,18 +13,21 @@ mod identity;
 mod ids;
 mod learned;
 mod log;
+mod names;
 mod path;
 mod pattern;
 mod peer;
 mod profile;
 mod record;
 mod refused;
+mod rollout;
 mod rule;
 mod secure_session;
 mod selection;
 mod time;
 mod value;
 mod wanted;
+mod window;
 
 pub use audit::{AuditEntry, Doer};
 pub use command::{
@@ -56,6 +59,10 @@ pub use record::{
     StoredAnswer, Warning,
 };
 pub use refused::RefusedFormats;
+pub use rollout::{
+    GroupRun, GroupSize, GroupSpec, GroupState, InvalidRollout, OnError, Rollout, RolloutLine,
+    RolloutSpec, RolloutState, RolloutStep, RolloutTarget, TargetCounts, TargetStatus,
+};
 pub use rule::{
     Condition, InvalidRule, Phase, Rule, RuleEvent, RuleSpec, RuleState, Severity, Side, Threshold,
     span,
@@ -65,3 +72,4 @@ pub use selection::{Selection, check_tag};
 pub use time::{Now, Timestamp};
 pub use value::{InvalidValue, Node, ObjectLink, Value, ValueType};
 pub use wanted::{Periods, TemplateVersion, Wanted, WantedState, same_paths};
+pub use window::{DailyWindow, Opening, WindowText};

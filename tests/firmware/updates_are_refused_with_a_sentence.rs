@@ -52,7 +52,8 @@ async fn what_is_asked_of_nobody_or_with_nothing_is_refused() {
 
         let (status, problem) = post(&api, &asked("asked", &image, Some("pigeon"))).await;
         assert_eq!((status, &problem["field"]), (422, &json!("method")));
-        let words = "`pigeon` is no way of a firmware update (pull_https, pull_coap and push are)";
+        let words =
+            "`pigeon` is no way of a firmware update; these are: pull_coap, pull_https, push";
         assert_eq!(problem["detail"], words);
 
         let none = api.read(&format!("{UPDATES}?endpoint=asked")).await;

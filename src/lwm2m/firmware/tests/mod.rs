@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::*;
 use crate::domain::{
     EndpointId, EndpointName, FirmwareId, FirmwareImage, FirmwareUpdateId, NewUpdate, OperationId,
-    RolloutId, Selection,
+    RolloutId, RolloutStep, Selection,
 };
 
 pub(super) const LIMITS: UpdateLimits = UpdateLimits {
@@ -50,7 +50,7 @@ impl Script {
         let new = NewUpdate {
             image: image("1.2.0"),
             method,
-            rollout,
+            rollout: rollout.map(|id| RolloutStep { id, is_back: false }),
             created_by: "olga".to_owned(),
             by: None,
         };

@@ -1,0 +1,710 @@
+//! Rollouts: an image on its way to many devices, group by group, and back again when too many fail.
+//!
+//! The words are those of hawkBit (groups, thresholds); how one goes on is decided in [`crate::rollout`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::firmware::UpdateMethod;
+use super::ids::{EndpointId, EndpointName, FirmwareId, FirmwareUpdateId, RolloutId};
+use super::names::names;
+use super::selection::Selection;
+use super::time::Timestamp;
+use super::window::DailyWindow;
+
+/// What people say of a rollout.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RolloutSpec {
+    /// Its name, for people; not unique.
+    pub name: String,
+    /// The image.
+    pub firmware: FirmwareId,
+    /// How it comes to the devices; none: as each says that it can.
+    pub method: Option<UpdateMethod>,
+    /// Which devices, beside those that the image is not made for.
+    pub selection: Selection,
+    /// True when devices that fit later join the last group, for as long as the rollout is not over.
+    pub newcomers: bool,
+    /// The groups, in their order; the last one takes all that the others leave.
+    pub groups: Vec<GroupSpec>,
+    /// So many devices are updated at once, at most.
+    pub at_once: u32,
+    /// Nothing begins before.
+    pub start_at: Option<Timestamp>,
+    /// No update begins outside of it; one that has begun goes on. The way back does not wait for it.
+    pub window: Option<DailyWindow>,
+    /// What happens when too many devices of a group fail.
+    pub on_error: OnError,
+    /// What devices are given on the way back; none: each the image of what it ran before.
+    pub roll_back_to: Option<FirmwareId>,
+}
+
+/// What people say of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupSpec {
+    /// Its name, for people.
+    pub name: String,
+    /// How many devices.
+    pub size: GroupSize,
+    /// When at least so many percent of its devices succeeded, the next group begins.
+    pub success_percent: u8,
+    /// When more than so many percent of its devices failed, that is an error.
+    pub error_percent: u8,
+}
+
+/// How many devices are in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupSize {
+    /// So many.
+    Count(u32),
+    /// So many percent of all devices of the rollout, rounded up.
+    Percent(u8),
+    /// All that are left.
+    Rest,
+}
+
+/// Why a rollout makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct InvalidRollout {
+    /// The field that is to blame, for example `groups`.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl RolloutSpec {
+    /// The longest name, in characters, also of a group.
+    pub const MAX_NAME_CHARS: usize = 100;
+    /// The largest number of groups.
+    pub const MAX_GROUPS: usize = 50;
+
+    /// Checks all of it that can be checked without the fleet.
+    ///
+    /// # Errors
+    /// Names the field and says what is wrong with it.
+    pub fn check(&self) -> Result<(), InvalidRollout> {
+        let fault = |field: &'static str| move |reason: String| InvalidRollout { field, reason };
+        check_name("a rollout", &self.name).map_err(fault("name"))?;
+        self.selection.check().map_err(fault("filter"))?;
+        if self.at_once == 0 {
+            let why = "no device could be updated: `at_once` is at least 1".to_owned();
+            return Err(fault("at_once")(why));
+        }
+        check_groups(&self.groups).map_err(fault("groups"))?;
+        if self.roll_back_to == Some(self.firmware) {
+            let why = "devices would be given back the image that they are to be rid of".to_owned();
+            return Err(fault("roll_back_to")(why));
+        }
+        Ok(())
+    }
+
+    /// In which group each of so many devices is, in their order: the index of the group.
+    pub fn share_out(&self, devices: usize) -> Vec<u16> {
+        let mut groups = Vec::with_capacity(devices);
+        for (index, group) in self.groups.iter().enumerate() {
+            let left = devices - groups.len();
+            let size = match group.size {
+                GroupSize::Count(count) => count as usize,
+                GroupSize::Percent(percent) => (devices * usize::from(percent)).div_ceil(100),
+                GroupSize::Rest => left,
+            };
+            let index = u16::try_from(index).unwrap_or(u16::MAX);
+            groups.resize(groups.len() + size.min(left), index);
+        }
+        // The last group takes all that is left: a checked one has this size.
+        groups.resize(devices, self.last_group());
+        groups
+    }
+
+    /// The index of the group that newcomers join.
+    pub fn last_group(&self) -> u16 {
+        u16::try_from(self.groups.len().saturating_sub(1)).unwrap_or(u16::MAX)
+    }
+}
+
+fn check_name(what: &str, name: &str) -> Result<(), String> {
+    let longest = RolloutSpec::MAX_NAME_CHARS;
+    let chars = name.chars().count();
+    if name.trim().is_empty() || chars > longest {
+        return Err(format!(
+            "the name of {what} has 1 to {longest} characters, this one has {chars}"
+        ));
+    }
+    match name.chars().find(|c| c.is_control()) {
+        Some(c) => Err(format!("the name of {what} has no {c:?} in it")),
+        None => Ok(()),
+    }
+}
+
+fn check_groups(groups: &[GroupSpec]) -> Result<(), String> {
+    let most = RolloutSpec::MAX_GROUPS;
+    let Some((last, others)) = groups.split_last() else {
+        return Err("there is no group".to_owned());
+    };
+    if groups.len() > most {
+        let many = groups.len();
+        return Err(format!(
+            "at most {most} groups can be given, these are {many}"
+        ));
+    }
+    if last.size != GroupSize::Rest {
+        let name = &last.name;
+        return Err(format!(
+            "the last group (`{name}`) takes all devices that are left: it has no size of its own"
+        ));
+    }
+    for group in others {
+        let name = &group.name;
+        match group.size {
+            GroupSize::Rest => {
+                return Err(format!(
+                    "group `{name}` would take all devices, and none would be left for the next one"
+                ));
+            }
+            GroupSize::Count(0) | GroupSize::Percent(0 | 101..) => {
+                return Err(format!(
+                    "group `{name}` has at least one device, or 1 to 100 percent of all"
+                ));
+            }
+            GroupSize::Count(_) | GroupSize::Percent(_) => {}
+        }
+    }
+    groups.iter().try_for_each(check_group)
+}
+
+fn check_group(group: &GroupSpec) -> Result<(), String> {
+    check_name("a group", &group.name)?;
+    let GroupSpec {
+        name,
+        success_percent: success,
+        error_percent: error,
+        ..
+    } = group;
+    if *success == 0 || *success > 100 {
+        return Err(format!(
+            "group `{name}`: the threshold of success is 1 to 100 percent, not {success}"
+        ));
+    }
+    if *error > 100 {
+        return Err(format!(
+            "group `{name}`: the threshold of errors is 0 to 100 percent, not {error}"
+        ));
+    }
+    if u16::from(*success) + u16::from(*error) > 100 {
+        return Err(format!(
+            "group `{name}`: with {error} percent that may fail, {success} percent may never succeed, and the rollout \
+            would stand still; both together are at most 100"
+        ));
+    }
+    Ok(())
+}
+
+/// What happens when too many devices of a group fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// No further device is begun, until somebody decides.
+    Pause,
+    /// Devices that were changed already get back what they ran before.
+    RollBack,
+    /// It is over.
+    Stop,
+}
+
+names!(OnError, "answer to errors of a rollout", {
+    Pause = "pause",
+    RollBack = "roll_back",
+    Stop = "stop",
+});
+
+/// How a rollout stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RolloutState {
+    /// It was made, and waits for somebody to start it.
+    Ready,
+    /// Devices are given the image.
+    Running,
+    /// No further device is begun, until somebody resumes it.
+    Paused,
+    /// Devices are given back what they ran before.
+    RollingBack,
+    /// Every device had its turn, and no threshold of errors was crossed.
+    Finished,
+    /// Every device that was changed had its turn on the way back.
+    RolledBack,
+    /// It was stopped, by somebody or by errors.
+    Stopped,
+}
+
+names!(RolloutState, "state of a rollout", {
+    Ready = "READY",
+    Running = "RUNNING",
+    Paused = "PAUSED",
+    RollingBack = "ROLLING_BACK",
+    Finished = "FINISHED",
+    RolledBack = "ROLLED_BACK",
+    Stopped = "STOPPED",
+});
+
+impl RolloutState {
+    /// True when nothing more happens by itself.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Finished | Self::RolledBack | Self::Stopped)
+    }
+
+    /// True while devices may be begun.
+    pub fn is_under_way(self) -> bool {
+        matches!(self, Self::Running | Self::RollingBack)
+    }
+}
+
+/// How a rollout stands with one device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TargetStatus {
+    /// Its turn has not come.
+    Waiting,
+    /// It is given the image.
+    Updating,
+    /// It runs the image.
+    Succeeded,
+    /// It ran the image already: nothing was sent.
+    Unchanged,
+    /// It does not run the image, its update says why.
+    Failed,
+    /// It cannot be updated, or is not there any more: it counts neither as success nor as failure.
+    Skipped,
+    /// The rollout was over before its turn came.
+    Cancelled,
+    /// It is given back what it ran before.
+    RollingBack,
+    /// It runs again what it ran before.
+    RolledBack,
+    /// It could not be given back what it ran before.
+    RollBackFailed,
+}
+
+names!(TargetStatus, "status of a device in a rollout", {
+    Waiting = "WAITING",
+    Updating = "UPDATING",
+    Succeeded = "SUCCEEDED",
+    Unchanged = "UNCHANGED",
+    Failed = "FAILED",
+    Skipped = "SKIPPED",
+    Cancelled = "CANCELLED",
+    RollingBack = "ROLLING_BACK",
+    RolledBack = "ROLLED_BACK",
+    RollBackFailed = "ROLL_BACK_FAILED",
+});
+
+impl TargetStatus {
+    /// True while an update of the rollout is under way on the device.
+    pub fn is_active(self) -> bool {
+        matches!(self, Self::Updating | Self::RollingBack)
+    }
+}
+
+/// One direction of a group: when it began, and when enough of its devices had succeeded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRun {
+    /// When its first device was due.
+    pub begun_at: Option<Timestamp>,
+    /// When its threshold of success was reached.
+    pub passed_at: Option<Timestamp>,
+}
+
+/// Where a group stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupState {
+    /// On the way there.
+    pub forward: GroupRun,
+    /// On the way back.
+    pub back: GroupRun,
+    /// Its devices.
+    pub counts: TargetCounts,
+}
+
+/// How many devices have which status. In JSON: `{"WAITING": 3}`, without those that none has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    from = "BTreeMap<TargetStatus, u32>",
+    into = "BTreeMap<TargetStatus, u32>"
+)]
+pub struct TargetCounts([u32; TargetStatus::ALL.len()]);
+
+impl TargetCounts {
+    /// So many have this status.
+    pub fn of(&self, status: TargetStatus) -> u32 {
+        self.0.get(status as usize).copied().unwrap_or_default()
+    }
+
+    /// How many have one of these.
+    pub fn of_any(&self, statuses: &[TargetStatus]) -> u32 {
+        statuses.iter().map(|status| self.of(*status)).sum()
+    }
+
+    /// One more has this status.
+    pub fn add(&mut self, status: TargetStatus) {
+        if let Some(count) = self.0.get_mut(status as usize) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// One fewer has this status.
+    pub fn take(&mut self, status: TargetStatus) {
+        if let Some(count) = self.0.get_mut(status as usize) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> u32 {
+        self.0.iter().sum()
+    }
+
+    /// These and those.
+    #[must_use]
+    pub fn plus(mut self, other: &Self) -> Self {
+        for (count, more) in self.0.iter_mut().zip(other.0) {
+            *count = count.saturating_add(more);
+        }
+        self
+    }
+}
+
+impl From<BTreeMap<TargetStatus, u32>> for TargetCounts {
+    fn from(map: BTreeMap<TargetStatus, u32>) -> Self {
+        let mut counts = Self::default();
+        for (status, count) in map {
+            if let Some(slot) = counts.0.get_mut(status as usize) {
+                *slot = count;
+            }
+        }
+        counts
+    }
+}
+
+impl From<TargetCounts> for BTreeMap<TargetStatus, u32> {
+    fn from(counts: TargetCounts) -> Self {
+        let count = |status| (status, counts.of(status));
+        let there = |(_, count): &(TargetStatus, u32)| *count > 0;
+        TargetStatus::ALL
+            .into_iter()
+            .map(count)
+            .filter(there)
+            .collect()
+    }
+}
+
+/// A line of what happened to a rollout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutLine {
+    /// When.
+    pub at: Timestamp,
+    /// What, in plain words.
+    pub text: String,
+}
+
+/// A rollout.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// Its row; 0 before it is stored.
+    pub id: RolloutId,
+    /// What people said of it.
+    pub spec: RolloutSpec,
+    /// The version of its image.
+    pub version: String,
+    /// How it stands.
+    pub state: RolloutState,
+    /// True once it goes back: what [`RolloutState::Paused`] resumes to.
+    pub is_back: bool,
+    /// Why it stands so, in plain words, where somebody or something decided it.
+    pub reason: Option<String>,
+    /// What it waits for, in plain words; nothing when it is over.
+    pub waits_for: Option<String>,
+    /// Where its groups stand, as many as the plan has.
+    pub groups: Vec<GroupState>,
+    /// What happened, oldest first; at most [`Rollout::MAX_LINES`].
+    pub log: Vec<RolloutLine>,
+    /// Who made it.
+    pub created_by: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was started.
+    pub started_at: Option<Timestamp>,
+    /// When it was over.
+    pub finished_at: Option<Timestamp>,
+}
+
+impl Rollout {
+    /// So many lines of its log are kept, the newest ones.
+    pub const MAX_LINES: usize = 300;
+
+    /// A rollout that was made just now, of devices that are in these groups.
+    pub fn new(
+        spec: RolloutSpec,
+        version: String,
+        groups_of_devices: &[u16],
+        by: &str,
+        now: Timestamp,
+    ) -> Self {
+        let mut groups = vec![GroupState::default(); spec.groups.len()];
+        for index in groups_of_devices {
+            if let Some(group) = groups.get_mut(usize::from(*index)) {
+                group.counts.add(TargetStatus::Waiting);
+            }
+        }
+        let devices = groups_of_devices.len();
+        let mut rollout = Self {
+            id: RolloutId(0),
+            spec,
+            version,
+            state: RolloutState::Ready,
+            is_back: false,
+            reason: None,
+            waits_for: Some("somebody to start it".to_owned()),
+            groups,
+            log: Vec::new(),
+            created_by: by.to_owned(),
+            created_at: now,
+            started_at: None,
+            finished_at: None,
+        };
+        rollout.tell(now, format!("{by} made it for {devices} devices"));
+        rollout
+    }
+
+    /// Adds a line to its log.
+    pub fn tell(&mut self, at: Timestamp, text: String) {
+        if self.log.len() >= Self::MAX_LINES {
+            self.log.drain(..=self.log.len() - Self::MAX_LINES);
+        }
+        self.log.push(RolloutLine { at, text });
+    }
+
+    /// The devices of all groups.
+    pub fn counts(&self) -> TargetCounts {
+        let sum = |sum: TargetCounts, group: &GroupState| sum.plus(&group.counts);
+        self.groups.iter().fold(TargetCounts::default(), sum)
+    }
+}
+
+/// A device of a rollout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutTarget {
+    /// The rollout.
+    pub rollout: RolloutId,
+    /// The device.
+    pub endpoint_id: EndpointId,
+    /// Its name.
+    pub endpoint: EndpointName,
+    /// The index of its group.
+    pub group: u16,
+    /// How it stands.
+    pub status: TargetStatus,
+    /// Its update, once it is known.
+    pub update: Option<FirmwareUpdateId>,
+    /// Its update on the way back, once it is known.
+    pub back_update: Option<FirmwareUpdateId>,
+    /// What it ran before (3/0/3), where it said so.
+    pub version_before: Option<String>,
+    /// Why it stands so, in plain words, where that is not plain.
+    pub reason: Option<String>,
+    /// When its status last changed.
+    pub changed_at: Timestamp,
+}
+
+impl RolloutTarget {
+    /// A device whose turn has not come.
+    pub fn new(
+        rollout: RolloutId,
+        (endpoint_id, endpoint): (EndpointId, EndpointName),
+        group: u16,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            rollout,
+            endpoint_id,
+            endpoint,
+            group,
+            status: TargetStatus::Waiting,
+            update: None,
+            back_update: None,
+            version_before: None,
+            reason: None,
+            changed_at: now,
+        }
+    }
+}
+
+/// Which rollout an update belongs to, and in which direction. A device has at most one update of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RolloutStep {
+    /// The rollout.
+    pub id: RolloutId,
+    /// True when the device is given back what it ran before.
+    pub is_back: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(name: &str, size: GroupSize, success: u8, error: u8) -> GroupSpec {
+        GroupSpec {
+            name: name.to_owned(),
+            size,
+            success_percent: success,
+            error_percent: error,
+        }
+    }
+
+    fn spec(groups: Vec<GroupSpec>) -> RolloutSpec {
+        RolloutSpec {
+            name: "autumn".to_owned(),
+            firmware: FirmwareId(3),
+            method: None,
+            selection: Selection::default(),
+            newcomers: false,
+            groups,
+            at_once: 10,
+            start_at: None,
+            window: None,
+            on_error: OnError::RollBack,
+            roll_back_to: None,
+        }
+    }
+
+    fn sizes(spec: &RolloutSpec, devices: usize) -> Vec<usize> {
+        let shared = spec.share_out(devices);
+        assert_eq!(shared.len(), devices);
+        assert!(shared.is_sorted());
+        let size = |index| shared.iter().filter(|group| **group == index).count();
+        (0..=spec.last_group()).map(size).collect()
+    }
+
+    #[test]
+    fn devices_are_shared_out_in_order_and_none_is_left() {
+        let spec = spec(vec![
+            group("canary", GroupSize::Count(5), 90, 10),
+            group("tenth", GroupSize::Percent(10), 90, 10),
+            group("rest", GroupSize::Rest, 90, 10),
+        ]);
+        assert_eq!(sizes(&spec, 1_000), [5, 100, 895]);
+        assert_eq!(sizes(&spec, 7), [5, 1, 1]);
+        assert_eq!(sizes(&spec, 3), [3, 0, 0]);
+        assert_eq!(sizes(&spec, 0), [0, 0, 0]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_words() {
+        let rest = |success, error| group("rest", GroupSize::Rest, success, error);
+        for (spec, field, word) in [
+            (spec(vec![]), "groups", "no group"),
+            (
+                spec(vec![group("a", GroupSize::Count(1), 90, 0)]),
+                "groups",
+                "last group",
+            ),
+            (
+                spec(vec![rest(90, 0), rest(90, 0)]),
+                "groups",
+                "none would be left",
+            ),
+            (
+                spec(vec![group("a", GroupSize::Count(0), 90, 0), rest(90, 0)]),
+                "groups",
+                "`a`",
+            ),
+            (
+                spec(vec![
+                    group("a", GroupSize::Percent(101), 90, 0),
+                    rest(90, 0),
+                ]),
+                "groups",
+                "`a`",
+            ),
+            (spec(vec![rest(0, 0)]), "groups", "1 to 100"),
+            (spec(vec![rest(101, 0)]), "groups", "1 to 100"),
+            (spec(vec![rest(90, 101)]), "groups", "0 to 100"),
+            (spec(vec![rest(95, 6)]), "groups", "stand still"),
+            (
+                spec(vec![group(" ", GroupSize::Rest, 90, 0)]),
+                "groups",
+                "name",
+            ),
+            (
+                RolloutSpec {
+                    name: "a\nb".to_owned(),
+                    ..spec(vec![rest(90, 0)])
+                },
+                "name",
+                "'\\n'",
+            ),
+            (
+                RolloutSpec {
+                    at_once: 0,
+                    ..spec(vec![rest(90, 0)])
+                },
+                "at_once",
+                "at least 1",
+            ),
+            (
+                RolloutSpec {
+                    roll_back_to: Some(FirmwareId(3)),
+                    ..spec(vec![rest(90, 0)])
+                },
+                "roll_back_to",
+                "given back",
+            ),
+        ] {
+            let error = spec.check().expect_err(word);
+            assert_eq!(error.field, field);
+            assert!(error.reason.contains(word), "{error}");
+        }
+        assert_eq!(spec(vec![rest(95, 5)]).check(), Ok(()));
+        assert_eq!(spec(vec![rest(100, 0)]).check(), Ok(()));
+    }
+
+    #[test]
+    fn the_log_keeps_its_newest_lines() {
+        let mut rollout = Rollout::new(
+            spec(vec![group("rest", GroupSize::Rest, 90, 0)]),
+            "1.0".to_owned(),
+            &[0, 0],
+            "olga",
+            Timestamp::MIN,
+        );
+        assert_eq!(rollout.counts().of(TargetStatus::Waiting), 2);
+        for line in 0..1_000 {
+            rollout.tell(Timestamp::MIN, line.to_string());
+            assert!(rollout.log.len() <= Rollout::MAX_LINES);
+        }
+        assert_eq!(
+            rollout.log.last().map(|line| line.text.as_str()),
+            Some("999")
+        );
+    }
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for status in TargetStatus::ALL {
+            assert_eq!(status.name().parse(), Ok(status));
+        }
+        let mut counts = TargetCounts::default();
+        counts.add(TargetStatus::Failed);
+        counts.add(TargetStatus::Failed);
+        let json = serde_json::to_string(&counts).expect("its JSON");
+        assert_eq!(json, r#"{"FAILED":2}"#);
+        assert_eq!(
+            serde_json::from_str::<TargetCounts>(&json).ok(),
+            Some(counts)
+        );
+        let error = "GONE".parse::<RolloutState>().expect_err("no state");
+        assert!(error.contains("ROLLED_BACK"), "{error}");
+    }
+}
