@@ -9,6 +9,7 @@ mod demo;
 mod downloads;
 mod firmware;
 mod kept_sessions;
+mod rollouts;
 
 use std::cell::OnceCell;
 use std::net::SocketAddr;
@@ -176,6 +177,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         settings: Arc::clone(&settings),
         stores: web::auth::Stores::new(Arc::new(store.clone())),
         devices: Arc::new(devices.handle.clone()),
+        rollouts: Arc::new(rollouts::Nobody),
         hub,
         models,
         credentials: Arc::clone(&credentials),
