@@ -390,9 +390,11 @@ mod tests {
 
     #[test]
     fn every_mistake_has_its_field_and_its_sentence() {
-        let window = |from: &str, to: &str, zone: &str, day: &str| json!({"window": {
-            "from": from, "to": to, "time_zone": zone, "days": [day],
-        }});
+        let window = |from: &str, to: &str, zone: &str, day: &str| {
+            json!({"window": {
+                "from": from, "to": to, "time_zone": zone, "days": [day],
+            }})
+        };
         for (change, field, word) in [
             (json!({"name": " "}), "name", "1 to 100 characters"),
             (json!({"name": "a\nb"}), "name", "'\\n'"),

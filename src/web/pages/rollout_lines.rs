@@ -80,9 +80,7 @@ impl RolloutView {
         Self {
             line: RolloutLine::of(rollout),
             count: words::count(devices, "device"),
-            method: spec
-                .method
-                .map_or("as each device can", UpdateMethod::name),
+            method: spec.method.map_or("as each device can", UpdateMethod::name),
             newcomers: spec.newcomers,
             at_once: spec.at_once,
             start_at: spec.start_at,
@@ -423,7 +421,11 @@ mod tests {
     use super::*;
 
     fn counts(of: &[(TargetStatus, u32)]) -> TargetCounts {
-        TargetCounts::from(of.iter().copied().collect::<std::collections::BTreeMap<_, _>>())
+        TargetCounts::from(
+            of.iter()
+                .copied()
+                .collect::<std::collections::BTreeMap<_, _>>(),
+        )
     }
 
     #[test]
@@ -460,7 +462,10 @@ mod tests {
             "Of 8: 1 succeeded, 2 updating, 4 waiting, 1 failed"
         );
         let empty = Bar::of(&TargetCounts::default(), None);
-        assert_eq!((empty.segments.len(), empty.label.as_str()), (0, "no devices"));
+        assert_eq!(
+            (empty.segments.len(), empty.label.as_str()),
+            (0, "no devices")
+        );
     }
 
     #[test]
