@@ -53,6 +53,7 @@ class NewRollout {
   }
 
   complain(error) {
+    if (error.field === "filter") this.form.field("fitting").textContent = "";
     this.form.complain(error.field || "", error.message);
   }
 

@@ -1,4 +1,4 @@
-//! The real binary as somebody starts it who tries it out: `flownexus serve --demo 1`.
+//! The real binary as somebody starts it who tries it out: `flownexus serve --demo`.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, UdpSocket};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// How long the first start may take: a debug build on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
-/// The server with one simulated device.
+/// The server with simulated devices.
 pub(crate) struct Demo {
     process: Child,
     /// Where the pages are.
@@ -23,18 +23,25 @@ pub(crate) struct Demo {
 }
 
 impl Demo {
-    /// Starts it and waits until its pages are served.
+    /// Starts it with one device and waits until its pages are served.
     pub(crate) fn start() -> Self {
+        Self::start_with(1)
+    }
+
+    /// The same with so many devices.
+    pub(crate) fn start_with(devices: usize) -> Self {
         let data = tempfile::tempdir().expect("a folder for the data");
         let web = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let coap = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let sockets = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a free port"));
         let address = web.local_addr().expect("an address").to_string();
-        let coap_address = coap.local_addr().expect("an address").to_string();
-        drop((web, coap));
+        let udp_address = |socket: &UdpSocket| socket.local_addr().expect("an address").to_string();
+        let [coap_address, coaps_address] = sockets.each_ref().map(udp_address);
+        drop((web, sockets));
         let mut process = Command::new(env!("CARGO_BIN_EXE_flownexus"))
-            .args(["serve", "--demo", "1"])
+            .args(["serve", "--demo", &devices.to_string()])
             .env("FLOWNEXUS__WEB__LISTEN", &address)
             .env("FLOWNEXUS__COAP__LISTEN", coap_address)
+            .env("FLOWNEXUS__COAPS__LISTEN", coaps_address)
             .env("FLOWNEXUS__FIRMWARE__LISTEN", "127.0.0.1:0")
             .env("FLOWNEXUS__DATA_DIR", data.path())
             .stdout(Stdio::piped())

@@ -4,6 +4,7 @@ mod a_credential_is_added_in_a_browser;
 mod a_device_is_asked_through_its_page;
 mod a_device_is_updated_through_its_page;
 mod a_firmware_image_is_uploaded_in_a_browser;
+mod a_rollout_is_run_through_its_page;
 mod demo;
 mod pages_work_in_a_browser;
 mod the_demo_is_alive;

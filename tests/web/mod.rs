@@ -12,5 +12,6 @@ mod object_models;
 mod openapi_document;
 mod operations;
 mod roles;
+mod rollouts;
 mod rules;
 mod templates_and_profiles;

@@ -106,8 +106,8 @@ impl RolloutView {
 /// What happens when too many devices fail, in words.
 pub(super) fn on_error_words(on_error: OnError) -> &'static str {
     match on_error {
-        OnError::Pause => "pause: nothing further begins until somebody decides",
-        OnError::RollBack => "roll back: changed devices get back what they ran",
+        OnError::Pause => "pause until somebody decides",
+        OnError::RollBack => "roll back: devices get back what they ran",
         OnError::Stop => "stop: it is over",
     }
 }

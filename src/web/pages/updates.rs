@@ -74,6 +74,8 @@ struct UpdateLine {
     id: i64,
     endpoint: String,
     version: String,
+    /// The rollout that it belongs to.
+    rollout: Option<i64>,
     method: Option<&'static str>,
     /// `active`, `success` or `failed`, for its colour.
     mood: &'static str,
@@ -111,6 +113,7 @@ impl UpdateLine {
             id: update.id.0,
             endpoint: update.endpoint.to_string(),
             version: update.version.clone(),
+            rollout: update.rollout.map(|rollout| rollout.0),
             method: update.method.map(UpdateMethod::name),
             mood,
             word: word.to_lowercase().replace('_', " "),
