@@ -134,7 +134,7 @@ impl RolloutBody {
     ///
     /// # Errors
     /// 422 with the field that is wrong.
-    pub(super) fn to_make(
+    pub(super) fn into_rollout(
         self,
         settings: &config::Rollouts,
     ) -> Result<(RolloutSpec, bool), ApiError> {
@@ -155,7 +155,7 @@ impl RolloutBody {
     ///
     /// # Errors
     /// 422 with the field that is wrong.
-    pub(super) fn to_rehearse(
+    pub(super) fn into_rehearsal(
         self,
         settings: &config::Rollouts,
     ) -> Result<(RolloutSpec, Rehearsal), ApiError> {
@@ -311,14 +311,14 @@ mod tests {
 
     fn spec(change: &Json) -> Result<RolloutSpec, ApiError> {
         let body = body(change).expect("a body");
-        body.to_make(&settings()).map(|(spec, _)| spec)
+        body.into_rollout(&settings()).map(|(spec, _)| spec)
     }
 
     #[test]
     fn what_is_not_said_has_a_default() {
         let (spec, start) = body(&json!({}))
             .expect("a body")
-            .to_make(&settings())
+            .into_rollout(&settings())
             .expect("a rollout");
         assert!(!start);
         let expected = RolloutSpec {
@@ -357,7 +357,7 @@ mod tests {
         });
         let (spec, start) = body(&change)
             .expect("a body")
-            .to_make(&settings())
+            .into_rollout(&settings())
             .expect("a rollout");
         assert!(start);
         let group = |name: &str, size, success_percent, error_percent| GroupSpec {
@@ -509,7 +509,7 @@ mod tests {
     fn a_rehearsal_starts_nothing_and_says_how_many_fail() {
         let rehearse = |change: Json| {
             let body = body(&change).expect("a body");
-            body.to_rehearse(&settings())
+            body.into_rehearsal(&settings())
                 .map(|(_, rehearsal)| rehearsal)
         };
         assert_eq!(rehearse(json!({})), Ok(Rehearsal::default()));

@@ -102,7 +102,7 @@ pub(super) async fn create_rollout(
     body: Json<RolloutBody>,
 ) -> Result<HttpResponse, ApiError> {
     let settings = &operator.settings().rollouts;
-    let (spec, start) = body.into_inner().to_make(settings)?;
+    let (spec, start) = body.into_inner().into_rollout(settings)?;
     let rollout = operator.create_rollout(spec, start).await?;
     let location = format!("/api/v1/rollouts/{}", rollout.id);
     Ok(HttpResponse::Created()
@@ -133,7 +133,7 @@ pub(super) async fn rehearse_rollout(
     body: Json<RolloutBody>,
 ) -> Result<Json<ForecastView>, ApiError> {
     let settings = &operator.settings().rollouts;
-    let (spec, rehearsal) = body.into_inner().to_rehearse(settings)?;
+    let (spec, rehearsal) = body.into_inner().into_rehearsal(settings)?;
     let forecast = operator.rehearse_rollout(spec, rehearsal).await?;
     Ok(Json(forecast.into()))
 }

@@ -113,17 +113,18 @@ pub(super) async fn one(
     let mut page = Page::new(&viewer, "/rollouts");
     let rollout = viewer.rollout(RolloutId(*id)).await?;
     let filter = filter(&query)?;
-    let targets = viewer
+    let mut targets = viewer
         .rollout_targets(rollout.id, &filter, TARGETS as u64 + 1)
         .await?;
     let more = targets.len() > TARGETS;
-    let shown = || targets.iter().take(TARGETS);
-    let last = shown().last().map(|target| target.endpoint_id);
-    let next = last
+    targets.truncate(TARGETS);
+    let next = targets
+        .last()
         .filter(|_| more)
-        .map(|last| query.address(rollout.id, Some(last)));
-    let lines: Vec<TargetLine> = shown()
-        .map(|target| TargetLine::of(&rollout, target.clone()))
+        .map(|last| query.address(rollout.id, Some(last.endpoint_id)));
+    let lines: Vec<TargetLine> = targets
+        .into_iter()
+        .map(|target| TargetLine::of(&rollout, target))
         .collect();
     let back_to = match rollout.spec.roll_back_to {
         Some(image) => Some(image_words(&viewer, image).await?),
