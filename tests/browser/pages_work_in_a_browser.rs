@@ -1,68 +1,13 @@
 //! The pages in a browser, over a fleet in memory: live values, dialogs, answers, and what the
 //! content security policy would forbid.
 
-use std::sync::mpsc::channel;
-use std::thread;
-
-use actix_web::dev::ServerHandle;
-use flownexus::config::Settings;
-use flownexus::domain::{EndpointName, LiveEvent, LiveKind, Timestamp};
-use flownexus::live::Hub;
+use flownexus::domain::LiveKind;
 use serde_json::json;
 
-use crate::pages::dashboard::{password_hash, state};
-use crate::pages::fleet::{ASLEEP, Fleet, GONE, HOSTILE, PASSWORD, RICH};
+use crate::pages::fleet::{ASLEEP, GONE, HOSTILE, PASSWORD, RICH};
 use crate::support::browser::{Browser, LISTEN};
 
-/// The pages, served by a thread of their own.
-struct Pages {
-    address: String,
-    hub: Hub,
-    server: ServerHandle,
-}
-
-impl Pages {
-    fn serve() -> Self {
-        let mut settings = Settings::defaults();
-        settings.web.listen = "127.0.0.1:0".parse().expect("an address");
-        settings.web.workers = 1;
-        let hub = Hub::new(&settings.live);
-        let state = state(Fleet::new(password_hash()), hub.clone(), settings);
-        let (sender, started) = channel();
-        thread::spawn(move || {
-            actix_web::rt::System::new().block_on(async move {
-                let (server, addresses) = flownexus::web::serve(state).expect("it listens");
-                let told = sender.send((server.handle(), addresses[0]));
-                told.expect("the test waits");
-                server.await
-            })
-        });
-        let (server, address) = started.recv().expect("it starts");
-        Self {
-            address: format!("http://{address}"),
-            hub,
-            server,
-        }
-    }
-
-    fn publish(&self, device: &str, kind: LiveKind, body: serde_json::Value) {
-        self.hub.publish(vec![LiveEvent {
-            endpoint: EndpointName::new(device).expect("a name"),
-            kind,
-            time: Timestamp::system(),
-            body: body.into(),
-        }]);
-    }
-
-    fn device(&self, name: &str) -> String {
-        let encoded: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        format!("{}/devices/{encoded}", self.address)
-    }
-
-    async fn stop(self) {
-        self.server.stop(false).await;
-    }
-}
+use super::pages::Pages;
 
 #[tokio::test]
 async fn values_arrive_and_buttons_are_answered() {
@@ -305,6 +250,10 @@ async fn pages_ask_nobody_else_and_fit_on_a_phone() {
         "/events/rules",
         "/operations",
         "/templates",
+        "/firmware",
+        "/rollouts",
+        "/rollouts?image=1",
+        "/rollouts/3",
         "/users",
         "/audit",
         "/settings",
