@@ -278,7 +278,7 @@ pub enum TargetStatus {
     Failed,
     /// It cannot be updated, or is not there any more: it counts neither as success nor as failure.
     Skipped,
-    /// The rollout was over before its turn came.
+    /// The rollout was over before its turn came, or its update was taken back.
     Cancelled,
     /// It is given back what it ran before.
     RollingBack,
@@ -315,6 +315,9 @@ pub struct GroupRun {
     pub begun_at: Option<Timestamp>,
     /// When its threshold of success was reached.
     pub passed_at: Option<Timestamp>,
+    /// So many failures somebody has seen and gone on all the same: its threshold of errors is not crossed by them.
+    #[serde(default)]
+    pub accepted: u32,
 }
 
 /// Where a group stands.
@@ -436,7 +439,7 @@ pub struct Rollout {
     pub created_at: Timestamp,
     /// When it was started.
     pub started_at: Option<Timestamp>,
-    /// When it was over.
+    /// When it was over, the last update under way included.
     pub finished_at: Option<Timestamp>,
 }
 
@@ -512,6 +515,8 @@ pub struct RolloutTarget {
     pub back_update: Option<FirmwareUpdateId>,
     /// What it ran before (3/0/3), where it said so.
     pub version_before: Option<String>,
+    /// True once the rollout made it run the image: on the way back it is given what it ran before.
+    pub is_changed: bool,
     /// Why it stands so, in plain words, where that is not plain.
     pub reason: Option<String>,
     /// When its status last changed.
@@ -535,6 +540,7 @@ impl RolloutTarget {
             update: None,
             back_update: None,
             version_before: None,
+            is_changed: false,
             reason: None,
             changed_at: now,
         }

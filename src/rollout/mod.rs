@@ -9,5 +9,7 @@
 //! the direction that it belongs to, and one whose beginning is in doubt is looked up before it is begun again.
 
 mod handle;
+mod plan;
 
 pub use handle::{Command, Forecast, GroupForecast, Rehearsal, RolloutError, Rollouts};
+pub use plan::NotBegun;
