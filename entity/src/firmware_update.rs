@@ -15,6 +15,9 @@ pub struct Model {
     pub firmware_id: i64,
     /// The rollout that it belongs to.
     pub rollout_id: Option<i64>,
+    /// True when its rollout gives the device back what it ran before. A device has at most one row of a rollout in
+    /// each direction.
+    pub is_roll_back: bool,
     /// What the device should run in the end.
     pub version: String,
     /// For example `pull_https`; none until it is known.

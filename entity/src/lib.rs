@@ -23,6 +23,8 @@ pub mod registration;
 pub mod resource;
 pub mod resource_type;
 pub mod revoked_certificate;
+pub mod rollout;
+pub mod rollout_target;
 pub mod rollup_day;
 pub mod rollup_hour;
 pub mod rollup_minute;

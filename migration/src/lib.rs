@@ -46,6 +46,9 @@ mod m20261129_000023_partition_resource;
 mod m20261130_000010_create_firmware;
 mod m20261130_000020_create_firmware_update;
 mod m20261130_000021_create_firmware_step;
+mod m20261130_000030_create_rollout;
+mod m20261130_000031_create_rollout_target;
+mod m20261130_000032_updates_have_a_direction;
 
 /// All steps in order.
 #[derive(Debug)]
@@ -93,6 +96,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000010_create_firmware::Migration),
             Box::new(m20261130_000020_create_firmware_update::Migration),
             Box::new(m20261130_000021_create_firmware_step::Migration),
+            Box::new(m20261130_000030_create_rollout::Migration),
+            Box::new(m20261130_000031_create_rollout_target::Migration),
+            Box::new(m20261130_000032_updates_have_a_direction::Migration),
         ]
     }
 }

@@ -8,6 +8,7 @@ use super::command::Operation;
 use super::firmware::{FirmwareImage, FirmwareUpdate, UpdateMethod};
 use super::ids::EndpointName;
 use super::record::Profile;
+use super::rollout::Rollout;
 use super::time::Timestamp;
 
 /// Who does something, as the audit log names them.
@@ -101,6 +102,18 @@ impl AuditEntry {
         let detail = format!("update {}: {}", update.id, update.version);
         let subject = update.endpoint.as_str();
         Self::new(by, at, "firmware_update.cancel", subject, detail)
+    }
+
+    /// Somebody makes, steers or removes a rollout.
+    pub fn of_rollout(
+        by: Doer,
+        at: Timestamp,
+        action: &str,
+        rollout: &Rollout,
+        what: &str,
+    ) -> Self {
+        let detail = format!("rollout {}: {what}", rollout.id);
+        Self::new(by, at, action, &rollout.spec.name, detail)
     }
 
     /// Somebody says something else of a device: this, now.

@@ -12,10 +12,13 @@ use sea_orm::{
 use super::records::{from_json, parse, text, time, to_json};
 use super::{FirmwareUpdateReader, Store, StoreError, UpdateFilter};
 use crate::domain::{
-    EndpointId, FirmwareId, FirmwareUpdate, FirmwareUpdateId, UpdateResult, UpdateStep,
+    EndpointId, FirmwareId, FirmwareUpdate, FirmwareUpdateId, RolloutId, UpdateResult, UpdateStep,
 };
 
 const WHAT: &str = "firmware update";
+
+/// So many devices are asked for in one query; SQLite takes 32,766 variables.
+const DEVICES_AT_ONCE: usize = 500;
 
 #[async_trait]
 impl FirmwareUpdateReader for Store {
@@ -73,6 +76,34 @@ impl FirmwareUpdateReader for Store {
         .await
     }
 
+    async fn of_rollout(
+        &self,
+        rollout: RolloutId,
+        endpoints: &[EndpointId],
+    ) -> Result<Vec<FirmwareUpdate>, StoreError> {
+        use firmware_update::Column;
+        let parts: Vec<_> = endpoints
+            .chunks(DEVICES_AT_ONCE)
+            .map(|part| {
+                firmware_update::Entity::find()
+                    .filter(Column::RolloutId.eq(rollout.0))
+                    .filter(Column::EndpointId.is_in(part.iter().map(|id| id.0)))
+            })
+            .collect();
+        self.read_devices(endpoints, move |database| async move {
+            let mut updates = Vec::new();
+            for part in parts {
+                let rows = part.all(&database).await?.into_iter();
+                updates.extend(rows.map(update).collect::<Result<Vec<_>, _>>()?);
+            }
+            updates.sort_unstable_by_key(|update| update.id);
+            // A device may have been named in two parts.
+            updates.dedup_by_key(|update| update.id);
+            Ok(updates)
+        })
+        .await
+    }
+
     async fn count_active(&self, firmware: FirmwareId) -> Result<u64, StoreError> {
         self.settled(None).await?;
         self.read_tables(move |database| async move {
@@ -116,13 +147,14 @@ fn step(row: firmware_step::Model) -> Result<UpdateStep, StoreError> {
     })
 }
 
-/// The columns of `firmware_update`, in the order of the table.
+/// The columns of `firmware_update`, in the order of the statement.
 pub(super) fn update_row(update: &FirmwareUpdate, row: &mut Vec<Bind>) -> Result<(), StoreError> {
     row.extend([
         update.id.0.into(),
         update.endpoint_id.0.into(),
         update.firmware_id.0.into(),
         update.rollout.map(|rollout| rollout.0).into(),
+        update.is_roll_back.into(),
         text(&update.version).into_owned().into(),
         update.method.map(|method| method.name()).into(),
         update.state.name().into(),

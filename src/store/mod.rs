@@ -34,6 +34,7 @@ mod operation;
 mod prune;
 mod records;
 mod resource;
+mod rollout;
 mod routes;
 mod rows;
 mod rule;
@@ -75,6 +76,7 @@ pub use history::{Aggregate, HistoryStore, Retention};
 pub use ids::Ids;
 pub use metrics::Metrics;
 pub use open::{Publisher, Store};
+pub use rollout::{RolloutStore, TargetFilter};
 
 /// Why the store could not do it.
 #[derive(Clone, Debug, thiserror::Error)]

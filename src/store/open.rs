@@ -181,7 +181,7 @@ impl Store {
             }),
         };
         if !beside {
-            store.clear_firmware().await;
+            tokio::join!(store.clear_firmware(), store.clear_rollouts());
             let weak = WeakStore(Arc::downgrade(&store.shared));
             store.shared.reading.spawn(historian.run(weak));
         }
@@ -313,14 +313,14 @@ impl Store {
         })
     }
 
-    /// Runs something to its end, whether or not whoever waits for it goes on waiting.
-    pub(super) async fn run<T, R>(&self, work: R) -> Result<T, StoreError>
+    /// Runs something to its end from now on, whether or not whoever waits for it goes on waiting.
+    pub(super) fn run<T, R>(&self, work: R) -> impl Future<Output = Result<T, StoreError>>
     where
         T: Send + 'static,
         R: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         let work = self.shared.reading.spawn(work);
-        work.await.unwrap_or(Err(StoreError::Closed))
+        async move { work.await.unwrap_or(Err(StoreError::Closed)) }
     }
 
     /// Runs something that blocks on a thread for that.

@@ -295,9 +295,9 @@ pub(super) const OPERATIONS: Rows = Rows {
 
 /// The columns of the table.
 pub(super) const FIRMWARE_UPDATES: Rows = Rows {
-    head: "INSERT INTO firmware_update (id, endpoint_id, firmware_id, rollout_id, version, method, \
-        state, result, detail, created_at, finished_at) VALUES ",
-    columns: 11,
+    head: "INSERT INTO firmware_update (id, endpoint_id, firmware_id, rollout_id, is_roll_back, version, \
+        method, state, result, detail, created_at, finished_at) VALUES ",
+    columns: 12,
     tail: " ON CONFLICT (id) DO UPDATE SET method = excluded.method, state = excluded.state, \
         result = excluded.result, detail = excluded.detail, finished_at = excluded.finished_at",
 };
@@ -307,6 +307,16 @@ pub(super) const FIRMWARE_STEPS: Rows = Rows {
     head: "INSERT INTO firmware_step (id, endpoint_id, update_id, phase, \"text\", \"at\") VALUES ",
     columns: 6,
     tail: "",
+};
+
+/// The columns of the table.
+pub(super) const ROLLOUT_TARGETS: Rows = Rows {
+    head: "INSERT INTO rollout_target (rollout_id, endpoint_id, endpoint, group_index, status, detail, \
+        changed_at) VALUES ",
+    columns: 7,
+    tail: " ON CONFLICT (rollout_id, endpoint_id) DO UPDATE SET endpoint = excluded.endpoint, \
+        group_index = excluded.group_index, status = excluded.status, detail = excluded.detail, \
+        changed_at = excluded.changed_at",
 };
 
 /// The columns of the table.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flownexus::domain::{
-    EndpointId, EndpointName, FirmwareId, FirmwareUpdate, FirmwareUpdateId, NewUpdate, Timestamp,
-    UpdateLimits, UpdateStep,
+    EndpointId, EndpointName, FirmwareId, FirmwareUpdate, FirmwareUpdateId, NewUpdate, RolloutId,
+    Timestamp, UpdateLimits, UpdateStep,
 };
 use flownexus::endpoint::UpdateRefusal;
 use flownexus::lwm2m::firmware::{self, Event};
@@ -107,6 +107,19 @@ impl FirmwareUpdateReader for FakeUpdates {
             .cloned())
     }
 
+    async fn of_rollout(
+        &self,
+        rollout: RolloutId,
+        endpoints: &[EndpointId],
+    ) -> Result<Vec<FirmwareUpdate>, StoreError> {
+        let rows = self.rows();
+        let updates = rows.iter().map(|(update, _)| update);
+        let of_it = updates.filter(|update| {
+            update.rollout == Some(rollout) && endpoints.contains(&update.endpoint_id)
+        });
+        Ok(of_it.cloned().collect())
+    }
+
     async fn count_active(&self, firmware: FirmwareId) -> Result<u64, StoreError> {
         let rows = self.rows();
         let active = rows
@@ -140,6 +153,14 @@ macro_rules! reads_updates {
                 flownexus::store::StoreError,
             > {
                 self.updates.find(id).await
+            }
+
+            async fn of_rollout(
+                &self,
+                rollout: flownexus::domain::RolloutId,
+                endpoints: &[flownexus::domain::EndpointId],
+            ) -> Result<Vec<flownexus::domain::FirmwareUpdate>, flownexus::store::StoreError> {
+                self.updates.of_rollout(rollout, endpoints).await
             }
 
             async fn count_active(

@@ -192,6 +192,13 @@ pub trait FirmwareUpdateReader: Send + Sync {
         id: FirmwareUpdateId,
     ) -> Result<Option<(FirmwareUpdate, Vec<UpdateStep>)>, StoreError>;
 
+    /// The updates of a rollout on these devices, in both directions, oldest first.
+    async fn of_rollout(
+        &self,
+        rollout: RolloutId,
+        endpoints: &[EndpointId],
+    ) -> Result<Vec<FirmwareUpdate>, StoreError>;
+
     /// How many updates with this image are not over.
     async fn count_active(&self, firmware: FirmwareId) -> Result<u64, StoreError>;
 }
