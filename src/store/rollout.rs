@@ -42,7 +42,7 @@ pub trait RolloutStore: Send + Sync {
     async fn list(&self, before: Option<RolloutId>, limit: u64)
     -> Result<Vec<Rollout>, StoreError>;
 
-    /// Those that are not [over](RolloutState::is_over), oldest first.
+    /// Those that are not over ([`Rollout::finished_at`]), oldest first.
     async fn not_over(&self) -> Result<Vec<Rollout>, StoreError>;
 
     /// One of them.
@@ -100,10 +100,8 @@ impl RolloutStore for Store {
     }
 
     async fn not_over(&self) -> Result<Vec<Rollout>, StoreError> {
-        let states = RolloutState::ALL.into_iter();
-        let states = states.filter(|state| !state.is_over());
         let query = whole()
-            .filter(rollout::Column::State.is_in(states.map(RolloutState::name)))
+            .filter(rollout::Column::FinishedAt.is_null())
             .order_by_asc(rollout::Column::Id);
         self.rollouts(query).await
     }

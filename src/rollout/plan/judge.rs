@@ -60,6 +60,12 @@ impl Tally {
 impl Plan {
     /// Begins groups whose turn has come, and answers to thresholds.
     pub(super) fn judge(&mut self, now: Timestamp) {
+        if matches!(
+            self.rollout.state,
+            RolloutState::RollingBack | RolloutState::Stopped
+        ) {
+            self.give_up_waiting(now);
+        }
         let is_back = match self.rollout.state {
             RolloutState::Running if !self.is_before_start(now) => false,
             RolloutState::RollingBack => true,
@@ -200,7 +206,6 @@ impl Plan {
     /// Nothing is begun any more.
     pub(super) fn stop(&mut self, now: Timestamp, why: String) {
         self.enter(now, RolloutState::Stopped, Some(why.clone()), why);
-        self.give_up_waiting(now);
     }
 
     /// Devices that were changed are given back what they ran before.
@@ -212,7 +217,6 @@ impl Plan {
         self.rollout.is_back = true;
         self.rollout.finished_at = None;
         self.enter(now, RolloutState::RollingBack, Some(why.clone()), why);
-        self.give_up_waiting(now);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::handle::{Command, RolloutError};
 use crate::domain::{
     ById, EndpointId, EndpointName, FirmwareId, FirmwareImage, FirmwareUpdate, FirmwareUpdateId,
-    Rollout, RolloutState, RolloutTarget, TargetStatus, Timestamp, UpdateResult,
+    Rollout, RolloutState, RolloutTarget, TargetCounts, TargetStatus, Timestamp, UpdateResult,
 };
 
 /// A rollout with its devices.
@@ -96,6 +96,8 @@ fn is_to_go_back(target: &RolloutTarget) -> bool {
 pub(super) enum Happened<'a> {
     /// Its update is said to be stored, but the store has none of it: neither is anything under way, nor was it.
     Missing(EndpointId),
+    /// Its update cannot be begun, as the image is gone.
+    NoImage(EndpointId),
     /// Its update was not begun.
     NotBegun {
         /// Which device.
@@ -144,12 +146,19 @@ pub(super) struct Turn {
 
 impl Plan {
     /// A plan as it is stored. `retry`: a device that could not be begun is tried again after so long.
-    pub(super) fn new(rollout: Rollout, targets: Vec<RolloutTarget>, retry: Duration) -> Self {
+    pub(super) fn new(mut rollout: Rollout, targets: Vec<RolloutTarget>, retry: Duration) -> Self {
         let index = |(index, target): (usize, &RolloutTarget)| (target.endpoint_id, index);
         let by_device = targets.iter().enumerate().map(index).collect();
         let mut places = Places::default();
+        // Counted anew: many devices are saved in parts, and the server may have been killed in between.
+        for group in &mut rollout.groups {
+            group.counts = TargetCounts::default();
+        }
         for (index, target) in targets.iter().enumerate() {
             places.enter(index, target);
+            if let Some(group) = rollout.groups.get_mut(usize::from(target.group)) {
+                group.counts.add(target.status);
+            }
         }
         Self {
             rollout,
@@ -196,6 +205,7 @@ impl Plan {
     pub(super) fn handle(&mut self, now: Timestamp, happened: Happened<'_>) {
         match happened {
             Happened::Missing(device) => self.missing(now, device),
+            Happened::NoImage(device) => self.no_image(now, device),
             Happened::NotBegun { device, why } => self.not_begun(now, device, why),
             Happened::Update(update) => self.update(now, update),
         }
@@ -375,6 +385,20 @@ impl Plan {
         }
         let why = "it was removed from this server".to_owned();
         self.set(now, index, TargetStatus::Skipped, Some(why));
+    }
+
+    /// No device can be begun without it, so somebody has to decide.
+    fn no_image(&mut self, now: Timestamp, device: EndpointId) {
+        if let Some(&index) = self.by_device.get(&device) {
+            self.again.insert(index);
+        }
+        if self.rollout.state.is_under_way() {
+            let why = match self.rollout.is_back {
+                false => format!("the image {} was removed from this server", self.rollout.version),
+                true => "an image to go back to was removed from this server".to_owned(),
+            };
+            self.enter(now, RolloutState::Paused, Some(why.clone()), why);
+        }
     }
 
     fn not_begun(&mut self, now: Timestamp, device: EndpointId, why: NotBegun) {

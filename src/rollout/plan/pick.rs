@@ -20,6 +20,7 @@ impl Plan {
         }
         let at_once = self.rollout.spec.at_once as usize;
         let free = at_once.saturating_sub(self.places.active.len());
+        let most = free.min(MAX_BEGIN);
         let mut next = Vec::new();
         let places = match is_back {
             false => &self.places.waiting,
@@ -30,7 +31,11 @@ impl Plan {
             let Some(target) = self.targets.get(index) else {
                 continue;
             };
-            if next.len() >= free || !self.has_begun(target, is_back) {
+            if !self.has_begun(target, is_back) || next.len() >= free {
+                break;
+            }
+            if next.len() >= most {
+                turn.due = Some(now);
                 break;
             }
             match self.retry_at.get(&target.endpoint_id) {
@@ -176,3 +181,6 @@ pub(in crate::rollout) fn image_of<'a>(
     let fits = |image: &&FirmwareImage| FirmwareImage::is_what_runs(&image.version, version);
     exact.or_else(|| images.iter().filter(fits).max_by_key(|image| image.id))
 }
+
+/// So many devices are begun in one turn, at most: somebody who wants to pause it gets a word in.
+const MAX_BEGIN: usize = 200;
