@@ -72,6 +72,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
 
     let certificates = Certificates::open(&settings, Timestamp::system())?;
     certificates.metrics().register(&mut metrics);
+    firmware::check_host(&settings.firmware, &certificates.current());
 
     let stopping = Arc::new(AtomicBool::new(false));
     let keyring = Keyring::default();

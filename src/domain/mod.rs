@@ -25,6 +25,7 @@ mod rule;
 mod secure_session;
 mod selection;
 mod time;
+mod update_facts;
 mod value;
 mod wanted;
 mod window;
@@ -36,7 +37,8 @@ pub use command::{
 };
 pub use denial::{Denial, Denied, Shown};
 pub use event::{
-    LiveBody, LiveEvent, LiveKind, LiveObservation, LiveOperation, LiveRegistration, Topic,
+    LiveBody, LiveEvent, LiveKind, LiveObservation, LiveOperation, LiveRegistration, LiveUpdate,
+    Topic,
 };
 pub use firmware::{
     DeviceSays, FirmwareImage, FirmwareUpdate, ImageBytes, NewUpdate, Progress, UpdateLimits,
@@ -70,6 +72,7 @@ pub use rule::{
 pub use secure_session::{KeptSession, ReceiveWindow, SessionMark};
 pub use selection::{Selection, check_tag};
 pub use time::{Now, Timestamp};
+pub use update_facts::{ProgressFacts, StepFacts, UpdateFacts};
 pub use value::{InvalidValue, Node, ObjectLink, Value, ValueType};
 pub use wanted::{Periods, TemplateVersion, Wanted, WantedState, same_paths};
 pub use window::{DailyWindow, Opening, WindowText};

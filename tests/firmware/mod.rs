@@ -9,6 +9,7 @@ mod images_survive_the_server;
 mod the_network_and_the_server_fail;
 mod updated;
 mod updates_are_refused_with_a_sentence;
+mod updates_that_are_over_are_counted;
 mod what_cannot_be_an_image_is_refused;
 
 use std::collections::BTreeSet;
