@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, ContextFutureSpawner as _,
-    Handler, Message, SpawnHandle, WrapFuture as _,
+    Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context,
+    ContextFutureSpawner as _, Handler, Message, Recipient, SpawnHandle, WrapFuture as _,
 };
 use tokio::sync::oneshot;
 
 use super::handle::{Command, RolloutError};
 use super::runner::{After, Look, Parts, Runner};
+use super::supervisor::Rests;
 use crate::domain::{Doer, Rollout, RolloutId};
 
 /// A rollout that is under way, paused, or just being steered.
@@ -20,6 +21,7 @@ pub(super) struct RolloutActor {
     /// Away while a turn is carried out.
     runner: Option<Runner>,
     timer: Option<SpawnHandle>,
+    supervisor: Recipient<Rests>,
 }
 
 /// Somebody wants something of the rollout.
@@ -37,12 +39,14 @@ pub(super) struct Steer {
 pub(super) struct LookAt(pub(super) Look);
 
 impl RolloutActor {
-    pub(super) fn new(id: RolloutId, parts: Parts) -> Self {
+    pub(super) fn new(id: RolloutId, parts: Parts, supervisor: Recipient<Rests>) -> Self {
+        parts.metrics.actors.inc();
         Self {
             id,
             parts,
             runner: None,
             timer: None,
+            supervisor,
         }
     }
 
@@ -109,8 +113,13 @@ impl Actor for RolloutActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.parts.metrics.actors.inc();
         self.load(ctx);
+    }
+
+    /// In order: a panic does not come here.
+    fn stopped(&mut self, _: &mut Self::Context) {
+        // A supervisor that is too busy for it starts this one anew, and it rests again.
+        let _ = self.supervisor.try_send(Rests(self.id));
     }
 }
 

@@ -90,7 +90,8 @@ impl Chosen {
             self.not_meant += 1;
         } else if row.through_gateway().is_some() {
             self.through_gateway += 1;
-        } else if registration.is_some_and(|registration| !registration.announces(&FIRMWARE_UPDATE)) {
+        } else if registration.is_some_and(|registration| !registration.announces(&FIRMWARE_UPDATE))
+        {
             // Of one that is not registered it is found out when it comes.
             self.without_object += 1;
         } else {
@@ -120,7 +121,10 @@ impl Chosen {
             ),
             (
                 self.not_meant,
-                format!("are none that {} is meant for ({})", image.version, image.selection),
+                format!(
+                    "are none that {} is meant for ({})",
+                    image.version, image.selection
+                ),
             ),
         ];
         let said = |(many, why): &(usize, String)| {
@@ -153,7 +157,11 @@ impl Chosen {
         let left_out = self.left_out(image);
         let mut why = format!("no device fits {}", spec.selection);
         if !left_out.is_empty() {
-            why = format!("no device of {} can be updated: {}", spec.selection, left_out.join("; "));
+            why = format!(
+                "no device of {} can be updated: {}",
+                spec.selection,
+                left_out.join("; ")
+            );
         }
         Err(fault(why))
     }

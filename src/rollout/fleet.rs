@@ -19,9 +19,6 @@ pub trait Fleet: Send + Sync {
     ) -> Result<FirmwareUpdate, NotBegun>;
 
     /// Takes an update back, and returns how it is then; nothing when that cannot be, or when it is not known.
-    async fn recall(
-        &self,
-        endpoint: &EndpointName,
-        id: FirmwareUpdateId,
-    ) -> Option<FirmwareUpdate>;
+    async fn recall(&self, endpoint: &EndpointName, id: FirmwareUpdateId)
+    -> Option<FirmwareUpdate>;
 }

@@ -16,7 +16,8 @@ use super::plan::{Begin, Happened, NotBegun, Plan, Turn};
 use crate::config;
 use crate::domain::{
     AuditEntry, Doer, EndpointId, EndpointName, FirmwareId, FirmwareImage, FirmwareUpdate,
-    NewUpdate, Rollout, RolloutId, RolloutStep, RolloutTarget, TargetStatus, Timestamp,
+    NewUpdate, OnError, Rollout, RolloutId, RolloutState, RolloutStep, RolloutTarget, TargetStatus,
+    Timestamp,
 };
 use crate::store::{
     EndpointReader, FirmwareStore, FirmwareUpdateReader, RolloutStore, StoreError, TargetFilter,
@@ -219,9 +220,8 @@ impl Runner {
             .into_iter()
             .filter(|device| {
                 let target = self.plan.target(*device);
-                target.is_some_and(|target| {
-                    !has(*device, target.status == TargetStatus::RollingBack)
-                })
+                target
+                    .is_some_and(|target| !has(*device, target.status == TargetStatus::RollingBack))
             })
             .collect();
         for update in &updates {
@@ -245,9 +245,7 @@ impl Runner {
         let spec = rollout.spec.clone();
         let pause = Duration::from_secs(self.parts.settings.newcomers_s);
         let is_due = self.newcomers_at.is_none_or(|at| at.elapsed() >= pause);
-        let is_open = spec.newcomers
-            && !rollout.is_back
-            && rollout.state == crate::domain::RolloutState::Running;
+        let is_open = spec.newcomers && !rollout.is_back && rollout.state == RolloutState::Running;
         if !is_open || !is_due {
             return Ok(());
         }
@@ -257,7 +255,11 @@ impl Runner {
         let now = Timestamp::system();
         let endpoints = &*self.parts.endpoints;
         let chosen = choose(endpoints, &spec.selection, &image, now).await?;
-        let room = self.parts.settings.max_devices.saturating_sub(self.plan.len());
+        let room = self
+            .parts
+            .settings
+            .max_devices
+            .saturating_sub(self.plan.len());
         let is_new = |(id, _): &(EndpointId, EndpointName)| self.plan.target(*id).is_none();
         let newcomers: Vec<_> = chosen.named().filter(is_new).take(room).collect();
         self.newcomers_at = Some(Instant::now());
@@ -268,8 +270,7 @@ impl Runner {
     /// The images, where it may have to be found out what a device ran before.
     async fn images(&self) -> Result<Vec<FirmwareImage>, StoreError> {
         let rollout = self.plan.rollout();
-        let goes_back =
-            rollout.is_back || rollout.spec.on_error == crate::domain::OnError::RollBack;
+        let goes_back = rollout.is_back || rollout.spec.on_error == OnError::RollBack;
         match goes_back {
             true => self.parts.images.list().await,
             false => Ok(Vec::new()),
@@ -290,7 +291,12 @@ impl Runner {
                 finished_at: None,
                 ..rollout.clone()
             };
-            if !self.parts.rollouts.save(unfinished, part, Vec::new()).await? {
+            if !self
+                .parts
+                .rollouts
+                .save(unfinished, part, Vec::new())
+                .await?
+            {
                 return Ok(false);
             }
         }
@@ -328,7 +334,11 @@ impl Runner {
                     } else {
                         Direction::Forward
                     };
-                    self.parts.metrics.begun.get_or_create(&Way { direction }).inc();
+                    self.parts
+                        .metrics
+                        .begun
+                        .get_or_create(&Way { direction })
+                        .inc();
                     self.plan.handle(now, Happened::Update(&update));
                 }
                 Begun::Not(why) => {

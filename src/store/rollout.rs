@@ -20,7 +20,7 @@ use super::rows::{self, Statements};
 use super::sequence::next_id;
 use super::{Store, StoreError, audit};
 use crate::domain::{
-    AuditEntry, Doer, EndpointId, FirmwareUpdateId, Rollout, RolloutId, RolloutState,
+    AuditEntry, Doer, EndpointId, FirmwareUpdateId, Rollout, RolloutId,
     RolloutTarget, TargetStatus, Timestamp,
 };
 
@@ -409,6 +409,7 @@ fn target_rows(id: RolloutId, targets: &[RolloutTarget]) -> Result<Vec<Bind>, St
             update: target.update,
             back_update: target.back_update,
             version_before: target.version_before.clone(),
+            is_changed: target.is_changed,
             reason: target.reason.clone(),
         };
         rows.extend([
@@ -434,6 +435,8 @@ struct Detail {
     back_update: Option<FirmwareUpdateId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     version_before: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_changed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -450,6 +453,7 @@ fn target(row: rollout_target::Model) -> Result<RolloutTarget, StoreError> {
         update: detail.update,
         back_update: detail.back_update,
         version_before: detail.version_before,
+        is_changed: detail.is_changed,
         reason: detail.reason,
         changed_at: time(row.changed_at),
     })

@@ -199,7 +199,7 @@ impl Plan {
     }
 
     /// True when every device had its turn.
-    pub(super) fn is_through(&self) -> bool {
+    pub(in crate::rollout) fn is_through(&self) -> bool {
         self.places.waiting.is_empty() && self.places.active.is_empty()
     }
 

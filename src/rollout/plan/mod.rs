@@ -190,6 +190,11 @@ impl Plan {
         self.rollout.finished_at.is_some()
     }
 
+    /// Its devices.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &RolloutTarget> {
+        self.targets.iter()
+    }
+
     /// Its devices with an update that is not over, as far as is known.
     pub(super) fn active(&self) -> impl Iterator<Item = &RolloutTarget> {
         let active = self.places.active.iter();
@@ -394,7 +399,10 @@ impl Plan {
         }
         if self.rollout.state.is_under_way() {
             let why = match self.rollout.is_back {
-                false => format!("the image {} was removed from this server", self.rollout.version),
+                false => format!(
+                    "the image {} was removed from this server",
+                    self.rollout.version
+                ),
                 true => "an image to go back to was removed from this server".to_owned(),
             };
             self.enter(now, RolloutState::Paused, Some(why.clone()), why);
