@@ -20,6 +20,8 @@ mod one_process_at_a_time;
 mod people_programs_and_their_doings;
 mod records_survive_the_round_trip;
 mod registrations_replace_each_other;
+mod rollouts_are_kept;
+mod rollouts_are_whole;
 mod rollups_equal_what_they_are_made_of;
 mod row_ids_are_never_used_twice;
 mod rules_and_where_they_stand;

@@ -2,12 +2,19 @@ use flownexus_migration::Migrator;
 use rstest::rstest;
 use sea_orm_migration::MigratorTrait as _;
 
+use super::firmware_updates_are_kept::update;
+use super::rollouts_are_kept::{add, rollout};
 use super::samples::{
     at, commit, device, kept_session, kept_sessions, observation, temperature, values,
 };
 use crate::support::database::{Engine, TestDatabase};
-use flownexus::domain::{ObservationState, Path, WantedState};
-use flownexus::store::{Change, EndpointReader as _, FleetWriter as _};
+use flownexus::domain::{
+    FirmwareUpdate, ObservationState, Path, RolloutId, UpdateResult, WantedState,
+};
+use flownexus::store::{
+    Change, EndpointReader as _, FirmwareUpdateReader, FleetWriter as _, RolloutStore as _,
+    UpdateFilter,
+};
 
 #[rstest]
 #[tokio::test]
@@ -19,13 +26,20 @@ async fn with_data_in_it(#[values(Engine::Sqlite, Engine::Postgres)] engine: Eng
     let id = device(&store, "sensor").await;
     let session = kept_session(1, 1);
     let keep = Change::KeepSession(Box::new(session.clone()));
+    let updated = FirmwareUpdate {
+        rollout: Some(RolloutId(1)),
+        is_roll_back: true,
+        ..update(&store, id, "sensor")
+    };
     store
         .commit(commit([
             values(id, vec![temperature(1.0)], at(0)),
             keep.clone(),
+            Change::SaveFirmwareUpdate(Box::new(updated)),
         ]))
         .await
         .expect("committed");
+    add(&store, rollout("autumn", 3), 3).await;
     store.close().await;
 
     let connection = database.connection().await;
@@ -36,6 +50,7 @@ async fn with_data_in_it(#[values(Engine::Sqlite, Engine::Postgres)] engine: Eng
     let store = database.open().await;
     device(&store, "sensor").await;
     assert_eq!(kept_sessions(&store).await, []);
+    assert_eq!(store.not_over().await.expect("read"), []);
     store.commit(commit([keep])).await.expect("committed");
     assert_eq!(kept_sessions(&store).await, [session]);
     store.close().await;
@@ -80,6 +95,45 @@ async fn observations_of_an_older_version_stay_wanted(
     assert!(wanted[0].is(true, &of_somebody.paths) && wanted[0].is_wanted());
     assert_eq!(wanted[0].state, WantedState::Active);
     assert!(store.ids().wanted() > wanted[0].id, "no number comes twice");
+    store.close().await;
+}
+
+/// Before there were rollouts, no device was given back anything.
+#[rstest]
+#[tokio::test]
+async fn updates_of_an_older_version_stay_and_give_nothing_back(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    use sea_orm_migration::SchemaManager;
+    let Some(database) = TestDatabase::new(engine) else {
+        return;
+    };
+    let store = database.open().await;
+    let id = device(&store, "sensor").await;
+    let first = FirmwareUpdate {
+        result: UpdateResult::Success,
+        ..update(&store, id, "sensor")
+    };
+    let second = update(&store, id, "sensor");
+    let saved =
+        [&first, &second].map(|update| Change::SaveFirmwareUpdate(Box::new(update.clone())));
+    store.commit(commit(saved)).await.expect("committed");
+    store.close().await;
+
+    let connection = database.connection().await;
+    let schema = SchemaManager::new(&connection);
+    while schema.has_table("rollout").await.expect("asked") {
+        Migrator::down(&connection, Some(1)).await.expect("down");
+    }
+    let column = schema.has_column("firmware_update", "is_roll_back");
+    assert!(!column.await.expect("asked"));
+    connection.close().await.expect("an orderly end");
+
+    let store = database.open().await;
+    let all = FirmwareUpdateReader::list(&store, &UpdateFilter::default(), 10).await;
+    assert_eq!(all.expect("read"), [second, first]);
+    let forward = "SELECT COUNT(*) FROM firmware_update WHERE NOT is_roll_back";
+    assert_eq!(database.numbers(forward).await, [2]);
     store.close().await;
 }
 
@@ -156,6 +210,33 @@ async fn a_newer_schema_is_refused(#[values(Engine::Sqlite, Engine::Postgres)] e
 #[case::location(
     "SELECT * FROM registration WHERE location = 'x'",
     "sqlite_autoindex_registration_1"
+)]
+#[case::rollouts_not_over(
+    "SELECT * FROM rollout WHERE is_whole = 1 AND state IN ('READY', 'RUNNING') ORDER BY id",
+    "rollout_state"
+)]
+#[case::devices_of_a_rollout(
+    "SELECT * FROM rollout_target WHERE rollout_id = 1 AND endpoint_id > 2 ORDER BY endpoint_id LIMIT 5",
+    "sqlite_autoindex_rollout_target_1"
+)]
+#[case::devices_with_a_status(
+    "SELECT * FROM rollout_target WHERE rollout_id = 1 AND status = 'x' AND endpoint_id > 2 \
+     ORDER BY endpoint_id LIMIT 5",
+    "rollout_target_status"
+)]
+#[case::devices_of_a_group(
+    "SELECT * FROM rollout_target WHERE rollout_id = 1 AND group_index = 3 AND endpoint_id > 2 \
+     ORDER BY endpoint_id LIMIT 5",
+    "rollout_target_group "
+)]
+#[case::devices_of_a_group_with_a_status(
+    "SELECT * FROM rollout_target WHERE rollout_id = 1 AND group_index = 3 AND status = 'x' AND endpoint_id > 2 \
+     ORDER BY endpoint_id LIMIT 5",
+    "rollout_target_group_status"
+)]
+#[case::updates_of_a_rollout(
+    "SELECT * FROM firmware_update WHERE rollout_id = 1 AND endpoint_id IN (2, 3, 4)",
+    "firmware_update_once"
 )]
 #[case::session(
     "SELECT * FROM session WHERE key_hash = x'00'",
