@@ -9,6 +9,7 @@ mod demo;
 mod downloads;
 mod firmware;
 mod kept_sessions;
+mod rollouts;
 
 use std::cell::OnceCell;
 use std::net::SocketAddr;
@@ -31,7 +32,8 @@ use crate::coap::{
 };
 use crate::config::Settings;
 use crate::domain::{
-    EndpointName, Identity, Peer, Reach, SessionId, SessionMark, Timestamp, Token, Unreachable,
+    EndpointName, Identity, LiveEvent, Peer, Reach, SessionId, SessionMark, Timestamp, Token,
+    Unreachable,
 };
 use crate::endpoint::{self, Wire};
 use crate::live::Hub;
@@ -39,6 +41,7 @@ use crate::lwm2m::ModelLibrary;
 use crate::net::https::Trust;
 use crate::net::{Admission, AdmissionCounters, CoapTransport, dtls};
 use crate::registry::{Handle, HandshakeRefused, RegistryActor, Surroundings};
+use crate::rollout::Nudges;
 use crate::security::{Certificates, Keyring, Refusals, Vault, certificates};
 use crate::store::{
     EndpointReader, FleetLoader as _, LogResourceStore, RuleStore, SessionStore, Shelf, Store,
@@ -63,7 +66,13 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let hub = Hub::new(&settings.live);
     hub.counters().register(&mut metrics);
     let (publish, closing) = (hub.clone(), hub.clone());
-    let store = Store::open(&settings, Arc::new(move |events| publish.publish(events))).await?;
+    let nudges = Nudges::default();
+    let noted = nudges.clone();
+    let publish = move |events: Vec<LiveEvent>| {
+        noted.note(&events);
+        publish.publish(events);
+    };
+    let store = Store::open(&settings, Arc::new(publish)).await?;
     store.metrics().register(&mut metrics);
     let models = Arc::new(Catalogue::new(Arc::new(store.clone())));
     load_models(&models).await;
@@ -119,6 +128,13 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
             let _ = place.set(address);
         }
     }
+    let rollouts = rollouts::start(
+        &settings.rollouts,
+        &store,
+        devices.handle.clone(),
+        nudges,
+        &mut metrics,
+    );
     let heartbeat = actix_rt::spawn(heartbeat(
         store.clone(),
         witness,

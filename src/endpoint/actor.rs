@@ -621,6 +621,11 @@ impl Handler<UpdateFirmware> for EndpointActor {
             let _ = message.answer.send(Err(OperateError::Busy));
             return;
         }
+        // Whoever asked has given up and may ask again once it is sure that this was not begun: a device is not
+        // updated twice.
+        if message.answer.is_closed() {
+            return;
+        }
         let ticket = self.waiters.add_update(message.answer);
         let new = message.new;
         self.feed(Input::UpdateFirmware { new, ticket }, ctx);

@@ -99,11 +99,6 @@ impl Runner {
         }))
     }
 
-    /// The rollout as it stands.
-    pub(super) fn rollout(&self) -> &Rollout {
-        self.plan.rollout()
-    }
-
     /// Does what somebody wants, if it can be stored, and returns how the rollout stands then.
     pub(super) async fn steer(
         &mut self,

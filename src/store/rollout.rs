@@ -20,8 +20,8 @@ use super::rows::{self, Statements};
 use super::sequence::next_id;
 use super::{Store, StoreError, audit};
 use crate::domain::{
-    AuditEntry, Doer, EndpointId, FirmwareUpdateId, Rollout, RolloutId,
-    RolloutTarget, TargetStatus, Timestamp,
+    AuditEntry, Doer, EndpointId, FirmwareUpdateId, Rollout, RolloutId, RolloutTarget,
+    TargetStatus, Timestamp,
 };
 
 /// Which devices of a rollout.

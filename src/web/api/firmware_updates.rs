@@ -381,7 +381,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         EndpointId, EndpointName, FirmwareImage, LiveBody, LiveUpdate, NewUpdate, Progress,
-        Selection, Timestamp,
+        RolloutStep, Selection, Timestamp,
     };
 
     /// Pages that follow an update take the one for the other.
@@ -402,7 +402,10 @@ mod tests {
                 created_by: "admin".to_owned(),
             },
             method: Some(UpdateMethod::Push),
-            rollout: Some(RolloutId(3)),
+            rollout: Some(RolloutStep {
+                id: RolloutId(3),
+                is_back: false,
+            }),
             created_by: "olga".to_owned(),
             by: None,
         };
