@@ -33,6 +33,7 @@ const LICENCES: &[(&str, &str)] = &[
 /// The icons in the sprite, by their names in @tabler/icons.
 const ICONS: &[&str] = &[
     "alert-triangle",
+    "arrow-back-up",
     "arrow-left",
     "bolt",
     "chart-line",
@@ -54,9 +55,12 @@ const ICONS: &[&str] = &[
     "menu-2",
     "moon",
     "pencil",
+    "player-pause",
     "player-play",
+    "player-stop",
     "plus",
     "refresh",
+    "rocket",
     "search",
     "send",
     "settings",

@@ -193,6 +193,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         settings: Arc::clone(&settings),
         stores: web::auth::Stores::new(Arc::new(store.clone())),
         devices: Arc::new(devices.handle.clone()),
+        rollouts: Arc::new(rollouts),
         hub,
         models,
         credentials: Arc::clone(&credentials),

@@ -1,9 +1,11 @@
 // The REST API: JSON in and out; a problem document becomes an Error that says what it says.
 
 export class ApiError extends Error {
-  constructor(status, message) {
+  // `field`: what of the request is to blame, where one thing is.
+  constructor(status, message, field = "") {
     super(message);
     this.status = status;
+    this.field = field;
   }
 }
 
@@ -30,7 +32,7 @@ export async function api(method, path, body) {
   if (response.status === 401) {
     location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   }
-  throw new ApiError(response.status, sentence(json?.detail || json?.title || `Error ${response.status}`));
+  throw new ApiError(response.status, sentence(json?.detail || json?.title || `Error ${response.status}`), json?.field);
 }
 
 export function sentence(text) {

@@ -26,7 +26,7 @@ async function cancel(button) {
   try {
     await api("DELETE", `/firmware-updates/${button.dataset.cancelUpdate}`);
   } catch (problem) {
-    toast(problem.message, "danger");
+    toast("bad", "Not cancelled", problem.message);
   }
   refresh(["firmware", "updates"]);
 }

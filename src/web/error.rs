@@ -13,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::registry::OperateError;
+use crate::rollout::RolloutError;
 use crate::store::{ReceiveError, StoreError};
 
 /// What a failed request is answered with (RFC 9457, `application/problem+json`).
@@ -272,6 +273,18 @@ impl From<OperateError> for ApiError {
             OperateError::UnknownEndpoint(_) | OperateError::UnknownOperation(_) => {
                 Self::not_found(error.to_string())
             }
+        }
+    }
+}
+
+impl From<RolloutError> for ApiError {
+    fn from(error: RolloutError) -> Self {
+        match error {
+            RolloutError::Busy => Self::unavailable(error.to_string()),
+            RolloutError::Invalid(invalid) => Self::invalid(invalid.field, invalid.reason),
+            RolloutError::NotNow { .. } => Self::conflict("not_now", error.to_string()),
+            RolloutError::Store(error) => error.into(),
+            RolloutError::Unknown(_) => Self::not_found(error.to_string()),
         }
     }
 }

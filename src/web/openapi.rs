@@ -43,6 +43,7 @@ const PATH: &str = "/api/v1/openapi.json";
         (name = "templates", description = "What is observed on each registration"),
         (name = "models", description = "What objects consist of"),
         (name = "firmware", description = "Images that devices can be given"),
+        (name = "rollouts", description = "An image on its way to many devices, group by group, and back"),
         (name = "access", description = "People, tokens, the audit log"),
         (name = "live", description = "What happens, as it happens"),
         (name = "server", description = "Health, metrics, this document"),

@@ -10,6 +10,7 @@ use crate::config::Settings;
 use crate::domain::Timestamp;
 use crate::live::Hub;
 use crate::registry::Devices;
+use crate::rollout::Rollouts;
 use crate::security::Certificates;
 use crate::store::Shelf;
 
@@ -34,6 +35,8 @@ pub struct AppParts {
     pub stores: Stores,
     /// What may be asked of devices.
     pub devices: Arc<dyn Devices>,
+    /// What may be asked of rollouts.
+    pub rollouts: Arc<dyn Rollouts>,
     /// Live messages.
     pub hub: Hub,
     /// The object models, and where uploaded ones are kept.
@@ -71,6 +74,7 @@ pub struct AppState {
     pub(in crate::web) stores: Stores,
     pub(in crate::web) certificates: Certificates,
     pub(in crate::web) devices: Arc<dyn Devices>,
+    pub(in crate::web) rollouts: Arc<dyn Rollouts>,
     pub(in crate::web) hub: Hub,
     pub(in crate::web) metrics: Registry,
     pub(in crate::web) http: HttpMetrics,
@@ -96,6 +100,7 @@ impl AppState {
             started_at: Timestamp::system(),
             stores: parts.stores,
             devices: parts.devices,
+            rollouts: parts.rollouts,
             hub: parts.hub,
             metrics: parts.metrics,
             http,

@@ -45,6 +45,7 @@ pub(crate) fn state(fleet: Arc<Fleet>, hub: Hub, settings: Settings) -> Data<App
         firmware: fake_firmware_with(&settings, fleet.images()),
         settings: Arc::new(settings),
         stores: Stores::new(fleet.clone()),
+        rollouts: fleet.rollouts.clone(),
         devices: fleet,
         hub,
         models: Arc::new(Catalogue::new(Arc::new(FakeModels::default()))),

@@ -7,7 +7,7 @@ use flownexus::web::pages::render;
 use super::dashboard::{Browser, password_hash};
 use super::fleet::{ASLEEP, Fleet, GONE, HOSTILE, RICH};
 
-const FOR_ALL: [&str; 22] = [
+const FOR_ALL: [&str; 25] = [
     "/",
     "/devices",
     "/devices?search=urn&registered=true",
@@ -21,6 +21,9 @@ const FOR_ALL: [&str; 22] = [
     "/operations?status=failed&before=100",
     "/templates",
     "/firmware",
+    "/rollouts",
+    "/rollouts?before=1",
+    "/rollouts?image=2",
     "/models",
     "/models?search=330&source=builtin",
     "/models?source=uploaded",
@@ -74,6 +77,8 @@ async fn every_page_renders_for_every_role_with_and_without_devices() {
             "/events/6",
             "/events/rules/1",
             "/events?endpoint=urn:imei:490154203237518",
+            "/rollouts/1",
+            "/rollouts/3?group=0&status=FAILED",
         ] {
             let page = browser.get(path).await;
             assert_eq!(page.status, StatusCode::OK, "{role} {path}: {}", page.text);
@@ -85,7 +90,7 @@ async fn every_page_renders_for_every_role_with_and_without_devices() {
 async fn every_template_is_a_page_or_part_of_one() {
     // A template that no page uses is rendered by no test.
     let used = "about account audit credentials device devices error error_plain event events firmware \
-                login model models operations overview rules settings templates users";
+                login model models operations overview rollout rollouts rules settings templates users";
     for name in render::template_names() {
         let page = name
             .strip_prefix("pages/")
@@ -99,7 +104,12 @@ async fn every_template_is_a_page_or_part_of_one() {
 #[actix_web::test]
 async fn a_device_that_is_gone_is_told_on_a_page() {
     let mut browser = Browser::of("viewer", Fleet::new(password_hash())).await;
-    for path in ["/devices/urn:imei:0", "/events/999", "/nothing/here"] {
+    for path in [
+        "/devices/urn:imei:0",
+        "/events/999",
+        "/rollouts/999",
+        "/nothing/here",
+    ] {
         let page = browser.get(path).await;
         assert_eq!(page.status, StatusCode::NOT_FOUND);
         assert!(page.text.contains("<nav"), "{path}: in the layout");
@@ -130,6 +140,8 @@ async fn nothing_that_a_device_says_is_markup() {
         "/events/6",
         "/events/rules",
         "/events/rules/1",
+        "/rollouts",
+        "/rollouts/3",
         &device(RICH),
         &device(HOSTILE),
     ] {

@@ -17,11 +17,15 @@ use flownexus::store::{
     ApiToken, EndpointRow, ObservationTemplate, Role, StoredEvent, StoredValue, User, WebSession,
 };
 
+use crate::support::fake_rollouts::{FakeRollouts, keeps_rollouts};
 use crate::support::fake_updates::{FakeUpdates, reads_updates};
 
 mod logs;
+mod rollouts;
 mod rules;
 mod stores;
+
+pub(crate) use rollouts::RUNNING;
 
 /// A device that is awake and has a value of every type.
 pub(crate) const RICH: &str = "urn:imei:490154203237518";
@@ -42,9 +46,11 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) struct Fleet {
     state: Mutex<State>,
     pub(crate) updates: FakeUpdates,
+    pub(crate) rollouts: Arc<FakeRollouts>,
 }
 
 reads_updates!(Fleet);
+keeps_rollouts!(Fleet);
 
 #[derive(Default)]
 struct State {
@@ -81,6 +87,7 @@ impl Fleet {
         Arc::new(Self {
             state: Mutex::new(state),
             updates: FakeUpdates::default(),
+            rollouts: Arc::new(rollouts::samples()),
         })
     }
 
@@ -92,6 +99,7 @@ impl Fleet {
             users,
             ..State::default()
         };
+        fleet.rollouts.forget_all();
         fleet
     }
 

@@ -10,6 +10,7 @@ mod icons_are_in_the_sprite;
 mod models_are_uploaded_and_removed;
 mod operations_are_found_and_explained;
 mod roles_on_pages;
+mod rollouts_are_shown;
 mod the_list_of_devices_is_paged;
 mod wanted_and_actual;
 mod warnings_are_on_the_device_page;

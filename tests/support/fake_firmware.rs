@@ -16,11 +16,6 @@ struct Rows {
     revision: i64,
 }
 
-/// The shelf above an empty store.
-pub(crate) fn fake_firmware(settings: &Settings) -> Arc<Shelf> {
-    fake_firmware_with(settings, Vec::new())
-}
-
 /// The shelf above these rows, oldest first.
 pub(crate) fn fake_firmware_with(settings: &Settings, rows: Vec<FirmwareImage>) -> Arc<Shelf> {
     let store = FakeFirmware::default();

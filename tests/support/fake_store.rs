@@ -65,6 +65,7 @@ impl Tables {
 pub(crate) struct FakeStore {
     tables: Mutex<Tables>,
     pub(crate) updates: FakeUpdates,
+    pub(crate) rollouts: Arc<super::fake_rollouts::FakeRollouts>,
 }
 
 reads_updates!(FakeStore);

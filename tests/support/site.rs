@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix_web::cookie::Key;
 use actix_web::web::Data;
 use flownexus::config::Settings;
+use flownexus::domain::{FirmwareId, FirmwareImage, Selection, Timestamp};
 use flownexus::live::Hub;
 use flownexus::store::{Role, User, UserStore as _};
 use flownexus::web::auth::{Stores, password, tokens};
@@ -18,8 +19,9 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value as Json;
 
 use super::fake_credentials::{fake_certificates, fake_credentials};
-use super::fake_firmware::fake_firmware;
+use super::fake_firmware::fake_firmware_with;
 use super::fake_models::FakeModels;
+use super::fake_rollouts::VERSION;
 use super::fake_store::{FakeDevices, FakeStore};
 
 /// The password of every person in the tests.
@@ -58,10 +60,11 @@ impl Site {
         let probe = ready.clone();
         let certificates = fake_certificates();
         let state = AppState::new(AppParts {
-            firmware: fake_firmware(&settings),
+            firmware: fake_firmware_with(&settings, vec![image()]),
             settings: Arc::new(settings),
             stores: Stores::new(store.clone()),
             devices: Arc::new(FakeDevices(store.clone())),
+            rollouts: store.rollouts.clone(),
             hub: hub.clone(),
             models: Arc::new(Catalogue::new(Arc::new(FakeModels::default()))),
             credentials: fake_credentials(&certificates),
@@ -129,7 +132,7 @@ impl Site {
             role,
             password_hash: password::hash(PASSWORD).expect("a hash"),
             must_change_password: false,
-            created_at: flownexus::domain::Timestamp::system(),
+            created_at: Timestamp::system(),
         };
         self.store.add(user).await.expect("a new person");
     }
@@ -171,6 +174,22 @@ impl Site {
             status,
             serde_json::from_str(&text).unwrap_or(Json::String(text)),
         )
+    }
+}
+
+/// The image that is there, with the number 1.
+fn image() -> FirmwareImage {
+    FirmwareImage {
+        id: FirmwareId(1),
+        version: VERSION.to_owned(),
+        name: "app.bin".to_owned(),
+        key: format!("{:032x}", 1),
+        sha256: format!("{:064x}", 1),
+        size: 1000,
+        notes: String::new(),
+        selection: Selection::default(),
+        created_at: Timestamp::system(),
+        created_by: "ada".to_owned(),
     }
 }
 

@@ -21,6 +21,9 @@ mod query;
 pub(super) mod refused;
 mod resources;
 mod retention;
+mod rollout_request;
+mod rollout_view;
+mod rollouts;
 mod rules;
 mod session;
 mod template_request;
@@ -37,6 +40,7 @@ use super::{error, fallback, metrics, openapi, ws};
 
 pub use filter::DeviceFilter;
 pub use operation_request::{OperationBody, check as check_operation};
+pub(in crate::web) use rollout_request::{DEFAULT_ERROR_PERCENT, DEFAULT_SUCCESS_PERCENT};
 pub use rules::{ConditionBody, RuleBody, check as check_rule};
 pub use template_request::{TemplateBody, check as check_template};
 
@@ -106,6 +110,17 @@ macro_rules! routes {
                     .service(firmware_updates::create_update)
                     .service(firmware_updates::show_update)
                     .service(firmware_updates::cancel_update)
+                    .service(rollouts::list_rollouts)
+                    .service(rollouts::create_rollout)
+                    .service(rollouts::rehearse_rollout)
+                    .service(rollouts::show_rollout)
+                    .service(rollouts::delete_rollout)
+                    .service(rollouts::list_targets)
+                    .service(rollouts::start_rollout)
+                    .service(rollouts::pause_rollout)
+                    .service(rollouts::resume_rollout)
+                    .service(rollouts::stop_rollout)
+                    .service(rollouts::roll_back_rollout)
                     .service(users::list_users)
                     .service(users::create_user)
                     .service(users::delete_user)

@@ -119,7 +119,7 @@ impl Operator {
     /// Removes an image. Whoever downloads it meanwhile gets all of it.
     ///
     /// # Errors
-    /// 404 when there is none of this id, 409 while devices are on their way to it.
+    /// 404 when there is none of this id, 409 while devices are on their way to it or a rollout needs it.
     pub async fn remove_firmware(&self, id: FirmwareId) -> Result<(), ApiError> {
         // One that begins in this moment ends in words that say that the image is gone.
         let active = self.stores().firmware_updates.count_active(id).await?;
@@ -132,6 +132,10 @@ impl Operator {
             let detail = format!(
                 "{active} firmware {updates} under way with this image; cancel them or wait for their end"
             );
+            return Err(ApiError::conflict("in_use", detail));
+        }
+        if let Some(rollout) = self.rollout_in_need_of(id).await? {
+            let detail = format!("rollout {rollout} needs this image; stop or remove it first");
             return Err(ApiError::conflict("in_use", detail));
         }
         let by = self.identity().doer();

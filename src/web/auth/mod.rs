@@ -15,6 +15,7 @@ mod logs;
 mod model_views;
 pub mod password;
 pub mod proxies;
+mod rollout_views;
 mod rules;
 pub mod session;
 pub mod tokens;

@@ -24,8 +24,8 @@ use crate::registry::Devices;
 use crate::store::{
     ApiToken, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
     FirmwareUpdateReader, HistoryStore, LogReader, LogResourceStore, ObservationTemplate,
-    OperationFilter, OperationReader, ResourceReader, ResourceType, Role, RuleStore, SessionStore,
-    StoredEvent, StoredValue, TemplateStore, TokenStore, User, UserStore,
+    OperationFilter, OperationReader, ResourceReader, ResourceType, Role, RolloutStore, RuleStore,
+    SessionStore, StoredEvent, StoredValue, TemplateStore, TokenStore, User, UserStore,
 };
 use crate::web::{ApiError, AppState};
 
@@ -44,6 +44,7 @@ pub struct Stores {
     pub(in crate::web::auth) logs: Arc<dyn LogReader>,
     pub(in crate::web::auth) operations: Arc<dyn OperationReader>,
     pub(in crate::web::auth) resources: Arc<dyn ResourceReader>,
+    pub(in crate::web::auth) rollouts: Arc<dyn RolloutStore>,
     pub(in crate::web::auth) rules: Arc<dyn RuleStore>,
     pub(in crate::web::auth) sessions: Arc<dyn SessionStore>,
     pub(in crate::web::auth) templates: Arc<dyn TemplateStore>,
@@ -64,6 +65,7 @@ impl Stores {
             + LogResourceStore
             + OperationReader
             + ResourceReader
+            + RolloutStore
             + RuleStore
             + SessionStore
             + TemplateStore
@@ -81,6 +83,7 @@ impl Stores {
             logs: store.clone(),
             operations: store.clone(),
             resources: store.clone(),
+            rollouts: store.clone(),
             rules: store.clone(),
             sessions: store.clone(),
             templates: store.clone(),

@@ -20,6 +20,7 @@ const NAVIGATION: &[(&str, &str, &str, Role)] = &[
     ("/models", "Models", "list-details", Role::Viewer),
     ("/templates", "Templates", "template", Role::Viewer),
     ("/firmware", "Firmware", "cpu", Role::Viewer),
+    ("/rollouts", "Rollouts", "rocket", Role::Viewer),
     ("/credentials", "Credentials", "key", Role::Admin),
 ];
 

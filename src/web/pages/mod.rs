@@ -24,6 +24,8 @@ mod observation_templates;
 mod operations;
 mod overview;
 pub mod render;
+mod rollout_lines;
+mod rollouts;
 mod rules;
 mod settings;
 mod updates;
@@ -80,6 +82,8 @@ pub fn configure(cfg: &mut ServiceConfig) {
                 web::post().to(observation_templates::remove),
             )
             .route("/firmware", web::get().to(firmware::page))
+            .route("/rollouts", web::get().to(rollouts::list))
+            .route("/rollouts/{id}", web::get().to(rollouts::one))
             .route("/users", web::get().to(admin::users))
             .route("/users", web::post().to(admin::add_user))
             .route("/users/remove", web::post().to(admin::remove_user))
