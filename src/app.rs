@@ -294,7 +294,10 @@ async fn start_devices(
     let begun = std::time::Instant::now();
     let grace = Duration::from_secs(settings.registration.restart_grace_s);
     let sessions = kept_sessions::take_up(&settings.coaps, store, witness).await?;
-    let fleet = store.load(grace).await?;
+    let mut fleet = store.load(grace).await?;
+    let now = Timestamp::system();
+    let are_sure = settings.registration.follows_proofs_alone();
+    fleet.keep_proofs(store.addresses_sure_since(now, are_sure).await?, now);
     let templates = TemplateStore::list(store).await?;
     let rules = RuleStore::list(store).await?;
     let log_resources = LogResourceStore::list(store).await?;
@@ -671,6 +674,10 @@ impl Wire for NetWire {
 
     fn proven(&self, peer: Peer) {
         self.0.proven(peer);
+    }
+
+    fn was_proven(&self, peer: Peer, ago: Duration) {
+        self.0.was_proven(peer, ago);
     }
 
     fn restore_answer(
