@@ -32,8 +32,7 @@ use crate::coap::{
 };
 use crate::config::Settings;
 use crate::domain::{
-    EndpointName, Identity, LiveEvent, Peer, Reach, SessionId, SessionMark, Timestamp, Token,
-    Unreachable,
+    EndpointName, Identity, Peer, Reach, SessionId, SessionMark, Timestamp, Token, Unreachable,
 };
 use crate::endpoint::{self, Wire};
 use crate::live::Hub;
@@ -67,12 +66,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     hub.counters().register(&mut metrics);
     let (publish, closing) = (hub.clone(), hub.clone());
     let nudges = Nudges::default();
-    let noted = nudges.clone();
-    let publish = move |events: Vec<LiveEvent>| {
-        noted.note(&events);
-        publish.publish(events);
-    };
-    let store = Store::open(&settings, Arc::new(publish)).await?;
+    let store = Store::open(&settings, rollouts::noting(&nudges, publish)).await?;
     store.metrics().register(&mut metrics);
     let models = Arc::new(Catalogue::new(Arc::new(store.clone())));
     load_models(&models).await;

@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use crate::config;
 use crate::domain::{EndpointName, FirmwareUpdate, FirmwareUpdateId, NewUpdate};
 use crate::endpoint::UpdateRefusal;
+use crate::live::Hub;
 use crate::registry::{Devices, Handle, OperateError};
 use crate::rollout::{self, Fleet, Metrics, NotBegun, Nudges, Parts, Supervisor};
-use crate::store::Store;
+use crate::store::{Publisher, Store};
 
 /// Starts what is under way on this thread.
 pub(super) fn start(
@@ -32,6 +33,15 @@ pub(super) fn start(
     parts.metrics.register(metrics);
     let supervisor = Supervisor::start(parts.clone(), nudges);
     rollout::Handle::new(supervisor, parts)
+}
+
+/// What was committed goes to the hub, and rollouts hear of updates that are over.
+pub(super) fn noting(nudges: &Nudges, hub: Hub) -> Publisher {
+    let nudges = nudges.clone();
+    Arc::new(move |events| {
+        nudges.note(&events);
+        hub.publish(events);
+    })
 }
 
 struct RegisteredFleet(Handle);

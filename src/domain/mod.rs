@@ -21,6 +21,7 @@ mod profile;
 mod record;
 mod refused;
 mod rollout;
+mod rollout_spec;
 mod rule;
 mod secure_session;
 mod selection;
@@ -62,9 +63,10 @@ pub use record::{
 };
 pub use refused::RefusedFormats;
 pub use rollout::{
-    GroupRun, GroupSize, GroupSpec, GroupState, InvalidRollout, OnError, Rollout, RolloutLine,
-    RolloutSpec, RolloutState, RolloutStep, RolloutTarget, TargetCounts, TargetStatus,
+    GroupRun, GroupState, Rollout, RolloutLine, RolloutState, RolloutStep, RolloutTarget,
+    TargetCounts, TargetStatus,
 };
+pub use rollout_spec::{GroupSize, GroupSpec, InvalidRollout, OnError, RolloutSpec};
 pub use rule::{
     Condition, InvalidRule, Phase, Rule, RuleEvent, RuleSpec, RuleState, Severity, Side, Threshold,
     span,

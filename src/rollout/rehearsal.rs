@@ -258,7 +258,7 @@ impl<'a> Stage<'a> {
             begins_at: groups.first().and_then(|group| group.begins_at),
             ends_at: rollout
                 .finished_at
-                .or(last.filter(|_| is_waiting_for_newcomers)),
+                .or_else(|| last.filter(|_| is_waiting_for_newcomers)),
             state: rollout.state,
             reason: rollout.reason.clone(),
             groups,

@@ -300,13 +300,12 @@ impl Runner {
 
     /// Begins updates and takes others back.
     async fn carry_out(&mut self, turn: Turn) -> Result<(), StoreError> {
+        let wanted: HashSet<FirmwareId> = turn.begin.iter().map(|begin| begin.firmware).collect();
         let mut images = HashMap::new();
-        for begin in &turn.begin {
-            if !images.contains_key(&begin.firmware) {
-                let image = self.parts.images.find(begin.firmware).await;
-                let image = image.inspect_err(|_| self.plan.not_tried(&turn.begin))?;
-                images.insert(begin.firmware, image);
-            }
+        for id in wanted {
+            let image = self.parts.images.find(id).await;
+            let image = image.inspect_err(|_| self.plan.not_tried(&turn.begin))?;
+            images.insert(id, image);
         }
         let begun: Vec<_> = stream::iter(&turn.begin)
             .map(|begin| self.begin(begin, &images))
