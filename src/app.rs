@@ -40,6 +40,7 @@ use crate::lwm2m::ModelLibrary;
 use crate::net::https::Trust;
 use crate::net::{Admission, AdmissionCounters, CoapTransport, dtls};
 use crate::registry::{Handle, HandshakeRefused, RegistryActor, Surroundings};
+use crate::rollout::Nudges;
 use crate::security::{Certificates, Keyring, Refusals, Vault, certificates};
 use crate::store::{
     EndpointReader, FleetLoader as _, LogResourceStore, RuleStore, SessionStore, Shelf, Store,
@@ -64,7 +65,8 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let hub = Hub::new(&settings.live);
     hub.counters().register(&mut metrics);
     let (publish, closing) = (hub.clone(), hub.clone());
-    let store = Store::open(&settings, Arc::new(move |events| publish.publish(events))).await?;
+    let nudges = Nudges::default();
+    let store = Store::open(&settings, rollouts::noting(&nudges, publish)).await?;
     store.metrics().register(&mut metrics);
     let models = Arc::new(Catalogue::new(Arc::new(store.clone())));
     load_models(&models).await;
@@ -73,6 +75,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
 
     let certificates = Certificates::open(&settings, Timestamp::system())?;
     certificates.metrics().register(&mut metrics);
+    firmware::check_host(&settings.firmware, &certificates.current());
 
     let stopping = Arc::new(AtomicBool::new(false));
     let keyring = Keyring::default();
@@ -119,6 +122,13 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
             let _ = place.set(address);
         }
     }
+    let rollouts = rollouts::start(
+        &settings.rollouts,
+        &store,
+        devices.handle.clone(),
+        nudges,
+        &mut metrics,
+    );
     let heartbeat = actix_rt::spawn(heartbeat(
         store.clone(),
         witness,
@@ -177,7 +187,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         settings: Arc::clone(&settings),
         stores: web::auth::Stores::new(Arc::new(store.clone())),
         devices: Arc::new(devices.handle.clone()),
-        rollouts: Arc::new(rollouts::Nobody),
+        rollouts: Arc::new(rollouts),
         hub,
         models,
         credentials: Arc::clone(&credentials),
@@ -278,7 +288,10 @@ async fn start_devices(
     let begun = std::time::Instant::now();
     let grace = Duration::from_secs(settings.registration.restart_grace_s);
     let sessions = kept_sessions::take_up(&settings.coaps, store, witness).await?;
-    let fleet = store.load(grace).await?;
+    let mut fleet = store.load(grace).await?;
+    let now = Timestamp::system();
+    let are_sure = settings.registration.follows_proofs_alone();
+    fleet.keep_proofs(store.addresses_sure_since(now, are_sure).await?, now);
     let templates = TemplateStore::list(store).await?;
     let rules = RuleStore::list(store).await?;
     let log_resources = LogResourceStore::list(store).await?;
@@ -655,6 +668,10 @@ impl Wire for NetWire {
 
     fn proven(&self, peer: Peer) {
         self.0.proven(peer);
+    }
+
+    fn was_proven(&self, peer: Peer, ago: Duration) {
+        self.0.was_proven(peer, ago);
     }
 
     fn restore_answer(

@@ -193,6 +193,13 @@ pub struct Registration {
     pub max_attributes: usize,
 }
 
+impl Registration {
+    /// Whether devices are followed to another address only when they have proven it.
+    pub fn follows_proofs_alone(&self) -> bool {
+        !self.follow_addresses && !self.update_on_send
+    }
+}
+
 /// See `[queue_mode]` in `config/default.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use crate::config::{Firmware, FirmwareUri};
 use crate::domain::{FirmwareId, ImageBytes, Peer, UpdateMethod};
 use crate::endpoint::Images;
+use crate::security::ServerCertificates;
 use crate::store::{FirmwareShelf as _, Shelf};
 
 /// Where images are served, once it is known: a port may be the system's choice.
@@ -47,6 +48,35 @@ impl ImageSource {
             host => host.to_owned(),
         };
         Some(with_port(host, port, default_port))
+    }
+}
+
+/// Says once when devices will refuse what they are told to fetch over HTTPS: they look for the host of the URI in the
+/// certificate.
+pub(super) fn check_host(settings: &Firmware, certificates: &ServerCertificates) {
+    let host = settings.host.as_str();
+    if !settings.enabled || settings.uri != FirmwareUri::Absolute || host.is_empty() {
+        return;
+    }
+    let name = name_of(host);
+    if !certificates.is_for(name).unwrap_or(false) {
+        tracing::warn!(
+            firmware.host = host,
+            "Devices that check it will refuse to download firmware over HTTPS: firmware.host has them connect to \
+             {name}, which the certificate of the server does not name. Add {name} to certificates.hosts, or put a \
+             certificate into data_dir/certs that does"
+        );
+    }
+}
+
+/// The name or the address of a host that may have brackets and a port.
+fn name_of(host: &str) -> &str {
+    if host.parse::<Ipv6Addr>().is_ok() {
+        return host;
+    }
+    match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
     }
 }
 
@@ -117,6 +147,20 @@ mod tests {
             ("[2001:db8::1]:9000", 8443, "[2001:db8::1]:9000"),
         ] {
             assert_eq!(with_port(host.to_owned(), port, 443), expected);
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_host_is_without_its_port() {
+        for (host, expected) in [
+            ("fw.example.com", "fw.example.com"),
+            ("fw.example.com:443", "fw.example.com"),
+            ("192.0.2.1:8443", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+        ] {
+            assert_eq!(name_of(host), expected);
         }
     }
 

@@ -17,8 +17,8 @@ use super::server_url::Url;
 /// Credentials, for a server that is reached by `coaps://`.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct SecurityArgs {
-    /// Pre-shared key; `{n}` in the identity is the number of a device, `{name}` its name. Without
-    /// either, several devices get their number behind the identity
+    /// Pre-shared key; `{name}` in the identity is the name of a device, `n` in such braces its number.
+    /// Without either, several devices get their number behind the identity
     #[arg(long, value_name = "IDENTITY:HEXKEY", conflicts_with_all = ["cert", "key", "ca", "rpk"])]
     psk: Option<String>,
     /// Certificate of the device; for several devices a folder with NAME.crt and NAME.key for each

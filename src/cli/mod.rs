@@ -156,3 +156,32 @@ where
         result
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// `clap` makes a new line of it wherever it stands, and there is no way to say that it should not.
+    #[test]
+    fn no_help_text_has_the_sign_of_clap_for_a_new_line() {
+        fn look(command: &clap::Command) -> usize {
+            let name = command.get_name();
+            let mut seen = 0;
+            for argument in command.get_arguments() {
+                for help in [argument.get_help(), argument.get_long_help()] {
+                    let help = help.map(ToString::to_string).unwrap_or_default();
+                    assert!(
+                        !help.contains("{n}"),
+                        "{name}, {}: {help}",
+                        argument.get_id()
+                    );
+                    seen += usize::from(!help.is_empty());
+                }
+            }
+            seen + command.get_subcommands().map(look).sum::<usize>()
+        }
+        assert!(look(&Cli::command()) > 50);
+    }
+}

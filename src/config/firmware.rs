@@ -25,6 +25,7 @@ pub struct Firmware {
     pub start_timeout_s: u64,
     pub stall_timeout_s: u64,
     pub install_timeout_s: u64,
+    pub report_timeout_s: u64,
     pub tries: u32,
     pub push_block_bytes: usize,
 }
@@ -103,6 +104,11 @@ impl Firmware {
             (
                 "firmware.install_timeout_s",
                 self.install_timeout_s > 0,
+                "must be at least 1",
+            ),
+            (
+                "firmware.report_timeout_s",
+                self.report_timeout_s > 0,
                 "must be at least 1",
             ),
             (

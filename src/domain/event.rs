@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     EndpointName, Lwm2mVersion, Operation, OperationId, OperationKind, OperationStatus, Path, Peer,
-    Timestamp, Value, Wanted, WantedState,
+    StepFacts, Timestamp, UpdateFacts, Value, Wanted, WantedState,
 };
 
 /// What a live message is about.
@@ -93,6 +93,8 @@ pub struct LiveEvent {
 pub enum LiveBody {
     /// An object.
     Fields(Json),
+    /// Where a firmware update stands.
+    FirmwareUpdate(Box<LiveUpdate>),
     /// Where something wanted stands.
     Observation(LiveObservation),
     /// Where an operation stands.
@@ -149,6 +151,22 @@ impl From<&Operation> for LiveBody {
     }
 }
 
+/// What a live message tells of a firmware update.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LiveUpdate {
+    /// As the API tells it.
+    #[serde(flatten)]
+    pub facts: UpdateFacts,
+    /// The lines that are new.
+    pub timeline: Vec<StepFacts>,
+}
+
+impl From<LiveUpdate> for LiveBody {
+    fn from(update: LiveUpdate) -> Self {
+        Self::FirmwareUpdate(Box::new(update))
+    }
+}
+
 /// What a live message tells of something that is wanted to be observed.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the names are those of what is wanted")]
@@ -178,6 +196,7 @@ impl LiveBody {
     pub fn to_json(&self) -> Json {
         match self {
             Self::Fields(fields) => fields.clone(),
+            Self::FirmwareUpdate(update) => json!(update),
             Self::Observation(observation) => json!({
                 "paths": texts(&observation.paths),
                 "composite": observation.composite,

@@ -322,6 +322,8 @@ pub struct DeviceSays {
     pub is_observed: bool,
     /// How often it has registered since it was told to install.
     pub restarts: u32,
+    /// Since when it is seen to run what it ran before, idle and without a result, although it has registered anew.
+    pub fell_back_at: Option<Timestamp>,
 }
 
 /// How much of the image went to the device.
@@ -508,6 +510,8 @@ pub struct UpdateLimits {
     pub stall: Duration,
     /// A device that was told to install is back within this time.
     pub install: Duration,
+    /// A device that came back with what it ran before and says nothing may still do so for this time.
+    pub report: Duration,
     /// So often a step is tried.
     pub tries: u32,
 }

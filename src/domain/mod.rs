@@ -21,10 +21,12 @@ mod profile;
 mod record;
 mod refused;
 mod rollout;
+mod rollout_spec;
 mod rule;
 mod secure_session;
 mod selection;
 mod time;
+mod update_facts;
 mod value;
 mod wanted;
 mod window;
@@ -36,7 +38,8 @@ pub use command::{
 };
 pub use denial::{Denial, Denied, Shown};
 pub use event::{
-    LiveBody, LiveEvent, LiveKind, LiveObservation, LiveOperation, LiveRegistration, Topic,
+    LiveBody, LiveEvent, LiveKind, LiveObservation, LiveOperation, LiveRegistration, LiveUpdate,
+    Topic,
 };
 pub use firmware::{
     DeviceSays, FirmwareImage, FirmwareUpdate, ImageBytes, NewUpdate, Progress, UpdateLimits,
@@ -60,9 +63,10 @@ pub use record::{
 };
 pub use refused::RefusedFormats;
 pub use rollout::{
-    GroupRun, GroupSize, GroupSpec, GroupState, InvalidRollout, OnError, Rollout, RolloutLine,
-    RolloutSpec, RolloutState, RolloutStep, RolloutTarget, TargetCounts, TargetStatus,
+    GroupRun, GroupState, Rollout, RolloutLine, RolloutState, RolloutStep, RolloutTarget,
+    TargetCounts, TargetStatus,
 };
+pub use rollout_spec::{GroupSize, GroupSpec, InvalidRollout, OnError, RolloutSpec};
 pub use rule::{
     Condition, InvalidRule, Phase, Rule, RuleEvent, RuleSpec, RuleState, Severity, Side, Threshold,
     span,
@@ -70,6 +74,7 @@ pub use rule::{
 pub use secure_session::{KeptSession, ReceiveWindow, SessionMark};
 pub use selection::{Selection, check_tag};
 pub use time::{Now, Timestamp};
+pub use update_facts::{ProgressFacts, StepFacts, UpdateFacts};
 pub use value::{InvalidValue, Node, ObjectLink, Value, ValueType};
 pub use wanted::{Periods, TemplateVersion, Wanted, WantedState, same_paths};
 pub use window::{DailyWindow, Opening, WindowText};

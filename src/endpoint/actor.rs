@@ -22,10 +22,11 @@ use super::wire::{Listening, Routes};
 use crate::coap::Response;
 use crate::domain::{
     Denied, EndpointId, EndpointName, FirmwareId, Now, Peer, Shown, StoredAnswer, Timestamp,
+    UpdateResult,
 };
 use crate::registry::OperateError;
 use crate::security::Refused;
-use crate::store::{Change, StoreError, StoredEndpoint};
+use crate::store::{Change, Commit, StoreError, StoredEndpoint};
 
 /// What a commit came to, and what is to be done in either case.
 type Commitment = (Result<(), StoreError>, Vec<Action>, Vec<Action>);
@@ -148,9 +149,10 @@ impl EndpointActor {
     fn commit(&mut self, step: CommitStep, ctx: &mut Context<Self>) {
         let CommitStep {
             mut commit,
-            then,
+            mut then,
             otherwise,
         } = step;
+        then.extend(ended_updates(&commit).map(Action::UpdateEnded));
         for action in &then {
             if let Action::Respond(key, response) = action
                 && key.confirmable
@@ -279,6 +281,7 @@ impl EndpointActor {
             Action::Profiled(ticket, profile) => self.waiters.profiled(ticket, *profile),
             Action::UpdateAccepted(ticket, update) => self.waiters.updated(ticket, Ok(*update)),
             Action::UpdateRefused(ticket, refusal) => self.waiters.updated(ticket, Err(refusal)),
+            Action::UpdateEnded(result) => self.links.metrics.update_ended(result),
             Action::Refused(ticket, refusal) => self.waiters.refused(ticket, refusal),
             Action::Finished(operation) => self.waiters.finished(&operation),
             Action::Reported(ticket) => self.waiters.reported(ticket, Ok(())),
@@ -618,6 +621,11 @@ impl Handler<UpdateFirmware> for EndpointActor {
             let _ = message.answer.send(Err(OperateError::Busy));
             return;
         }
+        // Whoever asked has given up and may ask again once it is sure that this was not begun: a device is not
+        // updated twice.
+        if message.answer.is_closed() {
+            return;
+        }
         let ticket = self.waiters.add_update(message.answer);
         let new = message.new;
         self.feed(Input::UpdateFirmware { new, ticket }, ctx);
@@ -666,6 +674,14 @@ impl Handler<Forget> for EndpointActor {
         self.abandon();
         self.settle(Now::system(), ctx);
     }
+}
+
+/// How the firmware updates went that are over with a commit.
+fn ended_updates(commit: &Commit) -> impl Iterator<Item = UpdateResult> {
+    commit.changes.iter().filter_map(|change| match change {
+        Change::SaveFirmwareUpdate(update) if !update.is_active() => Some(update.result),
+        _ => None,
+    })
 }
 
 #[expect(

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::domain::UpdateResult;
 
 /// Counters of the registry and of all endpoint actors.
 #[derive(Clone, Debug)]
@@ -34,8 +38,14 @@ pub struct Metrics {
     pub image_bytes: Counter,
     /// Values that rules did not look at, because a device has too many paths.
     pub rule_states_refused: Counter,
+    firmware_updates: Family<ResultLabel, Counter>,
     handle_seconds: Histogram,
     waiting: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
 }
 
 impl Default for Metrics {
@@ -43,6 +53,11 @@ impl Default for Metrics {
         let buckets = [
             1e-6, 4e-6, 16e-6, 64e-6, 256e-6, 1e-3, 4e-3, 16e-3, 64e-3, 0.25, 1.0,
         ];
+        let firmware_updates = Family::default();
+        for result in UpdateResult::ALL.into_iter().filter(|one| one.is_final()) {
+            // From the beginning, so that the first one is seen as an increase.
+            drop(firmware_updates.get_or_create(&label(result)));
+        }
         Self {
             actors: Gauge::default(),
             registrations: Gauge::default(),
@@ -56,6 +71,7 @@ impl Default for Metrics {
             refusals: Counter::default(),
             image_bytes: Counter::default(),
             rule_states_refused: Counter::default(),
+            firmware_updates,
             handle_seconds: Histogram::new(buckets),
             waiting: Gauge::default(),
         }
@@ -131,6 +147,16 @@ impl Metrics {
             "Values that rules did not look at (rules.max_states_per_endpoint)",
             self.rule_states_refused.clone(),
         );
+        registry.register(
+            "flownexus_firmware_updates",
+            "Firmware updates that are over, by their result",
+            self.firmware_updates.clone(),
+        );
+    }
+
+    /// A firmware update is over, on disk too.
+    pub fn update_ended(&self, result: UpdateResult) {
+        self.firmware_updates.get_or_create(&label(result)).inc();
     }
 
     /// A message was put into a mailbox.
@@ -151,5 +177,11 @@ impl Metrics {
     /// An actor has handled a message.
     pub fn handled(&self, took: Duration) {
         self.handle_seconds.observe(took.as_secs_f64());
+    }
+}
+
+fn label(result: UpdateResult) -> ResultLabel {
+    ResultLabel {
+        result: result.name(),
     }
 }

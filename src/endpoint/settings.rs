@@ -113,6 +113,7 @@ impl SessionSettings {
                 start: seconds(settings.firmware.start_timeout_s),
                 stall: seconds(settings.firmware.stall_timeout_s),
                 install: seconds(settings.firmware.install_timeout_s),
+                report: seconds(settings.firmware.report_timeout_s),
                 tries: settings.firmware.tries,
             },
             push_block: Exponent::at_most(settings.firmware.push_block_bytes),

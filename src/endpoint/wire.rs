@@ -53,6 +53,8 @@ pub trait Wire {
     /// The peer has shown something random that only the owner of its address was sent (a location,
     /// a token): no limit on what is sent there, for an hour (RFC 9175 section 2.4).
     fn proven(&self, peer: Peer);
+    /// It did so this long ago, before this process began: what is left of the hour counts.
+    fn was_proven(&self, peer: Peer, ago: Duration);
     fn restore_answer(
         &self,
         peer: Peer,

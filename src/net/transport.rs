@@ -411,6 +411,13 @@ impl CoapTransport {
             self.with_books(|books| books.proven(Instant::now(), peer.address));
         }
     }
+
+    /// A peer did so this long ago, before this process began.
+    pub fn was_proven(&self, peer: Peer, ago: Duration) {
+        if !peer.is_secure() {
+            self.with_books(|books| books.was_proven(Instant::now(), peer.address, ago));
+        }
+    }
 }
 
 /// The calls of [`Endpoint`], with the clock taken care of.

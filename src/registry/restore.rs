@@ -59,6 +59,9 @@ impl RegistryActor {
                 state.watch(id, token);
             }
             drop(state);
+            if let Some(at) = stored.proven_at {
+                self.links.wire.was_proven(stored.peer, now.since(at));
+            }
             let left = stored.expires_at.since(now);
             self.tables.wakes(id, instant.checked_add(left));
             if !busy.contains(&id) {

@@ -165,6 +165,8 @@ impl Wire for Cable {
 
     fn proven(&self, _: Peer) {}
 
+    fn was_proven(&self, _: Peer, _: Duration) {}
+
     fn restore_answer(
         &self,
         peer: Peer,

@@ -8,6 +8,21 @@
 //! This room knows neither LwM2M nor the network. It never updates a device twice: an update carries the rollout and
 //! the direction that it belongs to, and one whose beginning is in doubt is looked up before it is begun again.
 
+mod actor;
+mod choose;
+mod fleet;
 mod handle;
+mod metrics;
+mod nudges;
+mod plan;
+mod rehearsal;
+mod runner;
+mod supervisor;
 
-pub use handle::{Command, Forecast, GroupForecast, Rehearsal, RolloutError, Rollouts};
+pub use fleet::Fleet;
+pub use handle::{Command, Forecast, GroupForecast, Handle, Rehearsal, RolloutError, Rollouts};
+pub use metrics::Metrics;
+pub use nudges::Nudges;
+pub use plan::NotBegun;
+pub use runner::Parts;
+pub use supervisor::Supervisor;

@@ -331,6 +331,9 @@ pub struct StoredRoute {
     pub queue_mode: bool,
     /// When it is taken as gone.
     pub expires_at: Timestamp,
+    /// When that address last showed that it receives what is sent there, as far as it is stored; see
+    /// [`StoredFleet::keep_proofs`].
+    pub proven_at: Option<Timestamp>,
     /// Of its observations.
     pub tokens: Vec<Token>,
 }

@@ -17,7 +17,9 @@ use super::forgiven::Forgiven;
 use super::open::statement;
 use super::records::{self, corrupt};
 use super::sequence::save;
-use super::{FleetLoader, Loaded, Store, StoreError, StoredEndpoint, StoredFleet, routes, rule};
+use super::{
+    FleetLoader, Loaded, Store, StoreError, StoredEndpoint, StoredFleet, proof, routes, rule,
+};
 use crate::domain::{EndpointId, GatewayState, Observation, OperationStatus, Timestamp, Wanted};
 
 /// The key in `server_state` of the last sign of life.
@@ -109,6 +111,15 @@ async fn load(
     let routes = routes::read(database, forgiven, &mut fleet);
     let (answers, ()) = tokio::try_join!(answers, routes)?;
     fleet.answers = answers;
+    for (id, at) in proof::offers_taken(database).await? {
+        if let Ok(found) = fleet
+            .registered
+            .binary_search_by_key(&id, |route| route.endpoint_id)
+            && let Some(route) = fleet.registered.get_mut(found)
+        {
+            route.proven_at = route.proven_at.max(Some(at));
+        }
+    }
     // Those that have the first block of a notification.
     let sql = "SELECT DISTINCT endpoint_id FROM observation WHERE staged IS NOT NULL";
     let mut busy: BTreeSet<EndpointId> = ids(database, sql, []).await?.into_iter().collect();

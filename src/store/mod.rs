@@ -31,6 +31,7 @@ mod metrics;
 mod model;
 mod open;
 mod operation;
+mod proof;
 mod prune;
 mod records;
 mod resource;

@@ -20,8 +20,8 @@ use super::rows::{self, Statements};
 use super::sequence::next_id;
 use super::{Store, StoreError, audit};
 use crate::domain::{
-    AuditEntry, Doer, EndpointId, FirmwareUpdateId, Rollout, RolloutId, RolloutState,
-    RolloutTarget, TargetStatus, Timestamp,
+    AuditEntry, Doer, EndpointId, FirmwareUpdateId, Rollout, RolloutId, RolloutTarget,
+    TargetStatus, Timestamp,
 };
 
 /// Which devices of a rollout.
@@ -42,7 +42,7 @@ pub trait RolloutStore: Send + Sync {
     async fn list(&self, before: Option<RolloutId>, limit: u64)
     -> Result<Vec<Rollout>, StoreError>;
 
-    /// Those that are not [over](RolloutState::is_over), oldest first.
+    /// Those that are not over ([`Rollout::finished_at`]), oldest first.
     async fn not_over(&self) -> Result<Vec<Rollout>, StoreError>;
 
     /// One of them.
@@ -100,10 +100,8 @@ impl RolloutStore for Store {
     }
 
     async fn not_over(&self) -> Result<Vec<Rollout>, StoreError> {
-        let states = RolloutState::ALL.into_iter();
-        let states = states.filter(|state| !state.is_over());
         let query = whole()
-            .filter(rollout::Column::State.is_in(states.map(RolloutState::name)))
+            .filter(rollout::Column::FinishedAt.is_null())
             .order_by_asc(rollout::Column::Id);
         self.rollouts(query).await
     }
@@ -411,6 +409,7 @@ fn target_rows(id: RolloutId, targets: &[RolloutTarget]) -> Result<Vec<Bind>, St
             update: target.update,
             back_update: target.back_update,
             version_before: target.version_before.clone(),
+            is_changed: target.is_changed,
             reason: target.reason.clone(),
         };
         rows.extend([
@@ -436,6 +435,8 @@ struct Detail {
     back_update: Option<FirmwareUpdateId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     version_before: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_changed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -452,6 +453,7 @@ fn target(row: rollout_target::Model) -> Result<RolloutTarget, StoreError> {
         update: detail.update,
         back_update: detail.back_update,
         version_before: detail.version_before,
+        is_changed: detail.is_changed,
         reason: detail.reason,
         changed_at: time(row.changed_at),
     })

@@ -103,6 +103,7 @@ impl Part {
             "address",
             "CASE WHEN queue_mode THEN 1 ELSE 0 END",
             "expires_at",
+            "CASE WHEN updated_at > registered_at THEN updated_at ELSE 0 END",
         ];
         let rows = range.rows("registration", "endpoint_id", &columns).await?;
         for row in rows.iter() {
@@ -113,6 +114,7 @@ impl Part {
                 peer: records::peer(row.what, row.text()?, row.text()?)?,
                 queue_mode: row.number()? != 0,
                 expires_at: forgiven.time(row.number()?),
+                proven_at: Some(row.number()?).filter(|at| *at != 0).map(records::time),
                 tokens: Vec::new(),
             });
         }

@@ -284,6 +284,7 @@ impl From<RolloutError> for ApiError {
             RolloutError::Invalid(invalid) => Self::invalid(invalid.field, invalid.reason),
             RolloutError::NotNow { .. } => Self::conflict("not_now", error.to_string()),
             RolloutError::Store(error) => error.into(),
+            RolloutError::TooMany { .. } => Self::conflict("too_many_rollouts", error.to_string()),
             RolloutError::Unknown(_) => Self::not_found(error.to_string()),
         }
     }

@@ -19,6 +19,7 @@ static SERVER: SharedServer = SharedServer::new(|setup| {
         .setting("firmware.start_timeout_s", 2)
         .setting("firmware.stall_timeout_s", 2)
         .setting("firmware.install_timeout_s", 3)
+        .setting("firmware.report_timeout_s", 1)
         .setting("firmware.tries", 2)
 });
 
@@ -86,8 +87,8 @@ async fn a_result_of_the_device_is_the_result_in_its_words(
 ])]
 #[case::it_reboots_without_a_report_and_runs_the_old("reboot", Way::Push, Does::SilentReboot { installs: false }, "UPDATE_FAILED", &[
     "the device registered again",
-    "the device restarted without a report; it runs 1.0.0",
-    "the device restarted without a report: 5/0/5 says nothing, and it runs 1.0.0",
+    "the device restarted without a report; it runs 1.0.0, as before",
+    "the device came back with the old version and without a report: it is IDLE (5/0/3 = 0), 5/0/5 says nothing, and it runs 1.0.0, as before, ",
 ])]
 #[case::it_comes_back_with_the_old_version("old", Way::Https, Does::OldVersion, "UPDATE_FAILED", &[
     "the device registered again",

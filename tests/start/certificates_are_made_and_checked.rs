@@ -110,6 +110,37 @@ fn files_that_do_not_belong_together_are_refused() {
     assert_says(&start(), &["certs/server.crt holds no certificate"]);
 }
 
+#[tokio::test]
+async fn a_host_of_images_that_the_certificate_does_not_name_is_warned_of() {
+    let start = async |hosts: &str, uri: &str| {
+        Server::setup()
+            .setting("certificates.hosts", hosts)
+            .setting("firmware.host", "fw.lab.example:8443")
+            .setting("firmware.uri", uri)
+            .start()
+            .await
+    };
+    let warning = "firmware.host has them connect to fw.lab.example";
+    let server = start("fw.example.org", "absolute").await;
+    let log = server.output();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(warning)).collect();
+    let [line] = lines.as_slice() else {
+        panic!("one warning and not {lines:?} in {log}");
+    };
+    assert!(
+        line.contains("WARN") && line.contains("certificates.hosts"),
+        "{line}"
+    );
+    for (hosts, uri) in [
+        ("fw.lab.example", "absolute"),
+        ("fw.example.org,*.lab.example", "absolute"),
+        ("fw.example.org", "relative"),
+    ] {
+        let server = start(hosts, uri).await;
+        assert!(!server.output().contains(warning), "{hosts}, {uri}");
+    }
+}
+
 #[test]
 fn a_host_that_is_none_is_named() {
     let output = serve(&[("CERTIFICATES__HOSTS", "fw.example.org,a b")]);

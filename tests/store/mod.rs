@@ -4,6 +4,7 @@ mod a_commit_happens_wholly_or_not_at_all;
 mod a_full_queue_says_so;
 mod a_killed_process_loses_nothing_that_was_confirmed;
 mod a_lost_connection_comes_back;
+mod addresses_had_proven_themselves;
 mod batches_change_nothing_but_the_speed;
 mod charts_of_very_many_values;
 mod credentials_are_kept;

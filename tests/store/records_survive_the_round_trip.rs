@@ -93,6 +93,8 @@ async fn what_a_restart_needs(#[values(Engine::Sqlite, Engine::Postgres)] engine
         peer: registration.peer,
         queue_mode: registration.queue_mode,
         expires_at: registration.expires_at,
+        proven_at: (registration.registered_at < registration.updated_at)
+            .then_some(registration.updated_at),
         tokens: sorted(observations.iter().map(|one| one.token).collect()),
     };
     for found in &mut fleet.registered {

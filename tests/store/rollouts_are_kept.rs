@@ -104,10 +104,12 @@ fn unusual_rollout() -> Rollout {
         forward: GroupRun {
             begun_at: Some(Timestamp::MIN),
             passed_at: Some(Timestamp::MAX),
+            accepted: 3,
         },
         back: GroupRun {
             begun_at: Some(at(0)),
             passed_at: None,
+            accepted: 0,
         },
         ..GroupState::default()
     };

@@ -9,6 +9,7 @@ use crate::coap::{
 };
 use crate::domain::{
     Denied, FirmwareUpdate, Operation, OperationId, Peer, Profile, RegistrationId, Token,
+    UpdateResult,
 };
 use crate::store::Commit;
 
@@ -101,6 +102,8 @@ pub enum Action {
     UpdateAccepted(Ticket, Box<FirmwareUpdate>),
     /// The firmware update was not begun, or not given up.
     UpdateRefused(Ticket, UpdateRefusal),
+    /// The firmware update is over.
+    UpdateEnded(UpdateResult),
     /// Feed [`Input::Pump`](super::Input::Pump).
     Pump,
 }

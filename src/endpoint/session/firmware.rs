@@ -5,14 +5,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde_json::json;
-
 use super::operate::accept;
 use super::{Action, CommitStep, Env, Session, Step, Ticket};
 use crate::domain::{
     AuditEntry, Doer, FirmwareId, FirmwareUpdate, FirmwareUpdateId, ImageBytes, LiveEvent,
-    LiveKind, NewOperation, NewUpdate, Node, Now, Operation, OperationId, OperationStatus, Origin,
-    Peer, Progress, UpdateMethod, UpdatePhase, UpdateStep,
+    LiveKind, LiveUpdate, NewOperation, NewUpdate, Node, Now, Operation, OperationId,
+    OperationStatus, Origin, Peer, Progress, StepFacts, UpdateFacts, UpdateMethod, UpdatePhase,
+    UpdateStep,
 };
 use crate::lwm2m::firmware::{self, Ask, Event, TooLate};
 use crate::store::{Change, Commit};
@@ -220,25 +219,11 @@ impl Session {
         update: &FirmwareUpdate,
         steps: &[UpdateStep],
     ) -> LiveEvent {
-        let steps: Vec<_> = steps
-            .iter()
-            .map(|step| json!({ "time": step.at, "phase": step.phase, "text": step.text }))
-            .collect();
-        let fields = json!({
-            "id": update.id,
-            "firmware_id": update.firmware_id,
-            "version": update.version,
-            "method": update.method,
-            "state": update.state,
-            "result": update.result,
-            "phase": update.phase,
-            "awaited": update.awaited,
-            "until": update.until,
-            "progress": update.progress.as_ref().map(progress_json),
-            "reason": update.reason,
-            "timeline": steps,
-        });
-        self.live(LiveKind::FirmwareUpdate, env.now.wall, fields)
+        let update = LiveUpdate {
+            facts: UpdateFacts::from(update),
+            timeline: steps.iter().map(StepFacts::from).collect(),
+        };
+        self.live(LiveKind::FirmwareUpdate, env.now.wall, update)
     }
 
     /// Makes an operation of what is to be asked, in the place of the one that was awaited.
@@ -415,16 +400,6 @@ impl Session {
         let until = self.update.as_ref()?.until?;
         now.instant.checked_add(until.since(now.wall))
     }
-}
-
-/// How the API tells how far an image came.
-fn progress_json(progress: &Progress) -> serde_json::Value {
-    json!({
-        "done": progress.done,
-        "total": progress.total,
-        "block": progress.block,
-        "percent": progress.percent(),
-    })
 }
 
 /// Who wants what is observed for an update.

@@ -292,7 +292,9 @@ impl Session {
         else {
             return steps;
         };
-        if matches!(in_flight.job, Job::Block) && self.sends_small_block(env, &mut steps) {
+        if matches!(in_flight.job, Job::Block)
+            && (self.sends_small_block(env, &mut steps) || self.asks_for_proof(env, &mut steps))
+        {
             return steps;
         }
         self.fall_silent(env);

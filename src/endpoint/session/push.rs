@@ -2,16 +2,23 @@
 //! is due, so that nothing of the image is in memory and whatever else is for the device goes in between.
 //!
 //! A block that is lost is sent again when the device is heard of, in the same place; a device that has forgotten what
-//! came before says 4.08, and gets it all again. After a restart of the server the image begins anew: with one small
-//! block, where the device has not proven its address to this process and a large one is too much for it.
+//! came before says 4.08, and gets it all again. After a restart of the server the image begins anew.
+//!
+//! Where a block is too much for an address that has not proven itself, something small goes before it, whose answer
+//! proves the address: a small block at the beginning, and amid the image, where sizes may not change any more, a read
+//! of 5/0/3.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::operate::accept;
 use super::{Action, CommitStep, Env, Job, Session, Step};
 use crate::coap::{Block, Code, Exponent, OutgoingBlock, Response, confirmed_block1};
-use crate::domain::{ContentFormat, ImageBytes, Node, Operation, OperationStatus, Progress, Value};
-use crate::lwm2m::firmware::{Event, PACKAGE};
+use crate::domain::{
+    ContentFormat, ImageBytes, NewOperation, Node, Operation, OperationKind, OperationRequest,
+    OperationStatus, Origin, Progress, Value,
+};
+use crate::lwm2m::firmware::{Event, PACKAGE, STATE};
 use crate::lwm2m::manage;
 use crate::store::Commit;
 
@@ -27,6 +34,8 @@ pub(super) struct Push {
     /// How often it began anew.
     restarts: u32,
     proof: Proof,
+    /// How often the device was asked for something small, since it last took a block.
+    asked: u32,
     /// Something else is to go before the next block.
     pub(super) yields: bool,
     /// When it was last told how far it came.
@@ -91,6 +100,7 @@ impl Session {
             exponent: env.settings.push_block,
             restarts: 0,
             proof: Proof::None,
+            asked: 0,
             yields: false,
             told: None,
         }));
@@ -176,6 +186,39 @@ impl Session {
         true
     }
 
+    /// The block could not be sent, amid the image: smaller ones may not be put between large ones, as devices count
+    /// their blocks. But an answer to something small proves the address as well. True when that goes instead.
+    pub(super) fn asks_for_proof(&mut self, env: &Env<'_>, steps: &mut Vec<Step>) -> bool {
+        let Some(push) = &mut self.push else {
+            return false;
+        };
+        if push.offset == 0 || push.asked >= env.settings.update_limits.tries {
+            return false;
+        }
+        push.asked = push.asked.saturating_add(1);
+        let max_attempts = push.operation.max_attempts;
+        let mut commit = Commit::default();
+        // What waits goes before the block in any case, and does as well.
+        if !self.queue.has_next() {
+            let new = NewOperation {
+                request: OperationRequest::new(OperationKind::Read, vec![STATE]),
+                origin: Origin::Firmware,
+                expires_in: Some(env.settings.update_limits.wait_for_device),
+                max_attempts,
+                by: None,
+            };
+            let operation = accept(env, self.endpoint_id, &self.name, new);
+            self.save_operation(env, &operation, &mut commit);
+            self.queue.push_back(operation);
+        }
+        steps.push(Step::Commit(Box::new(CommitStep {
+            commit,
+            then: vec![Action::Pump],
+            otherwise: Vec::new(),
+        })));
+        true
+    }
+
     /// The device answered a block. The operation when the push is over, and the answer is that to the whole.
     pub(super) fn block_answered(
         &mut self,
@@ -188,6 +231,7 @@ impl Session {
         let push = self.push.as_mut()?;
         // It answers: what got lost before counts no more.
         push.operation.attempts = 1;
+        push.asked = 0;
         match push.answered(response, env.settings.update_limits.tries) {
             Next::Over => {
                 let push = self.push.take()?;

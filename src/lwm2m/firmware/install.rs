@@ -1,7 +1,9 @@
 //! From "install it" to "it runs", or not.
 
+use std::time::Duration;
+
 use super::{Ask, End, INSTANCE, Machine, RUNNING, span};
-use crate::domain::{FirmwareImage, UpdatePhase, UpdateResult, UpdateState};
+use crate::domain::{FirmwareImage, Timestamp, UpdatePhase, UpdateResult, UpdateState};
 
 impl Machine<'_> {
     /// Tells the device to install what it has.
@@ -101,6 +103,7 @@ impl Machine<'_> {
         self.update.state = UpdateState::Updating;
         let by = self.now.plus(self.limits.install);
         self.update.install_by = Some(by);
+        self.update.device.fell_back_at = None;
         self.update.until = Some(by);
         self.update.awaited =
             "the device installs the image; it is to register again, or to say how it went (5/0/5)"
@@ -109,8 +112,13 @@ impl Machine<'_> {
 
     /// Goes on waiting for what should have come, until the same moment.
     fn go_on_waiting(&mut self, awaited: &str) {
+        self.update.device.fell_back_at = None;
+        self.wait_until(self.update.install_by, awaited);
+    }
+
+    fn wait_until(&mut self, until: Option<Timestamp>, awaited: &str) {
         self.enter(UpdatePhase::Restart);
-        self.update.until = self.update.install_by;
+        self.update.until = until;
         self.update.awaited = awaited.to_owned();
     }
 
@@ -122,6 +130,11 @@ impl Machine<'_> {
     pub(super) fn restarted(&mut self) {
         let device = &mut self.update.device;
         device.restarts = device.restarts.saturating_add(1);
+        // What it said before says nothing of how it came back; a success that it reported stays one.
+        device.state = None;
+        device.result = device.result.filter(|code| *code != 0);
+        // It may be on its way: some register with the old version once and restart again.
+        device.fell_back_at = None;
         let restarts = device.restarts;
         self.tell("the device registered again".to_owned());
         if self.update.install_by.is_none() {
@@ -248,6 +261,9 @@ impl Machine<'_> {
             .is_none_or(|running| FirmwareImage::is_what_runs(&wanted, running));
         let has_restarted = self.update.device.restarts > 0;
         let says_so = self.update.device.result == Some(1);
+        if !is_new && self.has_fallen_back() {
+            return self.fall_back(&runs);
+        }
         match (says_so, is_new) {
             (true, true) => self.finish(UpdateResult::Success, format!("{runs} (5/0/5 = 1)")),
             (true, false) if has_restarted || self.is_past() => self.finish(
@@ -279,6 +295,44 @@ impl Machine<'_> {
                 "the device is to register again, or to say how the update went (5/0/5)",
             ),
         }
+    }
+
+    /// Whether the device came back as it was before: idle, without a result, with the version that it had.
+    fn has_fallen_back(&self) -> bool {
+        let device = &self.update.device;
+        device.restarts > 0
+            && device.state.and_then(UpdateState::from_code) == Some(UpdateState::Idle)
+            && device.result == Some(UpdateResult::Default.code())
+            && device.version.is_some()
+            && device.version == device.version_before
+    }
+
+    /// Nothing more will come of a device that came back as it was. But its report may come a little later than its
+    /// registration, or it restarts a second time, so it is looked at twice while there is time for that.
+    fn fall_back(&mut self, runs: &str) {
+        let later = match self.update.device.fell_back_at {
+            Some(since) => {
+                let time = Duration::from_secs(self.now.since(since).as_secs());
+                format!(", {} later as well", span(time))
+            }
+            None if self.is_past() => String::new(),
+            None => {
+                self.tell(format!(
+                    "the device restarted without a report; {runs}, as before"
+                ));
+                self.update.device.fell_back_at = Some(self.now);
+                let again = self.now.plus(self.limits.report);
+                let until = self.update.install_by.map_or(again, |by| by.min(again));
+                return self.wait_until(
+                    Some(until),
+                    "the device came back with the old version and without a result; before the update is given up it is asked once more",
+                );
+            }
+        };
+        self.finish(
+            UpdateResult::UpdateFailed,
+            format!("the device came back with the old version and without a report: it is IDLE (5/0/3 = 0), 5/0/5 says nothing, and {runs}, as before{later}"),
+        );
     }
 
     fn is_gone(&mut self, error: &str) {

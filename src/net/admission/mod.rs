@@ -16,6 +16,7 @@
 //!   than this process, has paid for nothing, and yet is to be asked: it may get `grace_bytes` once for
 //!   each proof that it has given, and then once in the time that a proof lasts; or once, when it was
 //!   never heard. An address that was heard and has never proven anything gets none.
+//! - **Restarts.** Of a proof of the time before, as far as it is stored, counts what is left of its time.
 //!
 //! Everything that is remembered is in tables of bounded size. To forget an address only takes bytes
 //! away from it; it takes as many datagrams of strangers as a table has places, and those of proven
@@ -28,6 +29,8 @@ mod recent;
 
 #[cfg(test)]
 mod moving_tests;
+#[cfg(test)]
+mod restart_tests;
 #[cfg(test)]
 mod tests;
 
@@ -206,6 +209,21 @@ impl Admission {
         source.proven_until = until;
         source.grace_from = until;
         self.proven.get_or_insert_with(Place(address), || source);
+        self.show();
+    }
+
+    /// The address did so this long ago, before these books were begun: what is left of the time that a proof
+    /// lasts counts.
+    pub fn was_proven(&mut self, now: Instant, address: SocketAddr, ago: Duration) {
+        let left = Duration::from_secs(self.settings.proof_s).saturating_sub(ago);
+        if left.is_zero() {
+            return;
+        }
+        self.last = None;
+        let place = Place(unmapped(address));
+        let source = self.proven.get_or_insert_with(place, Source::default);
+        source.proven_until = source.proven_until.max(now.checked_add(left));
+        source.grace_from = source.proven_until;
         self.show();
     }
 

@@ -1,12 +1,13 @@
 //! The server's own certificates: found in a folder, made when they are missing, checked against
 //! each other, renewed before they end.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use openssl::pkey::{Id, PKey, Private};
 use openssl::stack::Stack;
 use openssl::x509::store::{X509Store, X509StoreBuilder};
-use openssl::x509::verify::X509VerifyFlags;
+use openssl::x509::verify::{X509VerifyFlags, X509VerifyParam};
 use openssl::x509::{X509, X509Ref, X509StoreContext};
 use sha2::Digest as _;
 
@@ -124,7 +125,7 @@ impl ServerCertificates {
     /// # Errors
     /// When OpenSSL has no memory.
     pub fn trust(&self) -> Result<X509Store, openssl::error::ErrorStack> {
-        trust(&self.ca, X509VerifyFlags::empty())
+        trust(&self.ca, X509VerifyFlags::empty(), None)
     }
 
     /// When the server's certificate ends, and the first of the CAs.
@@ -138,6 +139,21 @@ impl ServerCertificates {
             ca = ca.min(ends(certificate)?);
         }
         Ok((server, ca))
+    }
+
+    /// Whether whoever connects to this host, a DNS name or an IP address, finds it in the server's certificate, also
+    /// by a name with `*`.
+    ///
+    /// # Errors
+    /// When OpenSSL has no memory, or the host cannot be one.
+    pub fn is_for(&self, host: &str) -> Result<bool, openssl::error::ErrorStack> {
+        let mut wanted = X509VerifyParam::new()?;
+        match host.parse::<IpAddr>() {
+            Ok(address) => wanted.set_ip(address)?,
+            Err(_) => wanted.set_host(host)?,
+        }
+        // That it is signed by the CA is known since it was read: only the host can be wrong.
+        verified(&self.ca, &self.chain, Some(&wanted)).map(|verified| verified.is_ok())
     }
 
     /// Signs the server's certificate again when it ends within `ahead`, and a third of its life
@@ -236,10 +252,18 @@ pub(super) fn signed_by(
     ca: &[X509],
     chain: &[X509],
 ) -> Result<Result<(), String>, openssl::error::ErrorStack> {
+    verified(ca, chain, None)
+}
+
+fn verified(
+    ca: &[X509],
+    chain: &[X509],
+    wanted: Option<&X509VerifyParam>,
+) -> Result<Result<(), String>, openssl::error::ErrorStack> {
     let Some((leaf, between)) = chain.split_first() else {
         return Ok(Err("there is no certificate".to_owned()));
     };
-    let store = trust(ca, X509VerifyFlags::NO_CHECK_TIME)?;
+    let store = trust(ca, X509VerifyFlags::NO_CHECK_TIME, wanted)?;
     let mut others = Stack::new()?;
     for certificate in between {
         others.push(certificate.clone())?;
@@ -255,13 +279,20 @@ pub(super) fn signed_by(
     verified
 }
 
-fn trust(ca: &[X509], flags: X509VerifyFlags) -> Result<X509Store, openssl::error::ErrorStack> {
+fn trust(
+    ca: &[X509],
+    flags: X509VerifyFlags,
+    wanted: Option<&X509VerifyParam>,
+) -> Result<X509Store, openssl::error::ErrorStack> {
     let mut store = X509StoreBuilder::new()?;
     for certificate in ca {
         store.add_cert(certificate.clone())?;
     }
     // A CA that another one has signed is trusted by itself.
     store.set_flags(flags | X509VerifyFlags::PARTIAL_CHAIN)?;
+    if let Some(wanted) = wanted {
+        store.set_param(wanted)?;
+    }
     Ok(store.build())
 }
 

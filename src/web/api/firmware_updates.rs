@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::{
-    FirmwareId, FirmwareUpdate, FirmwareUpdateId, Progress, RolloutId, UpdateMethod, UpdateResult,
-    UpdateStep,
+    FirmwareId, FirmwareUpdate, FirmwareUpdateId, ProgressFacts, RolloutId, StepFacts, UpdateFacts,
+    UpdateMethod, UpdateResult, UpdateStep,
 };
 use crate::store::UpdateFilter;
 use crate::web::ApiError;
@@ -114,44 +114,66 @@ pub(super) struct StepView {
     text: String,
 }
 
-impl From<&Progress> for ProgressView {
-    fn from(progress: &Progress) -> Self {
+impl From<ProgressFacts> for ProgressView {
+    fn from(facts: ProgressFacts) -> Self {
+        let ProgressFacts {
+            done,
+            total,
+            percent,
+            block,
+        } = facts;
         Self {
-            done: progress.done,
-            total: progress.total,
-            percent: progress.percent(),
-            block: progress.block,
+            done,
+            total,
+            percent,
+            block,
         }
     }
 }
 
 impl From<&UpdateStep> for StepView {
     fn from(step: &UpdateStep) -> Self {
+        let StepFacts { time, phase, text } = StepFacts::from(step);
         Self {
-            time: step.at.to_string(),
-            phase: step.phase.name(),
-            text: step.text.clone(),
+            time: time.to_string(),
+            phase,
+            text,
         }
     }
 }
 
 impl From<&FirmwareUpdate> for UpdateView {
     fn from(update: &FirmwareUpdate) -> Self {
+        // All that the live socket tells, under the same names: what is added there belongs here too.
+        let UpdateFacts {
+            id,
+            firmware_id,
+            version,
+            method,
+            state,
+            result,
+            phase,
+            awaited,
+            until,
+            progress,
+            reason,
+            rollout_id,
+        } = UpdateFacts::from(update);
         Self {
-            id: update.id.0,
+            id,
             endpoint: update.endpoint.to_string(),
-            firmware_id: update.firmware_id.0,
-            version: update.version.clone(),
-            method: update.method.map(UpdateMethod::name),
-            state: update.state.name(),
-            result: update.result.name(),
-            phase: update.phase.name(),
-            awaited: update.is_active().then(|| update.awaited.clone()),
-            until: update.until.map(|until| until.to_string()),
+            firmware_id,
+            version,
+            method,
+            state,
+            result,
+            phase,
+            awaited,
+            until: until.map(|until| until.to_string()),
             waits_for: None,
-            progress: update.progress.as_ref().map(ProgressView::from),
-            reason: update.reason.clone(),
-            rollout_id: update.rollout.map(|rollout| rollout.0),
+            progress: progress.map(ProgressView::from),
+            reason,
+            rollout_id,
             created_by: update.created_by.clone(),
             created_at: update.created_at.to_string(),
             updated_at: update.updated_at.to_string(),
@@ -352,4 +374,75 @@ pub(super) async fn cancel_update(
     operator.cancel_update(id).await?;
     let (update, steps) = operator.firmware_update(id).await?;
     Ok(Json(UpdateView::whole(&operator, &update, &steps).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        EndpointId, EndpointName, FirmwareImage, LiveBody, LiveUpdate, NewUpdate, Progress,
+        RolloutStep, Selection, Timestamp,
+    };
+
+    /// Pages that follow an update take the one for the other.
+    #[test]
+    fn the_live_socket_tells_the_same_as_the_api() {
+        let now = Timestamp::clamped_from_millis(1_700_000_000_000);
+        let new = NewUpdate {
+            image: FirmwareImage {
+                id: FirmwareId(7),
+                version: "1.2.0".to_owned(),
+                name: "1.2.0.bin".to_owned(),
+                key: "0".repeat(32),
+                sha256: "0".repeat(64),
+                size: 1000,
+                notes: String::new(),
+                selection: Selection::default(),
+                created_at: now,
+                created_by: "admin".to_owned(),
+            },
+            method: Some(UpdateMethod::Push),
+            rollout: Some(RolloutStep {
+                id: RolloutId(3),
+                is_back: false,
+            }),
+            created_by: "olga".to_owned(),
+            by: None,
+        };
+        let device = (EndpointId(1), EndpointName::new("a").expect("a name"));
+        let mut update = FirmwareUpdate::new(FirmwareUpdateId(5), device, &new, now);
+        update.awaited = "the next block".to_owned();
+        update.until = Some(now);
+        update.progress = Some(Progress {
+            done: 250,
+            total: 1000,
+            block: 64,
+        });
+        let step = UpdateStep {
+            at: now,
+            phase: update.phase,
+            text: "olga asks for 1.2.0".to_owned(),
+        };
+        for result in [UpdateResult::Default, UpdateResult::Deferred] {
+            update.result = result;
+            update.reason = result.is_final().then(|| "why".to_owned());
+            let live = LiveBody::from(LiveUpdate {
+                facts: UpdateFacts::from(&update),
+                timeline: vec![StepFacts::from(&step)],
+            });
+            let shown = UpdateView {
+                timeline: Some(vec![StepView::from(&step)]),
+                ..UpdateView::from(&update)
+            };
+            let (live, shown) = (live.to_json(), serde_json::json!(shown));
+            let fields = live.as_object().expect("an object");
+            assert_eq!(fields.len(), 13, "{live}");
+            for (name, value) in fields {
+                assert_eq!(Some(value), shown.get(name), "{name}");
+            }
+            assert_eq!(live["rollout_id"], 3);
+            assert_eq!(live["progress"]["percent"], 25);
+            assert_eq!(live["awaited"].is_null(), result.is_final());
+        }
+    }
 }

@@ -200,6 +200,7 @@ impl GroupView {
         let GroupRun {
             begun_at,
             passed_at,
+            accepted: _,
         } = state.forward;
         Self {
             index,

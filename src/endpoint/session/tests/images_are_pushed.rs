@@ -131,6 +131,73 @@ fn a_small_block_that_is_too_much_too_waits_until_the_device_is_heard() {
     assert_eq!(take_all(&mut bench, 5000), whole(5000));
 }
 
+/// It moved to another address within its DTLS session, or was followed to another on plain CoAP.
+#[test]
+fn a_device_whose_address_is_not_proven_any_more_is_asked_something_small_and_gets_the_next_block()
+{
+    let mut bench = pushing(5000);
+    bench.answer(confirmed(Code::CONTINUE, 0, true, 1024));
+    bench.room = Some(50);
+    bench.answer(confirmed(Code::CONTINUE, 1024, true, 1024));
+    assert_eq!(bench.newest_request(), "0.01 /5/0/3");
+    // Its answer proves the address, and says where the device stands.
+    bench.room = None;
+    bench.answer(super::bench::content("1"));
+    let mut image = whole(2048);
+    while image.len() < 5000 {
+        let (offset, size, payload) = block(&bench);
+        assert_eq!((offset, size), (image.len(), 1024), "nothing is sent twice");
+        image.extend(payload);
+        let more = image.len() < 5000;
+        let code = if more { Code::CONTINUE } else { Code::CHANGED };
+        bench.answer(confirmed(code, offset, more, 1024));
+    }
+    assert_eq!(image, whole(5000));
+    assert_eq!(bench.firmware_update().phase, UpdatePhase::Download);
+}
+
+#[test]
+fn what_waits_anyway_proves_the_address_as_well() {
+    let mut bench = pushing(5000);
+    bench.operate(OperationKind::Read, "/3/0/9");
+    bench.operate(OperationKind::Read, "/3/0/10");
+    bench.answer(confirmed(Code::CONTINUE, 0, true, 1024));
+    assert_eq!(bench.newest_request(), "0.01 /3/0/9");
+    bench.room = Some(50);
+    bench.answer(super::bench::content("5"));
+    assert_eq!(bench.newest_request(), "0.01 /3/0/10");
+    bench.room = None;
+    bench.answer(super::bench::content("5"));
+    assert_eq!((block(&bench).0, block(&bench).1), (1024, 1024));
+}
+
+/// Neither does one that answers without proving anything keep the server busy.
+#[test]
+fn a_device_that_does_not_prove_its_address_is_asked_three_times_and_then_waited_for() {
+    let mut bench = pushing(5000);
+    bench.room = Some(50);
+    bench.answer(confirmed(Code::CONTINUE, 0, true, 1024));
+    let tries = bench.settings.update_limits.tries;
+    for _ in 0..tries {
+        assert_eq!(bench.newest_request(), "0.01 /5/0/3");
+        bench.answer(super::bench::content("1"));
+    }
+    let reads = |bench: &Bench| {
+        let sent = bench.sent().into_iter();
+        sent.filter(|(_, request)| request.request.code == Code::GET)
+            .count()
+    };
+    let before = reads(&bench);
+    let update = bench.update("");
+    bench.feed(update);
+    assert_eq!(reads(&bench), before);
+    // It goes on where it was once there is room.
+    bench.room = None;
+    let update = bench.update("");
+    bench.feed(update);
+    assert_eq!((block(&bench).0, block(&bench).1), (1024, 1024));
+}
+
 #[test]
 fn a_device_can_ask_for_smaller_blocks_at_the_first_and_in_between() {
     let mut bench = pushing(5000);

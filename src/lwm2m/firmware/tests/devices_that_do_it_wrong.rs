@@ -279,6 +279,104 @@ fn a_device_that_comes_back_with_the_old_version_has_failed_whatever_it_says() {
 }
 
 #[test]
+fn a_device_that_comes_back_as_it_was_is_looked_at_twice_and_then_given_up() {
+    let mut script = Script::told_to_install();
+    script.registers();
+    script.stands(0, 0);
+    script.runs("1.1.0");
+    script.has_told("the device restarted without a report; it runs 1.1.0, as before");
+    assert!(script.update.awaited.contains("it is asked once more"));
+    script.passes(LIMITS.report);
+    script.stands(0, 0);
+    script.runs("1.1.0");
+    script.ended(
+        UpdateResult::UpdateFailed,
+        "came back with the old version and without a report: it is IDLE (5/0/3 = 0), 5/0/5 says nothing, and it runs 1.1.0, as before, 2 min later as well",
+    );
+}
+
+#[test]
+fn a_device_that_registers_first_and_reports_a_little_later_is_believed() {
+    let mut script = Script::told_to_install();
+    script.registers();
+    script.stands(0, 0);
+    script.runs("1.1.0");
+    script.says(&[(RESULT, 8)]);
+    script.ended(
+        UpdateResult::UpdateFailed,
+        "the device says 5/0/5 = 8: the image could not be installed",
+    );
+}
+
+#[test]
+fn a_device_that_registers_once_with_the_old_version_and_restarts_again_is_waited_for() {
+    let mut script = Script::told_to_install();
+    script.registers();
+    script.stands(0, 0);
+    script.runs("1.1.0");
+    // A second time, which begins a new wait: the look that was due falls into it.
+    script.passes(LIMITS.report / 2);
+    script.registers();
+    script.stands(0, 0);
+    script.runs("1.1.0");
+    script.passes(LIMITS.report / 2);
+    assert_eq!(script.asked, None, "{}", script.story());
+    // It says that it installs after all, and comes back with the new one.
+    script.says(&[(STATE, 3)]);
+    script.passes(LIMITS.report / 2);
+    script.stands(3, 0);
+    script.passes(LIMITS.report * 2);
+    assert!(script.update.is_active(), "{}", script.story());
+    script.registers();
+    script.stands(0, 1);
+    script.runs("1.2.0");
+    script.ended(UpdateResult::Success, "1.2.0");
+}
+
+/// Which firmware it ran is not known, or it is given the same once more: that it runs the old one is no sign.
+#[test]
+fn a_silent_restart_is_waited_for_where_the_old_version_says_nothing() {
+    let mut unknown = Script::new(None, None);
+    unknown.stands(0, 0);
+    unknown.answers(Ask::Read(RUNNING), "4.04");
+    let mut same = Script::new(None, None);
+    same.stands(0, 0);
+    same.runs("1.2.0");
+    for (mut script, running) in [(unknown, "1.1.0"), (same, "1.2.0")] {
+        script.answers(Ask::Observe(STATE), "4.05");
+        script.answers(Ask::Offer(UpdateMethod::PullHttps), "2.04");
+        script.says(&[(STATE, 2)]);
+        script.answers(Ask::Install, "2.04");
+        script.registers();
+        script.stands(0, 0);
+        script.runs(running);
+        script.passes(LIMITS.report * 2);
+        assert_eq!(script.update.until, script.update.install_by);
+        script.says(&[(RESULT, 1)]);
+        script.runs("1.2.0");
+        script.ended(UpdateResult::Success, "1.2.0");
+    }
+}
+
+/// What it said before it restarted is not taken for what it says now.
+#[test]
+fn a_device_that_cannot_be_read_after_its_restart_has_not_come_back_as_it_was() {
+    let mut script = Script::told_to_install();
+    script.says(&[(STATE, 0), (RESULT, 0)]);
+    script.registers();
+    script.answers(Ask::Read(INSTANCE), "4.05");
+    script.runs("1.1.0");
+    assert_eq!(script.update.until, script.update.install_by);
+    script.passes(LIMITS.install);
+    script.answers(Ask::Read(INSTANCE), "4.05");
+    script.runs("1.1.0");
+    script.ended(
+        UpdateResult::UpdateFailed,
+        "restarted without a report: 5/0/5 says nothing, and it runs 1.1.0",
+    );
+}
+
+#[test]
 fn what_the_package_calls_itself_is_not_what_runs() {
     let mut script = Script::offered_by_https();
     script.happens(Event::Values(&[

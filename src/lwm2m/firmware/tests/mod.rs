@@ -17,6 +17,7 @@ pub(super) const LIMITS: UpdateLimits = UpdateLimits {
     start: Duration::from_secs(600),
     stall: Duration::from_secs(900),
     install: Duration::from_secs(1800),
+    report: Duration::from_secs(120),
     tries: 3,
 };
 

@@ -351,3 +351,37 @@ fn the_metrics_say_when_they_end() {
         assert!(text.contains(&line), "{line} is not in {text}");
     }
 }
+
+#[test]
+fn a_host_is_found_in_the_certificate_as_devices_look_for_it() {
+    let folder = new_folder();
+    let hosts = [
+        "fw.example.org",
+        "*.lab.example",
+        "192.0.2.7",
+        "2001:db8::7",
+    ];
+    let hosts = hosts.map(|host| AltName::host(host).expect("a host"));
+    let made = ServerCertificates::load_or_make(folder.path(), &hosts, now()).expect("made");
+    for (host, is_there) in [
+        ("fw.example.org", true),
+        ("FW.Example.ORG", true),
+        ("example.org", false),
+        ("a.fw.example.org", false),
+        ("one.lab.example", true),
+        ("a.one.lab.example", false),
+        ("lab.example", false),
+        ("192.0.2.7", true),
+        ("192.0.2.8", false),
+        ("2001:db8:0::7", true),
+        ("2001:db8::8", false),
+        ("localhost", true),
+        ("127.0.0.1", true),
+    ] {
+        assert_eq!(made.is_for(host).expect("checked"), is_there, "{host}");
+    }
+    // It has ended, and names the same hosts.
+    let later = now().plus(DAY * 36_500);
+    assert!(end_of(&made) < later);
+    assert!(made.is_for("fw.example.org").expect("checked"));
+}

@@ -1,0 +1,186 @@
+//! Which devices are next.
+
+use super::{Begin, Plan, Turn};
+use crate::domain::{
+    FirmwareId, FirmwareImage, Opening, RolloutState, RolloutTarget, TargetStatus, Timestamp,
+};
+
+impl Plan {
+    /// Chooses the devices that are begun now, and notes when there is something to do without anything having
+    /// happened.
+    pub(super) fn pick(&mut self, now: Timestamp, images: &[FirmwareImage], turn: &mut Turn) {
+        self.begin_again(now, images, turn);
+        let is_back = match self.rollout.state {
+            RolloutState::Running => false,
+            RolloutState::RollingBack => true,
+            _ => return,
+        };
+        if !is_back && !self.may_begin(now, turn) {
+            return;
+        }
+        let at_once = self.rollout.spec.at_once as usize;
+        let free = at_once.saturating_sub(self.places.active.len());
+        let most = free.min(MAX_BEGIN);
+        let mut next = Vec::new();
+        let places = match is_back {
+            false => &self.places.waiting,
+            true => &self.places.to_go_back,
+        };
+        // In the order of the groups.
+        for &index in places {
+            let Some(target) = self.targets.get(index) else {
+                continue;
+            };
+            if !self.has_begun(target, is_back) || next.len() >= free {
+                break;
+            }
+            if next.len() >= most {
+                turn.due = Some(now);
+                break;
+            }
+            match self.retry_at.get(&target.endpoint_id) {
+                Some(retry_at) if now < *retry_at => {
+                    turn.due = Some(turn.due.map_or(*retry_at, |due| due.min(*retry_at)));
+                }
+                _ => next.push(index),
+            }
+        }
+        for index in next {
+            self.begin(now, index, is_back, images, turn);
+        }
+    }
+
+    /// True when the start has come and the window is open; otherwise something is due then.
+    fn may_begin(&self, now: Timestamp, turn: &mut Turn) -> bool {
+        let spec = &self.rollout.spec;
+        if let Some(start_at) = spec.start_at.filter(|start_at| now < *start_at) {
+            turn.due = Some(start_at);
+            return false;
+        }
+        match spec.window.as_ref().map(|window| window.at(now)) {
+            Some(Opening::ClosedUntil(opens)) => {
+                turn.due = Some(opens);
+                false
+            }
+            Some(Opening::OpenUntil(_)) | None => true,
+        }
+    }
+
+    fn has_begun(&self, target: &RolloutTarget, is_back: bool) -> bool {
+        let group = self.rollout.groups.get(usize::from(target.group));
+        group.is_some_and(|group| match is_back {
+            false => group.forward.begun_at.is_some(),
+            true => group.back.begun_at.is_some(),
+        })
+    }
+
+    /// Begins a device, unless it cannot be given back what it ran.
+    fn begin(
+        &mut self,
+        now: Timestamp,
+        index: usize,
+        is_back: bool,
+        images: &[FirmwareImage],
+        turn: &mut Turn,
+    ) {
+        let Some(target) = self.targets.get(index) else {
+            return;
+        };
+        let image = match is_back {
+            false => Ok(self.rollout.spec.firmware),
+            true => self.image_before(target, images),
+        };
+        let firmware = match image {
+            Ok(firmware) => firmware,
+            Err(why) => {
+                return self.set(now, index, TargetStatus::RollBackFailed, Some(why));
+            }
+        };
+        turn.begin.push(Begin {
+            device: target.endpoint_id,
+            endpoint: target.endpoint.clone(),
+            firmware,
+            is_back,
+        });
+        self.retry_at.remove(&target.endpoint_id);
+        let status = match is_back {
+            false => TargetStatus::Updating,
+            true => TargetStatus::RollingBack,
+        };
+        if target.status != status {
+            self.set(now, index, status, None);
+        }
+    }
+
+    /// Which image a device gets on its way back.
+    fn image_before(
+        &self,
+        target: &RolloutTarget,
+        images: &[FirmwareImage],
+    ) -> Result<FirmwareId, String> {
+        if let Some(image) = self.rollout.spec.roll_back_to {
+            return Ok(image);
+        }
+        let Some(version) = &target.version_before else {
+            return Err("it did not say which firmware it ran before (3/0/3), and the rollout names no image to go back to".to_owned());
+        };
+        image_of(version, images)
+            .map(|image| image.id)
+            .ok_or_else(|| format!("it ran {version} before, and there is no image of that here"))
+    }
+
+    /// Begins those again whose beginning is known not to have happened.
+    fn begin_again(&mut self, now: Timestamp, images: &[FirmwareImage], turn: &mut Turn) {
+        for index in std::mem::take(&mut self.again) {
+            let Some(target) = self.targets.get(index) else {
+                continue;
+            };
+            let retry_at = self.retry_at.get(&target.endpoint_id).copied();
+            let retry_at = retry_at.filter(|retry_at| now < *retry_at);
+            match (target.status, self.rollout.state) {
+                (TargetStatus::RollingBack, RolloutState::Paused) => {
+                    self.again.insert(index);
+                }
+                (TargetStatus::RollingBack, _) if retry_at.is_some() => {
+                    self.again.insert(index);
+                    turn.due = turn.due.min(retry_at).or(retry_at);
+                }
+                (TargetStatus::Updating, RolloutState::Running) => {
+                    let mut ignored = Turn::default();
+                    if self.may_begin(now, &mut ignored) {
+                        self.begin(now, index, false, images, turn);
+                    } else {
+                        self.set(now, index, TargetStatus::Waiting, None);
+                    }
+                }
+                (TargetStatus::RollingBack, RolloutState::RollingBack) => {
+                    self.begin(now, index, true, images, turn);
+                }
+                (TargetStatus::Updating, RolloutState::Paused) => {
+                    self.set(now, index, TargetStatus::Waiting, None);
+                }
+                (TargetStatus::Updating, _) => {
+                    self.set(now, index, TargetStatus::Cancelled, None);
+                }
+                (TargetStatus::RollingBack, _) => {
+                    let why = "the rollout was stopped before its turn came".to_owned();
+                    self.set(now, index, TargetStatus::RollBackFailed, Some(why));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The image of what a device said that it ran: of exactly this version, or else the newest that fits.
+pub(in crate::rollout) fn image_of<'a>(
+    version: &str,
+    images: &'a [FirmwareImage],
+) -> Option<&'a FirmwareImage> {
+    let exact = images.iter().find(|image| image.version == version);
+    let fits = |image: &&FirmwareImage| FirmwareImage::is_what_runs(&image.version, version);
+    exact.or_else(|| images.iter().filter(fits).max_by_key(|image| image.id))
+}
+
+/// So many devices are begun in one turn, at most: somebody who wants to pause it gets a word in.
+const MAX_BEGIN: usize = 200;
