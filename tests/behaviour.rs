@@ -12,6 +12,7 @@ mod firmware;
 mod gateway;
 mod oma;
 mod pages;
+mod rollouts;
 mod start;
 mod store;
 mod support;

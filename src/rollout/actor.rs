@@ -66,7 +66,8 @@ impl RolloutActor {
                 actor.runner = Some(runner);
                 match after {
                     After::Due(wait) => actor.wake_after(wait, ctx),
-                    After::Gone | After::Rests => ctx.stop(),
+                    After::Gone => ctx.stop(),
+                    After::Rests => actor.rest(ctx),
                 }
             })
             .wait(ctx);
@@ -81,6 +82,11 @@ impl RolloutActor {
             actor.turn(look, ctx);
         });
         self.timer = Some(timer);
+    }
+
+    /// Ends a little later: it may have been started for somebody who wants something of it.
+    fn rest(&mut self, ctx: &mut Context<Self>) {
+        self.timer = Some(ctx.run_later(LINGER, |_, ctx| ctx.stop()));
     }
 
     fn load(&self, ctx: &mut Context<Self>) {
@@ -171,3 +177,6 @@ const PROMPT: Duration = Duration::from_secs(1);
 
 /// After the rollout could not be loaded it is tried again after so long.
 const RELOAD: Duration = Duration::from_secs(5);
+
+/// An actor that has nothing to do ends after so long.
+const LINGER: Duration = Duration::from_secs(5);

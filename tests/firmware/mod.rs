@@ -8,7 +8,7 @@ mod images_come_from_the_command_line;
 mod images_go_to_proven_addresses;
 mod images_survive_the_server;
 mod the_network_and_the_server_fail;
-mod updated;
+pub(crate) mod updated;
 mod updates_are_refused_with_a_sentence;
 mod updates_that_are_over_are_counted;
 mod what_cannot_be_an_image_is_refused;

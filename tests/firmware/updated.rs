@@ -18,7 +18,7 @@ use flownexus::sim::{SimSecurity, SimSettings};
 
 pub(super) const UPDATES: &str = "/api/v1/firmware-updates";
 /// What a device runs before.
-pub(super) const BEFORE: &str = "1.0.0";
+pub(crate) const BEFORE: &str = "1.0.0";
 
 /// How an image comes to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,14 +97,14 @@ pub(super) async fn play(settings: SimSettings, test: impl AsyncFnOnce(&SimHandl
 }
 
 /// An image that says which version it is.
-pub(super) fn labelled(version: &str, seed: u64, count: usize) -> Vec<u8> {
+pub(crate) fn labelled(version: &str, seed: u64, count: usize) -> Vec<u8> {
     let mut bytes = format!("flownexus-image {version}\n").into_bytes();
     bytes.extend(image(seed, count));
     bytes
 }
 
 /// Uploads such an image.
-pub(super) async fn uploaded(api: &Api, version: &str, bytes: &[u8]) -> Json {
+pub(crate) async fn uploaded(api: &Api, version: &str, bytes: &[u8]) -> Json {
     upload(api, form(version, &format!("v{version}.bin"), bytes)).await
 }
 

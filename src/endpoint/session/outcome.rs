@@ -205,7 +205,10 @@ impl Session {
         // waited for a session of ours was made in vain.
         let disconnected = matches!(failure, ExchangeFailure::Disconnected);
         let lost_its_session = disconnected && !in_flight.connecting;
-        let harmless = lost_its_session || matches!(failure, ExchangeFailure::WindowClosed);
+        // The answer may have come while the server was down: that it is not here says nothing of the device.
+        let resumed = in_flight.resumed;
+        let harmless =
+            resumed || lost_its_session || matches!(failure, ExchangeFailure::WindowClosed);
         let has_wrong_token = in_flight.has_wrong_token;
         let reason = match failure {
             ExchangeFailure::Reset => OperationFailure::Reset,
@@ -222,7 +225,9 @@ impl Session {
             ExchangeFailure::Disconnected => OperationFailure::Disconnected,
         };
         // Whoever acknowledges is there; whoever does not is not asked again until heard of.
-        if reason == OperationFailure::NotAcknowledged {
+        if resumed {
+            // Asked again, if it listens.
+        } else if reason == OperationFailure::NotAcknowledged {
             self.learn_silent(env, in_flight.sent_after);
             self.fall_silent(env);
         } else if disconnected {
