@@ -76,7 +76,10 @@ async fn a_rollout_is_rehearsed_run_and_taken_back_on_its_page() {
     browser.element("#rollout").await;
     browser.script(LISTEN).await;
     browser.script("window.neverLoadedAgain = true").await;
-    let state = "return document.querySelector('#rollout-state [data-stands]').dataset.stands";
+    // A refusal is shown for a few seconds only.
+    let state = "const refusal = document.querySelector('[data-toast=bad]'); \
+                 if (refusal) window.refusal = refusal.textContent; \
+                 return window.refusal || document.querySelector('#rollout-state [data-stands]').dataset.stands";
     until(&browser, state, |state| state == "FINISHED").await;
     let told = browser
         .text("#rollout", |text| text.contains("5 succeeded"))
