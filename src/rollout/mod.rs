@@ -1,6 +1,6 @@
 //! Firmware to many devices: group by group, within thresholds, and back again when too many fail.
 //!
-//! [`plan`] decides and does nothing: it is given what happened and the time, and says which devices are next. An
+//! `plan` decides and does nothing: it is given what happened and the time, and says which devices are next. An
 //! actor per rollout that is not over stores what was decided, and only then begins updates on devices. What becomes
 //! of them it reads from the store, where their sessions wrote it, so a rollout goes on after a restart wherever it
 //! stood.

@@ -94,7 +94,11 @@ fn a_request_whose_answer_came_while_the_server_was_down_is_made_again() {
     assert_eq!(after.sent().len(), 1, "it is sent again");
     // Only the first time.
     after.fail(ExchangeFailure::NotAcknowledged);
-    assert_eq!(after.sent().len(), 1, "and then the device has to be heard of");
+    assert_eq!(
+        after.sent().len(),
+        1,
+        "and then the device has to be heard of"
+    );
     assert_eq!(after.stored(operation.id).status, OperationStatus::Queued);
 }
 
