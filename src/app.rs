@@ -123,7 +123,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         }
     }
     let rollouts = rollouts::start(
-        &settings.rollouts,
+        &settings,
         &store,
         devices.handle.clone(),
         nudges,

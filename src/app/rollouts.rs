@@ -1,20 +1,21 @@
 //! What rollouts may do with devices: the registry's handle, in their words.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::config;
-use crate::domain::{EndpointName, FirmwareUpdate, FirmwareUpdateId, NewUpdate};
+use crate::config::Settings;
+use crate::domain::{EndpointName, FirmwareUpdate, FirmwareUpdateId, NewUpdate, RolloutId};
 use crate::endpoint::UpdateRefusal;
 use crate::live::Hub;
 use crate::registry::{Devices, Handle, OperateError};
-use crate::rollout::{self, Fleet, Metrics, NotBegun, Nudges, Parts, Supervisor};
+use crate::rollout::{self, Fleet, Metrics, NotBegun, Nudges, Parts, Recalled, Supervisor};
 use crate::store::{Publisher, Store};
 
 /// Starts what is under way on this thread.
 pub(super) fn start(
-    settings: &config::Rollouts,
+    settings: &Settings,
     store: &Store,
     devices: Handle,
     nudges: Nudges,
@@ -27,7 +28,8 @@ pub(super) fn start(
         images: store.clone(),
         endpoints: store,
         fleet: Arc::new(RegisteredFleet(devices)),
-        settings: settings.clone(),
+        settings: settings.rollouts.clone(),
+        patience: Duration::from_secs(settings.firmware.wait_for_device_s),
         metrics: Metrics::default(),
     };
     parts.metrics.register(metrics);
@@ -53,22 +55,30 @@ impl Fleet for RegisteredFleet {
         endpoint: &EndpointName,
         new: NewUpdate,
     ) -> Result<FirmwareUpdate, NotBegun> {
+        let rollout = new.rollout.as_ref().map(|step| step.id);
         let begun = self.0.update_firmware(endpoint, new).await;
-        begun.map_err(|error| why(&error))
+        begun.map_err(|error| why(&error, rollout))
     }
 
-    async fn recall(
-        &self,
-        endpoint: &EndpointName,
-        id: FirmwareUpdateId,
-    ) -> Option<FirmwareUpdate> {
-        // One that is over or installs already is told of otherwise.
-        self.0.cancel_update(endpoint, id, None).await.ok()
+    async fn recall(&self, endpoint: &EndpointName, id: FirmwareUpdateId) -> Recalled {
+        match self.0.cancel_update(endpoint, id, None).await {
+            Ok(update) => Recalled::Update(Box::new(update)),
+            Err(OperateError::Busy | OperateError::Store(_)) => Recalled::NotNow,
+            // It is over, or installs already.
+            Err(_) => Recalled::TooLate,
+        }
     }
 }
 
-fn why(error: &OperateError) -> NotBegun {
+fn why(error: &OperateError, asks: Option<RolloutId>) -> NotBegun {
     match error {
+        // Its own, of which it did not hear.
+        OperateError::Update(UpdateRefusal::Active { rollout, .. })
+            if asks.is_some() && *rollout == asks =>
+        {
+            NotBegun::InDoubt
+        }
+        OperateError::Update(UpdateRefusal::Absent) => NotBegun::Absent(error.to_string()),
         OperateError::Update(UpdateRefusal::Active { .. }) => NotBegun::Later(error.to_string()),
         OperateError::Update(_) => NotBegun::Never(error.to_string()),
         OperateError::UnknownEndpoint(_) => {

@@ -414,6 +414,9 @@ pub struct FirmwareUpdate {
     /// True when its rollout gives the device back what it ran before.
     #[serde(default)]
     pub is_roll_back: bool,
+    /// Only while the device runs this version (3/0/3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_from: Option<String>,
     /// Who asked for it.
     pub created_by: String,
     /// When it was asked for.
@@ -435,6 +438,7 @@ impl FirmwareUpdate {
         new: &NewUpdate,
         now: Timestamp,
     ) -> Self {
+        let step = new.rollout.as_ref();
         Self {
             id,
             endpoint_id,
@@ -458,8 +462,9 @@ impl FirmwareUpdate {
             device: DeviceSays::default(),
             because: None,
             reason: None,
-            rollout: new.rollout.map(|step| step.id),
-            is_roll_back: new.rollout.is_some_and(|step| step.is_back),
+            rollout: step.map(|step| step.id),
+            is_roll_back: step.is_some_and(|step| step.is_back),
+            only_from: step.and_then(|step| step.only_from.clone()),
             created_by: new.created_by.clone(),
             created_at: now,
             updated_at: now,

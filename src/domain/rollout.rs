@@ -106,7 +106,8 @@ pub struct GroupRun {
     pub begun_at: Option<Timestamp>,
     /// When its threshold of success was reached.
     pub passed_at: Option<Timestamp>,
-    /// So many failures somebody has seen and gone on all the same: its threshold of errors is not crossed by them.
+    /// So many failures have paused it, and it went on all the same: its threshold of errors is not crossed by them
+    /// again.
     #[serde(default)]
     pub accepted: u32,
 }
@@ -308,6 +309,8 @@ pub struct RolloutTarget {
     pub version_before: Option<String>,
     /// True once the rollout made it run the image: on the way back it is given what it ran before.
     pub is_changed: bool,
+    /// True when its update on the way there failed.
+    pub has_failed: bool,
     /// Why it stands so, in plain words, where that is not plain.
     pub reason: Option<String>,
     /// When its status last changed.
@@ -332,6 +335,7 @@ impl RolloutTarget {
             back_update: None,
             version_before: None,
             is_changed: false,
+            has_failed: false,
             reason: None,
             changed_at: now,
         }
@@ -339,12 +343,16 @@ impl RolloutTarget {
 }
 
 /// Which rollout an update belongs to, and in which direction. A device has at most one update of each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolloutStep {
     /// The rollout.
     pub id: RolloutId,
     /// True when the device is given back what it ran before.
     pub is_back: bool,
+    /// The device that is meant: another one may have its name by now.
+    pub device: EndpointId,
+    /// Only while the device runs this version: what it was given since by others stays.
+    pub only_from: Option<String>,
 }
 
 #[cfg(test)]

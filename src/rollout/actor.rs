@@ -122,8 +122,10 @@ impl Actor for RolloutActor {
         self.load(ctx);
     }
 
-    /// In order: a panic does not come here.
     fn stopped(&mut self, _: &mut Self::Context) {
+        if std::thread::panicking() {
+            return;
+        }
         // A supervisor that is too busy for it starts this one anew, and it rests again.
         let _ = self.supervisor.try_send(Rests(self.id));
     }
@@ -168,7 +170,13 @@ impl Handler<LookAt> for RolloutActor {
     type Result = ();
 
     fn handle(&mut self, LookAt(look): LookAt, ctx: &mut Self::Context) {
-        self.turn(look, ctx);
+        let concerns = |runner: &Runner| match &look {
+            Look::At(names) => runner.concerns(names),
+            Look::All | Look::Away => true,
+        };
+        if self.runner.as_ref().is_some_and(concerns) {
+            self.turn(look, ctx);
+        }
     }
 }
 

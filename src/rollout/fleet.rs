@@ -18,7 +18,17 @@ pub trait Fleet: Send + Sync {
         new: NewUpdate,
     ) -> Result<FirmwareUpdate, NotBegun>;
 
-    /// Takes an update back, and returns how it is then; nothing when that cannot be, or when it is not known.
-    async fn recall(&self, endpoint: &EndpointName, id: FirmwareUpdateId)
-    -> Option<FirmwareUpdate>;
+    /// Takes an update back, where that can be.
+    async fn recall(&self, endpoint: &EndpointName, id: FirmwareUpdateId) -> Recalled;
+}
+
+/// What came of taking an update back.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Recalled {
+    /// It is not known; it can be tried again.
+    NotNow,
+    /// The device installs already, or the update is over.
+    TooLate,
+    /// It is over, or on its way there.
+    Update(Box<FirmwareUpdate>),
 }

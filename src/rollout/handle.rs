@@ -148,6 +148,11 @@ pub enum RolloutError {
     /// Too much is asked at the moment.
     #[error("the server is busy, try again")]
     Busy,
+    /// No answer came in time.
+    #[error(
+        "the server is busy, and it is not known whether rollout {0} has heard of it; look at it"
+    )]
+    InDoubt(RolloutId),
     /// It makes no sense.
     #[error(transparent)]
     Invalid(#[from] InvalidRollout),
@@ -271,7 +276,7 @@ impl Handle {
                 match tokio::time::timeout_at(deadline, is_answered).await {
                     Ok(Ok(outcome)) => return outcome,
                     Ok(Err(_)) => {}
-                    Err(_) => return Err(RolloutError::Busy),
+                    Err(_) => return Err(RolloutError::InDoubt(id)),
                 }
             }
             tokio::time::sleep(MOMENT).await;
@@ -325,10 +330,13 @@ impl Rollouts for Handle {
         command: Command,
         by: Doer,
     ) -> Result<Rollout, RolloutError> {
-        let _one_at_a_time = self.changing.lock().await;
+        // Whoever stops one or has it rolled back is never kept waiting, nor refused for want of room.
+        let _one_at_a_time = match command {
+            Command::Start => Some(self.changing.lock().await),
+            _ => None,
+        };
         let rollout = self.find(id).await?;
-        let is_under_way = rollout.finished_at.is_none() && rollout.state != RolloutState::Ready;
-        if matches!(command, Command::Start | Command::RollBack) && !is_under_way {
+        if command == Command::Start && rollout.state == RolloutState::Ready {
             self.check_room().await?;
         }
         self.ask(id, command, &by).await
@@ -379,7 +387,7 @@ impl Rollouts for Handle {
 }
 
 /// How long somebody waits for a rollout that is busy.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// After so long an actor that did not answer is asked again.
 const MOMENT: Duration = Duration::from_millis(50);

@@ -19,7 +19,7 @@ mod rehearsal;
 mod runner;
 mod supervisor;
 
-pub use fleet::Fleet;
+pub use fleet::{Fleet, Recalled};
 pub use handle::{Command, Forecast, GroupForecast, Handle, Rehearsal, RolloutError, Rollouts};
 pub use metrics::Metrics;
 pub use nudges::Nudges;

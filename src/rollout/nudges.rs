@@ -1,15 +1,17 @@
-//! News of updates that are over, on their way to rollouts.
+//! News of updates that are over and of devices that have come, on their way to rollouts.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::runner::Look;
-use crate::domain::{EndpointName, LiveBody, LiveEvent, UpdateResult};
+use crate::domain::{EndpointName, LiveBody, LiveEvent, LiveKind, UpdateResult};
 
-/// Whoever publishes what was committed notes here which updates of rollouts are over. It costs nothing to speak of,
-/// and never waits.
+/// Whoever publishes what was committed notes here which updates of rollouts are over, and, while there are rollouts,
+/// which devices have registered. It costs nothing to speak of, and never waits.
 #[derive(Clone, Debug, Default)]
 pub struct Nudges {
     shared: Arc<Shared>,
@@ -19,6 +21,7 @@ pub struct Nudges {
 struct Shared {
     noted: Mutex<Noted>,
     is_noted: Notify,
+    follows_registrations: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -31,12 +34,13 @@ struct Noted {
 impl Nudges {
     /// Takes note of those among these messages that a rollout waits for. They are on disk.
     pub fn note(&self, events: &[LiveEvent]) {
+        let registrations = self.shared.follows_registrations.load(Ordering::Relaxed);
         let of_rollout = |event: &&LiveEvent| match &event.body {
             LiveBody::FirmwareUpdate(update) => {
                 update.facts.rollout_id.is_some()
                     && update.facts.result != UpdateResult::Default.name()
             }
-            _ => false,
+            _ => registrations && event.kind == LiveKind::Registered,
         };
         let mut over = events.iter().filter(of_rollout).peekable();
         if over.peek().is_none() {
@@ -55,10 +59,17 @@ impl Nudges {
         self.shared.is_noted.notify_one();
     }
 
-    /// Waits for the next ones.
+    /// Whether devices that register are news.
+    pub(super) fn follow_registrations(&self, follow: bool) {
+        let follows = &self.shared.follows_registrations;
+        follows.store(follow, Ordering::Relaxed);
+    }
+
+    /// Waits for the next ones, and a moment longer, as others mostly follow.
     pub(super) async fn next(&self) -> Look {
         loop {
             self.shared.is_noted.notified().await;
+            tokio::time::sleep(GATHERED).await;
             let Noted { devices, all } = std::mem::take(&mut *self.lock());
             match (all, devices.is_empty()) {
                 (true, _) => return Look::All,
@@ -77,3 +88,6 @@ impl Nudges {
 
 /// So many devices are remembered by name.
 const MOST: usize = 10_000;
+
+/// News are gathered for so long.
+const GATHERED: Duration = Duration::from_millis(100);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::choose::{Candidate, Chosen, Rhythm};
 use super::handle::{Command, Forecast, GroupForecast, Rehearsal};
-use super::plan::{Begin, Happened, Plan};
+use super::plan::{Begin, Happened, Plan, Waits};
 use crate::domain::{
     EndpointId, FirmwareId, FirmwareImage, FirmwareUpdate, FirmwareUpdateId, NewUpdate, OnError,
     Rollout, RolloutId, RolloutSpec, RolloutState, RolloutStep, RolloutTarget, TargetStatus,
@@ -142,14 +142,14 @@ impl<'a> Stage<'a> {
             RolloutTarget::new(RolloutId(0), named, *group, self.now)
         };
         let targets = devices.iter().zip(&groups).map(target).collect();
-        Plan::new(rollout, targets, Duration::from_secs(60))
+        Plan::new(rollout, targets, WAITS)
     }
 
     fn run(&mut self, plan: &mut Plan) {
         let images = [self.before.clone()];
         let horizon = self.began_at.plus(HORIZON);
         loop {
-            let turn = plan.turn(self.now, &images);
+            let turn = plan.turn(self.now, Some(&images));
             for begin in &turn.begin {
                 self.begin(plan, begin);
             }
@@ -197,6 +197,8 @@ impl<'a> Stage<'a> {
             rollout: Some(RolloutStep {
                 id: RolloutId(0),
                 is_back: begin.is_back,
+                device: begin.device,
+                only_from: None,
             }),
             created_by: String::new(),
             by: None,
@@ -366,6 +368,12 @@ fn scrambled(number: u64) -> u64 {
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
 }
+
+/// No device is refused in a rehearsal.
+const WAITS: Waits = Waits {
+    retry: Duration::from_secs(60),
+    patience: HORIZON,
+};
 
 /// Nobody waits for longer.
 const HORIZON: Duration = Duration::from_secs(365 * 86_400);

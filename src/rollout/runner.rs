@@ -9,14 +9,14 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 
 use super::choose::choose;
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Recalled};
 use super::handle::{Command, RolloutError};
 use super::metrics::{Direction, Metrics, Way};
-use super::plan::{Begin, Happened, NotBegun, Plan, Turn};
+use super::plan::{Begin, Happened, NotBegun, Plan, Turn, Waits};
 use crate::config;
 use crate::domain::{
     AuditEntry, Doer, EndpointId, EndpointName, FirmwareId, FirmwareImage, FirmwareUpdate,
-    NewUpdate, OnError, Rollout, RolloutId, RolloutState, RolloutStep, RolloutTarget, TargetStatus,
+    NewUpdate, Rollout, RolloutId, RolloutState, RolloutStep, RolloutTarget, TargetStatus,
     Timestamp,
 };
 use crate::store::{
@@ -39,6 +39,8 @@ pub struct Parts {
     pub fleet: Arc<dyn Fleet>,
     /// `[rollouts]`.
     pub settings: config::Rollouts,
+    /// A device that is not heard of for so long is given up.
+    pub patience: Duration,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -50,6 +52,10 @@ pub(super) struct Runner {
     /// Since when it is not known whether the update of a device was begun.
     in_doubt: HashMap<EndpointId, Instant>,
     newcomers_at: Option<Instant>,
+    /// When all updates under way were last looked at.
+    looked_at: Option<Instant>,
+    /// An update that was to be taken back is to be tried again.
+    recalls_again: bool,
 }
 
 /// Which updates are looked at.
@@ -90,13 +96,23 @@ impl Runner {
         }
         // In the order in which they were made: groups after each other, within them by name.
         targets.sort_by(|a, b| (a.group, &a.endpoint).cmp(&(b.group, &b.endpoint)));
-        let retry = Duration::from_secs(parts.settings.retry_s);
+        let waits = Waits {
+            retry: Duration::from_secs(parts.settings.retry_s),
+            patience: parts.patience,
+        };
         Ok(Some(Self {
-            plan: Plan::new(rollout, targets, retry),
+            plan: Plan::new(rollout, targets, waits),
             parts,
             in_doubt: HashMap::new(),
             newcomers_at: None,
+            looked_at: None,
+            recalls_again: false,
         }))
+    }
+
+    /// True when news of these devices may be news for this rollout.
+    pub(super) fn concerns(&self, names: &HashSet<EndpointName>) -> bool {
+        self.plan.concerns(names)
     }
 
     /// Does what somebody wants, if it can be stored, and returns how the rollout stands then.
@@ -139,33 +155,35 @@ impl Runner {
     }
 
     async fn try_turn(&mut self, look: Look) -> Result<After, StoreError> {
+        if let Look::At(names) = &look {
+            self.plan.came(names);
+        }
         self.look(look).await?;
         self.take_in_newcomers().await?;
-        loop {
-            let images = self.images().await?;
-            let now = Timestamp::system();
-            let turn = self.plan.turn(now, &images);
-            if let Some((rollout, targets)) = self.plan.take_unsaved() {
-                match self.save(rollout, targets.clone(), Vec::new()).await {
-                    Ok(true) => {}
-                    Ok(false) => return Ok(After::Gone),
-                    Err(error) => {
-                        self.plan.not_saved(&targets);
-                        self.plan.not_tried(&turn.begin);
-                        return Err(error);
-                    }
+        let images = match self.plan.rollout().is_back {
+            true => Some(self.parts.images.list().await?),
+            false => None,
+        };
+        let now = Timestamp::system();
+        let turn = self.plan.turn(now, images.as_deref());
+        if let Some((rollout, targets)) = self.plan.take_unsaved() {
+            match self.save(rollout, targets.clone(), Vec::new()).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(After::Gone),
+                Err(error) => {
+                    self.plan.not_saved(&targets);
+                    self.plan.not_tried(&turn.begin);
+                    self.plan.not_recalled(&turn.recall);
+                    return Err(error);
                 }
             }
-            let due = turn.due;
-            if turn.begin.is_empty() && turn.recall.is_empty() {
-                return Ok(self.after(now, due));
-            }
-            self.carry_out(turn).await?;
-            if due.is_some_and(|due| due <= now) {
-                // There are more; but first somebody may say something.
-                return Ok(After::Due(Duration::ZERO));
-            }
         }
+        if turn.begin.is_empty() && turn.recall.is_empty() {
+            return Ok(self.after(now, turn.due));
+        }
+        self.carry_out(turn).await?;
+        // What came of it may lead to more; but first somebody may say something.
+        Ok(After::Due(Duration::ZERO))
     }
 
     fn after(&self, now: Timestamp, due: Option<Timestamp>) -> After {
@@ -179,7 +197,7 @@ impl Runner {
         if self.plan.rollout().spec.newcomers {
             wait = wait.min(Duration::from_secs(settings.newcomers_s));
         }
-        if !self.in_doubt.is_empty() {
+        if !self.in_doubt.is_empty() || self.recalls_again {
             wait = wait.min(PAUSE);
         }
         After::Due(due.map_or(wait, |due| wait.min(due.since(now))))
@@ -187,6 +205,11 @@ impl Runner {
 
     /// Reads what became of updates.
     async fn look(&mut self, look: Look) -> Result<(), StoreError> {
+        // News may have been lost, whatever else was looked at meanwhile.
+        let every = Duration::from_secs(self.parts.settings.look_s);
+        let is_due = self.looked_at.is_none_or(|at| at.elapsed() >= every);
+        let look = if is_due { Look::All } else { look };
+        let looks_at_all = matches!(look, Look::All);
         let is_looked_at = |target: &RolloutTarget| match &look {
             Look::All => true,
             Look::At(names) => names.contains(&target.endpoint),
@@ -199,6 +222,9 @@ impl Runner {
             .filter(|target| is_looked_at(target) || doubtful(target))
             .map(|target| target.endpoint_id)
             .collect();
+        if looks_at_all {
+            self.looked_at = Some(Instant::now());
+        }
         if devices.is_empty() {
             return Ok(());
         }
@@ -220,7 +246,10 @@ impl Runner {
             })
             .collect();
         for update in &updates {
-            self.in_doubt.remove(&update.endpoint_id);
+            let goes_back = |target: &RolloutTarget| target.status == TargetStatus::RollingBack;
+            if self.plan.target(update.endpoint_id).is_some_and(goes_back) == update.is_roll_back {
+                self.in_doubt.remove(&update.endpoint_id);
+            }
             self.plan.handle(now, Happened::Update(update));
         }
         for device in missing {
@@ -244,6 +273,7 @@ impl Runner {
         if !is_open || !is_due {
             return Ok(());
         }
+        self.newcomers_at = Some(Instant::now());
         let Some(image) = self.parts.images.find(spec.firmware).await? else {
             return Ok(());
         };
@@ -257,19 +287,8 @@ impl Runner {
             .saturating_sub(self.plan.len());
         let is_new = |(id, _): &(EndpointId, EndpointName)| self.plan.target(*id).is_none();
         let newcomers: Vec<_> = chosen.named().filter(is_new).take(room).collect();
-        self.newcomers_at = Some(Instant::now());
         self.plan.join(now, newcomers);
         Ok(())
-    }
-
-    /// The images, where it may have to be found out what a device ran before.
-    async fn images(&self) -> Result<Vec<FirmwareImage>, StoreError> {
-        let rollout = self.plan.rollout();
-        let goes_back = rollout.is_back || rollout.spec.on_error == OnError::RollBack;
-        match goes_back {
-            true => self.parts.images.list().await,
-            false => Ok(Vec::new()),
-        }
     }
 
     /// Stores a rollout with these devices of it; false when it is gone.
@@ -304,7 +323,10 @@ impl Runner {
         let mut images = HashMap::new();
         for id in wanted {
             let image = self.parts.images.find(id).await;
-            let image = image.inspect_err(|_| self.plan.not_tried(&turn.begin))?;
+            let image = image.inspect_err(|_| {
+                self.plan.not_tried(&turn.begin);
+                self.plan.not_recalled(&turn.recall);
+            })?;
             images.insert(id, image);
         }
         let begun: Vec<_> = stream::iter(&turn.begin)
@@ -313,9 +335,8 @@ impl Runner {
             .collect()
             .await;
         let recalled: Vec<_> = stream::iter(&turn.recall)
-            .map(|(endpoint, id)| self.parts.fleet.recall(endpoint, *id))
+            .map(async |recall| (recall, self.parts.fleet.recall(&recall.0, recall.1).await))
             .buffer_unordered(AT_A_TIME)
-            .filter_map(async |update| update)
             .collect()
             .await;
         let now = Timestamp::system();
@@ -344,8 +365,16 @@ impl Runner {
                 Begun::NoImage => self.plan.handle(now, Happened::NoImage(device)),
             }
         }
-        for update in &recalled {
-            self.plan.handle(now, Happened::Update(update));
+        self.recalls_again = false;
+        for (recall, outcome) in recalled {
+            match outcome {
+                Recalled::NotNow => {
+                    self.recalls_again = true;
+                    self.plan.not_recalled(std::slice::from_ref(recall));
+                }
+                Recalled::TooLate => {}
+                Recalled::Update(update) => self.plan.handle(now, Happened::Update(&update)),
+            }
         }
         Ok(())
     }
@@ -365,6 +394,8 @@ impl Runner {
             rollout: Some(RolloutStep {
                 id: rollout.id,
                 is_back: begin.is_back,
+                device: begin.device,
+                only_from: begin.is_back.then(|| rollout.version.clone()),
             }),
             created_by: format!("rollout {}", rollout.id),
             by: None,

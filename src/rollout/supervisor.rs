@@ -11,8 +11,8 @@ use futures_util::stream;
 
 use super::actor::{LookAt, RolloutActor};
 use super::nudges::Nudges;
-use super::runner::Parts;
-use crate::domain::{Rollout, RolloutId, RolloutState};
+use super::runner::{Look, Parts};
+use crate::domain::{Rollout, RolloutId, RolloutState, TargetStatus};
 
 /// Supervises the actors of rollouts.
 #[expect(missing_debug_implementations, reason = "it holds trait objects")]
@@ -20,6 +20,8 @@ pub struct Supervisor {
     parts: Parts,
     nudges: Nudges,
     actors: HashMap<RolloutId, Addr<RolloutActor>>,
+    /// True while news of which somebody did not hear are about to be repeated.
+    repeats: bool,
 }
 
 /// The actor of a rollout is asked for; it is started if there is none.
@@ -39,6 +41,7 @@ impl Supervisor {
             parts,
             nudges,
             actors: HashMap::new(),
+            repeats: false,
         }
         .start()
     }
@@ -50,6 +53,7 @@ impl Supervisor {
         }
         let actor = RolloutActor::new(id, self.parts.clone(), ctx.address().recipient()).start();
         self.actors.insert(id, actor.clone());
+        self.nudges.follow_registrations(true);
         actor
     }
 
@@ -93,7 +97,13 @@ impl Actor for Supervisor {
         // One that is paused may have updates under way.
         self.take_up(|rollout| rollout.state != RolloutState::Ready, ctx);
         ctx.run_interval(LOST, |actor, ctx| {
-            actor.take_up(|rollout| rollout.state.is_under_way(), ctx);
+            let has_work = |rollout: &Rollout| {
+                let active = [TargetStatus::Updating, TargetStatus::RollingBack];
+                rollout.state != RolloutState::Ready
+                    && (rollout.state != RolloutState::Paused
+                        || rollout.counts().of_any(&active) > 0)
+            };
+            actor.take_up(has_work, ctx);
         });
         let nudges = self.nudges.clone();
         ctx.add_stream(stream::unfold(nudges, async |nudges| {
@@ -105,10 +115,17 @@ impl Actor for Supervisor {
 }
 
 impl StreamHandler<LookAt> for Supervisor {
-    fn handle(&mut self, look: LookAt, _: &mut Self::Context) {
-        for actor in self.actors.values() {
-            // One whose mailbox is full looks at everything when it comes to itself.
-            let _ = actor.try_send(look.clone());
+    fn handle(&mut self, look: LookAt, ctx: &mut Self::Context) {
+        let mut is_heard = true;
+        for actor in self.actors.values().filter(|actor| actor.connected()) {
+            is_heard &= actor.try_send(look.clone()).is_ok();
+        }
+        if !is_heard && !std::mem::replace(&mut self.repeats, true) {
+            // A mailbox was full: everything is looked at when there is room again.
+            ctx.run_later(REPEAT, |actor, ctx| {
+                actor.repeats = false;
+                StreamHandler::handle(actor, LookAt(Look::All), ctx);
+            });
         }
     }
 }
@@ -129,6 +146,7 @@ impl Handler<Rests> for Supervisor {
         if self.actors.get(&id).is_some_and(|actor| !actor.connected()) {
             self.actors.remove(&id);
         }
+        self.nudges.follow_registrations(!self.actors.is_empty());
     }
 }
 
@@ -137,3 +155,6 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 /// Rollouts under way without an actor, of which nobody told, are looked for this often.
 const LOST: Duration = Duration::from_secs(30);
+
+/// News that found a mailbox full are repeated after so long.
+const REPEAT: Duration = Duration::from_millis(250);

@@ -410,6 +410,7 @@ fn target_rows(id: RolloutId, targets: &[RolloutTarget]) -> Result<Vec<Bind>, St
             back_update: target.back_update,
             version_before: target.version_before.clone(),
             is_changed: target.is_changed,
+            has_failed: target.has_failed,
             reason: target.reason.clone(),
         };
         rows.extend([
@@ -437,6 +438,8 @@ struct Detail {
     version_before: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_changed: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    has_failed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -454,6 +457,7 @@ fn target(row: rollout_target::Model) -> Result<RolloutTarget, StoreError> {
         back_update: detail.back_update,
         version_before: detail.version_before,
         is_changed: detail.is_changed,
+        has_failed: detail.has_failed,
         reason: detail.reason,
         changed_at: time(row.changed_at),
     })

@@ -280,7 +280,7 @@ impl From<OperateError> for ApiError {
 impl From<RolloutError> for ApiError {
     fn from(error: RolloutError) -> Self {
         match error {
-            RolloutError::Busy => Self::unavailable(error.to_string()),
+            RolloutError::Busy | RolloutError::InDoubt(_) => Self::unavailable(error.to_string()),
             RolloutError::Invalid(invalid) => Self::invalid(invalid.field, invalid.reason),
             RolloutError::NotNow { .. } => Self::conflict("not_now", error.to_string()),
             RolloutError::Store(error) => error.into(),

@@ -45,7 +45,7 @@ async fn every_device_runs_the_image_in_the_end() {
             "token:test made it for 8 devices",
             "token:test started it",
             "group `canary` begins: 2 devices",
-            "group `canary` is through: 2 of 2 succeeded",
+            "group `canary` reached its threshold: 2 of 2 succeeded",
             "group `quarter` begins: 2 devices",
             "group `rest` begins: 4 devices",
             "every device had its turn",

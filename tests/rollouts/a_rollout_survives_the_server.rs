@@ -30,6 +30,13 @@ async fn a_server_that_is_killed_brings_it_to_its_end(#[case] every: u64) {
                 }
                 // And back again.
                 is_back = true;
+                assert_eq!(
+                    state["state"],
+                    "FINISHED",
+                    "{}\n{:?}",
+                    log(&state),
+                    targets(&api, &rollout).await
+                );
                 steer(&api, &rollout, "roll-back").await;
             }
             next = over(&state) + every;
@@ -55,14 +62,19 @@ async fn progresses(api: &Api, rollout: &Json, is_far: impl Fn(&Json) -> bool) -
             return rollout;
         }
         if tokio::time::Instant::now() >= end {
-            let path = "/api/v1/firmware-updates?result=DEFAULT";
+            let mut waiting = Vec::new();
+            for target in targets(api, &rollout).await.values() {
+                if target["status"] != "WAITING" {
+                    let name = target["endpoint"].as_str().expect("a name");
+                    let path = format!("/api/v1/endpoints/{name}/operations?limit=3");
+                    waiting.push(format!("{target}\n{}", api.read(&path).await));
+                }
+            }
             panic!(
-                "nothing happens within {LONG:?}: {} {}\n{}\n{}",
+                "nothing happens within {LONG:?}: {} {}\n{}",
                 rollout["waits_for"],
                 rollout["counts"],
-                api.read(path).await,
-                api.read("/api/v1/endpoints/killed-5/operations?limit=3")
-                    .await
+                waiting.join("\n")
             );
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

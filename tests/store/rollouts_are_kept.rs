@@ -266,12 +266,15 @@ async fn in_whatever_state_they_are(#[values(Engine::Sqlite, Engine::Postgres)] 
     let store = database.open().await;
     let mut running = Vec::new();
     for state in RolloutState::ALL {
+        // One that was stopped may have updates under way.
+        let finished_at = (state.is_over() && state != RolloutState::Stopped).then(|| at(7));
         let is = Rollout {
             state,
+            finished_at,
             ..rollout(state.name(), 0)
         };
         let is = add(&store, is, 0).await;
-        if !state.is_over() {
+        if finished_at.is_none() {
             running.push(is);
         }
     }

@@ -43,6 +43,7 @@ impl FakeUpdates {
             return Err(UpdateRefusal::Active {
                 id: active.id,
                 version: active.version.clone(),
+                rollout: None,
             });
         }
         let id = FirmwareUpdateId(rows.len() as i64 + 1);

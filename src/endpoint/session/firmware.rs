@@ -10,8 +10,8 @@ use super::{Action, CommitStep, Env, Session, Step, Ticket};
 use crate::domain::{
     AuditEntry, Doer, FirmwareId, FirmwareUpdate, FirmwareUpdateId, ImageBytes, LiveEvent,
     LiveKind, LiveUpdate, NewOperation, NewUpdate, Node, Now, Operation, OperationId,
-    OperationStatus, Origin, Peer, Progress, StepFacts, UpdateFacts, UpdateMethod, UpdatePhase,
-    UpdateStep,
+    OperationStatus, Origin, Peer, Progress, RolloutId, StepFacts, UpdateFacts, UpdateMethod,
+    UpdatePhase, UpdateStep,
 };
 use crate::lwm2m::firmware::{self, Ask, Event, TooLate};
 use crate::store::{Change, Commit};
@@ -38,7 +38,17 @@ pub enum UpdateRefusal {
         id: FirmwareUpdateId,
         /// To what.
         version: String,
+        /// The rollout that it belongs to.
+        rollout: Option<RolloutId>,
     },
+    /// A rollout means another device, which had the name before this one.
+    #[error(
+        "the device that was meant was removed from this server, and has registered anew since"
+    )]
+    Another,
+    /// A rollout does not begin with a device that is not there.
+    #[error("the device is not registered; its turn comes when it is")]
+    Absent,
     /// The device cannot be updated over LwM2M.
     #[error("the device does not announce object 5 (Firmware Update), so it cannot be updated")]
     NoObject,
@@ -102,10 +112,16 @@ impl Session {
     }
 
     fn refuses_update(&self, new: &NewUpdate) -> Option<UpdateRefusal> {
+        if let Some(step) = &new.rollout
+            && step.device != self.endpoint_id
+        {
+            return Some(UpdateRefusal::Another);
+        }
         if let Some(active) = &self.update {
             return Some(UpdateRefusal::Active {
                 id: active.id,
                 version: active.version.clone(),
+                rollout: active.rollout,
             });
         }
         if !self.is_selected(&new.image.selection) {
@@ -113,6 +129,9 @@ impl Session {
                 version: new.image.version.clone(),
                 meant: new.image.selection.to_string(),
             });
+        }
+        if self.registration.is_none() && new.rollout.is_some() {
+            return Some(UpdateRefusal::Absent);
         }
         // Of one that is not registered it is found out when it comes.
         (self.registration.is_some() && !self.has_firmware_object())
@@ -135,6 +154,7 @@ impl Session {
     ) {
         let may = match self.update.as_ref().filter(|update| update.id == id) {
             None => Err(UpdateRefusal::NotActive(id)),
+            Some(update) if self.perhaps_installs(update) => Err(TooLate::Installing.into()),
             Some(update) => firmware::may_cancel(update).map_err(UpdateRefusal::from),
         };
         if let Err(refusal) = may {
@@ -148,6 +168,14 @@ impl Session {
             commit.changes.push(Change::Audit(Box::new(line)));
         }
         self.advance_and_tell(env, Event::Cancelled { by: &who }, ticket, commit, steps);
+    }
+
+    /// True when the device may have been told to install, and has not said whether it does.
+    fn perhaps_installs(&self, update: &FirmwareUpdate) -> bool {
+        let was_not_sent = |operation: &Operation| {
+            Some(operation.id) == update.operation && operation.attempts == 0
+        };
+        update.phase == UpdatePhase::Install && !self.queue.iter().any(was_not_sent)
     }
 
     /// Takes the update on by something that happened, in the commit that holds it. Returns the update as it is then.

@@ -259,6 +259,8 @@ impl Session {
                         &mut commit,
                         &mut then,
                     );
+                } else if resumed {
+                    self.requeue(env, *operation, &mut commit);
                 } else {
                     self.try_again(env, *operation, reason, &mut commit, &mut then);
                 }

@@ -83,6 +83,14 @@ impl Machine<'_> {
                     format!("the device runs {running} already; nothing was sent"),
                 );
             }
+            if let Some(expected) = &self.update.only_from
+                && !FirmwareImage::is_what_runs(expected, &running)
+            {
+                let why = format!(
+                    "the device runs {running} by now, and not {expected} as the rollout left it: it keeps that"
+                );
+                return self.finish(UpdateResult::Cancelled, why);
+            }
             self.tell(format!("the device runs {running}"));
         }
         match self.update.device.state.unwrap_or(0) {

@@ -161,9 +161,11 @@ pub fn may_cancel(update: &FirmwareUpdate) -> Result<(), TooLate> {
     match update.phase {
         _ if !update.is_active() => Err(TooLate::Over),
         UpdatePhase::Cancel => Err(TooLate::Cancelling),
-        UpdatePhase::Restart | UpdatePhase::Verify | UpdatePhase::VerifyVersion => {
-            Err(TooLate::Installing)
-        }
+        // It was told to install, and perhaps does.
+        UpdatePhase::Check
+        | UpdatePhase::Restart
+        | UpdatePhase::Verify
+        | UpdatePhase::VerifyVersion => Err(TooLate::Installing),
         _ => Ok(()),
     }
 }

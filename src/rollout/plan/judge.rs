@@ -1,6 +1,6 @@
 //! How a rollout stands: which groups begin, which thresholds are crossed, when it is over.
 
-use super::Plan;
+use super::{Plan, devices};
 use crate::domain::{
     GroupRun, GroupSpec, GroupState, OnError, Opening, RolloutState, RolloutTarget, TargetCounts,
     TargetStatus, Timestamp,
@@ -131,6 +131,10 @@ impl Plan {
             "{what} on {failed} of {base} devices of group `{}` ({percent} %), and it may on {} % at most",
             spec.name, spec.error_percent
         );
+        let pauses = is_back || self.rollout.spec.on_error == OnError::Pause;
+        if pauses && let Some(run) = self.run_mut(index, is_back) {
+            run.accepted = failed;
+        }
         match self.rollout.spec.on_error {
             // Whoever has neither the old nor the new firmware work needs somebody who looks.
             _ if is_back => self.enter(now, RolloutState::Paused, Some(why.clone()), why),
@@ -176,26 +180,36 @@ impl Plan {
                         base, succeeded, ..
                     } = tally;
                     let text = format!(
-                        "group `{}` is through: {succeeded} of {base} succeeded",
+                        "group `{}` reached its threshold: {succeeded} of {base} succeeded",
                         spec.name
                     );
                     self.tell(now, text);
                 } else {
                     self.changed = true;
+                    let group = self.rollout.groups.get(index);
+                    let is_empty = group.is_none_or(|group| group.counts.all() == 0);
+                    if !is_back && !is_empty {
+                        // Nothing is known of the image, so the next group would be the first to try it.
+                        let why = format!("no device of group `{}` could be updated", spec.name);
+                        return self.enter(now, RolloutState::Paused, Some(why.clone()), why);
+                    }
                 }
             }
         }
     }
 
-    /// So much failed, and somebody wants it to go on all the same.
-    pub(super) fn accept_failures(&mut self) {
-        let is_back = self.rollout.is_back;
-        for (index, tally) in self.tallies(is_back).into_iter().enumerate() {
-            if let Some(run) = self.run_mut(index, is_back) {
-                run.accepted = tally.failed;
+    /// Devices whose way back never began have another turn: an image may be there now.
+    pub(super) fn try_those_again_that_never_began(&mut self, now: Timestamp) {
+        for index in 0..self.targets.len() {
+            let never_began = |target: &RolloutTarget| {
+                target.status == TargetStatus::RollBackFailed
+                    && target.back_update.is_none()
+                    && target.is_changed
+            };
+            if self.targets.get(index).is_some_and(never_began) {
+                self.put_back(now, index, true, None);
             }
         }
-        self.changed = true;
     }
 
     /// True when every device had its turn.
@@ -210,9 +224,10 @@ impl Plan {
 
     /// Devices that were changed are given back what they ran before.
     pub(super) fn go_back(&mut self, now: Timestamp, why: String) -> Result<(), RolloutError> {
+        self.try_those_again_that_never_began(now);
         let may_change = |target: &RolloutTarget| target.status == TargetStatus::Updating;
         if self.places.to_go_back.is_empty() && !self.active().any(may_change) {
-            return Err(self.not_now("no device was changed by it"));
+            return Err(self.not_now("no device runs anything that it would have to give back"));
         }
         self.rollout.is_back = true;
         self.rollout.finished_at = None;
@@ -310,13 +325,5 @@ impl Plan {
             true if !is_back => Some("devices that fit and join".to_owned()),
             _ => Some(format!("the end of updates{under_way}")),
         }
-    }
-}
-
-/// `1 device`, `2 devices`.
-fn devices(many: u32) -> String {
-    match many {
-        1 => "1 device".to_owned(),
-        many => format!("{many} devices"),
     }
 }

@@ -9,7 +9,7 @@ mod pick;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use super::handle::{Command, RolloutError};
@@ -28,7 +28,11 @@ pub(super) struct Plan {
     places: Places,
     /// Devices that could not be begun are not tried again before.
     retry_at: ById<EndpointId, Timestamp>,
-    retry: Duration,
+    /// Devices that were not registered when their turn came.
+    absent: BTreeSet<usize>,
+    /// Since when.
+    absent_since: BTreeMap<usize, Timestamp>,
+    waits: Waits,
     /// Devices whose update was to be begun and was not, as the store says.
     again: BTreeSet<usize>,
     /// Devices whose update was to be taken back.
@@ -39,6 +43,15 @@ pub(super) struct Plan {
     changed: bool,
     /// Counts what was decided: it stands still when nothing more follows.
     decisions: u64,
+}
+
+/// How long a rollout waits for devices.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    /// One that could not be begun is tried again after so long.
+    pub(super) retry: Duration,
+    /// One that is not registered is given up after so long.
+    pub(super) patience: Duration,
 }
 
 /// Indexes of devices whose turn may come, or has: so that a turn costs no more for many devices than for few.
@@ -112,6 +125,8 @@ pub(super) enum Happened<'a> {
 /// Why an update was not begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotBegun {
+    /// Not before the device is registered: in plain words.
+    Absent(String),
     /// It is not known whether it was.
     InDoubt,
     /// Not now: in plain words.
@@ -145,8 +160,8 @@ pub(super) struct Turn {
 }
 
 impl Plan {
-    /// A plan as it is stored. `retry`: a device that could not be begun is tried again after so long.
-    pub(super) fn new(mut rollout: Rollout, targets: Vec<RolloutTarget>, retry: Duration) -> Self {
+    /// A plan as it is stored.
+    pub(super) fn new(mut rollout: Rollout, targets: Vec<RolloutTarget>, waits: Waits) -> Self {
         let index = |(index, target): (usize, &RolloutTarget)| (target.endpoint_id, index);
         let by_device = targets.iter().enumerate().map(index).collect();
         let mut places = Places::default();
@@ -166,7 +181,9 @@ impl Plan {
             by_device,
             places,
             retry_at: ById::default(),
-            retry,
+            absent: BTreeSet::new(),
+            absent_since: BTreeMap::new(),
+            waits,
             again: BTreeSet::new(),
             recalled: BTreeSet::new(),
             touched: BTreeSet::new(),
@@ -220,11 +237,11 @@ impl Plan {
     pub(super) fn join(
         &mut self,
         now: Timestamp,
-        devices: Vec<(EndpointId, EndpointName)>,
+        newcomers: Vec<(EndpointId, EndpointName)>,
     ) -> usize {
         let group = self.rollout.spec.last_group();
         let before = self.targets.len();
-        for device in devices {
+        for device in newcomers {
             if self.by_device.contains_key(&device.0) {
                 continue;
             }
@@ -241,7 +258,8 @@ impl Plan {
         }
         let joined = self.targets.len() - before;
         if joined > 0 {
-            self.tell(now, format!("{joined} more devices fit and join"));
+            let many = u32::try_from(joined).unwrap_or(u32::MAX);
+            self.tell(now, format!("{} more joined", devices(many)));
         }
         joined
     }
@@ -265,7 +283,9 @@ impl Plan {
                 self.enter(now, Paused, Some(text.clone()), text);
             }
             (Command::Resume, Paused) => {
-                self.accept_failures();
+                if self.rollout.is_back {
+                    self.try_those_again_that_never_began(now);
+                }
                 let next = if self.rollout.is_back {
                     RollingBack
                 } else {
@@ -280,7 +300,7 @@ impl Plan {
                 let text = format!("{by} stopped it");
                 self.stop(now, text);
             }
-            (Command::RollBack, Running | Finished | Stopped) => {
+            (Command::RollBack, Running | Finished | RolledBack | Stopped) => {
                 self.go_back(now, format!("{by} has it rolled back"))?;
             }
             (Command::RollBack, Paused) if !self.rollout.is_back => {
@@ -293,13 +313,13 @@ impl Plan {
                     (Command::Resume, Running | RollingBack) => "it goes on already",
                     (Command::Pause | Command::Resume, Ready) => "it was not started",
                     (Command::RollBack, Ready) => "no device was changed by it",
-                    (Command::RollBack, RolledBack) => "it was rolled back already",
                     (Command::RollBack, _) => "it goes back already; resume it",
                     _ => "it is over",
                 };
                 return Err(self.not_now(why));
             }
         }
+        self.say_what_it_waits_for(now, None);
         Ok(())
     }
 
@@ -311,8 +331,9 @@ impl Plan {
         }
     }
 
-    /// What is to be done now. `images` are those that there are, for the way back.
-    pub(super) fn turn(&mut self, now: Timestamp, images: &[FirmwareImage]) -> Turn {
+    /// What is to be done now. `images` are those that there are, where it goes back: then it may have to be found out
+    /// what a device ran before. Without them the next turn, which is due at once, needs them.
+    pub(super) fn turn(&mut self, now: Timestamp, images: Option<&[FirmwareImage]>) -> Turn {
         let mut turn = Turn::default();
         loop {
             let before = self.decisions;
@@ -322,6 +343,9 @@ impl Plan {
             if self.decisions == before {
                 break;
             }
+        }
+        if turn.begin.len() >= MAX_BEGIN {
+            turn.due = Some(now);
         }
         self.recall(&mut turn);
         self.end(now);
@@ -350,6 +374,38 @@ impl Plan {
     pub(super) fn not_tried(&mut self, begin: &[Begin]) {
         let index = |begin: &Begin| self.by_device.get(&begin.device).copied();
         self.again.extend(begin.iter().filter_map(index));
+    }
+
+    /// These updates were to be taken back, and it is not known whether they are: they are to be once more.
+    pub(super) fn not_recalled(&mut self, updates: &[(EndpointName, FirmwareUpdateId)]) {
+        let (targets, recalled) = (&self.targets, &mut self.recalled);
+        recalled.retain(|index| {
+            let update = targets.get(*index).and_then(|target| target.update);
+            !updates.iter().any(|(_, id)| Some(*id) == update)
+        });
+    }
+
+    /// True when news of these devices may be news for this rollout.
+    pub(super) fn concerns(&self, names: &HashSet<EndpointName>) -> bool {
+        let waited_for = self.places.active.iter().chain(&self.absent);
+        let named = |index: &usize| {
+            let target = self.targets.get(*index);
+            target.is_some_and(|target| names.contains(&target.endpoint))
+        };
+        waited_for.into_iter().any(named)
+    }
+
+    /// These devices were heard of: those that were absent have their turn.
+    pub(super) fn came(&mut self, names: &HashSet<EndpointName>) {
+        let (targets, retry_at) = (&self.targets, &mut self.retry_at);
+        self.absent.retain(|index| match targets.get(*index) {
+            Some(target) if names.contains(&target.endpoint) => {
+                retry_at.remove(&target.endpoint_id);
+                false
+            }
+            Some(_) => true,
+            None => false,
+        });
     }
 
     /// What is under way and not wanted any more is taken back, once each.
@@ -420,20 +476,52 @@ impl Plan {
         };
         match why {
             NotBegun::InDoubt => {}
-            NotBegun::Later(why) if is_back => {
-                self.retry_at.insert(device, now.plus(self.retry));
-                self.again.insert(index);
-                self.set(now, index, TargetStatus::RollingBack, Some(why));
-            }
+            NotBegun::Absent(why) => self.absent(now, index, is_back, why),
             NotBegun::Later(why) => {
-                self.retry_at.insert(device, now.plus(self.retry));
-                self.set(now, index, TargetStatus::Waiting, Some(why));
+                self.retry_at.insert(device, now.plus(self.waits.retry));
+                self.put_back(now, index, is_back, Some(why));
             }
             NotBegun::Never(why) if is_back => {
                 self.set(now, index, TargetStatus::RollBackFailed, Some(why));
             }
             NotBegun::Never(why) => self.set(now, index, TargetStatus::Skipped, Some(why)),
         }
+    }
+
+    /// Its turn has come, and it is not registered: its turn comes again when it is, unless that takes too long.
+    fn absent(&mut self, now: Timestamp, index: usize, is_back: bool, why: String) {
+        let Some(target) = self.targets.get(index) else {
+            return;
+        };
+        let since = *self.absent_since.entry(index).or_insert(now);
+        if now.since(since) >= self.waits.patience {
+            self.absent_since.remove(&index);
+            let days = self.waits.patience.as_secs() / 86_400;
+            let why = format!("it did not register within {days} days of its turn");
+            let status = match is_back {
+                false => TargetStatus::Skipped,
+                true => TargetStatus::RollBackFailed,
+            };
+            return self.set(now, index, status, Some(why));
+        }
+        let retry = self.waits.retry.saturating_mul(ABSENT_RETRIES);
+        self.retry_at.insert(target.endpoint_id, now.plus(retry));
+        self.absent.insert(index);
+        self.put_back(now, index, is_back, Some(why));
+    }
+
+    /// It is as it was before its turn.
+    fn put_back(&mut self, now: Timestamp, index: usize, is_back: bool, why: Option<String>) {
+        let has_failed = self
+            .targets
+            .get(index)
+            .is_some_and(|target| target.has_failed);
+        let status = match (is_back, has_failed) {
+            (false, _) => TargetStatus::Waiting,
+            (true, false) => TargetStatus::Succeeded,
+            (true, true) => TargetStatus::Failed,
+        };
+        self.set(now, index, status, why);
     }
 
     fn update(&mut self, now: Timestamp, update: &FirmwareUpdate) {
@@ -454,6 +542,8 @@ impl Plan {
             return;
         }
         self.again.remove(&index);
+        self.absent.remove(&index);
+        self.absent_since.remove(&index);
         if *known != Some(update.id) {
             *known = Some(update.id);
             self.touched.insert(index);
@@ -465,25 +555,30 @@ impl Plan {
         if update.is_roll_back {
             let (status, why) = match update.result {
                 UpdateResult::Success => (TargetStatus::RolledBack, None),
+                // Somebody wants it to keep what it has.
+                UpdateResult::Cancelled => (TargetStatus::Skipped, why),
                 result => (TargetStatus::RollBackFailed, Some(ended_as(result, why))),
             };
             return self.set(now, index, status, why);
         }
-        let version = |version: &Option<String>| {
-            let version = version.as_deref();
-            version.is_some_and(|version| FirmwareImage::is_what_runs(&update.version, version))
-        };
-        let runs = version(&update.device.version) && !version(&update.device.version_before);
+        let runs = update.device.version.as_deref();
+        let runs = runs.is_some_and(|runs| FirmwareImage::is_what_runs(&update.version, runs));
         let (status, why) = match update.result {
             UpdateResult::Success if update.offers == 0 => (TargetStatus::Unchanged, why),
             UpdateResult::Success => (TargetStatus::Succeeded, None),
             UpdateResult::Cancelled => (TargetStatus::Cancelled, why),
+            // It never heard of it, so nothing is known of the image.
+            UpdateResult::ConnectionLost if update.offers == 0 => (TargetStatus::Skipped, why),
             result => (TargetStatus::Failed, Some(ended_as(result, why))),
         };
         target
             .version_before
             .clone_from(&update.device.version_before);
-        target.is_changed = status == TargetStatus::Succeeded || (update.installs > 0 && runs);
+        // One that was told to install and not heard of since may run it: its way back finds out.
+        let may_run =
+            update.installs > 0 && (runs || update.result == UpdateResult::ConnectionLost);
+        target.is_changed = status == TargetStatus::Succeeded || may_run;
+        target.has_failed = status == TargetStatus::Failed;
         self.set(now, index, status, why);
     }
 
@@ -524,3 +619,17 @@ fn ended_as(result: UpdateResult, why: Option<String>) -> String {
         None => format!("{result}: {}", result.meaning()),
     }
 }
+
+/// `1 device`, `2 devices`.
+fn devices(many: u32) -> String {
+    match many {
+        1 => "1 device".to_owned(),
+        many => format!("{many} devices"),
+    }
+}
+
+/// So many devices are begun in one turn, at most: somebody who wants to pause it gets a word in.
+const MAX_BEGIN: usize = 200;
+
+/// One that is not registered is tried so much less often: it is heard of when it comes.
+const ABSENT_RETRIES: u32 = 10;

@@ -1,6 +1,6 @@
 //! Which devices are next.
 
-use super::{Begin, Plan, Turn};
+use super::{Begin, MAX_BEGIN, Plan, Turn};
 use crate::domain::{
     FirmwareId, FirmwareImage, Opening, RolloutState, RolloutTarget, TargetStatus, Timestamp,
 };
@@ -8,7 +8,16 @@ use crate::domain::{
 impl Plan {
     /// Chooses the devices that are begun now, and notes when there is something to do without anything having
     /// happened.
-    pub(super) fn pick(&mut self, now: Timestamp, images: &[FirmwareImage], turn: &mut Turn) {
+    pub(super) fn pick(
+        &mut self,
+        now: Timestamp,
+        images: Option<&[FirmwareImage]>,
+        turn: &mut Turn,
+    ) {
+        let Some(images) = images.or((!self.rollout.is_back).then_some(&[])) else {
+            turn.due = Some(now);
+            return;
+        };
         self.begin_again(now, images, turn);
         let is_back = match self.rollout.state {
             RolloutState::Running => false,
@@ -19,8 +28,14 @@ impl Plan {
             return;
         }
         let at_once = self.rollout.spec.at_once as usize;
-        let free = at_once.saturating_sub(self.places.active.len());
-        let most = free.min(MAX_BEGIN);
+        // On the way back, what was under way on the way there keeps nobody from it.
+        let status = match is_back {
+            false => TargetStatus::Updating,
+            true => TargetStatus::RollingBack,
+        };
+        let active = self.active().filter(|target| target.status == status);
+        let free = at_once.saturating_sub(active.count());
+        let free = free.min(MAX_BEGIN.saturating_sub(turn.begin.len()));
         let mut next = Vec::new();
         let places = match is_back {
             false => &self.places.waiting,
@@ -34,10 +49,7 @@ impl Plan {
             if !self.has_begun(target, is_back) || next.len() >= free {
                 break;
             }
-            if next.len() >= most {
-                turn.due = Some(now);
-                break;
-            }
+
             match self.retry_at.get(&target.endpoint_id) {
                 Some(retry_at) if now < *retry_at => {
                     turn.due = Some(turn.due.map_or(*retry_at, |due| due.min(*retry_at)));
@@ -135,16 +147,7 @@ impl Plan {
             let Some(target) = self.targets.get(index) else {
                 continue;
             };
-            let retry_at = self.retry_at.get(&target.endpoint_id).copied();
-            let retry_at = retry_at.filter(|retry_at| now < *retry_at);
             match (target.status, self.rollout.state) {
-                (TargetStatus::RollingBack, RolloutState::Paused) => {
-                    self.again.insert(index);
-                }
-                (TargetStatus::RollingBack, _) if retry_at.is_some() => {
-                    self.again.insert(index);
-                    turn.due = turn.due.min(retry_at).or(retry_at);
-                }
                 (TargetStatus::Updating, RolloutState::Running) => {
                     let mut ignored = Turn::default();
                     if self.may_begin(now, &mut ignored) {
@@ -162,10 +165,7 @@ impl Plan {
                 (TargetStatus::Updating, _) => {
                     self.set(now, index, TargetStatus::Cancelled, None);
                 }
-                (TargetStatus::RollingBack, _) => {
-                    let why = "the rollout was stopped before its turn came".to_owned();
-                    self.set(now, index, TargetStatus::RollBackFailed, Some(why));
-                }
+                (TargetStatus::RollingBack, _) => self.put_back(now, index, true, None),
                 _ => {}
             }
         }
@@ -181,6 +181,3 @@ pub(in crate::rollout) fn image_of<'a>(
     let fits = |image: &&FirmwareImage| FirmwareImage::is_what_runs(&image.version, version);
     exact.or_else(|| images.iter().filter(fits).max_by_key(|image| image.id))
 }
-
-/// So many devices are begun in one turn, at most: somebody who wants to pause it gets a word in.
-const MAX_BEGIN: usize = 200;

@@ -405,6 +405,8 @@ mod tests {
             rollout: Some(RolloutStep {
                 id: RolloutId(3),
                 is_back: false,
+                device: EndpointId(1),
+                only_from: None,
             }),
             created_by: "olga".to_owned(),
             by: None,

@@ -193,7 +193,8 @@ fn a_second_update_and_one_for_others_and_a_device_without_the_object_are_refuse
         refusal,
         UpdateRefusal::Active {
             id: update.id,
-            version: "1.2.0".to_owned()
+            version: "1.2.0".to_owned(),
+            rollout: None,
         }
     );
     let mut bench = Bench::new();

@@ -80,26 +80,31 @@ fn an_answer_to_a_request_of_the_time_before_is_accepted() {
 /// for nobody and would not be heard of for as long as its lifetime.
 #[test]
 fn a_request_whose_answer_came_while_the_server_was_down_is_made_again() {
-    let mut before = Bench::new();
-    let register = before.register("ep=thing&lwm2m=1.1&lt=300", "</3/0>");
-    before.feed(register);
-    let operation = before.operate(OperationKind::Read, "/3/0/0");
-    let mut after = Bench::restored(before.on_disk());
-    let input = super::super::Input::Failed {
-        exchange: after.session.exchange().expect("an exchange"),
-        failure: ExchangeFailure::NotAcknowledged,
-        message_ids: None,
-    };
-    after.feed(input);
-    assert_eq!(after.sent().len(), 1, "it is sent again");
-    // Only the first time.
-    after.fail(ExchangeFailure::NotAcknowledged);
-    assert_eq!(
-        after.sent().len(),
-        1,
-        "and then the device has to be heard of"
-    );
-    assert_eq!(after.stored(operation.id).status, OperationStatus::Queued);
+    for failure in [
+        ExchangeFailure::NotAcknowledged,
+        ExchangeFailure::NotAnswered,
+    ] {
+        let mut before = Bench::new();
+        let register = before.register("ep=thing&lwm2m=1.1&lt=300", "</3/0>");
+        before.feed(register);
+        let operation = before.operate(OperationKind::Read, "/3/0/0");
+        let mut after = Bench::restored(before.on_disk());
+        let input = super::super::Input::Failed {
+            exchange: after.session.exchange().expect("an exchange"),
+            failure: failure.clone(),
+            message_ids: None,
+        };
+        after.feed(input);
+        assert_eq!(after.sent().len(), 1, "it is sent again");
+        // Only the first time.
+        after.fail(failure);
+        assert_eq!(
+            after.sent().len(),
+            1,
+            "and then the device has to be heard of"
+        );
+        assert_eq!(after.stored(operation.id).status, OperationStatus::Queued);
+    }
 }
 
 #[test]

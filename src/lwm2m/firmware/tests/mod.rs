@@ -51,7 +51,12 @@ impl Script {
         let new = NewUpdate {
             image: image("1.2.0"),
             method,
-            rollout: rollout.map(|id| RolloutStep { id, is_back: false }),
+            rollout: rollout.map(|id| RolloutStep {
+                id,
+                is_back: false,
+                device: EndpointId(1),
+                only_from: None,
+            }),
             created_by: "olga".to_owned(),
             by: None,
         };

@@ -28,7 +28,7 @@ fn a_group_begins_when_enough_of_the_one_before_succeeded() {
         "olga made it for 100 devices",
         "olga started it",
         "group `canary` begins: 5 devices",
-        "group `canary` is through: 4 of 5 succeeded",
+        "group `canary` reached its threshold: 4 of 5 succeeded",
         "group `tenth` begins: 10 devices",
         "every device had its turn",
     ] {
@@ -190,6 +190,47 @@ fn a_device_without_an_image_of_what_it_ran_cannot_go_back() {
         "{}",
         reason(1)
     );
+}
+
+#[test]
+fn what_could_not_be_given_back_can_be_once_its_image_is_there() {
+    let mut world = World::started(
+        spec(vec![group("all", GroupSize::Rest, 50, 50)]),
+        natures(4, &[]),
+    );
+    assert_eq!(world.run(), RolloutState::Finished);
+    let old = world.images.remove(0);
+    world.steer(Command::RollBack).expect("it goes back");
+    assert_eq!(world.run(), RolloutState::Paused);
+    world.images.push(old);
+    world.steer(Command::Resume).expect("it goes on");
+    assert_eq!(world.run(), RolloutState::RolledBack);
+    assert_eq!(world.count(TargetStatus::RolledBack), 4);
+}
+
+#[test]
+fn a_group_in_which_no_device_could_be_updated_is_no_proof() {
+    let others: Vec<_> = (0..5).map(|index| (index, Nature::NoObject)).collect();
+    let mut world = World::started(spec(three_groups(80, 20)), natures(100, &others));
+    assert_eq!(world.run(), RolloutState::Paused);
+    assert!(world.updates.is_empty());
+    let reason = world.plan.rollout().reason.clone().unwrap_or_default();
+    assert_eq!(reason, "no device of group `canary` could be updated");
+    world.steer(Command::Resume).expect("it goes on");
+    assert_eq!(world.run(), RolloutState::Finished);
+}
+
+#[test]
+fn a_device_that_was_told_to_install_and_fell_silent_is_given_back_what_it_ran() {
+    let mut world = World::started(
+        spec(vec![group("all", GroupSize::Rest, 50, 50)]),
+        natures(4, &[(0, Nature::Lost)]),
+    );
+    assert_eq!(world.run(), RolloutState::Finished);
+    assert_eq!(world.count(TargetStatus::Failed), 1);
+    world.steer(Command::RollBack).expect("it goes back");
+    assert_eq!(world.run(), RolloutState::RolledBack);
+    assert_eq!(world.count(TargetStatus::RolledBack), 4);
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod windows_and_waits;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Begin, Happened, NotBegun, Plan};
+use super::{Begin, Happened, NotBegun, Plan, Waits};
 use crate::domain::{
     EndpointId, EndpointName, FirmwareId, FirmwareImage, FirmwareUpdate, FirmwareUpdateId,
     GroupSize, GroupSpec, NewUpdate, OnError, Rollout, RolloutId, RolloutSpec, RolloutState,
@@ -16,7 +16,11 @@ use crate::domain::{
 };
 use crate::rollout::{Command, RolloutError};
 
-pub(super) const RETRY: Duration = Duration::from_secs(60);
+const WAITS: Waits = Waits {
+    retry: Duration::from_secs(60),
+    patience: Duration::from_secs(7 * 86_400),
+};
+const BEGAN: &str = "2026-11-30T12:00:00Z";
 const OLD: &str = "1.0.0";
 const NEW: &str = "1.1.0";
 
@@ -32,8 +36,14 @@ pub(super) enum Nature {
     Current,
     /// It has no object 5.
     NoObject,
+    /// It is not registered until then, in seconds.
+    Absent(u64),
     /// Somebody else updates it until then, in seconds.
     Busy(u64),
+    /// It installs the image, and is not heard of again before its way back.
+    Lost,
+    /// It never hears of the image.
+    Deaf,
     /// It does not say what it runs.
     Mute,
 }
@@ -108,7 +118,7 @@ pub(super) fn device(index: usize) -> (EndpointId, EndpointName) {
 
 impl World {
     pub(super) fn new(spec: RolloutSpec, natures: Vec<Nature>) -> Self {
-        let now = time("2026-11-30T12:00:00Z");
+        let now = time(BEGAN);
         let groups = spec.share_out(natures.len());
         let mut rollout = Rollout::new(spec, NEW.to_owned(), &groups, "olga", now);
         rollout.id = RolloutId(7);
@@ -121,7 +131,7 @@ impl World {
             .map(|target| (target.endpoint_id, target.clone()));
         Self {
             stored: (rollout.clone(), by_device.collect()),
-            plan: Plan::new(rollout, targets, RETRY),
+            plan: Plan::new(rollout, targets, WAITS),
             now,
             images: vec![image(1, OLD), image(2, NEW)],
             natures,
@@ -160,7 +170,12 @@ impl World {
 
     /// What is to be begun; it is stored as such, and not begun.
     pub(super) fn decide(&mut self) -> Vec<Begin> {
-        let turn = self.plan.turn(self.now, &self.images);
+        let images = self
+            .plan
+            .rollout()
+            .is_back
+            .then_some(self.images.as_slice());
+        let turn = self.plan.turn(self.now, images);
         if let Some((rollout, targets)) = self.plan.take_unsaved() {
             self.stored.0 = rollout;
             let by_device = targets
@@ -192,17 +207,19 @@ impl World {
         let step = RolloutStep {
             id: RolloutId(7),
             is_back: begin.is_back,
+            device: begin.device,
+            only_from: None,
         };
         let of_device = |update: &FirmwareUpdate| update.endpoint_id == begin.device;
         let nature = self.nature(begin.device);
         let later = |why: &str| NotBegun::Later(why.to_owned());
+        let is_before = |seconds| self.now < time(BEGAN).plus(Duration::from_secs(seconds));
         let refusal = match nature {
-            Nature::NoObject => Some(NotBegun::Never("it has no object 5".to_owned())),
-            Nature::Busy(until_s)
-                if self.now < time("2026-11-30T12:00:00Z").plus(Duration::from_secs(until_s)) =>
-            {
-                Some(later("somebody else updates it"))
+            Nature::Absent(until_s) if is_before(until_s) => {
+                Some(NotBegun::Absent("it is not registered".to_owned()))
             }
+            Nature::NoObject => Some(NotBegun::Never("it has no object 5".to_owned())),
+            Nature::Busy(until_s) if is_before(until_s) => Some(later("somebody else updates it")),
             _ => None,
         };
         let is_busy =
@@ -240,6 +257,14 @@ impl World {
         update.offers = 1;
         update.result = match (nature, begin.is_back) {
             (Nature::Fails, _) | (Nature::StaysNew, true) => UpdateResult::UpdateFailed,
+            (Nature::Lost, false) => {
+                update.installs = 1;
+                UpdateResult::ConnectionLost
+            }
+            (Nature::Deaf, _) => {
+                update.offers = 0;
+                UpdateResult::ConnectionLost
+            }
             (Nature::Current, false) => {
                 update.offers = 0;
                 update.device.version_before = Some(NEW.to_owned());
@@ -305,7 +330,7 @@ impl World {
     /// The server is killed and starts again with what is on disk.
     pub(super) fn crash(&mut self) {
         let (rollout, targets) = self.stored.clone();
-        self.plan = Plan::new(rollout, targets.into_values().collect(), RETRY);
+        self.plan = Plan::new(rollout, targets.into_values().collect(), WAITS);
         self.tell_of_updates();
         let unknown: Vec<EndpointId> =
             self.plan
@@ -323,6 +348,17 @@ impl World {
             self.plan.handle(self.now, Happened::Missing(device));
         }
         self.turn();
+    }
+
+    /// True when a device runs the image by now, because of the rollout.
+    pub(super) fn runs_it(&self, device: EndpointId) -> bool {
+        let ended = self.updates.iter().filter(|(update, end)| {
+            let nature = self.nature(update.endpoint_id);
+            let installs = update.result == UpdateResult::Success
+                || (nature == Nature::Lost && update.result == UpdateResult::ConnectionLost);
+            update.endpoint_id == device && *end <= self.now && update.offers > 0 && installs
+        });
+        ended.last().is_some_and(|(update, _)| !update.is_roll_back)
     }
 
     pub(super) fn count(&self, status: TargetStatus) -> u32 {

@@ -90,5 +90,42 @@ fn what_cannot_be_done_now_is_refused_with_words() {
     world.steer(Command::RollBack).expect("it goes back");
     refuses(&mut world, Command::RollBack, "it goes back already");
     assert_eq!(world.run(), RolloutState::RolledBack);
-    refuses(&mut world, Command::RollBack, "rolled back already");
+    let word = "no device runs anything that it would have to give back";
+    refuses(&mut world, Command::RollBack, word);
+}
+
+/// Whoever paused it did not know of failures that came later.
+#[test]
+fn failures_during_a_pause_of_somebody_count_when_it_is_resumed() {
+    let failing: Vec<_> = (0..4).map(|index| (index, Nature::Fails)).collect();
+    let mut world = World::started(spec(three_groups(80, 20)), natures(100, &failing));
+    world.steer(Command::Pause).expect("it pauses");
+    while world.step() {}
+    assert_eq!(world.count(TargetStatus::Failed), 4);
+    world.steer(Command::Resume).expect("it goes on");
+    assert_eq!(world.run(), RolloutState::RolledBack, "{}", world.log());
+    assert_eq!(world.count(TargetStatus::Cancelled), 95);
+}
+
+#[test]
+fn a_turn_begins_so_many_that_somebody_gets_a_word_in() {
+    let plan = RolloutSpec {
+        at_once: 1_000,
+        ..spec(vec![group("all", GroupSize::Rest, 80, 20)])
+    };
+    let mut world = World::new(plan, natures(700, &[]));
+    world
+        .plan
+        .steer(world.now, Command::Start, "olga")
+        .expect("it starts");
+    let sizes: Vec<usize> = (0..4)
+        .map(|_| {
+            let begin = world.decide();
+            for one in &begin {
+                world.begin(one);
+            }
+            begin.len()
+        })
+        .collect();
+    assert_eq!(sizes, [200, 200, 200, 100]);
 }

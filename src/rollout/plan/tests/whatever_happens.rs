@@ -36,6 +36,9 @@ fn nature() -> impl Strategy<Value = Nature> {
         1 => Just(Nature::Current),
         1 => Just(Nature::NoObject),
         1 => Just(Nature::Mute),
+        1 => Just(Nature::Lost),
+        1 => Just(Nature::Deaf),
+        1 => (0_u64..5_000).prop_map(Nature::Absent),
         1 => (0_u64..5_000).prop_map(Nature::Busy),
     ]
 }
@@ -55,7 +58,10 @@ fn begin_some(world: &mut World, how_many: impl Fn(usize) -> usize) {
 
 fn check(world: &World, at_once: u32) -> Result<(), TestCaseError> {
     let rollout = world.plan.rollout();
-    prop_assert!(world.plan.active().count() <= at_once as usize);
+    for status in [TargetStatus::Updating, TargetStatus::RollingBack] {
+        let active = world.plan.active().filter(|target| target.status == status);
+        prop_assert!(active.count() <= at_once as usize);
+    }
     let counts = rollout.counts();
     prop_assert_eq!(counts.all() as usize, world.plan.len());
     for (before, after) in rollout.groups.iter().zip(rollout.groups.iter().skip(1)) {
@@ -116,12 +122,19 @@ proptest! {
             }
             check(&world, at_once)?;
         }
-        for _ in 0..10 {
+        for _ in 0..200 {
             if world.run() == RolloutState::Paused {
                 world.steer(Command::Resume).expect("it goes on");
             }
         }
         prop_assert!(world.plan.is_over(), "{:?}\n{}", world.plan.rollout(), world.log());
         check(&world, at_once)?;
+        // Whoever runs what was taken back is known to.
+        if world.plan.rollout().state == RolloutState::RolledBack {
+            for target in world.plan.targets() {
+                let is_known = target.status == TargetStatus::RollBackFailed;
+                prop_assert!(is_known || !world.runs_it(target.endpoint_id), "{target:?}");
+            }
+        }
     }
 }

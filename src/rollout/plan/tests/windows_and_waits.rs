@@ -120,3 +120,41 @@ fn a_device_that_was_removed_holds_nobody_up() {
     assert_eq!(world.run(), RolloutState::Finished);
     assert_eq!(world.count(TargetStatus::Skipped), 1);
 }
+
+#[test]
+fn a_device_that_is_not_there_has_its_turn_when_it_comes() {
+    let hours = 5 * 3_600;
+    let mut world = World::started(
+        spec(vec![group("all", GroupSize::Rest, 100, 0)]),
+        natures(12, &[(3, Nature::Absent(hours))]),
+    );
+    while world.updates.len() < 11 {
+        assert!(world.step());
+    }
+    let reason = world
+        .plan
+        .target(device(3).0)
+        .and_then(|target| target.reason.clone());
+    assert_eq!(reason.as_deref(), Some("it is not registered"));
+    world.now = time(BEGAN).plus(Duration::from_secs(hours));
+    let names = [device(3).1, device(7).1].into_iter().collect();
+    assert!(world.plan.concerns(&names));
+    world.plan.came(&names);
+    world.turn();
+    assert_eq!(world.updates.len(), 12);
+    assert_eq!(world.run(), RolloutState::Finished);
+}
+
+/// Those that have left a fleet and are still known are no reason to take an image back from the others.
+#[test]
+fn devices_that_never_come_are_no_failures() {
+    let others = [(3, Nature::Absent(u64::MAX)), (4, Nature::Deaf)];
+    let mut world = World::started(
+        spec(vec![group("all", GroupSize::Rest, 100, 0)]),
+        natures(12, &others),
+    );
+    assert_eq!(world.run(), RolloutState::Finished, "{}", world.log());
+    assert_eq!(world.count(TargetStatus::Skipped), 2);
+    assert_eq!(world.count(TargetStatus::Succeeded), 10);
+    assert!(world.now >= time(BEGAN).plus(Duration::from_secs(7 * 86_400)));
+}
