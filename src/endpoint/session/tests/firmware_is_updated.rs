@@ -5,11 +5,12 @@ use super::bench::{Bench, content};
 use super::images::instance;
 use crate::coap::{Code, Response, number};
 use crate::domain::{
-    OperationKind, OperationStatus, Origin, Selection, UpdateMethod, UpdatePhase, UpdateResult,
-    UpdateState,
+    EndpointId, OperationKind, OperationStatus, Origin, RolloutId, RolloutStep, Selection,
+    UpdateMethod, UpdatePhase, UpdateResult, UpdateState,
 };
 use crate::endpoint::session::tests::bench::Done;
-use crate::endpoint::session::{Input, Ticket, UpdateRefusal};
+use crate::endpoint::session::{Action, Input, Ticket, UpdateRefusal};
+use crate::lwm2m::firmware::TooLate;
 use crate::store::Change;
 
 fn ok() -> Response {
@@ -206,6 +207,43 @@ fn a_second_update_and_one_for_others_and_a_device_without_the_object_are_refuse
     assert_eq!(refusal, UpdateRefusal::NoObject);
 }
 
+/// A device that was removed and has registered anew is another one, and its rollout knows nothing of it.
+#[test]
+fn a_rollout_begins_with_the_device_that_it_means_and_when_that_is_there() {
+    let step = |device| RolloutStep {
+        id: RolloutId(4),
+        is_back: false,
+        device: EndpointId(device),
+        only_from: None,
+    };
+    let mut bench = Bench::with_firmware(5000);
+    let ask = |bench: &mut Bench, device| {
+        bench.ask_for_update_of(Some(step(device)), None, Selection::default())
+    };
+    assert_eq!(
+        ask(&mut bench, 8).expect_err("another"),
+        UpdateRefusal::Another
+    );
+    let leave = bench.deregister();
+    bench.feed(leave);
+    assert_eq!(
+        ask(&mut bench, 7).expect_err("absent"),
+        UpdateRefusal::Absent
+    );
+    let register = bench.register("ep=thing&lwm2m=1.1&lt=86400", "</3/0>,</5/0>");
+    bench.feed(register);
+    let update = ask(&mut bench, 7).expect("begun");
+    assert_eq!(update.rollout, Some(RolloutId(4)));
+    assert_eq!(
+        ask(&mut bench, 7).expect_err("a second one"),
+        UpdateRefusal::Active {
+            id: update.id,
+            version: "1.2.0".to_owned(),
+            rollout: Some(RolloutId(4)),
+        }
+    );
+}
+
 #[test]
 fn a_device_that_is_not_registered_is_updated_when_it_comes() {
     let mut bench = Bench::with_firmware(5000);
@@ -313,6 +351,30 @@ fn a_cancelled_update_takes_back_what_waits_and_tells_a_device_that_was_offered_
     assert_eq!(request.request.payload, b"");
     bench.answer(ok());
     assert_eq!(bench.firmware_update().result, UpdateResult::Cancelled);
+}
+
+/// Told to install, a device may restart before it acknowledges that. Whoever believed that the update was taken back
+/// would not know that the device runs the image.
+#[test]
+fn an_update_that_is_perhaps_being_installed_is_not_taken_back() {
+    let mut bench = offered();
+    notify(&mut bench, "/5/0/3", "2");
+    assert_eq!(bench.newest_request(), "0.02 /5/0/2");
+    let update = bench.firmware_update();
+    assert_eq!(update.phase, UpdatePhase::Install);
+    bench.feed(Input::CancelUpdate {
+        id: update.id,
+        by: None,
+        ticket: Ticket(2),
+    });
+    let refused = bench.actions().any(|action| {
+        matches!(
+            action,
+            Action::UpdateRefused(_, UpdateRefusal::TooLate(TooLate::Installing))
+        )
+    });
+    assert!(refused);
+    assert!(bench.firmware_update().is_active());
 }
 
 #[test]

@@ -7,8 +7,8 @@ use super::super::{Action, Images, Input, Ticket, UpdateRefusal};
 use super::bench::{Bench, Done, content};
 use crate::coap::Response;
 use crate::domain::{
-    FirmwareId, FirmwareImage, FirmwareUpdate, ImageBytes, NewUpdate, Peer, Selection, Timestamp,
-    UpdateMethod,
+    FirmwareId, FirmwareImage, FirmwareUpdate, ImageBytes, NewUpdate, Peer, RolloutStep, Selection,
+    Timestamp, UpdateMethod,
 };
 use crate::store::Change;
 
@@ -111,12 +111,22 @@ impl Bench {
         method: Option<UpdateMethod>,
         selection: Selection,
     ) -> Result<FirmwareUpdate, UpdateRefusal> {
+        self.ask_for_update_of(None, method, selection)
+    }
+
+    /// A rollout asks for it, or somebody.
+    pub(super) fn ask_for_update_of(
+        &mut self,
+        rollout: Option<RolloutStep>,
+        method: Option<UpdateMethod>,
+        selection: Selection,
+    ) -> Result<FirmwareUpdate, UpdateRefusal> {
         let before = self.done.len();
         self.feed(Input::UpdateFirmware {
             new: Box::new(NewUpdate {
                 image: image(selection),
                 method,
-                rollout: None,
+                rollout,
                 created_by: "olga".to_owned(),
                 by: None,
             }),

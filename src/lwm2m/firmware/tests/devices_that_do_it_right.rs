@@ -207,6 +207,20 @@ fn a_rollout_leaves_alone_what_runs_already() {
 }
 
 #[test]
+fn a_rollout_takes_nothing_back_from_a_device_that_runs_something_else_by_now() {
+    let mut script = Script::new(None, Some(RolloutId(1)));
+    script.update.only_from = Some("1.1.0".to_owned());
+    script.stands(0, 1);
+    script.runs("1.1.5");
+    script.ended(UpdateResult::Cancelled, "runs 1.1.5 by now, and not 1.1.0");
+    let mut script = Script::new(None, Some(RolloutId(1)));
+    script.update.only_from = Some("1.1.0".to_owned());
+    script.stands(0, 1);
+    script.runs("1.1.0");
+    assert_eq!(script.asked, Some(Ask::Observe(STATE)));
+}
+
+#[test]
 fn the_version_need_not_be_readable() {
     let mut script = pulled();
     script.answers(Ask::Install, "2.04");
@@ -237,6 +251,11 @@ fn an_update_is_cancelled_before_and_after_the_offer_but_not_during_the_installa
         UpdateResult::Cancelled,
         "olga cancelled it; the device has forgotten the image",
     );
+
+    // It is not known whether it installs.
+    let mut script = pulled();
+    script.is_silent(Ask::Install);
+    assert_eq!(may_cancel(&script.update), Err(TooLate::Installing));
 
     let mut script = pulled();
     script.answers(Ask::Install, "2.04");
