@@ -318,6 +318,10 @@ pub struct DeviceSays {
     pub has_no_version: bool,
     /// True when it was seen to begin since the image was last offered, by its word or by what it fetched.
     pub has_begun: bool,
+    /// The code and the words with which it refused the URI, until it has said where it stands: it may have taken it
+    /// at an earlier attempt, whose answer was lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<(String, String)>,
     /// True when it tells of its state (5/0/3) by itself.
     pub is_observed: bool,
     /// How often it has registered since it was told to install.

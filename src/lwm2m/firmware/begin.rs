@@ -183,6 +183,7 @@ impl Machine<'_> {
         device.state = None;
         device.package_version = None;
         device.has_begun = false;
+        device.refusal = None;
         match method {
             UpdateMethod::Push => self.ask(
                 Ask::Push,
@@ -238,37 +239,9 @@ impl Machine<'_> {
             }
             End::Done => {
                 self.tell("the device took the URI (5/0/1)".to_owned());
-                self.enter(UpdatePhase::Download);
-                let time = self.patience(self.limits.start);
-                self.wait(time, "the device is to begin the download (5/0/3 = 1)");
-                self.downloading();
+                self.wait_for_the_begin();
             }
-            End::Refused(code) => {
-                let what = if is_push {
-                    "the image (5/0/0)"
-                } else {
-                    "the URI (5/0/1)"
-                };
-                self.tell(format!("the device did not take {what}: {error}"));
-                if let Some(code) = self.failure() {
-                    return self.fail_as_said(code);
-                }
-                let result = match (code, is_push) {
-                    ("4.13", true) => UpdateResult::NoStorage,
-                    ("4.15", true) => UpdateResult::UnsupFw,
-                    ("4.08", true) => UpdateResult::ConnectionLost,
-                    ("4.04" | "4.05", _) => UpdateResult::UnsupProto,
-                    ("4.00" | "4.02" | "4.06" | "4.13" | "4.15", false) => UpdateResult::InvalidUri,
-                    _ => UpdateResult::UpdateFailed,
-                };
-                let may_pass = code.starts_with("5.") || code == "4.08" || code == "4.29";
-                if may_pass && self.update.offers < self.limits.tries {
-                    let time = self.limits.start;
-                    self.wait(time, "the device may take it later; it is offered again");
-                    return;
-                }
-                self.finish(result, format!("the device did not take {what}: {error}"));
-            }
+            End::Refused(code) => self.refused(code, error),
             _ if self.update.offers < self.limits.tries => {
                 self.tell(format!(
                     "no answer to the offer ({error}); it is made again"
@@ -283,6 +256,61 @@ impl Machine<'_> {
                 ),
             ),
         }
+    }
+
+    fn wait_for_the_begin(&mut self) {
+        self.enter(UpdatePhase::Download);
+        let time = self.patience(self.limits.start);
+        self.wait(time, "the device is to begin the download (5/0/3 = 1)");
+        self.downloading();
+    }
+
+    fn refused(&mut self, code: &str, error: &str) {
+        let is_push = self.update.method == Some(UpdateMethod::Push);
+        let what = if is_push {
+            "the image (5/0/0)"
+        } else {
+            "the URI (5/0/1)"
+        };
+        self.tell(format!("the device did not take {what}: {error}"));
+        if let Some(code) = self.failure() {
+            return self.fail_as_said(code);
+        }
+        let may_pass = code.starts_with("5.") || code == "4.08" || code == "4.29";
+        if may_pass && self.update.offers < self.limits.tries {
+            let time = self.limits.start;
+            self.wait(time, "the device may take it later; it is offered again");
+            return;
+        }
+        if !is_push && !may_pass {
+            // One that downloads already refuses another URI.
+            self.enter(UpdatePhase::Download);
+            self.update.device.refusal = Some((code.to_owned(), error.to_owned()));
+            return self.ask(
+                Ask::Read(INSTANCE),
+                "the device is asked where it stands, as it may have taken the URI before (reads 5/0)",
+            );
+        }
+        self.finish_refused(code, error);
+    }
+
+    /// The device did not take what it was offered, and nothing else came of it.
+    pub(super) fn finish_refused(&mut self, code: &str, error: &str) {
+        let is_push = self.update.method == Some(UpdateMethod::Push);
+        let result = match (code, is_push) {
+            ("4.13", true) => UpdateResult::NoStorage,
+            ("4.15", true) => UpdateResult::UnsupFw,
+            ("4.08", true) => UpdateResult::ConnectionLost,
+            ("4.04" | "4.05", _) => UpdateResult::UnsupProto,
+            ("4.00" | "4.02" | "4.06" | "4.13" | "4.15", false) => UpdateResult::InvalidUri,
+            _ => UpdateResult::UpdateFailed,
+        };
+        let what = if is_push {
+            "the image (5/0/0)"
+        } else {
+            "the URI (5/0/1)"
+        };
+        self.finish(result, format!("the device did not take {what}: {error}"));
     }
 
     /// An answer got lost: asks again, or gives up.

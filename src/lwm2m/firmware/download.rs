@@ -67,6 +67,10 @@ impl Machine<'_> {
             }
         }
         let state = self.update.state;
+        let refusal = self.update.device.refusal.take();
+        if let Some((code, error)) = refusal.filter(|_| state == UpdateState::Idle) {
+            return self.finish_refused(&code, &error);
+        }
         match state {
             UpdateState::Downloading if self.may_try_again() => {
                 self.tell(format!(

@@ -14,7 +14,7 @@ impl Plan {
         images: Option<&[FirmwareImage]>,
         turn: &mut Turn,
     ) {
-        let Some(images) = images.or((!self.rollout.is_back).then_some(&[])) else {
+        let Some(images) = images.or_else(|| (!self.rollout.is_back).then_some(&[])) else {
             turn.due = Some(now);
             return;
         };

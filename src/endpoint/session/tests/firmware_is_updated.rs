@@ -337,7 +337,7 @@ fn a_cancelled_update_takes_back_what_waits_and_tells_a_device_that_was_offered_
     bench.feed(cancel(update.id));
     assert!(bench.actions().any(|action| matches!(
         action,
-        crate::endpoint::session::Action::UpdateRefused(_, UpdateRefusal::NotActive(_))
+        Action::UpdateRefused(_, UpdateRefusal::NotActive(_))
     )));
 
     let update = bench

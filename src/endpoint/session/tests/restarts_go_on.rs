@@ -91,7 +91,7 @@ fn a_request_whose_answer_came_while_the_server_was_down_is_made_again() {
         let mut after = Bench::restored(before.on_disk());
         let input = super::super::Input::Failed {
             exchange: after.session.exchange().expect("an exchange"),
-            failure: failure.clone(),
+            failure,
             message_ids: None,
         };
         after.feed(input);

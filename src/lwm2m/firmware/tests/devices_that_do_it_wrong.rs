@@ -61,10 +61,29 @@ fn a_uri_that_is_refused_ends_it(#[case] code: &str, #[case] result: UpdateResul
     let mut script = Script::new(None, None);
     script.up_to_the_offer();
     script.answers(Ask::Offer(UpdateMethod::PullHttps), code);
+    script.stands(0, 0);
     script.ended(
         result,
         &format!("did not take the URI (5/0/1): the device answered {code}"),
     );
+}
+
+/// The answer to the first offer was lost, as the server was killed for example, and the device refuses another one while
+/// it downloads.
+#[rstest]
+#[case(1)]
+#[case(2)]
+fn a_uri_that_is_refused_as_it_was_taken_before_is_taken(#[case] state: i64) {
+    let mut script = Script::new(None, None);
+    script.up_to_the_offer();
+    script.answers(Ask::Offer(UpdateMethod::PullHttps), "4.00");
+    script.stands(state, 0);
+    if state == 1 {
+        assert_eq!(script.update.state, UpdateState::Downloading);
+        script.says(&[(STATE, 2)]);
+    }
+    assert_eq!(script.asked, Some(Ask::Install));
+    script.answers(Ask::Install, "2.04");
 }
 
 #[test]

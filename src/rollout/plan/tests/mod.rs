@@ -352,13 +352,15 @@ impl World {
 
     /// True when a device runs the image by now, because of the rollout.
     pub(super) fn runs_it(&self, device: EndpointId) -> bool {
-        let ended = self.updates.iter().filter(|(update, end)| {
+        let mut ended = self.updates.iter().filter(|(update, end)| {
             let nature = self.nature(update.endpoint_id);
             let installs = update.result == UpdateResult::Success
                 || (nature == Nature::Lost && update.result == UpdateResult::ConnectionLost);
             update.endpoint_id == device && *end <= self.now && update.offers > 0 && installs
         });
-        ended.last().is_some_and(|(update, _)| !update.is_roll_back)
+        ended
+            .next_back()
+            .is_some_and(|(update, _)| !update.is_roll_back)
     }
 
     pub(super) fn count(&self, status: TargetStatus) -> u32 {
