@@ -311,6 +311,8 @@ pub struct RolloutTarget {
     pub is_changed: bool,
     /// True when its update on the way there failed.
     pub has_failed: bool,
+    /// Since when its turn has come and it is not registered.
+    pub absent_since: Option<Timestamp>,
     /// Why it stands so, in plain words, where that is not plain.
     pub reason: Option<String>,
     /// When its status last changed.
@@ -336,6 +338,7 @@ impl RolloutTarget {
             version_before: None,
             is_changed: false,
             has_failed: false,
+            absent_since: None,
             reason: None,
             changed_at: now,
         }

@@ -231,18 +231,16 @@ impl Runner {
         let id = self.plan.rollout().id;
         let updates = self.parts.updates.of_rollout(id, &devices).await?;
         let now = Timestamp::system();
-        let has = |device: EndpointId, is_back: bool| {
-            let its = |update: &FirmwareUpdate| {
-                update.endpoint_id == device && update.is_roll_back == is_back
-            };
-            updates.iter().any(its)
-        };
+        let direction = |update: &FirmwareUpdate| (update.endpoint_id, update.is_roll_back);
+        let there: HashSet<(EndpointId, bool)> = updates.iter().map(direction).collect();
         let missing: Vec<EndpointId> = devices
             .into_iter()
             .filter(|device| {
                 let target = self.plan.target(*device);
-                target
-                    .is_some_and(|target| !has(*device, target.status == TargetStatus::RollingBack))
+                target.is_some_and(|target| {
+                    let is_back = target.status == TargetStatus::RollingBack;
+                    !there.contains(&(*device, is_back))
+                })
             })
             .collect();
         for update in &updates {

@@ -411,6 +411,7 @@ fn target_rows(id: RolloutId, targets: &[RolloutTarget]) -> Result<Vec<Bind>, St
             version_before: target.version_before.clone(),
             is_changed: target.is_changed,
             has_failed: target.has_failed,
+            absent_since: target.absent_since,
             reason: target.reason.clone(),
         };
         rows.extend([
@@ -441,6 +442,8 @@ struct Detail {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     has_failed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    absent_since: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
 
@@ -458,6 +461,7 @@ fn target(row: rollout_target::Model) -> Result<RolloutTarget, StoreError> {
         version_before: detail.version_before,
         is_changed: detail.is_changed,
         has_failed: detail.has_failed,
+        absent_since: detail.absent_since,
         reason: detail.reason,
         changed_at: time(row.changed_at),
     })

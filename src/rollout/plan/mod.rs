@@ -9,7 +9,7 @@ mod pick;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use super::handle::{Command, RolloutError};
@@ -30,8 +30,6 @@ pub(super) struct Plan {
     retry_at: ById<EndpointId, Timestamp>,
     /// Devices that were not registered when their turn came.
     absent: BTreeSet<usize>,
-    /// Since when.
-    absent_since: BTreeMap<usize, Timestamp>,
     waits: Waits,
     /// Devices whose update was to be begun and was not, as the store says.
     again: BTreeSet<usize>,
@@ -182,7 +180,6 @@ impl Plan {
             places,
             retry_at: ById::default(),
             absent: BTreeSet::new(),
-            absent_since: BTreeMap::new(),
             waits,
             again: BTreeSet::new(),
             recalled: BTreeSet::new(),
@@ -490,12 +487,12 @@ impl Plan {
 
     /// Its turn has come, and it is not registered: its turn comes again when it is, unless that takes too long.
     fn absent(&mut self, now: Timestamp, index: usize, is_back: bool, why: String) {
-        let Some(target) = self.targets.get(index) else {
+        let Some(target) = self.targets.get_mut(index) else {
             return;
         };
-        let since = *self.absent_since.entry(index).or_insert(now);
+        let since = *target.absent_since.get_or_insert(now);
         if now.since(since) >= self.waits.patience {
-            self.absent_since.remove(&index);
+            target.absent_since = None;
             let days = self.waits.patience.as_secs() / 86_400;
             let why = format!("it did not register within {days} days of its turn");
             let status = match is_back {
@@ -543,7 +540,7 @@ impl Plan {
         }
         self.again.remove(&index);
         self.absent.remove(&index);
-        self.absent_since.remove(&index);
+        target.absent_since = None;
         if *known != Some(update.id) {
             *known = Some(update.id);
             self.touched.insert(index);
