@@ -66,6 +66,8 @@ pub use rollout::{
     GroupRun, GroupState, Rollout, RolloutLine, RolloutState, RolloutStep, RolloutTarget,
     TargetCounts, TargetStatus,
 };
+#[cfg(test)]
+pub(crate) use rollout_spec::tests as rollout_samples;
 pub use rollout_spec::{GroupSize, GroupSpec, InvalidRollout, OnError, RolloutSpec};
 pub use rule::{
     Condition, InvalidRule, Phase, Rule, RuleEvent, RuleSpec, RuleState, Severity, Side, Threshold,

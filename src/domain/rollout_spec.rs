@@ -217,15 +217,10 @@ names!(OnError, "answer to errors of a rollout", {
 });
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    pub(in crate::domain) fn group(
-        name: &str,
-        size: GroupSize,
-        success: u8,
-        error: u8,
-    ) -> GroupSpec {
+    pub(crate) fn group(name: &str, size: GroupSize, success: u8, error: u8) -> GroupSpec {
         GroupSpec {
             name: name.to_owned(),
             size,
@@ -234,10 +229,10 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::domain) fn spec(groups: Vec<GroupSpec>) -> RolloutSpec {
+    pub(crate) fn spec(groups: Vec<GroupSpec>) -> RolloutSpec {
         RolloutSpec {
             name: "autumn".to_owned(),
-            firmware: FirmwareId(3),
+            firmware: FirmwareId(2),
             method: None,
             selection: Selection::default(),
             newcomers: false,
@@ -326,7 +321,7 @@ pub(super) mod tests {
             ),
             (
                 RolloutSpec {
-                    roll_back_to: Some(FirmwareId(3)),
+                    roll_back_to: Some(FirmwareId(2)),
                     ..spec(vec![rest(90, 0)])
                 },
                 "roll_back_to",

@@ -392,7 +392,8 @@ const A_DAY: Duration = Duration::from_secs(86_400);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{EndpointName, GroupSize, GroupSpec, Selection};
+    use crate::domain::rollout_samples::{self, group};
+    use crate::domain::{EndpointName, GroupSize, Selection};
 
     fn candidates(many: usize, rhythm: impl Fn(usize) -> Rhythm) -> Chosen {
         let candidate = |index: usize| Candidate {
@@ -422,27 +423,13 @@ mod tests {
     }
 
     fn spec() -> RolloutSpec {
-        let group = |name: &str, size, success, error| GroupSpec {
-            name: name.to_owned(),
-            size,
-            success_percent: success,
-            error_percent: error,
-        };
+        let groups = vec![
+            group("canary", GroupSize::Count(10), 80, 20),
+            group("rest", GroupSize::Rest, 80, 10),
+        ];
         RolloutSpec {
-            name: "autumn".to_owned(),
-            firmware: FirmwareId(2),
-            method: None,
-            selection: Selection::default(),
-            newcomers: false,
-            groups: vec![
-                group("canary", GroupSize::Count(10), 80, 20),
-                group("rest", GroupSize::Rest, 80, 10),
-            ],
             at_once: 50,
-            start_at: None,
-            window: None,
-            on_error: OnError::RollBack,
-            roll_back_to: None,
+            ..rollout_samples::spec(groups)
         }
     }
 

@@ -12,6 +12,7 @@ use sea_orm::{
 
 use super::forgiven::Forgiven;
 use super::open::statement;
+use super::remove::Rows;
 use super::{EndpointFilter, EndpointReader, EndpointRow, Store, StoreError, fleet, records};
 use crate::domain::{EndpointId, EndpointName, Observation, Wanted};
 
@@ -119,14 +120,14 @@ impl EndpointReader for Store {
             "firmware_update",
             "rule_state",
         ] {
-            self.remove_rows(id, table).await?;
+            self.remove_rows(&of_device(table), id.0, CHUNK).await?;
         }
         // Events before values: their rows point at values.
         for table in ["event", "latest_resource", "resource", "device_log"] {
-            self.remove_rows(id, table).await?;
+            self.remove_rows(&of_device(table), id.0, CHUNK).await?;
         }
         for table in ROLLUPS {
-            self.remove_rows(id, table).await?;
+            self.remove_rows(&of_device(table), id.0, CHUNK).await?;
         }
         self.write_patiently(move |transaction| {
             Box::pin(async move {
@@ -150,36 +151,18 @@ impl EndpointReader for Store {
 /// What is computed of values.
 const ROLLUPS: [&str; 3] = ["rollup_minute", "rollup_hour", "rollup_day"];
 
-impl Store {
-    /// Removes the rows of a device from a table, a chunk at a time.
-    async fn remove_rows(&self, id: EndpointId, table: &'static str) -> Result<(), StoreError> {
-        let key = match table {
-            "latest_resource" | "rule_state" => "path",
-            "registration" => "endpoint_id",
-            "rollup_day" | "rollup_hour" | "rollup_minute" => "path, bucket",
-            _ => "id",
-        };
-        let sql = format!(
-            "DELETE FROM {table} WHERE endpoint_id = ? AND ({key}) IN (\
-            SELECT {key} FROM {table} WHERE endpoint_id = ? LIMIT {CHUNK})"
-        );
-        loop {
-            let sql = sql.clone();
-            let removed = self
-                .write_patiently(move |transaction| {
-                    Box::pin(async move {
-                        let values = [id.0.into(), id.0.into()];
-                        let result = transaction
-                            .execute_raw(statement(transaction, &sql, values))
-                            .await?;
-                        Ok(result.rows_affected())
-                    })
-                })
-                .await?;
-            if removed < CHUNK {
-                return Ok(());
-            }
-        }
+/// The rows of a device in a table.
+fn of_device(table: &'static str) -> Rows {
+    let key = match table {
+        "latest_resource" | "rule_state" => "path",
+        "registration" => "endpoint_id",
+        "rollup_day" | "rollup_hour" | "rollup_minute" => "path, bucket",
+        _ => "id",
+    };
+    Rows {
+        table,
+        owner: "endpoint_id",
+        key,
     }
 }
 

@@ -34,6 +34,7 @@ mod operation;
 mod proof;
 mod prune;
 mod records;
+mod remove;
 mod resource;
 mod rollout;
 mod routes;

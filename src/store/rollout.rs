@@ -8,14 +8,13 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use flownexus_entity::{rollout, rollout_target};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction,
-    EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-    Select, Value as Bind,
+    ActiveValue::Set, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, PaginatorTrait as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, Select, Value as Bind,
 };
 use serde::{Deserialize, Serialize};
 
-use super::open::statement;
 use super::records::{corrupt, from_json, millis, name, parse, text, time, to_json};
+use super::remove::Rows;
 use super::rows::{self, Statements};
 use super::sequence::next_id;
 use super::{Store, StoreError, audit};
@@ -330,28 +329,12 @@ impl Store {
 
     /// Removes a rollout that nobody sees, its devices first.
     async fn clear_rollout(&self, id: RolloutId) -> Result<(), StoreError> {
-        let sql = format!(
-            "DELETE FROM rollout_target WHERE rollout_id = ? AND endpoint_id IN (\
-            SELECT endpoint_id FROM rollout_target WHERE rollout_id = ? \
-            ORDER BY endpoint_id LIMIT {REMOVED_AT_ONCE})"
-        );
-        loop {
-            let sql = sql.clone();
-            let removed = self
-                .write_patiently(move |transaction| {
-                    Box::pin(async move {
-                        let values = [id.0.into(), id.0.into()];
-                        let removed = transaction
-                            .execute_raw(statement(transaction, &sql, values))
-                            .await?;
-                        Ok(removed.rows_affected())
-                    })
-                })
-                .await?;
-            if removed < REMOVED_AT_ONCE {
-                break;
-            }
-        }
+        let devices = Rows {
+            table: "rollout_target",
+            owner: "rollout_id",
+            key: "endpoint_id",
+        };
+        self.remove_rows(&devices, id.0, REMOVED_AT_ONCE).await?;
         self.write_patiently(move |transaction| {
             Box::pin(async move {
                 rollout::Entity::delete_by_id(id.0)

@@ -10,6 +10,7 @@ use sea_orm::{
 use super::forgiven::Forgiven;
 use super::open::statement;
 use super::records::{corrupt, from_json, millis, text, time, to_json};
+use super::remove::Rows;
 use super::sequence::next_id;
 use super::{RuleStore, Store, StoreError};
 use crate::domain::{EndpointId, Rule, RuleId, RuleSpec, RuleState};
@@ -101,27 +102,12 @@ impl RuleStore for Store {
     }
 
     async fn forget_states(&self, id: RuleId) -> Result<(), StoreError> {
-        let sql = format!(
-            "DELETE FROM rule_state WHERE rule_id = ? AND (endpoint_id, path) IN (\
-            SELECT endpoint_id, path FROM rule_state WHERE rule_id = ? LIMIT {CHUNK})"
-        );
-        loop {
-            let sql = sql.clone();
-            let removed = self
-                .write_patiently(move |transaction| {
-                    Box::pin(async move {
-                        let values = [id.0.into(), id.0.into()];
-                        let result = transaction
-                            .execute_raw(statement(transaction, &sql, values))
-                            .await?;
-                        Ok(result.rows_affected())
-                    })
-                })
-                .await?;
-            if removed < CHUNK {
-                return Ok(());
-            }
-        }
+        let states = Rows {
+            table: "rule_state",
+            owner: "rule_id",
+            key: "endpoint_id, path",
+        };
+        self.remove_rows(&states, id.0, CHUNK).await
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Begin, Happened, NotBegun, Plan, Waits};
+use crate::domain::rollout_samples::{group, spec};
 use crate::domain::{
     EndpointId, EndpointName, FirmwareId, FirmwareImage, FirmwareUpdate, FirmwareUpdateId,
     GroupSize, GroupSpec, NewUpdate, OnError, Rollout, RolloutId, RolloutSpec, RolloutState,
@@ -69,31 +70,6 @@ pub(super) struct World {
 
 pub(super) fn time(text: &str) -> Timestamp {
     text.parse().expect("a time")
-}
-
-pub(super) fn group(name: &str, size: GroupSize, success: u8, error: u8) -> GroupSpec {
-    GroupSpec {
-        name: name.to_owned(),
-        size,
-        success_percent: success,
-        error_percent: error,
-    }
-}
-
-pub(super) fn spec(groups: Vec<GroupSpec>) -> RolloutSpec {
-    RolloutSpec {
-        name: "autumn".to_owned(),
-        firmware: FirmwareId(2),
-        method: None,
-        selection: Selection::default(),
-        newcomers: false,
-        groups,
-        at_once: 10,
-        start_at: None,
-        window: None,
-        on_error: OnError::RollBack,
-        roll_back_to: None,
-    }
 }
 
 fn image(id: i64, version: &str) -> FirmwareImage {
