@@ -281,6 +281,11 @@ impl Rollout {
         self.log.push(RolloutLine { at, text });
     }
 
+    /// True when it may be removed: nothing of it is under way, nor will be.
+    pub fn is_removable(&self) -> bool {
+        self.state == RolloutState::Ready || self.finished_at.is_some()
+    }
+
     /// The devices of all groups.
     pub fn counts(&self) -> TargetCounts {
         let sum = |sum: TargetCounts, group: &GroupState| sum.plus(&group.counts);

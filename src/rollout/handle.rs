@@ -345,7 +345,7 @@ impl Rollouts for Handle {
     async fn remove(&self, id: RolloutId, by: Doer) -> Result<(), RolloutError> {
         let _one_at_a_time = self.changing.lock().await;
         let rollout = self.find(id).await?;
-        if rollout.finished_at.is_none() && rollout.state != RolloutState::Ready {
+        if !rollout.is_removable() {
             let why = match rollout.state.is_over() {
                 true => "updates are under way still; wait for their end",
                 false => "stop it first",

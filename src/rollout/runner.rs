@@ -133,7 +133,7 @@ impl Runner {
         };
         match saved {
             Ok(true) => Ok(self.plan.rollout().clone()),
-            Ok(false) => Err(RolloutError::Unknown(rollout_id(&before))),
+            Ok(false) => Err(RolloutError::Unknown(before.rollout().id)),
             Err(error) => {
                 self.plan = before;
                 Err(error.into())
@@ -411,10 +411,6 @@ enum Begun {
     NoImage,
     Not(NotBegun),
     Update(Box<FirmwareUpdate>),
-}
-
-fn rollout_id(plan: &Plan) -> RolloutId {
-    plan.rollout().id
 }
 
 /// So many devices are read at a time.

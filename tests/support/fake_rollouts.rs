@@ -159,6 +159,16 @@ impl FakeRollouts {
     }
 
     fn check(&self, spec: &RolloutSpec) -> Result<u32, RolloutError> {
+        let named = [
+            ("firmware_id", Some(spec.firmware)),
+            ("roll_back_to", spec.roll_back_to),
+        ];
+        for (field, id) in named {
+            if let Some(id) = id.filter(|id| id.0 > NEWEST_IMAGE) {
+                let reason = format!("there is no firmware image {id}");
+                return Err(RolloutError::Invalid(InvalidRollout { field, reason }));
+            }
+        }
         let state = self.lock();
         let devices = state.devices.iter();
         let fitting = devices.filter(|(_, name)| spec.selection.selects(name, &[]));
@@ -363,3 +373,6 @@ pub(crate) fn of_every_status(targets: &mut [RolloutTarget]) {
 }
 
 pub(crate) use keeps_rollouts;
+
+/// The images from 1 to this one are there.
+const NEWEST_IMAGE: i64 = 8;

@@ -267,11 +267,7 @@ impl Machine<'_> {
 
     fn refused(&mut self, code: &str, error: &str) {
         let is_push = self.update.method == Some(UpdateMethod::Push);
-        let what = if is_push {
-            "the image (5/0/0)"
-        } else {
-            "the URI (5/0/1)"
-        };
+        let what = self.what_was_offered();
         self.tell(format!("the device did not take {what}: {error}"));
         if let Some(code) = self.failure() {
             return self.fail_as_said(code);
@@ -294,6 +290,13 @@ impl Machine<'_> {
         self.finish_refused(code, error);
     }
 
+    fn what_was_offered(&self) -> &'static str {
+        match self.update.method {
+            Some(UpdateMethod::Push) => "the image (5/0/0)",
+            _ => "the URI (5/0/1)",
+        }
+    }
+
     /// The device did not take what it was offered, and nothing else came of it.
     pub(super) fn finish_refused(&mut self, code: &str, error: &str) {
         let is_push = self.update.method == Some(UpdateMethod::Push);
@@ -305,11 +308,7 @@ impl Machine<'_> {
             ("4.00" | "4.02" | "4.06" | "4.13" | "4.15", false) => UpdateResult::InvalidUri,
             _ => UpdateResult::UpdateFailed,
         };
-        let what = if is_push {
-            "the image (5/0/0)"
-        } else {
-            "the URI (5/0/1)"
-        };
+        let what = self.what_was_offered();
         self.finish(result, format!("the device did not take {what}: {error}"));
     }
 

@@ -108,12 +108,12 @@ impl Plan {
     }
 
     fn first_failing(&self, tallies: &[Tally], is_back: bool) -> Option<(usize, Tally)> {
-        let specs = self.rollout.spec.groups.iter().zip(tallies).enumerate();
+        let mut specs = self.rollout.spec.groups.iter().zip(tallies).enumerate();
         let failing = |(index, (spec, tally)): (usize, (&GroupSpec, &Tally))| {
             let accepted = self.run(index, is_back).accepted;
             (tally.has_failed(spec) && tally.failed > accepted).then_some((index, *tally))
         };
-        specs.filter_map(failing).next()
+        specs.find_map(failing)
     }
 
     fn answer_errors(&mut self, now: Timestamp, index: usize, tally: Tally, is_back: bool) {
@@ -298,10 +298,7 @@ impl Plan {
         if !is_back
             && let Some(window) = &spec.window
             && let Opening::ClosedUntil(opens) = window.at(now)
-            && self
-                .targets
-                .iter()
-                .any(|one| one.status == TargetStatus::Waiting)
+            && !self.places.waiting.is_empty()
         {
             return Some(format!("the window to open at {opens}{under_way}"));
         }

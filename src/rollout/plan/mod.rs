@@ -395,13 +395,13 @@ impl Plan {
     /// These devices were heard of: those that were absent have their turn.
     pub(super) fn came(&mut self, names: &HashSet<EndpointName>) {
         let (targets, retry_at) = (&self.targets, &mut self.retry_at);
-        self.absent.retain(|index| match targets.get(*index) {
-            Some(target) if names.contains(&target.endpoint) => {
+        self.absent.retain(|index| {
+            let has_come = |target: &&RolloutTarget| names.contains(&target.endpoint);
+            let come = targets.get(*index).filter(has_come);
+            come.is_none_or(|target| {
                 retry_at.remove(&target.endpoint_id);
                 false
-            }
-            Some(_) => true,
-            None => false,
+            })
         });
     }
 
@@ -493,8 +493,13 @@ impl Plan {
         let since = *target.absent_since.get_or_insert(now);
         if now.since(since) >= self.waits.patience {
             target.absent_since = None;
-            let days = self.waits.patience.as_secs() / 86_400;
-            let why = format!("it did not register within {days} days of its turn");
+            let why = match self.waits.patience.as_secs() {
+                short @ ..A_DAY_S => format!("it did not register within {short} s of its turn"),
+                long => {
+                    let days = long / A_DAY_S;
+                    format!("it did not register within {days} d of its turn")
+                }
+            };
             let status = match is_back {
                 false => TargetStatus::Skipped,
                 true => TargetStatus::RollBackFailed,
@@ -630,3 +635,6 @@ const MAX_BEGIN: usize = 200;
 
 /// One that is not registered is tried so much less often: it is heard of when it comes.
 const ABSENT_RETRIES: u32 = 10;
+
+/// Seconds.
+const A_DAY_S: u64 = 86_400;

@@ -49,7 +49,6 @@ impl Plan {
             if !self.has_begun(target, is_back) || next.len() >= free {
                 break;
             }
-
             match self.retry_at.get(&target.endpoint_id) {
                 Some(retry_at) if now < *retry_at => {
                     turn.due = Some(turn.due.map_or(*retry_at, |due| due.min(*retry_at)));

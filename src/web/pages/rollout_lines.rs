@@ -34,7 +34,7 @@ impl RolloutLine {
             version: rollout.version.clone(),
             devices: rollout.spec.selection.to_string(),
             state: Badge::of_state(rollout.state),
-            is_over: rollout.state.is_over(),
+            is_over: rollout.finished_at.is_some(),
             waits_for: rollout.waits_for.clone().unwrap_or_default(),
             reason: rollout.reason.clone().unwrap_or_default(),
             bar: Bar::of(&counts, None),
@@ -98,7 +98,7 @@ impl RolloutView {
             started_at: rollout.started_at,
             finished_at: rollout.finished_at,
             actions: actions(rollout),
-            is_removable: rollout.state == RolloutState::Ready || rollout.state.is_over(),
+            is_removable: rollout.is_removable(),
         }
     }
 }
