@@ -288,10 +288,12 @@ impl Machine<'_> {
     }
 
     fn due(&mut self) {
-        self.update.until = None;
         if self.update.operation.is_some() {
+            // The device has begun something before it answered; the operation has an end of its own.
+            self.update.until = Some(self.now.plus(self.limits.wait_for_device));
             return;
         }
+        self.update.until = None;
         match self.update.phase {
             UpdatePhase::Examine => self.ask(
                 Ask::Read(INSTANCE),
