@@ -1,7 +1,5 @@
 //! Operations: what people, templates and updates ask of a device, and what became of it.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::audit::Doer;
 use super::identity::Unreachable;
 use super::ids::{EndpointId, EndpointName, FirmwareId, OperationId, Token};
+use super::names::names;
 use super::path::Path;
 use super::time::Timestamp;
 use super::value::Node;
@@ -47,66 +46,28 @@ pub enum OperationKind {
     WriteUpdate,
 }
 
+names!(OperationKind, "kind of operation", {
+    CancelObserve = "cancel_observe",
+    CancelObserveComposite = "cancel_observe_composite",
+    Create = "create",
+    Delete = "delete",
+    Discover = "discover",
+    Execute = "execute",
+    Observe = "observe",
+    ObserveComposite = "observe_composite",
+    Read = "read",
+    ReadComposite = "read_composite",
+    Write = "write",
+    WriteAttributes = "write_attributes",
+    WriteComposite = "write_composite",
+    WriteUpdate = "write_update",
+});
+
 impl OperationKind {
-    /// Every kind, in alphabetical order.
-    pub const ALL: [Self; 14] = [
-        Self::CancelObserve,
-        Self::CancelObserveComposite,
-        Self::Create,
-        Self::Delete,
-        Self::Discover,
-        Self::Execute,
-        Self::Observe,
-        Self::ObserveComposite,
-        Self::Read,
-        Self::ReadComposite,
-        Self::Write,
-        Self::WriteAttributes,
-        Self::WriteComposite,
-        Self::WriteUpdate,
-    ];
-
-    /// The name used in the API, for example `write_update`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::CancelObserve => "cancel_observe",
-            Self::CancelObserveComposite => "cancel_observe_composite",
-            Self::Create => "create",
-            Self::Delete => "delete",
-            Self::Discover => "discover",
-            Self::Execute => "execute",
-            Self::Observe => "observe",
-            Self::ObserveComposite => "observe_composite",
-            Self::Read => "read",
-            Self::ReadComposite => "read_composite",
-            Self::Write => "write",
-            Self::WriteAttributes => "write_attributes",
-            Self::WriteComposite => "write_composite",
-            Self::WriteUpdate => "write_update",
-        }
-    }
-
     /// True when doing it twice does no more than doing it once, so that an attempt whose outcome
     /// is unknown may be repeated.
     pub fn is_repeatable(self) -> bool {
         !matches!(self, Self::Create | Self::Execute)
-    }
-}
-
-impl fmt::Display for OperationKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for OperationKind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == text)
-            .ok_or_else(|| format!("`{text}` is no kind of operation"))
     }
 }
 
@@ -312,49 +273,19 @@ pub enum OperationStatus {
     Sending,
 }
 
+names!(OperationStatus, "status of an operation", {
+    Cancelled = "CANCELLED",
+    Confirmed = "CONFIRMED",
+    Expired = "EXPIRED",
+    Failed = "FAILED",
+    Queued = "QUEUED",
+    Sending = "SENDING",
+});
+
 impl OperationStatus {
-    /// Every status, in alphabetical order.
-    pub const ALL: [Self; 6] = [
-        Self::Cancelled,
-        Self::Confirmed,
-        Self::Expired,
-        Self::Failed,
-        Self::Queued,
-        Self::Sending,
-    ];
-
-    /// The name used in the API, for example `QUEUED`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cancelled => "CANCELLED",
-            Self::Confirmed => "CONFIRMED",
-            Self::Expired => "EXPIRED",
-            Self::Failed => "FAILED",
-            Self::Queued => "QUEUED",
-            Self::Sending => "SENDING",
-        }
-    }
-
     /// True when nothing more will happen.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::Sending)
-    }
-}
-
-impl fmt::Display for OperationStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for OperationStatus {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|status| status.name().eq_ignore_ascii_case(text))
-            .ok_or_else(|| format!("`{text}` is no status of an operation"))
     }
 }
 

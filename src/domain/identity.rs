@@ -1,10 +1,10 @@
 //! Who a peer has proven to be.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::names::names;
 use super::{CredentialId, EndpointName};
 
 /// How a device proves who it is (OMA-TS-LightweightM2M Transport 5.2.8).
@@ -19,19 +19,13 @@ pub enum CredentialKind {
     X509,
 }
 
+names!(CredentialKind, "kind of credential", {
+    Psk = "psk",
+    Rpk = "rpk",
+    X509 = "x509",
+});
+
 impl CredentialKind {
-    /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Psk, Self::Rpk, Self::X509];
-
-    /// The word for it in the database and the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Psk => "psk",
-            Self::Rpk => "rpk",
-            Self::X509 => "x509",
-        }
-    }
-
     /// The words for it in a sentence.
     pub fn in_words(self) -> &'static str {
         match self {
@@ -39,23 +33,6 @@ impl CredentialKind {
             Self::Rpk => "raw public key",
             Self::X509 => "certificate",
         }
-    }
-}
-
-impl FromStr for CredentialKind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is no kind of credential (psk, rpk and x509 are)"))
-    }
-}
-
-impl fmt::Display for CredentialKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -2,10 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use std::fmt;
-use std::str::FromStr;
-
 use super::ids::EndpointName;
+use super::names::names;
 use super::path::Path;
 use super::pattern::PathPattern;
 use super::selection::Selection;
@@ -23,6 +21,14 @@ pub enum LogLevel {
     /// For those who look for a mistake.
     Debug,
 }
+
+// As Zephyr calls them, the most important first.
+names!(LogLevel, "level", {
+    Error = "err",
+    Warning = "wrn",
+    Info = "inf",
+    Debug = "dbg",
+});
 
 /// A line of a device's log, as it was read out of a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,19 +70,6 @@ pub struct StoredLogLine {
 }
 
 impl LogLevel {
-    /// All of them, the most important first.
-    pub const ALL: [Self; 4] = [Self::Error, Self::Warning, Self::Info, Self::Debug];
-
-    /// The name in the API, which is that of Zephyr: `err`, `wrn`, `inf`, `dbg`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Error => "err",
-            Self::Warning => "wrn",
-            Self::Info => "inf",
-            Self::Debug => "dbg",
-        }
-    }
-
     /// The level that devices call so, in any of the usual ways: `E`, `err`, `ERROR`.
     pub fn from_word(word: &str) -> Option<Self> {
         let is = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(word));
@@ -93,25 +86,5 @@ impl LogLevel {
         } else {
             None
         }
-    }
-}
-
-impl fmt::Display for LogLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for LogLevel {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|level| level.name() == text)
-            .ok_or_else(|| {
-                let shown: String = text.chars().take(32).collect();
-                format!("`{shown}` is no level (err, wrn, inf and dbg are)")
-            })
     }
 }

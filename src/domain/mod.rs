@@ -30,6 +30,7 @@ mod update_facts;
 mod value;
 mod wanted;
 mod window;
+mod words;
 
 pub use audit::{AuditEntry, Doer};
 pub use command::{
@@ -71,7 +72,6 @@ pub(crate) use rollout_spec::tests as rollout_samples;
 pub use rollout_spec::{GroupSize, GroupSpec, InvalidRollout, OnError, RolloutSpec};
 pub use rule::{
     Condition, InvalidRule, Phase, Rule, RuleEvent, RuleSpec, RuleState, Severity, Side, Threshold,
-    span,
 };
 pub use secure_session::{KeptSession, ReceiveWindow, SessionMark};
 pub use selection::{Selection, check_tag};
@@ -80,3 +80,4 @@ pub use update_facts::{ProgressFacts, StepFacts, UpdateFacts};
 pub use value::{InvalidValue, Node, ObjectLink, Value, ValueType};
 pub use wanted::{Periods, TemplateVersion, Wanted, WantedState, same_paths};
 pub use window::{DailyWindow, Opening, WindowText};
+pub use words::{count, span};

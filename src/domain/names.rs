@@ -31,7 +31,8 @@ macro_rules! names {
                     .find(|one| one.name().eq_ignore_ascii_case(text))
                     .ok_or_else(|| {
                         let names = [$($name),+].join(", ");
-                        format!(concat!("`{}` is no ", $what, "; these are: {}"), text, names)
+                        let shown: String = text.chars().take(32).collect();
+                        format!(concat!("`{}` is no ", $what, "; these are: {}"), shown, names)
                     })
             }
         }

@@ -10,6 +10,7 @@ use super::ids::{EndpointId, EndpointName, FirmwareUpdateId, RolloutId};
 use super::names::names;
 use super::rollout_spec::RolloutSpec;
 use super::time::Timestamp;
+use super::words::count;
 
 /// How a rollout stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -93,6 +94,14 @@ names!(TargetStatus, "status of a device in a rollout", {
 });
 
 impl TargetStatus {
+    /// The status of a device with an update under way, there or back.
+    pub fn under_way(is_back: bool) -> Self {
+        match is_back {
+            false => Self::Updating,
+            true => Self::RollingBack,
+        }
+    }
+
     /// True while an update of the rollout is under way on the device.
     pub fn is_active(self) -> bool {
         matches!(self, Self::Updating | Self::RollingBack)
@@ -253,7 +262,7 @@ impl Rollout {
                 group.counts.add(TargetStatus::Waiting);
             }
         }
-        let devices = groups_of_devices.len();
+        let devices = count(groups_of_devices.len(), "device");
         let mut rollout = Self {
             id: RolloutId(0),
             spec,
@@ -269,8 +278,16 @@ impl Rollout {
             started_at: None,
             finished_at: None,
         };
-        rollout.tell(now, format!("{by} made it for {devices} devices"));
+        rollout.tell(now, format!("{by} made it for {devices}"));
         rollout
+    }
+
+    /// It begins.
+    pub fn start(&mut self, now: Timestamp, by: &str) {
+        self.state = RolloutState::Running;
+        self.started_at = Some(now);
+        self.waits_for = None;
+        self.tell(now, format!("{by} started it"));
     }
 
     /// Adds a line to its log.

@@ -1,5 +1,7 @@
 //! What people say of a rollout: which image, for whom, in which groups, and what is too much.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::firmware::UpdateMethod;
@@ -77,17 +79,19 @@ impl RolloutSpec {
     /// The largest number of groups.
     pub const MAX_GROUPS: usize = 50;
 
-    /// Checks all of it that can be checked without the fleet.
+    /// Checks all of it that can be checked without the fleet. `max_at_once` is the setting of that name.
     ///
     /// # Errors
     /// Names the field and says what is wrong with it.
-    pub fn check(&self) -> Result<(), InvalidRollout> {
+    pub fn check(&self, max_at_once: u32) -> Result<(), InvalidRollout> {
         let fault = |field: &'static str| move |reason: String| InvalidRollout { field, reason };
         check_name("a rollout", &self.name).map_err(fault("name"))?;
         self.selection.check().map_err(fault("filter"))?;
-        if self.at_once == 0 {
-            let why = "no device could be updated: `at_once` is at least 1".to_owned();
-            return Err(fault("at_once")(why));
+        if !(1..=max_at_once).contains(&self.at_once) {
+            return Err(fault("at_once")(Self::no_at_once(
+                self.at_once,
+                max_at_once,
+            )));
         }
         check_groups(&self.groups).map_err(fault("groups"))?;
         if self.roll_back_to == Some(self.firmware) {
@@ -95,6 +99,13 @@ impl RolloutSpec {
             return Err(fault("roll_back_to")(why));
         }
         Ok(())
+    }
+
+    /// Why so many devices are not updated at once.
+    pub fn no_at_once(at_once: impl fmt::Display, max_at_once: u32) -> String {
+        format!(
+            "1 to {max_at_once} devices are updated at once, not {at_once} (rollouts.max_at_once)"
+        )
     }
 
     /// In which group each of so many devices is, in their order: the index of the group.
@@ -211,14 +222,17 @@ pub enum OnError {
 }
 
 names!(OnError, "answer to errors of a rollout", {
-    Pause = "pause",
     RollBack = "roll_back",
+    Pause = "pause",
     Stop = "stop",
 });
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+
+    /// `rollouts.max_at_once`
+    const MOST: u32 = 10;
 
     pub(crate) fn group(name: &str, size: GroupSize, success: u8, error: u8) -> GroupSpec {
         GroupSpec {
@@ -317,7 +331,15 @@ pub(crate) mod tests {
                     ..spec(vec![rest(90, 0)])
                 },
                 "at_once",
-                "at least 1",
+                "1 to 10 devices are updated at once, not 0",
+            ),
+            (
+                RolloutSpec {
+                    at_once: 11,
+                    ..spec(vec![rest(90, 0)])
+                },
+                "at_once",
+                "not 11 (rollouts.max_at_once)",
             ),
             (
                 RolloutSpec {
@@ -328,11 +350,11 @@ pub(crate) mod tests {
                 "given back",
             ),
         ] {
-            let error = spec.check().expect_err(word);
+            let error = spec.check(MOST).expect_err(word);
             assert_eq!(error.field, field);
             assert!(error.reason.contains(word), "{error}");
         }
-        assert_eq!(spec(vec![rest(95, 5)]).check(), Ok(()));
-        assert_eq!(spec(vec![rest(100, 0)]).check(), Ok(()));
+        assert_eq!(spec(vec![rest(95, 5)]).check(MOST), Ok(()));
+        assert_eq!(spec(vec![rest(100, 0)]).check(MOST), Ok(()));
     }
 }

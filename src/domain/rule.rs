@@ -6,9 +6,11 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{EndpointId, EventId, RuleId};
+use super::names::names;
 use super::pattern::PathPattern;
 use super::selection::Selection;
 use super::time::Timestamp;
+use super::words::span;
 
 /// A rule that is in force.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,6 +103,13 @@ pub enum Severity {
     /// To be looked at now.
     Critical,
 }
+
+// The mildest first.
+names!(Severity, "severity", {
+    Info = "info",
+    Warning = "warning",
+    Critical = "critical",
+});
 
 /// Why a rule makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -373,34 +382,6 @@ impl Threshold {
     }
 }
 
-impl Severity {
-    /// All of them, the mildest first.
-    pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
-
-    /// The name in the API.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-}
-
-impl FromStr for Severity {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|severity| severity.name() == text)
-            .ok_or_else(|| {
-                let shown: String = text.chars().take(32).collect();
-                format!("`{shown}` is no severity (info, warning and critical are)")
-            })
-    }
-}
-
 impl Phase {
     /// The name in the database.
     pub fn name(self) -> &'static str {
@@ -429,16 +410,6 @@ impl FromStr for Phase {
             .find(|phase| phase.name() == text)
             .ok_or_else(|| format!("`{text}` is no phase of a rule"))
     }
-}
-
-/// A time in the largest unit that divides it: `2 h`, `90 s`.
-pub fn span(seconds: u64) -> String {
-    for (unit, length) in [("d", 86_400), ("h", 3_600), ("min", 60)] {
-        if seconds >= length && seconds.is_multiple_of(length) {
-            return format!("{} {unit}", seconds / length);
-        }
-    }
-    format!("{seconds} s")
 }
 
 fn check_label(field: &'static str, text: &str, most: usize) -> Result<(), InvalidRule> {

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::names::names;
 use super::path::Path;
 use super::time::Timestamp;
 
@@ -35,55 +36,25 @@ pub enum ValueType {
     UnsignedInteger,
 }
 
-impl ValueType {
-    /// The name used in the API, for example `UNSIGNED_INTEGER`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Boolean => "BOOLEAN",
-            Self::Corelink => "CORELINK",
-            Self::Float => "FLOAT",
-            Self::Integer => "INTEGER",
-            Self::Objlnk => "OBJLNK",
-            Self::Opaque => "OPAQUE",
-            Self::String => "STRING",
-            Self::Time => "TIME",
-            Self::UnsignedInteger => "UNSIGNED_INTEGER",
-        }
-    }
+names!(ValueType, "resource type", {
+    Boolean = "BOOLEAN",
+    Corelink = "CORELINK",
+    Float = "FLOAT",
+    Integer = "INTEGER",
+    Objlnk = "OBJLNK",
+    Opaque = "OPAQUE",
+    String = "STRING",
+    Time = "TIME",
+    UnsignedInteger = "UNSIGNED_INTEGER",
+});
 
+impl ValueType {
     /// True for the types that can be drawn on a chart.
     pub fn is_numeric(self) -> bool {
         matches!(
             self,
             Self::Boolean | Self::Float | Self::Integer | Self::UnsignedInteger
         )
-    }
-}
-
-impl fmt::Display for ValueType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for ValueType {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let all = [
-            Self::Boolean,
-            Self::Corelink,
-            Self::Float,
-            Self::Integer,
-            Self::Objlnk,
-            Self::Opaque,
-            Self::String,
-            Self::Time,
-            Self::UnsignedInteger,
-        ];
-        all.into_iter()
-            .find(|kind| kind.name().eq_ignore_ascii_case(text))
-            .ok_or_else(|| format!("`{text}` is no resource type"))
     }
 }
 

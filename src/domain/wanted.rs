@@ -2,13 +2,11 @@
 //!
 //! The wish outlives observations and registrations: it is what observations are made anew from.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use super::command::ContentFormat;
 use super::ids::{EndpointId, WantedId};
+use super::names::names;
 use super::path::Path;
 use super::time::Timestamp;
 
@@ -29,44 +27,13 @@ pub enum WantedState {
     Requested,
 }
 
-impl WantedState {
-    /// Every state, in alphabetical order.
-    pub const ALL: [Self; 5] = [
-        Self::Active,
-        Self::Lost,
-        Self::Missing,
-        Self::Refused,
-        Self::Requested,
-    ];
-
-    /// The name used in the API, for example `lost`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Lost => "lost",
-            Self::Missing => "missing",
-            Self::Refused => "refused",
-            Self::Requested => "requested",
-        }
-    }
-}
-
-impl fmt::Display for WantedState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for WantedState {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.name() == text)
-            .ok_or_else(|| format!("`{text}` is no state of an observation"))
-    }
-}
+names!(WantedState, "state of an observation", {
+    Active = "active",
+    Lost = "lost",
+    Missing = "missing",
+    Refused = "refused",
+    Requested = "requested",
+});
 
 /// The observation template that wants something, as it was when that was last looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config;
 use crate::domain::{
     EndpointId, EndpointName, FirmwareImage, InvalidRollout, Path, RolloutSpec, Selection,
-    Timestamp,
+    Timestamp, count,
 };
 use crate::store::{EndpointFilter, EndpointReader, EndpointRow, StoreError};
 
@@ -113,22 +113,20 @@ impl Chosen {
         let words = [
             (
                 self.without_object,
-                "do not announce object 5 (Firmware Update)".to_owned(),
+                "object 5 (Firmware Update) is not announced".to_owned(),
             ),
             (
                 self.through_gateway,
-                "are known through a gateway only, which cannot update them".to_owned(),
+                "known through a gateway only, which cannot update anything".to_owned(),
             ),
             (
                 self.not_meant,
-                format!(
-                    "are none that {} is meant for ({})",
-                    image.version, image.selection
-                ),
+                format!("{} is meant for {} only", image.version, image.selection),
             ),
         ];
         let said = |(many, why): &(usize, String)| {
-            (*many > 0).then(|| format!("{many} devices of the filter are left out: they {why}"))
+            let devices = count(*many, "device");
+            (*many > 0).then(|| format!("{devices} of the filter left out: {why}"))
         };
         words.iter().filter_map(said).collect()
     }

@@ -220,17 +220,7 @@ impl Handle {
 
     /// Checks all of it, and finds the image and the devices.
     async fn check(&self, spec: &RolloutSpec) -> Result<(FirmwareImage, Chosen), RolloutError> {
-        spec.check()?;
-        let most = self.parts.settings.max_at_once;
-        if spec.at_once > most {
-            let at_once = spec.at_once;
-            return Err(RolloutError::Invalid(InvalidRollout {
-                field: "at_once",
-                reason: format!(
-                    "{at_once} devices at once are more than {most} (rollouts.max_at_once)"
-                ),
-            }));
-        }
+        spec.check(self.parts.settings.max_at_once)?;
         let image = self.image(spec.firmware, "firmware_id").await?;
         if let Some(back) = spec.roll_back_to {
             self.image(back, "roll_back_to").await?;
@@ -309,10 +299,7 @@ impl Rollouts for Handle {
         let targets = chosen.named().zip(&groups).map(target).collect();
         let settings = &self.parts.settings;
         if start {
-            rollout.state = RolloutState::Running;
-            rollout.started_at = Some(now);
-            rollout.waits_for = None;
-            rollout.tell(now, format!("{} started it", by.actor));
+            rollout.start(now, &by.actor);
         }
         let rollouts = &self.parts.rollouts;
         let rollout = rollouts.add(rollout, targets, by, settings.max).await?;

@@ -11,7 +11,7 @@ use super::plan::{Begin, Happened, Plan, Waits};
 use crate::domain::{
     EndpointId, FirmwareId, FirmwareImage, FirmwareUpdate, FirmwareUpdateId, NewUpdate, OnError,
     Rollout, RolloutId, RolloutSpec, RolloutState, RolloutStep, RolloutTarget, TargetStatus,
-    Timestamp, UpdateResult,
+    Timestamp, UpdateResult, count,
 };
 
 /// So many updates of the past are looked at.
@@ -111,7 +111,10 @@ impl<'a> Stage<'a> {
         let fails = failing.iter().filter(|fails| **fails).count();
         assumptions.push(match fails {
             0 => "every device takes the image".to_owned(),
-            fails => format!("{fails} devices, chosen at random, do not take the image"),
+            fails => format!(
+                "the image is not taken by {}, chosen at random",
+                count(fails, "device")
+            ),
         });
         assumptions.push("every device takes back what it ran before".to_owned());
         let mut before = image.clone();
@@ -331,12 +334,14 @@ fn usual_interval(candidates: &[Candidate], assumptions: &mut Vec<String>) -> Du
     );
     if unknown > 0 {
         assumptions.push(format!(
-            "{unknown} devices are not registered: they come back within {seconds} s"
+            "not registered, and back within {seconds} s: {}",
+            count(unknown, "device")
         ));
     }
     if new > 0 {
         assumptions.push(format!(
-            "of {new} devices it is not known how often they wake: every {seconds} s"
+            "not known how often it wakes, and taken as every {seconds} s: {}",
+            count(new, "device")
         ));
     }
     usual
@@ -350,23 +355,13 @@ fn median(times: &mut [Duration]) -> Duration {
 /// Which of so many devices fail: as many as are wanted, rounded up.
 fn failing(devices: usize, rehearsal: Rehearsal) -> Vec<bool> {
     let many = (devices * usize::from(rehearsal.failing_percent)).div_ceil(100);
-    let mut order: Vec<usize> = (0..devices).collect();
-    order.sort_by_key(|index| scrambled(rehearsal.seed ^ *index as u64));
     let mut failing = vec![false; devices];
-    for index in order.into_iter().take(many) {
+    for index in fastrand::Rng::with_seed(rehearsal.seed).choose_multiple(0..devices, many) {
         if let Some(fails) = failing.get_mut(index) {
             *fails = true;
         }
     }
     failing
-}
-
-/// A number in which those next to each other have nothing in common (splitmix64).
-fn scrambled(number: u64) -> u64 {
-    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 /// No device is refused in a rehearsal.
@@ -519,11 +514,11 @@ mod tests {
         let forecast = played(spec(), &candidates(5, some), 0);
         let said = forecast.assumptions.join("\n");
         assert!(
-            said.contains("1 devices are not registered: they come back within 600 s"),
+            said.contains("not registered, and back within 600 s: 1 device"),
             "{said}"
         );
         assert!(
-            said.contains("of 1 devices it is not known how often they wake: every 600 s"),
+            said.contains("not known how often it wakes, and taken as every 600 s: 1 device"),
             "{said}"
         );
         assert!(

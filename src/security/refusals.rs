@@ -146,7 +146,7 @@ impl Refusals {
         let with = identity.map_or_else(String::new, |identity| format!(" with {identity}"));
         tracing::warn!(%peer, endpoint.name = name, reason = reason.name(), unlogged,
             credential.endpoint = identity.map(|identity| identity.endpoint.as_str()),
-            credential.kind = identity.map(|identity| identity.kind.as_str()),
+            credential.kind = identity.map(|identity| identity.kind.name()),
             credential.label = identity.map(|identity| identity.label.as_str()),
             "Refused {peer} as {name}{with}: {reason} ({unlogged} more of its address since the last such line)");
         true

@@ -240,7 +240,7 @@ impl CredentialStore for Store {
             query = query.filter(Column::Endpoint.eq(endpoint.as_str()));
         }
         if let Some(kind) = filter.kind {
-            query = query.filter(Column::Kind.eq(kind.as_str()));
+            query = query.filter(Column::Kind.eq(kind.name()));
         }
         if let Some(search) = &filter.search {
             let part = text(search);
@@ -491,7 +491,7 @@ fn row(credential: StoredCredential) -> credential::ActiveModel {
     let mut row = credential::ActiveModel {
         id: Set(credential.id.0),
         endpoint: Set(credential.endpoint.as_str().to_owned()),
-        kind: Set(credential.proof.kind().as_str().to_owned()),
+        kind: Set(credential.proof.kind().name().to_owned()),
         label: Set(credential.proof.label().to_owned()),
         psk_identity: Set(None),
         sealed_key: Set(None),

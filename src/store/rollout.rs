@@ -20,7 +20,7 @@ use super::sequence::next_id;
 use super::{Store, StoreError, audit};
 use crate::domain::{
     AuditEntry, Doer, EndpointId, FirmwareUpdateId, Rollout, RolloutId, RolloutTarget,
-    TargetStatus, Timestamp,
+    TargetStatus, Timestamp, count,
 };
 
 /// Which devices of a rollout.
@@ -272,7 +272,7 @@ impl Store {
             self.write_patiently(move |transaction| Box::pin(write_targets(transaction, rows)))
                 .await?;
         }
-        let devices = targets.len();
+        let devices = count(targets.len(), "device");
         self.write_patiently(move |transaction| {
             Box::pin(async move {
                 // Again: others may have come in between.
@@ -289,10 +289,16 @@ impl Store {
                     let why = "another process has cleared the rollout away while it was written";
                     return Err(StoreError::Database(why.to_owned()));
                 }
-                let what = format!("image {}, {devices} devices", rollout.spec.firmware);
+                let what = format!("image {}, {devices}", rollout.spec.firmware);
                 let at = rollout.created_at;
-                let line = AuditEntry::of_rollout(by, at, "rollout.create", &rollout, &what);
+                let line =
+                    AuditEntry::of_rollout(by.clone(), at, "rollout.create", &rollout, &what);
                 audit::insert(transaction, line).await?;
+                if rollout.started_at.is_some() {
+                    let what = &rollout.version;
+                    let line = AuditEntry::of_rollout(by, at, "rollout.start", &rollout, what);
+                    audit::insert(transaction, line).await?;
+                }
                 Ok(rollout)
             })
         })

@@ -63,8 +63,11 @@ async fn every_device_runs_the_image_in_the_end() {
             assert_eq!(target["version_before"], BEFORE);
         }
         assert!(server.metric("flownexus_rollout_updates_begun_total").await >= 8.0);
+        // It was started with its making.
         let audit = api.read("/api/v1/audit").await.to_string();
-        assert!(audit.contains("rollout.create"), "{audit}");
+        for action in ["rollout.create", "rollout.start"] {
+            assert!(audit.contains(action), "{action}: {audit}");
+        }
     })
     .await;
 }

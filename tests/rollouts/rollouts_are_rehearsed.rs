@@ -22,7 +22,7 @@ async fn a_rehearsal_tells_before_what_happens_after() {
         assert!(forecast["duration_s"].as_u64().expect("seconds") > 0);
         let said = forecast["assumptions"].to_string();
         assert!(
-            said.contains("3 devices, chosen at random, do not take the image"),
+            said.contains("the image is not taken by 3 devices, chosen at random"),
             "{said}"
         );
         let list = api.read(ROLLOUTS).await;

@@ -29,12 +29,17 @@ async fn each_mistake_has_its_sentence_and_its_field() {
             (
                 body(&|_| {}),
                 "filter",
-                "no device of plain-* can be updated: 2 devices of the filter are left out: they do not announce object 5",
+                "no device of plain-* can be updated: 2 devices of the filter left out: object 5 (Firmware Update) is not announced",
             ),
             (body(&|body| body["firmware_id"] = json!(99)), "firmware_id", "there is no firmware image 99"),
             (body(&|body| body["roll_back_to"] = json!(99)), "roll_back_to", "there is no firmware image 99"),
             (body(&|body| body["roll_back_to"] = image["id"].clone()), "roll_back_to", "given back the image"),
-            (body(&|body| body["at_once"] = json!(20_000)), "at_once", "rollouts.max_at_once"),
+            (body(&|body| body["at_once"] = json!(0)), "at_once", "not 0 (rollouts.max_at_once)"),
+            (
+                body(&|body| body["at_once"] = json!(10_001)),
+                "at_once",
+                "1 to 10000 devices are updated at once, not 10001 (rollouts.max_at_once)",
+            ),
             (
                 body(&|body| body["window"] = json!({"from": "22:00", "to": "22:00", "time_zone": "UTC"})),
                 "window",

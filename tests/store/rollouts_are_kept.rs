@@ -374,7 +374,10 @@ async fn until_they_are_removed_with_their_devices_and_not_their_updates(
     };
     let store = database.open().await;
     let id = device(&store, "one").await;
-    let kept = add(&store, rollout("kept", 3), 3).await;
+    let mut kept = rollout("kept", 3);
+    kept.start(at(8), "ada");
+    let kept = add(&store, kept, 3).await;
+    let started = format!("rollout {}: {}", kept.id, kept.version);
     let gone = add(&store, rollout("gone", 11_000), 11_000).await;
     let update = of_rollout(&store, id, gone.id, false);
     store.commit(commit([save(&update)])).await.expect("kept");
@@ -397,6 +400,7 @@ async fn until_they_are_removed_with_their_devices_and_not_their_updates(
         [
             ("rollout.delete".into(), "gone".into(), removed),
             ("rollout.create".into(), "gone".into(), added(&gone, 11_000)),
+            ("rollout.start".into(), "kept".into(), started),
             ("rollout.create".into(), "kept".into(), added(&kept, 3)),
         ]
     );

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use flownexus::config::Settings;
 use flownexus::domain::{
     AuditEntry, Doer, EndpointId, EndpointName, InvalidRollout, Rollout, RolloutId, RolloutLine,
     RolloutSpec, RolloutState, RolloutTarget, TargetStatus, Timestamp,
@@ -159,6 +160,7 @@ impl FakeRollouts {
     }
 
     fn check(&self, spec: &RolloutSpec) -> Result<u32, RolloutError> {
+        spec.check(Settings::defaults().rollouts.max_at_once)?;
         let named = [
             ("firmware_id", Some(spec.firmware)),
             ("roll_back_to", spec.roll_back_to),

@@ -66,7 +66,7 @@ async fn a_rollout_is_made_and_shown_as_it_was_said() {
     assert_eq!(shown["groups"][0], canary);
     assert_eq!(shown["groups"][1]["counts"], json!({}));
     let told = shown["log"][0]["text"].as_str().unwrap_or_default();
-    assert!(told.contains("made it for 1 devices"), "{shown}");
+    assert!(told.contains("made it for 1 device"), "{shown}");
     let (_, listed) = site.ask("GET", "/api/v1/rollouts", &token, None).await;
     assert_eq!(listed["items"][0]["id"], 1);
     assert_eq!(listed["items"][0].get("log"), None, "not in lists");

@@ -139,9 +139,7 @@ impl Machine<'_> {
         }
         if self.update.phase == UpdatePhase::Download {
             self.update.tries = 0;
-            if self.update.operation.is_none() {
-                self.wait_for_the_rest();
-            }
+            self.wait_for_the_rest();
         } else if self.update.method == Some(UpdateMethod::Push) {
             self.update.awaited = format!("the image is written to the device: {progress}");
         }
@@ -157,6 +155,10 @@ impl Machine<'_> {
     }
 
     fn wait_for_the_rest(&mut self) {
+        // The answer to what the device is asked comes first.
+        if self.update.operation.is_some() {
+            return;
+        }
         let time = self.patience(self.limits.stall);
         let awaited = match &self.update.progress {
             Some(progress) if progress.done >= progress.total => {

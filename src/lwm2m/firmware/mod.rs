@@ -24,7 +24,7 @@ mod tests;
 use std::time::Duration;
 
 use crate::domain::{
-    FirmwareUpdate, Node, OperationKind, OperationRequest, OperationStatus, Path, Progress,
+    self, FirmwareUpdate, Node, OperationKind, OperationRequest, OperationStatus, Path, Progress,
     Timestamp, UpdateLimits, UpdateMethod, UpdatePhase, UpdateResult, UpdateState, Value,
 };
 
@@ -289,7 +289,7 @@ impl Machine<'_> {
 
     fn due(&mut self) {
         if self.update.operation.is_some() {
-            // The device has begun something before it answered; the operation has an end of its own.
+            // The operation has an end of its own, which is about to come.
             self.update.until = Some(self.now.plus(self.limits.wait_for_device));
             return;
         }
@@ -526,13 +526,7 @@ impl Machine<'_> {
 
 /// A time in words.
 fn span(time: Duration) -> String {
-    let seconds = time.as_secs();
-    match (seconds, seconds % 86_400, seconds % 3600, seconds % 60) {
-        (86_400.., 0, _, _) => format!("{} d", seconds / 86_400),
-        (3600.., _, 0, _) => format!("{} h", seconds / 3600),
-        (60.., _, _, 0) => format!("{} min", seconds / 60),
-        _ => format!("{seconds} s"),
-    }
+    domain::span(time.as_secs())
 }
 
 fn shortened(text: &str) -> String {

@@ -221,7 +221,7 @@ impl Counters {
 
     pub(super) fn finished(&self, is_resumed: bool, kind: CredentialKind) {
         let label = FinishedLabel {
-            kind: kind.as_str(),
+            kind: kind.name(),
             resumed: if is_resumed { "true" } else { "false" },
         };
         self.finished.get_or_create(&label).inc();

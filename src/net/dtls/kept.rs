@@ -92,7 +92,7 @@ fn written(layer: &RecordLayer, identity: &Identity) -> Value {
         bytes(peer.as_bytes()),
         name(endpoint),
         Value::Array(others.iter().map(name).collect()),
-        Value::Text(kind.as_str().to_owned()),
+        Value::Text(kind.name().to_owned()),
         credential.map_or(Value::Null, |id| id.0.into()),
         Value::Text(label.clone()),
         anchor.map_or(Value::Null, |anchor| bytes(&anchor)),

@@ -1,9 +1,9 @@
 //! How a rollout stands: which groups begin, which thresholds are crossed, when it is over.
 
-use super::{Plan, devices};
+use super::Plan;
 use crate::domain::{
     GroupRun, GroupSpec, GroupState, OnError, Opening, RolloutState, RolloutTarget, TargetCounts,
-    TargetStatus, Timestamp,
+    TargetStatus, Timestamp, count,
 };
 use crate::rollout::handle::RolloutError;
 
@@ -91,7 +91,7 @@ impl Plan {
         self.rollout.groups.iter().enumerate().map(tally).collect()
     }
 
-    fn run(&self, index: usize, is_back: bool) -> GroupRun {
+    pub(super) fn run(&self, index: usize, is_back: bool) -> GroupRun {
         let group = self.rollout.groups.get(index);
         group.map_or_else(GroupRun::default, |group| match is_back {
             false => group.forward,
@@ -131,14 +131,18 @@ impl Plan {
             "{what} on {failed} of {base} devices of group `{}` ({percent} %), and it may on {} % at most",
             spec.name, spec.error_percent
         );
-        let pauses = is_back || self.rollout.spec.on_error == OnError::Pause;
-        if pauses && let Some(run) = self.run_mut(index, is_back) {
-            run.accepted = failed;
-        }
-        match self.rollout.spec.on_error {
-            // Whoever has neither the old nor the new firmware work needs somebody who looks.
-            _ if is_back => self.enter(now, RolloutState::Paused, Some(why.clone()), why),
-            OnError::Pause => self.enter(now, RolloutState::Paused, Some(why.clone()), why),
+        // Whoever has neither the old nor the new firmware work needs somebody who looks.
+        let answer = match is_back {
+            false => self.rollout.spec.on_error,
+            true => OnError::Pause,
+        };
+        match answer {
+            OnError::Pause => {
+                if let Some(run) = self.run_mut(index, is_back) {
+                    run.accepted = failed;
+                }
+                self.enter(now, RolloutState::Paused, Some(why.clone()), why);
+            }
             OnError::Stop => self.stop(now, why),
             OnError::RollBack => {
                 // Without a changed device there is nothing to go back.
@@ -159,7 +163,7 @@ impl Plan {
                 if let Some(run) = self.run_mut(index, is_back) {
                     run.begun_at = Some(now);
                 }
-                let (name, base) = (&spec.name, devices(tally.base));
+                let (name, base) = (&spec.name, count(tally.base as usize, "device"));
                 let text = match (is_back, tally.base) {
                     (_, 0) => format!("group `{name}` has no device to be done"),
                     (false, _) => format!("group `{name}` begins: {base}"),

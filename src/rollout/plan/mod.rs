@@ -16,6 +16,7 @@ use super::handle::{Command, RolloutError};
 use crate::domain::{
     ById, EndpointId, EndpointName, FirmwareId, FirmwareImage, FirmwareUpdate, FirmwareUpdateId,
     Rollout, RolloutState, RolloutTarget, TargetCounts, TargetStatus, Timestamp, UpdateResult,
+    count, span,
 };
 
 /// A rollout with its devices.
@@ -255,8 +256,7 @@ impl Plan {
         }
         let joined = self.targets.len() - before;
         if joined > 0 {
-            let many = u32::try_from(joined).unwrap_or(u32::MAX);
-            self.tell(now, format!("{} more joined", devices(many)));
+            self.tell(now, format!("{} more joined", count(joined, "device")));
         }
         joined
     }
@@ -272,8 +272,8 @@ impl Plan {
         let state = self.rollout.state;
         match (command, state) {
             (Command::Start, Ready) => {
-                self.rollout.started_at = Some(now);
-                self.enter(now, Running, None, format!("{by} started it"));
+                self.rollout.start(now, by);
+                self.decided();
             }
             (Command::Pause, Running | RollingBack) => {
                 let text = format!("{by} paused it");
@@ -283,10 +283,9 @@ impl Plan {
                 if self.rollout.is_back {
                     self.try_those_again_that_never_began(now);
                 }
-                let next = if self.rollout.is_back {
-                    RollingBack
-                } else {
-                    Running
+                let next = match self.rollout.is_back {
+                    false => Running,
+                    true => RollingBack,
                 };
                 self.enter(now, next, None, format!("{by} resumed it"));
             }
@@ -493,13 +492,8 @@ impl Plan {
         let since = *target.absent_since.get_or_insert(now);
         if now.since(since) >= self.waits.patience {
             target.absent_since = None;
-            let why = match self.waits.patience.as_secs() {
-                short @ ..A_DAY_S => format!("it did not register within {short} s of its turn"),
-                long => {
-                    let days = long / A_DAY_S;
-                    format!("it did not register within {days} d of its turn")
-                }
-            };
+            let patience = span(self.waits.patience.as_secs());
+            let why = format!("it did not register within {patience} of its turn");
             let status = match is_back {
                 false => TargetStatus::Skipped,
                 true => TargetStatus::RollBackFailed,
@@ -536,13 +530,13 @@ impl Plan {
         let Some(target) = self.targets.get_mut(index) else {
             return;
         };
-        let (awaited, known) = match update.is_roll_back {
-            false => (TargetStatus::Updating, &mut target.update),
-            true => (TargetStatus::RollingBack, &mut target.back_update),
-        };
-        if target.status != awaited {
+        if target.status != TargetStatus::under_way(update.is_roll_back) {
             return;
         }
+        let known = match update.is_roll_back {
+            false => &mut target.update,
+            true => &mut target.back_update,
+        };
         self.again.remove(&index);
         self.absent.remove(&index);
         target.absent_since = None;
@@ -598,8 +592,7 @@ impl Plan {
         target.changed_at = now;
         self.places.enter(index, target);
         self.touched.insert(index);
-        self.changed = true;
-        self.decisions += 1;
+        self.decided();
     }
 
     fn enter(&mut self, now: Timestamp, state: RolloutState, reason: Option<String>, told: String) {
@@ -610,6 +603,11 @@ impl Plan {
 
     fn tell(&mut self, now: Timestamp, text: String) {
         self.rollout.tell(now, text);
+        self.decided();
+    }
+
+    /// Something of the rollout itself is another thing now.
+    fn decided(&mut self) {
         self.changed = true;
         self.decisions += 1;
     }
@@ -622,19 +620,8 @@ fn ended_as(result: UpdateResult, why: Option<String>) -> String {
     }
 }
 
-/// `1 device`, `2 devices`.
-fn devices(many: u32) -> String {
-    match many {
-        1 => "1 device".to_owned(),
-        many => format!("{many} devices"),
-    }
-}
-
 /// So many devices are begun in one turn, at most: somebody who wants to pause it gets a word in.
 const MAX_BEGIN: usize = 200;
 
 /// One that is not registered is tried so much less often: it is heard of when it comes.
 const ABSENT_RETRIES: u32 = 10;
-
-/// Seconds.
-const A_DAY_S: u64 = 86_400;

@@ -29,10 +29,7 @@ impl Plan {
         }
         let at_once = self.rollout.spec.at_once as usize;
         // On the way back, what was under way on the way there keeps nobody from it.
-        let status = match is_back {
-            false => TargetStatus::Updating,
-            true => TargetStatus::RollingBack,
-        };
+        let status = TargetStatus::under_way(is_back);
         let active = self.active().filter(|target| target.status == status);
         let free = at_once.saturating_sub(active.count());
         let free = free.min(MAX_BEGIN.saturating_sub(turn.begin.len()));
@@ -46,7 +43,8 @@ impl Plan {
             let Some(target) = self.targets.get(index) else {
                 continue;
             };
-            if !self.has_begun(target, is_back) || next.len() >= free {
+            let group = self.run(usize::from(target.group), is_back);
+            if group.begun_at.is_none() || next.len() >= free {
                 break;
             }
             match self.retry_at.get(&target.endpoint_id) {
@@ -75,14 +73,6 @@ impl Plan {
             }
             Some(Opening::OpenUntil(_)) | None => true,
         }
-    }
-
-    fn has_begun(&self, target: &RolloutTarget, is_back: bool) -> bool {
-        let group = self.rollout.groups.get(usize::from(target.group));
-        group.is_some_and(|group| match is_back {
-            false => group.forward.begun_at.is_some(),
-            true => group.back.begun_at.is_some(),
-        })
     }
 
     /// Begins a device, unless it cannot be given back what it ran.
@@ -114,10 +104,7 @@ impl Plan {
             is_back,
         });
         self.retry_at.remove(&target.endpoint_id);
-        let status = match is_back {
-            false => TargetStatus::Updating,
-            true => TargetStatus::RollingBack,
-        };
+        let status = TargetStatus::under_way(is_back);
         if target.status != status {
             self.set(now, index, status, None);
         }

@@ -1,5 +1,5 @@
-//! Checks what a rollout is asked to be: a body becomes a [`RolloutSpec`], or the first field that makes no sense is
-//! named.
+//! Reads what a rollout is asked to be: a body becomes a [`RolloutSpec`], or the first field that cannot be one is named.
+//! Whether it makes sense as a whole is for [`Rollouts`](crate::rollout::Rollouts) to say.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -176,7 +176,7 @@ impl RolloutBody {
         let on_error = self.on_error.as_deref().map(str::parse).transpose();
         let start_at = self.start_at.as_deref().map(start_at).transpose()?;
         let window = self.window.map(window).transpose()?;
-        let spec = RolloutSpec {
+        Ok(RolloutSpec {
             name: self.name,
             firmware: FirmwareId(self.firmware_id),
             method: method.map_err(|reason| ApiError::invalid("method", reason))?,
@@ -193,27 +193,19 @@ impl RolloutBody {
                 .map_err(|reason| ApiError::invalid("on_error", reason))?
                 .unwrap_or(OnError::RollBack),
             roll_back_to: self.roll_back_to.map(FirmwareId),
-        };
-        spec.check()
-            .map_err(|error| ApiError::invalid(error.field, error.reason))?;
-        Ok(spec)
+        })
     }
 }
 
 /// How many devices at once: as it is said, or as the settings say.
 fn at_once(wanted: Option<i64>, settings: &config::Rollouts) -> Result<u32, ApiError> {
-    let most = settings.max_at_once;
-    match wanted.map(u32::try_from) {
-        None => Ok(settings.at_once),
-        Some(Ok(number)) if (1..=most).contains(&number) => Ok(number),
-        Some(_) => {
-            let number = wanted.unwrap_or_default();
-            let detail = format!(
-                "1 to {most} devices are updated at once, not {number} (rollouts.max_at_once)"
-            );
-            Err(ApiError::invalid("at_once", detail))
-        }
-    }
+    let Some(number) = wanted else {
+        return Ok(settings.at_once);
+    };
+    u32::try_from(number).map_err(|_| {
+        let why = RolloutSpec::no_at_once(number, settings.max_at_once);
+        ApiError::invalid("at_once", why)
+    })
 }
 
 fn start_at(text: &str) -> Result<Timestamp, ApiError> {
@@ -295,6 +287,7 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::*;
+    use crate::rollout::RolloutError;
 
     fn settings() -> config::Rollouts {
         config::Settings::defaults().rollouts
@@ -309,9 +302,13 @@ mod tests {
         serde_json::from_value(body)
     }
 
+    /// What is read, and makes sense.
     fn spec(change: &Json) -> Result<RolloutSpec, ApiError> {
         let body = body(change).expect("a body");
-        body.into_rollout(&settings()).map(|(spec, _)| spec)
+        let (spec, _) = body.into_rollout(&settings())?;
+        spec.check(settings().max_at_once)
+            .map_err(RolloutError::from)?;
+        Ok(spec)
     }
 
     #[test]
@@ -522,7 +519,7 @@ mod tests {
         for (change, field) in [
             (json!({"start": false}), "start"),
             (json!({"failing_percent": 101}), "failing_percent"),
-            (json!({"at_once": 0}), "at_once"),
+            (json!({"at_once": -1}), "at_once"),
         ] {
             let error = rehearse(change).expect_err(field);
             assert_eq!(error.field(), Some(field));

@@ -379,7 +379,7 @@ impl<'a> CredentialLine<'a> {
         Self {
             id: row.id,
             endpoint: row.endpoint.as_str(),
-            kind: row.proof.kind().as_str(),
+            kind: row.proof.kind().name(),
             words: row.proof.kind().in_words(),
             label: row.proof.label(),
             subject: certificate.map(|certificate| certificate.subject.as_str()),

@@ -12,6 +12,7 @@ use super::chrome::Page;
 use super::words;
 use crate::domain::{
     EndpointName, Operation, OperationId, OperationKind, OperationStatus, Origin, Path, Timestamp,
+    count,
 };
 use crate::store::OperationFilter;
 use crate::web::ApiError;
@@ -218,7 +219,7 @@ fn answer(operation: &Operation) -> String {
         ([node], _) => format!("{} · {}", result.code, words::value(&node.value)),
         ([], Some(location)) => format!("{} · {location}", result.code),
         ([], None) => result.code.clone(),
-        (nodes, _) => format!("{} · {}", result.code, words::count(nodes.len(), "value")),
+        (nodes, _) => format!("{} · {}", result.code, count(nodes.len(), "value")),
     });
     let mut text = match (said, &operation.error) {
         (None, None) => String::new(),

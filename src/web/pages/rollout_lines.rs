@@ -2,10 +2,9 @@
 
 use serde::Serialize;
 
-use super::words;
 use crate::domain::{
     DailyWindow, GroupSize, GroupSpec, GroupState, OnError, Rollout, RolloutState, RolloutTarget,
-    TargetCounts, TargetStatus, Timestamp, UpdateMethod,
+    TargetCounts, TargetStatus, Timestamp, UpdateMethod, count,
 };
 
 /// A rollout in the list of all.
@@ -79,7 +78,7 @@ impl RolloutView {
         let devices = rollout.counts().all() as usize;
         Self {
             line: RolloutLine::of(rollout),
-            count: words::count(devices, "device"),
+            count: count(devices, "device"),
             method: spec.method.map_or("as each device can", UpdateMethod::name),
             newcomers: spec.newcomers,
             at_once: spec.at_once,
@@ -128,7 +127,7 @@ struct Action {
 fn actions(rollout: &Rollout) -> Vec<Action> {
     use RolloutState::{Finished, Paused, Ready, RolledBack, RollingBack, Running, Stopped};
     let counts = rollout.counts();
-    let waiting = words::count(counts.of(TargetStatus::Waiting) as usize, "device");
+    let waiting = count(counts.of(TargetStatus::Waiting) as usize, "device");
     let action = |name, label, icon, look, question: String| Action {
         name,
         label,
@@ -197,7 +196,7 @@ struct GroupLine {
 
 impl GroupLine {
     fn of(index: usize, spec: &GroupSpec, state: &GroupState) -> Self {
-        let devices = words::count(state.counts.all() as usize, "device");
+        let devices = count(state.counts.all() as usize, "device");
         let (forward, back) = (state.forward, state.back);
         let (stands, since) = if back.passed_at.is_some() {
             ("went back", back.passed_at)

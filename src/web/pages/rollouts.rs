@@ -68,8 +68,7 @@ async fn insert_form(page: &mut Page, viewer: &Viewer, query: &ListQuery) -> Res
     let settings = &viewer.settings().rollouts;
     page.insert("images", &images);
     page.insert("methods", &UpdateMethod::ALL.map(UpdateMethod::name));
-    let on_error = [OnError::RollBack, OnError::Pause, OnError::Stop];
-    page.insert("on_error", &on_error.map(Choice::of_answer));
+    page.insert("on_error", &OnError::ALL.map(Choice::of_answer));
     page.insert("at_once", &settings.at_once);
     page.insert("max_at_once", &settings.max_at_once);
     page.insert("max_groups", &RolloutSpec::MAX_GROUPS);

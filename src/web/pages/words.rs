@@ -105,15 +105,6 @@ pub(super) fn address(path: &str, parameters: &[(&str, &str)]) -> String {
     address
 }
 
-/// `3 devices`, `1 device`.
-pub(super) fn count(number: usize, one: &str) -> String {
-    if number == 1 {
-        format!("1 {one}")
-    } else {
-        format!("{number} {one}s")
-    }
-}
-
 /// An error's text with a capital letter and a full stop.
 pub(super) fn sentence(text: &str) -> String {
     let mut letters = text.chars();

@@ -469,23 +469,24 @@ fn an_operation_that_somebody_takes_back_ends_the_update() {
     script.ended(UpdateResult::Cancelled, "took back the operation");
 }
 
-/// It refuses the URI and begins to download before it has answered where it stands: the time of that wait passes
-/// while the answer is still awaited, and the update went on without an end.
+/// It refuses the URI and begins to download before it has answered where it stands: the time of the download passed
+/// while the answer was still awaited, and the update went on without an end.
 #[test]
 fn a_device_that_speaks_before_it_answers_does_not_take_away_the_end() {
     let mut script = Script::new(None, None);
     script.up_to_the_offer();
     script.answers(Ask::Offer(UpdateMethod::PullHttps), "4.04");
     assert_eq!(script.asked, Some(Ask::Read(INSTANCE)));
+    let end = script.now.plus(LIMITS.wait_for_device);
     script.says(&[(STATE, 1)]);
+    script.happens(blocks(412));
     script.passes(LIMITS.stall);
     assert_eq!(script.asked, Some(Ask::Read(INSTANCE)));
-    assert_eq!(
-        script.update.until,
-        Some(script.now.plus(LIMITS.wait_for_device)),
-        "{}",
-        script.story()
-    );
+    assert_eq!(script.update.until, Some(end), "{}", script.story());
+    // The time of the operation is over, and that is told in a moment.
+    script.passes(LIMITS.wait_for_device);
+    assert!(script.update.is_active() && script.update.until > Some(end));
+    script.now = end;
     script.answers(Ask::Read(INSTANCE), "2.05");
     assert!(script.update.is_active() && script.update.until.is_some());
 }
