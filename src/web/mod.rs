@@ -11,6 +11,7 @@
 pub mod api;
 pub mod auth;
 pub mod credentials;
+pub mod csv;
 pub mod error;
 mod fallback;
 pub mod firmware_files;
