@@ -219,6 +219,8 @@ pub struct Operations {
     pub max_attempts: u32,
     pub max_per_endpoint: usize,
     pub default_expiry_s: u64,
+    /// How long asking again with the same `Idempotency-Key` finds the operation that there is, in seconds.
+    pub idempotency_key_s: u64,
     pub max_observations: usize,
 }
 
@@ -477,6 +479,9 @@ impl Settings {
                 "observations.retry_min_s",
                 "must not be above observations.retry_max_s",
             );
+        }
+        if self.operations.idempotency_key_s == 0 {
+            return invalid("operations.idempotency_key_s", "must be at least 1");
         }
         let admission = &self.admission;
         if admission.source_datagrams_per_s > 0 && admission.source_burst_datagrams == 0 {

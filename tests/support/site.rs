@@ -19,10 +19,11 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value as Json;
 
 use super::fake_credentials::{fake_certificates, fake_credentials};
+use super::fake_devices::FakeDevices;
 use super::fake_firmware::fake_firmware_with;
 use super::fake_models::FakeModels;
 use super::fake_rollouts::VERSION;
-use super::fake_store::{FakeDevices, FakeStore};
+use super::fake_store::FakeStore;
 
 /// The password of every person in the tests.
 pub(crate) const PASSWORD: &str = "correct horse battery";
