@@ -82,7 +82,7 @@ impl Site {
             }),
             cookie_key: Key::generate(),
         });
-        let (server, addresses) = serve(Data::new(state)).expect("a free port");
+        let (server, urls) = serve(Data::new(state)).expect("a free port");
         actix_web::rt::spawn(server);
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -90,7 +90,7 @@ impl Site {
             .build()
             .expect("a client");
         Self {
-            address: addresses[0],
+            address: address_of(&urls[0]),
             store,
             hub,
             ready,
@@ -199,4 +199,10 @@ pub(crate) fn cookie_of(answer: &Response) -> String {
     let cookie = answer.headers().get("set-cookie").expect("a cookie");
     let cookie = cookie.to_str().expect("text");
     cookie.split(';').next().unwrap_or_default().to_owned()
+}
+
+/// Where `http://ADDRESS` is.
+fn address_of(url: &str) -> SocketAddr {
+    let address = url.strip_prefix("http://").expect("plain HTTP");
+    address.parse().expect("an address")
 }

@@ -4,6 +4,7 @@ mod answers;
 mod credentials;
 mod cross_site;
 mod how_long_values_are_kept;
+mod https;
 mod live_socket;
 mod login;
 mod logs;
