@@ -5,6 +5,7 @@ mod audit;
 mod credentials;
 mod endpoints;
 mod events;
+pub(super) mod examples;
 mod filter;
 mod firmware;
 mod firmware_updates;
