@@ -7,7 +7,7 @@ use flownexus::web::pages::render;
 use super::dashboard::{Browser, password_hash};
 use super::fleet::{ASLEEP, Fleet, GONE, HOSTILE, RICH};
 
-const FOR_ALL: [&str; 25] = [
+pub(crate) const FOR_ALL: [&str; 25] = [
     "/",
     "/devices",
     "/devices?search=urn&registered=true",
@@ -34,7 +34,7 @@ const FOR_ALL: [&str; 25] = [
     "/account?done=1",
     "/about",
 ];
-const FOR_ADMINS: [&str; 6] = [
+pub(crate) const FOR_ADMINS: [&str; 6] = [
     "/credentials",
     "/credentials?search=none&kind=psk&ending=1",
     "/credentials?endpoint=a&after=1%20a",
