@@ -314,6 +314,7 @@ pub struct Web {
     pub login_attempts: u32,
     pub login_window_s: u64,
     pub max_json_bytes: usize,
+    pub body_timeout_s: u64,
     pub max_wait_s: u64,
     pub max_page_rows: u64,
 }
@@ -562,7 +563,15 @@ impl Web {
         is_set.then_some((&*self.tls_certificate, &*self.tls_key))
     }
 
+    /// `body_timeout_s` as a duration.
+    pub fn body_timeout(&self) -> Duration {
+        Duration::from_secs(self.body_timeout_s)
+    }
+
     fn wrong(&self) -> Option<(&'static str, &'static str)> {
+        if !(1..=3600).contains(&self.body_timeout_s) {
+            return Some(("web.body_timeout_s", "must be from 1 to 3600"));
+        }
         let [certificate, key] =
             [&self.tls_certificate, &self.tls_key].map(|path| !path.as_os_str().is_empty());
         match (self.tls, certificate, key) {

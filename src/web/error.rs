@@ -4,9 +4,10 @@
 //! only that, and the cause is logged here, once.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
-use actix_web::error::{JsonPayloadError, PathError, QueryPayloadError};
+use actix_web::error::{JsonPayloadError, PathError, PayloadError, QueryPayloadError};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use serde::Serialize;
@@ -333,6 +334,15 @@ fn json_error(error: &JsonPayloadError) -> ApiError {
         }
         JsonPayloadError::Deserialize(error) => {
             ApiError::malformed(format!("the body is no JSON: {error}"))
+        }
+        JsonPayloadError::Payload(PayloadError::Io(error))
+            if error.kind() == io::ErrorKind::TimedOut =>
+        {
+            ApiError::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "timed_out",
+                "the body did not come within web.body_timeout_s",
+            )
         }
         _ => ApiError::malformed("the body cannot be read"),
     }

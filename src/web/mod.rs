@@ -24,6 +24,7 @@ pub mod openapi;
 pub mod pages;
 pub mod router;
 mod security;
+mod slow;
 pub mod state;
 mod tls;
 mod upload;

@@ -20,6 +20,8 @@ mod raw_handshakes;
 mod records_that_lie;
 mod registrations_that_lie;
 mod sessions_that_move;
+mod web_clients_that_never_read;
+mod web_requests_that_wait;
 mod what_changes_meanwhile;
 
 use std::time::Instant;

@@ -121,7 +121,7 @@ fn what_every_call_may_refuse_is_described() {
                 wanted.push("403");
             }
             if call["requestBody"]["content"]["application/json"].is_object() {
-                wanted.extend(["400", "413", "415", "422"]);
+                wanted.extend(["400", "408", "413", "415", "422"]);
             }
             for status in wanted {
                 assert!(said(status), "{method} {path} says nothing of {status}");

@@ -120,8 +120,9 @@ const FAILED: [(&str, &str); 2] = [
     ("500", "Something broke in the server; its log says what"),
     ("503", "The server is busy, or shutting down"),
 ];
-const UNREADABLE_BODY: [(&str, &str); 4] = [
+const UNREADABLE_BODY: [(&str, &str); 5] = [
     ("400", "The body is no JSON"),
+    ("408", "The body did not come within `web.body_timeout_s`"),
     ("413", "The body is larger than `web.max_json_bytes`"),
     ("415", "The body is something else than JSON"),
     ("422", "A field makes no sense"),
