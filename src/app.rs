@@ -109,11 +109,13 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let devices = start_devices(
         &settings,
         &store,
-        library,
-        images,
+        Served {
+            models: library.clone(),
+            images,
+            lens: lens.clone(),
+        },
         proofs,
         &witness,
-        lens.clone(),
         &mut metrics,
     )
     .await?;
@@ -264,6 +266,13 @@ struct Proofs {
     session_key: Zeroizing<[u8; dtls::SESSION_KEY]>,
 }
 
+/// By what devices are understood, what they fetch, and who looks on.
+struct Served {
+    models: ModelLibrary,
+    images: ImageSource,
+    lens: Lens,
+}
+
 /// The devices arbiter, from outside.
 struct Devices {
     arbiter: Arbiter,
@@ -292,11 +301,9 @@ impl Devices {
 async fn start_devices(
     settings: &Arc<Settings>,
     store: &Store,
-    models: &ModelLibrary,
-    images: ImageSource,
+    served: Served,
     proofs: Proofs,
     witness: &WitnessFile,
-    lens: Lens,
     metrics: &mut Registry,
 ) -> anyhow::Result<Devices> {
     let begun = std::time::Instant::now();
@@ -334,7 +341,12 @@ async fn start_devices(
     let (started, has_started) = oneshot::channel();
     let (stop, is_stopped) = oneshot::channel::<oneshot::Sender<()>>();
     let (writer, loader) = (Arc::new(store.clone()), Arc::new(store.clone()));
-    let (settings, models) = (Arc::clone(settings), models.clone());
+    let settings = Arc::clone(settings);
+    let Served {
+        models,
+        images,
+        lens,
+    } = served;
     let refusals = Refusals::new(settings.registration.max_refusals);
     refusals.register(metrics);
     let noted = refusals.clone();

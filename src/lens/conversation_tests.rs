@@ -274,7 +274,10 @@ fn keys_are_shown_nowhere() {
 fn reasons_do_not_tell_keys() {
     let mut talk = Talk::default();
     for (id, reason) in [
-        (1, "\"correct horse battery staple\" at /12/0/18 is no INTEGER"),
+        (
+            1,
+            "\"correct horse battery staple\" at /12/0/18 is no INTEGER",
+        ),
         (2, "\"warm\" at /3303/0/5700 is no FLOAT"),
     ] {
         let mut refusal = message(Acknowledgement, Code::BAD_REQUEST, id, 1);

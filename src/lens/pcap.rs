@@ -1,4 +1,4 @@
-//! Messages as a file for packet analysers (pcap, LINKTYPE_RAW): IP and UDP headers are made up, addresses, ports
+//! Messages as a file for packet analysers (pcap, `LINKTYPE_RAW`): IP and UDP headers are made up, addresses, ports
 //! and times are real.
 //!
 //! What came through DTLS is in it without, with the port of plain CoAP on the side of the server, so that it is

@@ -344,7 +344,7 @@ async fn what_is_said_has_a_topic_of_its_own() {
     let mut fleet = hub.subscribe(vec![Topic::Fleet], None).expect("a place");
     let of_device = vec![Topic::Endpoint(name.clone())];
     let mut device = hub.subscribe(of_device, None).expect("a place");
-    assert_eq!(hub.listened_to(), [name.clone()]);
+    assert!(hub.listened_to().contains(&name));
     hub.publish(vec![
         event(1, LiveKind::Messages),
         event(1, LiveKind::Updated),
