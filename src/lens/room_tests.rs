@@ -159,3 +159,36 @@ fn days_are_kept_apart_until_they_are_written() {
     again.sort_by_key(|counted| counted.day);
     assert_eq!(again, counted);
 }
+
+/// How long a message of ten thousand devices takes, in nanoseconds: `cargo test --release --lib lens -- --ignored
+/// --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn what_a_message_costs() {
+    const DEVICES: u16 = 10_000;
+    let lens = crate::lens::Lens::new(&Settings::defaults().lens);
+    // A notification: head, token, Observe, Content-Format, a payload of 22 bytes.
+    let mut message = vec![
+        0x48, 0x45, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0x61, 9, 0x61, 112, 0xff,
+    ];
+    message.extend([7; 22]);
+    let mut best = f64::MAX;
+    for round in 0..40_u16 {
+        let begun = std::time::Instant::now();
+        for number in 0..DEVICES {
+            let [high, low] = round.to_be_bytes();
+            if let Some(id) = message.get_mut(2..4) {
+                id.copy_from_slice(&[high, low]);
+            }
+            lens.received(peer(number), &message, message.len() + 40, false);
+            lens.sent(peer(number), &[0x60, 0, high, low], 44, false);
+        }
+        best = best.min(begun.elapsed().as_nanos() as f64 / f64::from(2 * DEVICES));
+        if round == 0 {
+            for number in 0..DEVICES {
+                lens.belongs(peer(number), &name(&number.to_string()));
+            }
+        }
+    }
+    println!("{best:.0} ns a message, {} bytes held", lens.bytes());
+}

@@ -23,7 +23,7 @@ use super::query::{self, NoQuery, Page};
     "type": "CON", "code": "2.05", "code_name": "Content", "message_id": 4711, "token": "0102030405060708",
     "copy": false, "copy_of": null, "answers": null, "answered_by": 1_795_780_800_000_018_u64,
     "options": [{ "number": 6, "name": "Observe", "value": "17" }],
-    "format": "SENML_CBOR (112)", "payload_bytes": 10,
+    "format": "senml_cbor (112)", "payload_bytes": 10,
     "values": [{ "path": "/3303/0/5700", "name": "Temperature", "value": "21.5", "unit": "Cel", "secret": false, "time": null }],
     "text": null, "note": null
 }))]
