@@ -269,6 +269,32 @@ fn keys_are_shown_nowhere() {
     assert!(uris.count() > 10);
 }
 
+/// Who knows where a device is registered could speak for it, on plain CoAP.
+#[test]
+fn locations_are_shown_nowhere() {
+    let mut talk = Talk::default();
+    let mut created = message(Acknowledgement, Code::CREATED, 1, 1);
+    for segment in ["rd", "unguessable"] {
+        created
+            .options
+            .add(number::LOCATION_PATH, segment.as_bytes());
+    }
+    talk.say(false, &created);
+    for code in [Code::POST, Code::DELETE, Code::PUT] {
+        talk.say(
+            true,
+            &at(message(Confirmable, code, 2, 2), "/rd/unguessable"),
+        );
+    }
+    for line in talk.read() {
+        let shown = format!("{line:?}");
+        assert!(!shown.contains("unguessable"), "{shown}");
+        let mut places = line.bytes.windows(11);
+        assert!(!places.any(|part| part == b"unguessable"), "{shown}");
+        assert!(shown.contains('•'), "{shown}");
+    }
+}
+
 /// A reason may repeat what it is about.
 #[test]
 fn reasons_do_not_tell_keys() {

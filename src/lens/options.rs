@@ -1,20 +1,21 @@
 //! Options by their names, with values as people read them.
 
-use super::secret::{MASK, names_image};
+use super::secret::{MASK, is_unguessable, path_option};
 use crate::coap::{Block, Message, number};
 use crate::domain::ContentFormat;
 
 /// Name and value of each option.
 pub(super) fn shown(message: &Message) -> Vec<(u16, String, String)> {
-    let path: Vec<&[u8]> = message.options.all(number::URI_PATH).collect();
+    let path_option = path_option(message.code);
+    let path: Vec<&[u8]> = message.options.all(path_option).collect();
     let mut segment = 0;
     message
         .options
         .iter()
         .map(|(option, bytes)| {
             let mut value = value(option, bytes);
-            if option == number::URI_PATH {
-                if message.code.is_request() && names_image(&path, segment) {
+            if option == path_option {
+                if is_unguessable(&path, segment) {
                     value = MASK.to_owned();
                 }
                 segment += 1;

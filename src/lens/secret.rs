@@ -4,7 +4,7 @@
 //! whole payload is zeros of the same length, in pcap files too. What cannot be read is taken for secret where it
 //! could be.
 
-use crate::coap::{Datagram, number};
+use crate::coap::{Code, Datagram, number};
 use crate::domain::{Path, Value};
 use crate::lwm2m::{ModelView, ResourceModel};
 
@@ -84,9 +84,19 @@ fn without_name(uri: &str) -> String {
     }
 }
 
-/// True for the segments of a path behind `binaries`, which name an image.
-pub(super) fn names_image(path: &[&[u8]], segment: usize) -> bool {
-    segment > 0 && path.first() == Some(&&b"binaries"[..])
+/// The option whose values are a path: of a request where it goes, of an answer where something is from now on.
+pub(super) fn path_option(code: Code) -> u16 {
+    match code.is_request() {
+        true => number::URI_PATH,
+        false => number::LOCATION_PATH,
+    }
+}
+
+/// True for a segment that is good because nobody can guess it: the name of an image behind `binaries`, and the id of
+/// a registration behind `rd`, by which anybody could speak for a device on plain CoAP.
+pub(super) fn is_unguessable(path: &[&[u8]], segment: usize) -> bool {
+    let first = path.first().copied().unwrap_or_default();
+    segment > 0 && matches!(first, b"binaries" | b"rd")
 }
 
 /// The bytes of a message without what is secret in it; `hides_payload`: the payload is.
@@ -103,12 +113,12 @@ pub(super) fn masked(bytes: &[u8], hides_payload: bool) -> Vec<u8> {
     }
     let path: Vec<&[u8]> = message
         .options()
-        .filter(|(option, _)| *option == number::URI_PATH)
+        .filter(|(option, _)| *option == path_option(message.code))
         .map(|(_, segment)| segment)
         .collect();
     let begin = bytes.as_ptr().addr();
     for (at, segment) in path.iter().enumerate() {
-        if message.code.is_request() && names_image(&path, at) {
+        if is_unguessable(&path, at) {
             let from = segment.as_ptr().addr().saturating_sub(begin);
             blank(&mut masked, from..from.saturating_add(segment.len()));
         }
@@ -212,7 +222,7 @@ mod tests {
 
     #[test]
     fn bytes_keep_their_length() {
-        use crate::coap::{Code, Message, MessageType, Options, Token};
+        use crate::coap::{Message, MessageType, Options, Token};
         let mut options = Options::new();
         options.add_uri_path("/binaries/KEY/name.bin");
         let message = Message {

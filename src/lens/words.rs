@@ -2,7 +2,7 @@
 
 use super::conversation::{Facts, ValueLine};
 use super::payload::Payload;
-use super::secret::MASK;
+use super::secret::{MASK, is_unguessable};
 use super::subject::{Subject, What};
 use crate::coap::{Block, Code, Message, Request, number};
 use crate::domain::{AnnouncedObject, Path, span};
@@ -370,8 +370,16 @@ fn objects(all: &[AnnouncedObject]) -> String {
 
 /// A request that is none of LwM2M.
 fn plain(message: &Message) -> String {
-    let path = message.options.uri_path().unwrap_or_default();
-    format!("{} /{}", code_name(message.code), path.join("/"))
+    let path: Vec<&[u8]> = message.options.all(number::URI_PATH).collect();
+    let shown: Vec<_> = path
+        .iter()
+        .enumerate()
+        .map(|(at, segment)| match is_unguessable(&path, at) {
+            true => MASK.into(),
+            false => String::from_utf8_lossy(segment),
+        })
+        .collect();
+    format!("{} /{}", code_name(message.code), shown.join("/"))
 }
 
 /// The name of a code (RFC 7252 section 12.1).
