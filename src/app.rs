@@ -9,7 +9,9 @@ mod demo;
 mod downloads;
 mod firmware;
 mod kept_sessions;
+mod lens;
 mod rollouts;
+mod wire;
 
 use std::cell::OnceCell;
 use std::net::SocketAddr;
@@ -26,15 +28,11 @@ use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
-use crate::coap::{
-    self, Excerpt, ExchangeId, MessageIds, NotificationKey, OutgoingRequest, RequestError,
-    RequestKey, Response, Window,
-};
+use crate::coap;
 use crate::config::Settings;
-use crate::domain::{
-    EndpointName, Identity, Peer, Reach, SessionId, SessionMark, Timestamp, Token, Unreachable,
-};
+use crate::domain::{Peer, SessionId, Timestamp};
 use crate::endpoint::{self, Wire};
+use crate::lens::Lens;
 use crate::live::Hub;
 use crate::lwm2m::ModelLibrary;
 use crate::net::https::Trust;
@@ -53,6 +51,8 @@ use demo::Demo;
 use downloads::Downloads;
 use firmware::{ImageSource, Places};
 use kept_sessions::WitnessFile;
+use lens::{LensTap, Watch};
+use wire::NetWire;
 
 /// Runs the server until it is told to stop (SIGINT or SIGTERM).
 ///
@@ -98,6 +98,8 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let witness = WitnessFile::open(&settings.data_dir)
         .with_context(|| format!("cannot use {}", settings.data_dir.display()))?;
     let library = models.library();
+    let lens = Lens::new(&settings.lens);
+    lens.register(&mut metrics);
     let places = Arc::new(Places::default());
     let images = ImageSource::new(
         Arc::clone(&firmware),
@@ -107,8 +109,11 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let devices = start_devices(
         &settings,
         &store,
-        library,
-        images,
+        Served {
+            models: library.clone(),
+            images,
+            lens: lens.clone(),
+        },
         proofs,
         &witness,
         &mut metrics,
@@ -134,6 +139,13 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         witness,
         Duration::from_secs(settings.store.heartbeat_s.max(1)),
     ));
+
+    let watch = Watch::start(
+        &settings,
+        lens.clone(),
+        hub.clone(),
+        Arc::new(store.clone()),
+    );
 
     let reload = actix_rt::spawn(reload_models(
         Arc::clone(&models),
@@ -189,6 +201,8 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         devices: Arc::new(devices.handle.clone()),
         rollouts: Arc::new(rollouts),
         hub,
+        lens,
+        coap: (devices.address, devices.secure_address),
         models,
         credentials: Arc::clone(&credentials),
         firmware,
@@ -229,6 +243,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     web.stop(true).await;
     server.await.context("the web server panicked")??;
     devices.stop().await;
+    watch.stop().await;
     heartbeat.abort();
     reload.abort();
     firmware_watch.abort();
@@ -249,6 +264,13 @@ struct Proofs {
     ticket_keys: Zeroizing<[u8; dtls::TICKET_KEYS]>,
     /// Seals DTLS sessions, which do too.
     session_key: Zeroizing<[u8; dtls::SESSION_KEY]>,
+}
+
+/// By what devices are understood, what they fetch, and who looks on.
+struct Served {
+    models: ModelLibrary,
+    images: ImageSource,
+    lens: Lens,
 }
 
 /// The devices arbiter, from outside.
@@ -279,8 +301,7 @@ impl Devices {
 async fn start_devices(
     settings: &Arc<Settings>,
     store: &Store,
-    models: &ModelLibrary,
-    images: ImageSource,
+    served: Served,
     proofs: Proofs,
     witness: &WitnessFile,
     metrics: &mut Registry,
@@ -320,7 +341,12 @@ async fn start_devices(
     let (started, has_started) = oneshot::channel();
     let (stop, is_stopped) = oneshot::channel::<oneshot::Sender<()>>();
     let (writer, loader) = (Arc::new(store.clone()), Arc::new(store.clone()));
-    let (settings, models) = (Arc::clone(settings), models.clone());
+    let settings = Arc::clone(settings);
+    let Served {
+        models,
+        images,
+        lens,
+    } = served;
     let refusals = Refusals::new(settings.registration.max_refusals);
     refusals.register(metrics);
     let noted = refusals.clone();
@@ -370,8 +396,11 @@ async fn start_devices(
             echo_key,
             now,
         ));
+        if lens.is_on() {
+            transport.tap(Rc::new(LensTap(lens.clone())));
+        }
         let (events, has_events) = mpsc::channel(EVENT_BATCHES);
-        let wire: Rc<dyn Wire> = Rc::new(NetWire(transport.clone()));
+        let wire: Rc<dyn Wire> = Rc::new(NetWire::new(transport.clone(), lens));
         let around = Surroundings {
             wire,
             writer,
@@ -591,100 +620,6 @@ fn random_key() -> Result<[u8; 32], getrandom::Error> {
     let mut key = [0; 32];
     getrandom::fill(&mut key)?;
     Ok(key)
-}
-
-/// The socket as the actors see it.
-struct NetWire(CoapTransport);
-
-impl Wire for NetWire {
-    fn request(&self, peer: Peer, request: OutgoingRequest) -> Result<ExchangeId, RequestError> {
-        self.0.request(peer, request)
-    }
-
-    fn await_response(
-        &self,
-        peer: Peer,
-        token: Token,
-        timeout: Duration,
-    ) -> Result<ExchangeId, RequestError> {
-        self.0.await_response(peer, token, timeout)
-    }
-
-    fn cancel(&self, exchange: ExchangeId) {
-        self.0.cancel(exchange);
-    }
-
-    fn set_window(&self, exchange: ExchangeId, window: Option<Window>) {
-        self.0.set_window(exchange, window);
-    }
-
-    fn extend_message_ids(&self, exchange: ExchangeId, ids: MessageIds) {
-        self.0.extend_message_ids(exchange, ids);
-    }
-
-    fn encode_response(&self, key: &RequestKey, response: &Response) -> Vec<u8> {
-        self.0.encode_response(key, response)
-    }
-
-    fn respond(&self, key: &RequestKey, response: Response) {
-        self.0.respond(key, response);
-    }
-
-    fn respond_excerpt(&self, key: &RequestKey, excerpt: Excerpt, response: &Response) -> usize {
-        self.0.respond_excerpt(key, excerpt, response)
-    }
-
-    fn drop_request(&self, key: &RequestKey) {
-        self.0.drop_request(key);
-    }
-
-    fn acknowledge(&self, key: &NotificationKey) {
-        self.0.acknowledge(key);
-    }
-
-    fn reject(&self, key: &NotificationKey) {
-        self.0.reject(key);
-    }
-
-    fn ignore(&self, key: &NotificationKey) {
-        self.0.ignore(key);
-    }
-
-    fn identity(&self, peer: Peer) -> Option<Arc<Identity>> {
-        self.0.identity(peer)
-    }
-
-    fn session_mark(&self, peer: Peer) -> Option<SessionMark> {
-        self.0.session_mark(peer)
-    }
-
-    fn reach(&self, peer: Peer) -> Reach {
-        self.0.reach(peer)
-    }
-
-    fn connect(&self, peer: Peer, endpoint: &EndpointName) -> Result<(), Unreachable> {
-        self.0.connect(peer, endpoint)
-    }
-
-    fn proven(&self, peer: Peer) {
-        self.0.proven(peer);
-    }
-
-    fn was_proven(&self, peer: Peer, ago: Duration) {
-        self.0.was_proven(peer, ago);
-    }
-
-    fn restore_answer(
-        &self,
-        peer: Peer,
-        message_id: u16,
-        hash: i64,
-        datagram: Vec<u8>,
-        lives: Duration,
-    ) {
-        self.0
-            .restore_answer(peer, message_id, hash, datagram, lives);
-    }
 }
 
 /// Batches of events between the socket's task and the registry.

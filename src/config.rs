@@ -3,6 +3,7 @@
 
 mod firmware;
 mod history;
+mod lens;
 mod network;
 mod rollouts;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::firmware::{Firmware, FirmwareNames, FirmwareUri};
 pub use self::history::{History, KeptDays};
+pub use self::lens::Lens;
 pub use self::network::{InvalidNetwork, Network};
 pub use self::rollouts::Rollouts;
 
@@ -57,6 +59,8 @@ pub struct Settings {
     pub observations: Observations,
     /// Devices' logs.
     pub logs: Logs,
+    /// What is said between devices and the server, and what it costs.
+    pub lens: Lens,
     /// The actors.
     pub endpoint: Endpoint,
     /// The writer.
@@ -498,7 +502,10 @@ impl Settings {
             );
         }
         let others = self.history.wrong().or_else(|| self.firmware.wrong());
-        if let Some((key, reason)) = others.or_else(|| self.rollouts.wrong()) {
+        if let Some((key, reason)) = others
+            .or_else(|| self.rollouts.wrong())
+            .or_else(|| self.lens.wrong())
+        {
             return invalid(key, &reason);
         }
         let positive = [

@@ -15,6 +15,7 @@
 //! | [`rollout`] | firmware to many devices, and back |
 //! | [`security`] | credentials in force, secrets at rest, certificates |
 //! | [`store`] | the database: one writer, many readers |
+//! | [`lens`] | what was said, in words, and what it cost |
 //! | [`live`] | fan-out of what was committed |
 //! | [`web`] | pages, REST, the live socket |
 //! | [`sim`] | a whole LwM2M client |
@@ -38,6 +39,7 @@ pub mod coap;
 pub mod config;
 pub mod domain;
 pub mod endpoint;
+pub mod lens;
 pub mod live;
 pub mod lwm2m;
 pub mod net;

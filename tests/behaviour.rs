@@ -10,6 +10,7 @@ mod downloads;
 mod durability;
 mod firmware;
 mod gateway;
+mod lens;
 mod oma;
 mod pages;
 mod rollouts;

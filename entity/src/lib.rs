@@ -34,5 +34,6 @@ pub mod rule_state;
 pub mod server_state;
 pub mod session;
 pub mod stored_answer;
+pub mod traffic_day;
 pub mod user;
 pub mod wanted_observation;

@@ -10,14 +10,19 @@ use super::message::{DecodeError, Message, MessageType};
 
 /// A message that lies in the bytes of its datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Datagram<'a> {
-    pub(super) kind: MessageType,
-    pub(super) code: Code,
-    pub(super) message_id: u16,
-    pub(super) token: Token,
+pub struct Datagram<'a> {
+    /// How it is delivered.
+    pub kind: MessageType,
+    /// A method, a response code or 0.00.
+    pub code: Code,
+    /// Unique among the messages of the sender to one peer for `EXCHANGE_LIFETIME`.
+    pub message_id: u16,
+    /// Ties a response to its request.
+    pub token: Token,
     /// Whole options, as they are on the wire.
     options: &'a [u8],
-    pub(super) payload: &'a [u8],
+    /// What follows the payload marker.
+    pub payload: &'a [u8],
 }
 
 impl<'a> Datagram<'a> {
@@ -25,7 +30,7 @@ impl<'a> Datagram<'a> {
     ///
     /// # Errors
     /// Says what is wrong with it.
-    pub(super) fn read(datagram: &'a [u8]) -> Result<Self, DecodeError> {
+    pub fn read(datagram: &'a [u8]) -> Result<Self, DecodeError> {
         let [first, code, high, low, rest @ ..] = datagram else {
             return Err(DecodeError::TooShort);
         };
@@ -79,7 +84,7 @@ impl<'a> Datagram<'a> {
     }
 
     /// The options, in the order of their numbers.
-    pub(super) fn options(&self) -> impl Iterator<Item = (u16, &'a [u8])> + use<'a> {
+    pub fn options(&self) -> impl Iterator<Item = (u16, &'a [u8])> + use<'a> {
         let mut rest = self.options;
         let mut number = 0;
         // They were read once: there is no error any more.

@@ -55,8 +55,9 @@ pub use allowance::Allowance;
 pub use block::{Block, Excerpt, Exponent, InvalidBlock, OutgoingBlock, confirmed_block1};
 pub use code::Code;
 pub use counters::Counters;
+pub use datagram::Datagram;
 pub use endpoint::{
-    Endpoint, Event, ExchangeFailure, ExchangeId, FirstBlock, MessageIds, NotificationKey,
+    Endpoint, Event, ExchangeFailure, ExchangeId, FirstBlock, Heard, MessageIds, NotificationKey,
     OutgoingRequest, Patience, RequestError, RequestKey, Transmit, Window,
 };
 pub use exchange::{Request, Response};

@@ -24,6 +24,9 @@ pub enum LiveKind {
     FirmwareUpdate,
     /// A line of a device's log.
     Log,
+    /// A device and the server have said something to each other: `newest`, the number of the last message. Told to
+    /// those who listen to that alone, and never kept.
+    Messages,
     /// What is wanted to be observed changed its state: `paths`, `state`, `reason`, `wanted`.
     Observation,
     /// An operation changed its state.
@@ -45,21 +48,23 @@ pub enum Topic {
     Fleet,
     /// One device.
     Endpoint(EndpointName),
+    /// The messages between one device and the server.
+    Messages(EndpointName),
 }
 
 impl Topic {
-    /// Reads `fleet` or `endpoint:NAME`.
+    /// Reads `fleet`, `endpoint:NAME` or `messages:NAME`.
     ///
     /// # Errors
     /// Names the text that is no topic.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let device = |name| EndpointName::new(name).map_err(|error| error.to_string());
         match text.split_once(':') {
             None if text == "fleet" => Ok(Self::Fleet),
-            Some(("endpoint", name)) => EndpointName::new(name)
-                .map(Self::Endpoint)
-                .map_err(|error| error.to_string()),
+            Some(("endpoint", name)) => device(name).map(Self::Endpoint),
+            Some(("messages", name)) => device(name).map(Self::Messages),
             _ => Err(format!(
-                "`{text}` is no topic (`fleet` and `endpoint:NAME` are)"
+                "`{text}` is no topic (`fleet`, `endpoint:NAME` and `messages:NAME` are)"
             )),
         }
     }
@@ -70,6 +75,7 @@ impl std::fmt::Display for Topic {
         match self {
             Self::Fleet => f.write_str("fleet"),
             Self::Endpoint(name) => write!(f, "endpoint:{name}"),
+            Self::Messages(name) => write!(f, "messages:{name}"),
         }
     }
 }
@@ -85,6 +91,16 @@ pub struct LiveEvent {
     pub time: Timestamp,
     /// The fields of this kind.
     pub body: LiveBody,
+}
+
+impl LiveEvent {
+    /// To whom it is told, beside those who listen to everything.
+    pub fn topic(&self) -> Topic {
+        match self.kind {
+            LiveKind::Messages => Topic::Messages(self.endpoint.clone()),
+            _ => Topic::Endpoint(self.endpoint.clone()),
+        }
+    }
 }
 
 /// What a live message tells beside whom, what and when. What happens often is made into JSON only when

@@ -27,6 +27,7 @@ mod rule;
 mod secure_session;
 mod selection;
 mod time;
+mod traffic;
 mod update_facts;
 mod value;
 mod wanted;
@@ -78,6 +79,7 @@ pub use rule::{
 pub use secure_session::{KeptSession, ReceiveWindow, SessionMark};
 pub use selection::{Selection, check_tag};
 pub use time::{Now, Timestamp};
+pub use traffic::{Day, DayTraffic, Traffic, TrafficKind};
 pub use update_facts::{ProgressFacts, StepFacts, UpdateFacts};
 pub use value::{InvalidValue, Node, ObjectLink, Value, ValueType};
 pub use wanted::{Periods, TemplateVersion, Wanted, WantedState, same_paths};

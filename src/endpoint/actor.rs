@@ -248,6 +248,7 @@ impl EndpointActor {
             Action::Unwatch(token) => self.routes.unwatch(token),
             Action::Registered(location, peer) => {
                 self.routes.registered(&location, peer);
+                self.links.wire.belongs(peer, &self.name);
                 // It may have been made just now.
                 self.told = None;
                 self.fetches = None;

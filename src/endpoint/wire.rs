@@ -55,6 +55,14 @@ pub trait Wire {
     fn proven(&self, peer: Peer);
     /// It did so this long ago, before this process began: what is left of the hour counts.
     fn was_proven(&self, peer: Peer, ago: Duration);
+    /// True while it is of use to be told whose messages those of a peer are; see [`Wire::belongs`].
+    fn is_stranger(&self, _peer: Peer) -> bool {
+        false
+    }
+    /// The messages of a peer are those of this device, for whoever looks on.
+    fn belongs(&self, _peer: Peer, _endpoint: &EndpointName) {}
+    /// The device is forgotten, for whoever looks on.
+    fn forgotten(&self, _endpoint: &EndpointName) {}
     fn restore_answer(
         &self,
         peer: Peer,

@@ -53,10 +53,13 @@ impl Message {
         &self.event
     }
 
-    /// Whether those who listen to the whole fleet get it: device logs and single observations are only for
-    /// those who look at that device.
+    /// Whether those who listen to the whole fleet get it: device logs, single observations and what is said to a
+    /// device are only for those who look at that device.
     fn is_for_fleet(&self) -> bool {
-        !matches!(self.event.kind, LiveKind::Log | LiveKind::Observation)
+        !matches!(
+            self.event.kind,
+            LiveKind::Log | LiveKind::Messages | LiveKind::Observation
+        )
     }
 }
 
@@ -179,7 +182,7 @@ impl Hub {
                     fleet: HashSet::new(),
                     gathered: HashSet::new(),
                     gathering: Gathering::new(settings.history),
-                    endpoints: HashMap::new(),
+                    topics: HashMap::new(),
                 }),
             }),
         }
@@ -264,9 +267,7 @@ impl Hub {
         for topic in topics {
             match topic {
                 Topic::Fleet => client.fleet = true,
-                Topic::Endpoint(name) => {
-                    client.endpoints.insert(name);
-                }
+                of_device => _ = client.topics.insert(of_device),
             }
         }
         if let Some(after) = after {
@@ -307,6 +308,17 @@ impl Hub {
     /// True once [`Self::close`] was called.
     pub fn is_closed(&self) -> bool {
         self.shared.lock().closed
+    }
+
+    /// The devices whose messages somebody listens to.
+    pub fn listened_to(&self) -> Vec<EndpointName> {
+        let state = self.shared.lock();
+        let topics = state.topics.keys();
+        let named = topics.filter_map(|topic| match topic {
+            Topic::Messages(name) => Some(name.clone()),
+            _ => None,
+        });
+        named.collect()
     }
 
     /// The number of the newest message.
@@ -411,15 +423,15 @@ struct State {
     gathered: HashSet<u64>,
     /// The next batch.
     gathering: Gathering,
-    /// Who listens to a device.
-    endpoints: HashMap<EndpointName, HashSet<u64>>,
+    /// Who listens to something of a device.
+    topics: HashMap<Topic, HashSet<u64>>,
 }
 
 #[derive(Debug, Default)]
 struct Client {
     fleet: bool,
     is_gathered: bool,
-    endpoints: HashSet<EndpointName>,
+    topics: HashSet<Topic>,
     queue: VecDeque<Delivery>,
     /// Messages were lost; the last one of them.
     lost: Option<u64>,
@@ -430,7 +442,7 @@ struct Client {
 
 impl Client {
     fn wants(&self, message: &Message) -> bool {
-        (self.fleet && message.is_for_fleet()) || self.endpoints.contains(&message.event.endpoint)
+        (self.fleet && message.is_for_fleet()) || self.topics.contains(&message.event.topic())
     }
 
     /// How many deliveries may wait for it.
@@ -482,7 +494,7 @@ impl State {
         if self.clients.is_empty() {
             return;
         }
-        let direct = self.endpoints.get(&message.event.endpoint);
+        let direct = self.topics.get(&message.event.topic());
         let fleet = message.is_for_fleet().then_some(&self.fleet);
         let others = direct.into_iter().flatten();
         let others = others.filter(|id| fleet.is_none_or(|fleet| !fleet.contains(id)));
@@ -557,6 +569,10 @@ impl State {
     }
 
     fn remember(&mut self, message: Arc<Message>, limit: usize) {
+        // Whoever missed that something was said reads all of it anyway.
+        if message.event.kind == LiveKind::Messages {
+            return;
+        }
         self.history.push_back(message);
         while self.history.len() > limit {
             if let Some(forgotten) = self.history.pop_front() {
@@ -607,8 +623,8 @@ impl State {
         } else if client.fleet {
             self.fleet.insert(id);
         }
-        for name in &client.endpoints {
-            self.endpoints.entry(name.clone()).or_default().insert(id);
+        for topic in &client.topics {
+            self.topics.entry(topic.clone()).or_default().insert(id);
         }
         self.clients.insert(id, client);
     }
@@ -622,11 +638,11 @@ impl State {
         if self.gathered.is_empty() {
             self.gathering.take();
         }
-        for name in &client.endpoints {
-            if let Some(ids) = self.endpoints.get_mut(name) {
+        for topic in &client.topics {
+            if let Some(ids) = self.topics.get_mut(topic) {
                 ids.remove(&id);
                 if ids.is_empty() {
-                    self.endpoints.remove(name);
+                    self.topics.remove(topic);
                 }
             }
         }
@@ -643,10 +659,7 @@ fn text(seq: u64, event: &LiveEvent) -> String {
     fields
         .entry("time".to_owned())
         .or_insert_with(|| Json::from(event.time.to_string()));
-    fields.insert(
-        "topic".to_owned(),
-        Json::from(Topic::Endpoint(event.endpoint.clone()).to_string()),
-    );
+    fields.insert("topic".to_owned(), Json::from(event.topic().to_string()));
     let kind = serde_json::to_value(event.kind).unwrap_or_default();
     fields.insert("kind".to_owned(), kind);
     let rest = serde_json::to_string(&fields).unwrap_or_default();

@@ -180,7 +180,7 @@ fn places_and_topics_are_limited_and_places_are_freed() {
     assert_eq!(refused, SubscribeError::TooManyTopics { limit: 2 });
     drop(places);
     assert_eq!(hub.counters().clients.get(), 0);
-    assert!(hub.shared.lock().endpoints.is_empty());
+    assert!(hub.shared.lock().topics.is_empty());
     assert!(hub.shared.lock().fleet.is_empty());
 }
 
@@ -331,4 +331,45 @@ fn who_takes_no_batches_starts_anew_and_nothing_is_kept_for_nobody() {
     drop(slow);
     assert_eq!(hub.shared.lock().gathering.due(), None);
     assert!(hub.shared.lock().gathered.is_empty());
+}
+
+/// What a device and the server say is told to those who asked for that, and never kept.
+#[tokio::test]
+async fn what_is_said_has_a_topic_of_its_own() {
+    let hub = Hub::starting_at(&limits(), 0);
+    let name = event(1, LiveKind::Messages).endpoint;
+    let mut listening = hub
+        .subscribe(vec![Topic::Messages(name.clone())], None)
+        .expect("a place");
+    let mut fleet = hub.subscribe(vec![Topic::Fleet], None).expect("a place");
+    let of_device = vec![Topic::Endpoint(name.clone())];
+    let mut device = hub.subscribe(of_device, None).expect("a place");
+    assert!(hub.listened_to().contains(&name));
+    hub.publish(vec![
+        event(1, LiveKind::Messages),
+        event(1, LiveKind::Updated),
+    ]);
+    let told = listening.next().await.expect("a message");
+    let Delivery::Message(told) = told else {
+        panic!("{told:?}");
+    };
+    assert_eq!(told.seq, 1);
+    assert!(
+        told.text().contains("\"topic\":\"messages:"),
+        "{}",
+        told.text()
+    );
+    for other in [&mut fleet, &mut device] {
+        let told = other.next().await.expect("a message");
+        assert!(matches!(told, Delivery::Message(told) if told.seq == 2));
+    }
+    drop((fleet, device));
+    // Nobody gets it later.
+    let mut late = hub
+        .subscribe(vec![Topic::Messages(name)], Some(0))
+        .expect("a place");
+    let nothing = tokio::time::timeout(Duration::from_millis(20), late.next()).await;
+    assert!(nothing.is_err(), "{nothing:?}");
+    drop((listening, late));
+    assert!(hub.listened_to().is_empty());
 }

@@ -5,9 +5,11 @@ mod admission;
 pub mod batch;
 pub mod dtls;
 pub mod https;
+mod tap;
 mod transport;
 mod udp;
 
 pub use admission::{Admission, AdmissionCounters, Refused};
+pub use tap::{Carried, Tap};
 pub use transport::{CoapTransport, ServeError};
 pub use udp::BindError;

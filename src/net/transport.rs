@@ -16,14 +16,16 @@ use tokio::io::Interest;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::coap::{
-    Counters, Endpoint, EndpointConfig, Event, Excerpt, ExchangeId, MessageIds, NotificationKey,
-    OutgoingRequest, Peer, RequestError, RequestKey, Response, Token, Transmit, Window,
+    Counters, Endpoint, EndpointConfig, Event, Excerpt, ExchangeId, Heard, MessageIds,
+    NotificationKey, OutgoingRequest, Peer, RequestError, RequestKey, Response, Token, Transmit,
+    Window,
 };
 use crate::config::{Coap, Settings};
 use crate::domain::{EndpointName, Identity, Reach, SessionMark, Unreachable};
 
 use super::admission::{Admission, Shared};
 use super::dtls::{self, Happening, Outcome, Secure};
+use super::tap::Tap;
 use super::udp::{BindError, PlainSocket};
 use crate::security::ServerCertificates;
 
@@ -45,6 +47,8 @@ struct Inner {
     is_running: Cell<bool>,
     /// Who is listened to; without it, everybody.
     admission: OnceCell<Shared>,
+    /// Who looks on, if anybody does.
+    tap: OnceCell<Rc<dyn Tap>>,
     /// The task should look at timers and unsent datagrams again.
     wake: Notify,
     stop: Notify,
@@ -113,6 +117,7 @@ impl CoapTransport {
                 max_unsent: settings.max_pending_requests,
                 is_running: Cell::new(false),
                 admission: OnceCell::new(),
+                tap: OnceCell::new(),
                 wake: Notify::new(),
                 stop: Notify::new(),
             }),
@@ -128,6 +133,11 @@ impl CoapTransport {
         let books = Shared(Rc::new(RefCell::new(admission)));
         let mut endpoint = self.inner.endpoint.borrow_mut();
         endpoint.limit(Box::new(self.inner.admission.get_or_init(|| books).clone()));
+    }
+
+    /// From now on, somebody looks on. To be called once, before [`CoapTransport::run`].
+    pub fn tap(&self, tap: Rc<dyn Tap>) {
+        let _ = self.inner.tap.set(tap);
     }
 
     /// Where plain CoAP is served.
@@ -207,7 +217,9 @@ impl CoapTransport {
         let mut endpoint = self.inner.endpoint.borrow_mut();
         let read = plain.receive(|address, datagram| {
             if self.admits(now, address, datagram.len()) {
-                endpoint.handle_datagram(now, Peer::udp(address), datagram);
+                let peer = Peer::udp(address);
+                let heard = endpoint.handle_datagram(now, peer, datagram);
+                self.received(peer, datagram, datagram.len(), heard);
             }
         });
         note(plain, read);
@@ -241,14 +253,18 @@ impl CoapTransport {
         call(secure, now, &mut |happening| {
             let mut endpoint = self.inner.endpoint.borrow_mut();
             match happening {
-                Happening::Message(peer, message) => {
-                    endpoint.handle_datagram(now, peer, message);
+                Happening::Message(peer, message, wire) => {
+                    let heard = endpoint.handle_datagram(now, peer, message);
                     drop(endpoint);
+                    self.received(peer, message, wire, heard);
                     // Before its session moves on: what may go where it is now might not go there.
                     self.gather();
                 }
                 Happening::Over(peer) => {
                     endpoint.disconnect(now, peer);
+                    if let Some(tap) = self.inner.tap.get() {
+                        tap.over(peer);
+                    }
                     self.with_books(|books| books.over(peer));
                 }
                 Happening::Heard(peer, bytes) => {
@@ -259,9 +275,36 @@ impl CoapTransport {
                     bytes,
                     overhead,
                 } => self.with_books(|books| books.moved(peer, bytes, overhead)),
+                Happening::Carried {
+                    peer,
+                    endpoint,
+                    carried,
+                } => {
+                    if let Some(tap) = self.inner.tap.get() {
+                        tap.carried(peer, endpoint, carried);
+                    }
+                }
+                Happening::Sent {
+                    peer,
+                    message,
+                    wire,
+                    again,
+                } => self.sent(peer, message, wire, again),
                 Happening::Proven(address) => self.with_books(|books| books.proven(now, address)),
             }
         });
+    }
+
+    fn received(&self, peer: Peer, message: &[u8], wire: usize, heard: Heard) {
+        if let Some(tap) = self.inner.tap.get() {
+            tap.received(peer, message, wire, heard == Heard::Copy);
+        }
+    }
+
+    fn sent(&self, peer: Peer, message: &[u8], wire: usize, again: bool) {
+        if let Some(tap) = self.inner.tap.get() {
+            tap.sent(peer, message, wire, again);
+        }
     }
 
     fn with_books(&self, look: impl FnOnce(&mut Admission)) {
@@ -291,6 +334,12 @@ impl CoapTransport {
             if transmit.peer.is_secure() {
                 self.send_secure(&transmit);
             } else if let Some(plain) = &self.inner.plain {
+                let Transmit {
+                    peer,
+                    datagram,
+                    again,
+                } = &transmit;
+                self.sent(*peer, datagram, datagram.len(), *again);
                 plain.put(
                     transmit.peer.address,
                     transmit.datagram,
@@ -316,8 +365,15 @@ impl CoapTransport {
     }
 
     fn send_secure(&self, transmit: &Transmit) {
-        if let Some(secure) = &self.inner.secure {
-            secure.send(transmit.peer, &transmit.datagram);
+        let Transmit {
+            peer,
+            datagram,
+            again,
+        } = transmit;
+        if let Some(secure) = &self.inner.secure
+            && let Some(wire) = secure.send(*peer, datagram, *again)
+        {
+            self.sent(*peer, datagram, wire, *again);
         }
     }
 

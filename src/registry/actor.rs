@@ -216,7 +216,29 @@ impl RegistryActor {
         }
     }
 
+    /// Whoever looks on is told who a peer is that speaks for the first time since the start.
+    fn make_known(&self, peer: Peer) {
+        if self.links.wire.is_stranger(peer)
+            && let Some(id) = self.from(peer)
+        {
+            self.make_known_as(peer, id);
+        }
+    }
+
+    /// The same for one that is known by something else.
+    pub(super) fn make_known_as(&self, peer: Peer, id: EndpointId) {
+        let name = self.tables.state.borrow().name(id);
+        if let Some(name) = name.filter(|_| self.links.wire.is_stranger(peer)) {
+            self.links.wire.belongs(peer, &name);
+        }
+    }
+
     fn event(&mut self, event: Event, ctx: &mut Context<Self>) {
+        match &event {
+            Event::Request { key, .. } => self.make_known(key.peer),
+            Event::Notification { key, .. } => self.make_known(key.peer),
+            _ => {}
+        }
         match event {
             Event::Request { key, request } => {
                 match classify(&request, key.confirmable, &self.limits) {
@@ -561,6 +583,7 @@ impl Handler<ForgetOne> for RegistryActor {
         };
         let (done, gone) = oneshot::channel();
         self.links.refusals.forget(&name);
+        self.links.wire.forgotten(&name);
         if let Some(door) = self.tables.close(id) {
             // Waits for a place in the mailbox; when the actor is gone already, so much the better.
             let told = door.push(Forget { done });

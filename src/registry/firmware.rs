@@ -168,6 +168,7 @@ impl RegistryActor {
     /// its first part, with its last, and once in a second.
     fn served(&mut self, peer: Peer, part: Part, ctx: &mut Context<Self>) {
         if let Some(id) = self.downloader(peer, part.image) {
+            self.make_known_as(peer, id);
             self.tell_of(id, part, ctx);
         }
     }

@@ -120,6 +120,7 @@ impl EndpointReader for Store {
             "firmware_step",
             "firmware_update",
             "rule_state",
+            "traffic_day",
         ] {
             self.remove_rows(&of_device(table), id.0, CHUNK).await?;
         }
@@ -133,7 +134,7 @@ impl EndpointReader for Store {
         self.write_patiently(move |transaction| {
             Box::pin(async move {
                 // What was added up since; nothing is for a device that is not there.
-                for table in ROLLUPS {
+                for table in ROLLUPS.into_iter().chain(["traffic_day"]) {
                     let sql = format!("DELETE FROM {table} WHERE endpoint_id = ?");
                     transaction
                         .execute_raw(statement(transaction, &sql, [id.0.into()]))
@@ -159,6 +160,7 @@ fn of_device(table: &'static str) -> Rows {
         "registration" => "endpoint_id",
         "idempotency_key" => "key_hash",
         "rollup_day" | "rollup_hour" | "rollup_minute" => "path, bucket",
+        "traffic_day" => "day, kind",
         _ => "id",
     };
     Rows {

@@ -47,6 +47,7 @@ mod session;
 mod tables;
 mod template;
 mod token;
+mod traffic;
 mod transaction;
 mod user;
 mod values;
@@ -80,6 +81,7 @@ pub use ids::Ids;
 pub use metrics::Metrics;
 pub use open::{Publisher, Store};
 pub use rollout::{RolloutStore, TargetFilter};
+pub use traffic::TrafficStore;
 
 /// Why the store could not do it.
 #[derive(Clone, Debug, thiserror::Error)]

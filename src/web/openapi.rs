@@ -38,6 +38,7 @@ const PATH: &str = "/api/v1/openapi.json";
         (name = "endpoints", description = "The devices"),
         (name = "operations", description = "What devices are asked to do"),
         (name = "values", description = "What devices report"),
+        (name = "protocol", description = "What devices and the server say to each other, and what it costs"),
         (name = "gateway", description = "Data from an outside LwM2M gateway, in the formats of the first flownexus"),
         (name = "rules", description = "What makes events of values, or of their absence"),
         (name = "templates", description = "What is observed on each registration"),

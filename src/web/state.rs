@@ -1,5 +1,6 @@
 //! What every handler shares.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use actix_web::cookie::Key;
@@ -8,6 +9,7 @@ use prometheus_client::registry::Registry;
 
 use crate::config::Settings;
 use crate::domain::Timestamp;
+use crate::lens::Lens;
 use crate::live::Hub;
 use crate::registry::Devices;
 use crate::rollout::Rollouts;
@@ -39,6 +41,10 @@ pub struct AppParts {
     pub rollouts: Arc<dyn Rollouts>,
     /// Live messages.
     pub hub: Hub,
+    /// What devices and the server say to each other.
+    pub lens: Lens,
+    /// Where CoAP is served, plainly and over DTLS.
+    pub coap: (Option<SocketAddr>, Option<SocketAddr>),
     /// The object models, and where uploaded ones are kept.
     pub models: Arc<Catalogue>,
     /// What devices prove themselves with.
@@ -76,6 +82,8 @@ pub struct AppState {
     pub(in crate::web) devices: Arc<dyn Devices>,
     pub(in crate::web) rollouts: Arc<dyn Rollouts>,
     pub(in crate::web) hub: Hub,
+    pub(in crate::web) lens: Lens,
+    pub(in crate::web) coap: (Option<SocketAddr>, Option<SocketAddr>),
     pub(in crate::web) metrics: Registry,
     pub(in crate::web) http: HttpMetrics,
     pub(in crate::web) ready: Readiness,
@@ -102,6 +110,8 @@ impl AppState {
             devices: parts.devices,
             rollouts: parts.rollouts,
             hub: parts.hub,
+            lens: parts.lens,
+            coap: parts.coap,
             metrics: parts.metrics,
             http,
             ready: parts.ready,

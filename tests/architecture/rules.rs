@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("net", &["domain", "coap", "security", "config"]),
     ("store", &["domain", "config"]),
     ("live", &["domain", "config"]),
+    ("lens", &["domain", "coap", "lwm2m", "config"]),
     (
         "registry",
         &[
@@ -53,6 +54,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "security",
             "store",
             "live",
+            "lens",
             "config",
             "registry.handle",
             "endpoint.handle",

@@ -2,6 +2,7 @@
 
 mod a_credential_is_added_in_a_browser;
 mod a_device_is_asked_through_its_page;
+mod a_device_is_listened_to_on_its_page;
 mod a_device_is_updated_through_its_page;
 mod a_firmware_image_is_uploaded_in_a_browser;
 mod a_rollout_is_planned_in_a_form;

@@ -48,6 +48,8 @@ pub(crate) fn state(fleet: Arc<Fleet>, hub: Hub, settings: Settings) -> Data<App
         rollouts: fleet.rollouts.clone(),
         devices: fleet,
         hub,
+        lens: flownexus::lens::Lens::new(&Settings::defaults().lens),
+        coap: (None, None),
         models: Arc::new(Catalogue::new(Arc::new(FakeModels::default()))),
         credentials: fake_credentials(&certificates),
         certificates,

@@ -24,6 +24,7 @@ mod logs;
 mod rollouts;
 mod rules;
 mod stores;
+mod traffic;
 
 pub(crate) use rollouts::RUNNING;
 

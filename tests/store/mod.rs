@@ -31,6 +31,7 @@ mod samples;
 mod the_latest_value_is_the_newest;
 mod the_schema_goes_up_and_down;
 mod the_write_ahead_log_stays_small;
+mod traffic_is_added_up;
 mod two_processes_write_at_once;
 mod uploaded_models_are_kept;
 mod values_lie_in_partitions;

@@ -13,6 +13,7 @@ pub(crate) mod fake_models;
 pub(crate) mod fake_rollouts;
 pub(crate) mod fake_rules;
 pub(crate) mod fake_store;
+pub(crate) mod fake_traffic;
 pub(crate) mod fake_updates;
 pub(crate) mod netem;
 pub(crate) mod odd_certificates;

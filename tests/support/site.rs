@@ -67,6 +67,8 @@ impl Site {
             devices: Arc::new(FakeDevices(store.clone())),
             rollouts: store.rollouts.clone(),
             hub: hub.clone(),
+            lens: flownexus::lens::Lens::new(&Settings::defaults().lens),
+            coap: (None, None),
             models: Arc::new(Catalogue::new(Arc::new(FakeModels::default()))),
             credentials: fake_credentials(&certificates),
             certificates,

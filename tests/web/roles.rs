@@ -57,6 +57,11 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Json>)> {
         ("GET", "/api/v1/events".into(), Viewer, None),
         ("GET", "/api/v1/events/0".into(), Viewer, None),
         ("GET", format!("{device}/logs"), Viewer, None),
+        ("GET", format!("{device}/messages"), Viewer, None),
+        ("GET", format!("{device}/messages/0"), Viewer, None),
+        ("GET", format!("{device}/messages.pcap"), Operator, None),
+        ("GET", format!("{device}/traffic"), Viewer, None),
+        ("GET", "/api/v1/traffic".to_owned(), Viewer, None),
         ("GET", "/api/v1/log-resources".into(), Viewer, None),
         (
             "POST",

@@ -80,12 +80,25 @@ impl Endpoint {
     /// Sends a datagram, if it may be sent. One that may not be is lost as on the way; what it was
     /// part of goes on, and a copy of it may find more room.
     pub(super) fn transmit(&mut self, now: Instant, peer: Peer, datagram: Vec<u8>) -> bool {
+        self.put(now, peer, datagram, false)
+    }
+
+    /// The same for what was sent before.
+    pub(super) fn transmit_again(&mut self, now: Instant, peer: Peer, datagram: Vec<u8>) -> bool {
+        self.put(now, peer, datagram, true)
+    }
+
+    fn put(&mut self, now: Instant, peer: Peer, datagram: Vec<u8>, again: bool) -> bool {
         if let Some(allowance) = &mut self.allowance
             && !allowance.take(now, peer, datagram.len())
         {
             return false;
         }
-        self.transmits.push_back(Transmit { peer, datagram });
+        self.transmits.push_back(Transmit {
+            peer,
+            datagram,
+            again,
+        });
         true
     }
 

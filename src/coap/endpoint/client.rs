@@ -620,7 +620,7 @@ impl Endpoint {
                     exchange.told.tell(stay);
                 }
                 // What may not be sent is not, but its time goes on.
-                if self.transmit(now, peer, datagram) {
+                if self.transmit_again(now, peer, datagram) {
                     self.counters.retransmissions.inc();
                 }
                 return;

@@ -23,8 +23,8 @@ use self::client::Exchanges;
 use self::notify::{Notified, ObservedSubject};
 use self::random::Random;
 pub use self::types::{
-    Event, ExchangeFailure, ExchangeId, FirstBlock, MessageIds, NotificationKey, OutgoingRequest,
-    Patience, RequestError, RequestKey, Transmit, Window,
+    Event, ExchangeFailure, ExchangeId, FirstBlock, Heard, MessageIds, NotificationKey,
+    OutgoingRequest, Patience, RequestError, RequestKey, Transmit, Window,
 };
 use super::allowance::Allowance;
 use super::block::{Block, Served, UploadLimits, Uploads};
@@ -69,6 +69,8 @@ pub struct Endpoint {
     next_message_id: u16,
     exchange_lifetime: Duration,
     non_lifetime: Duration,
+    /// Copies that were heard.
+    copies: u64,
     /// What this endpoint has added to the gauges, which it may share with others.
     shown: Shown,
 }
@@ -123,6 +125,7 @@ impl Endpoint {
             next_message_id: u16::from_ne_bytes([high, low]),
             exchange_lifetime: config.exchange_lifetime(),
             non_lifetime: config.non_lifetime(),
+            copies: 0,
             shown: Shown::default(),
             random,
             config,
@@ -137,10 +140,16 @@ impl Endpoint {
     }
 
     /// Takes a datagram that came in.
-    pub fn handle_datagram(&mut self, now: Instant, peer: Peer, datagram: &[u8]) {
+    pub fn handle_datagram(&mut self, now: Instant, peer: Peer, datagram: &[u8]) -> Heard {
         self.credit(now, peer, datagram.len());
+        let copies = self.copies;
         self.dispatch(now, peer, datagram);
         self.show();
+        if self.copies == copies {
+            Heard::New
+        } else {
+            Heard::Copy
+        }
     }
 
     /// Does what is due: sends again, gives up, forgets.
@@ -283,9 +292,10 @@ impl Endpoint {
             return false;
         };
         self.counters.duplicates.inc();
+        self.copies = self.copies.wrapping_add(1);
         let again = message.kind == MessageType::Confirmable || *answer == Answer::Reset;
         if let Some(datagram) = answer.datagram(message.message_id).filter(|_| again) {
-            self.transmit(now, peer, datagram);
+            self.transmit_again(now, peer, datagram);
         }
         true
     }

@@ -174,7 +174,7 @@ impl Endpoint {
             }
             again.retransmissions = again.retransmissions.saturating_add(1);
             again.timeout = again.timeout.saturating_mul(2);
-            if self.transmit(now, peer, again.datagram.clone()) {
+            if self.transmit_again(now, peer, again.datagram.clone()) {
                 self.counters.retransmissions.inc();
             }
             sent.deadline = after(now, again.timeout);

@@ -17,6 +17,17 @@ pub struct Transmit {
     pub peer: Peer,
     /// Its bytes.
     pub datagram: Vec<u8>,
+    /// True when the same was sent before: a retransmission, or the answer to a copy.
+    pub again: bool,
+}
+
+/// What a datagram that came in was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A message that was heard before.
+    Copy,
+    /// Something else: a new message, or no message at all.
+    New,
 }
 
 /// Names a request of a peer until it is ended by [`respond`](super::Endpoint::respond) or

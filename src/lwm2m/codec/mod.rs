@@ -130,7 +130,7 @@ pub fn decode(
 
 /// Like [`decode`], for what a device reports: its names may begin with its alternate root path,
 /// and a value that does not fit its model is kept as the type that it came as.
-pub(super) fn decode_reported(
+pub fn decode_reported(
     format: u16,
     base: Path,
     root: &str,

@@ -14,6 +14,7 @@ use super::proof::{Findings, SharedFindings};
 use super::records::{ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, Record, Records};
 use super::sieve::{shortest, sieve};
 use super::takeover::{self, Connection, Protected, Taken, Takeover};
+use crate::net::Carried;
 
 /// See the module.
 pub(super) struct Handshake {
@@ -39,11 +40,16 @@ pub(super) struct Handshake {
     pub(super) call: Option<Call>,
     /// What is under keys, where OpenSSL does not see to that.
     pub(super) takeover: Takeover,
+    /// The datagrams so far.
+    pub(super) carried: Carried,
 }
 
 impl Handshake {
     /// A datagram has come from its address.
     pub(super) fn paid(&mut self, bytes: usize, amplification: usize) {
+        if bytes > 0 {
+            self.carried.up(bytes);
+        }
         if let Some(allowance) = self.allowance_mut() {
             *allowance = allowance.saturating_add(bytes.saturating_mul(amplification));
         }
@@ -51,14 +57,14 @@ impl Handshake {
 
     /// Whether a datagram of ours may go out: always, unless we call an address that is not proven.
     pub(super) fn may_send(&mut self, bytes: usize) -> bool {
-        let Some(allowance) = self.allowance_mut() else {
-            return true;
-        };
-        let left = allowance.checked_sub(bytes);
-        if let Some(left) = left {
+        if let Some(allowance) = self.allowance_mut() {
+            let Some(left) = allowance.checked_sub(bytes) else {
+                return false;
+            };
             *allowance = left;
         }
-        left.is_some()
+        self.carried.down(bytes);
+        true
     }
 
     fn allowance_mut(&mut self) -> Option<&mut usize> {

@@ -15,8 +15,9 @@ use zeroize::Zeroizing;
 
 use super::context::Contexts;
 use super::counters::Counters;
-use super::handshake::{Call, HandshakeLimits, Handshakes, Outcome};
+use super::handshake::{Call, HandshakeLimits, Handshakes};
 use super::hello::{COOKIE, First};
+use super::outcome::Outcome;
 use super::outlet::Outlet;
 use super::proof::Trust;
 use super::records::{HANDSHAKE, Records};

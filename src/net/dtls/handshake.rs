@@ -22,8 +22,9 @@ use super::budget::{Budget, Verdict};
 use super::context::Contexts;
 use super::counters::Counters;
 use super::ffi::{self, ListenScratch, Listened};
-use super::hello::{Cookies, First, Hello, fatal_alert};
+use super::hello::{Cookies, First, Hello, carried as hello_carried, fatal_alert};
 use super::lanes::Lanes;
+use super::outcome::{Established, Outcome};
 use super::outlet::Outlet;
 use super::pipe::Pipe;
 use super::proof::{Findings, SharedFindings, Trust, findings_index};
@@ -32,8 +33,9 @@ use super::refusal::Refusal;
 use super::session::Carrier;
 use super::shares::Shares;
 use super::sieve::split_early;
-use super::takeover::{Content, Takeover};
+use super::takeover::Takeover;
 use crate::domain::{EndpointName, Identity, SessionId};
+use crate::net::Carried;
 use crate::security::PskKey;
 
 /// What a thread is given.
@@ -54,49 +56,6 @@ pub(super) struct Call {
     pub(super) psk: Option<(Identity, PskKey)>,
     /// Bytes that the address may get before it has sent any; without a limit when it is proven.
     pub(super) allowance: Option<usize>,
-}
-
-/// What comes back.
-pub(in crate::net) enum Outcome {
-    /// A peer has shown its address; what it sends belongs to a handshake now.
-    Begun(SocketAddr),
-    /// A handshake has ended well.
-    Established(Box<Established>),
-    /// A handshake has ended, or was not begun.
-    Refused {
-        address: SocketAddr,
-        /// True when no handshake is under way with the address any more.
-        ended: bool,
-        /// The session of ours that will not be.
-        call: Option<SessionId>,
-        claimed: Vec<EndpointName>,
-        refusal: Refusal,
-    },
-    /// A datagram of a session that was established here a moment ago.
-    Returned(SocketAddr, Vec<u8>),
-    /// A session was written to disk, or could not be.
-    Kept(Kept),
-}
-
-/// See [`Outcome::Kept`].
-#[derive(Clone, Copy, Debug)]
-pub(in crate::net) struct Kept {
-    pub(super) session: SessionId,
-    pub(super) generation: u64,
-    /// Numbers below this one are reserved; nothing when it could not be written.
-    pub(super) end: Option<u64>,
-}
-
-/// A finished handshake.
-pub(in crate::net) struct Established {
-    pub(super) address: SocketAddr,
-    pub(super) identity: Identity,
-    pub(super) carrier: Carrier,
-    /// What came right behind the handshake.
-    pub(super) contents: Vec<Content>,
-    pub(super) client_random: [u8; 32],
-    /// Set when the session is one that we began.
-    pub(super) call: Option<SessionId>,
 }
 
 /// Limits and times of a thread.
@@ -229,6 +188,7 @@ impl Handshakes {
         let sequence = Records::of(&datagram)
             .next()
             .map_or(0, |first| first.sequence());
+        let carried = hello_carried(&datagram);
         stream.get_mut().push(datagram);
         match ffi::listen(&mut stream, &mut self.scratch) {
             Listened::Accepted => {}
@@ -256,6 +216,7 @@ impl Handshakes {
             is_doubted: false,
             call: None,
             takeover: Takeover::default(),
+            carried,
         };
         self.insert(now, from, handshake);
         self.go_on(now, from, None);
@@ -316,6 +277,7 @@ impl Handshakes {
                     is_doubted: false,
                     call: Some(call),
                     takeover: Takeover::default(),
+                    carried: Carried::default(),
                 };
                 self.counters.begun.inc();
                 self.insert(now, address, handshake);
@@ -414,6 +376,7 @@ impl Handshakes {
                 self.established.insert(address, now + RETURNS);
                 self.returns.push_back((now + RETURNS, address));
                 let client_random = handshake.client_random;
+                let carried = handshake.carried;
                 let (carrier, contents) = match handshake.take_over(&mut self.ciphers, sent) {
                     Some(taken) => (Carrier::own(taken.layer, taken.flight), taken.contents),
                     None => (Carrier::open_ssl(handshake.stream), Vec::new()),
@@ -425,6 +388,7 @@ impl Handshakes {
                     contents,
                     client_random,
                     call,
+                    carried,
                 })));
             }
             Err((refusal, claimed)) => {

@@ -15,6 +15,7 @@ use super::records::{
     ALERT, CHANGE_CIPHER_SPEC, CID, CLIENT_HELLO, Fragment, HANDSHAKE, MESSAGE_HEADER,
     RECORD_HEADER, Record, Records, number,
 };
+use crate::net::Carried;
 
 /// What the first bytes of a datagram say that it is. Nothing of it is proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +115,16 @@ impl<'a> Hello<'a> {
         datagram.extend(cookie);
         datagram
     }
+}
+
+/// What was carried before a hello with its cookie was heard, and that hello: of strangers nothing is
+/// remembered, but the hello before was the same without the cookie (RFC 6347 section 4.2.1).
+pub(super) fn carried(hello: &[u8]) -> Carried {
+    let mut carried = Carried::default();
+    carried.up(hello.len().saturating_sub(COOKIE));
+    carried.down(RECORD_HEADER + MESSAGE_HEADER + 2 + 1 + COOKIE);
+    carried.up(hello.len());
+    carried
 }
 
 /// A fatal alert that is not encrypted, for a peer whose handshake has failed before it had keys.

@@ -10,10 +10,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::handshake::{Call, Established, Kept, Outcome, Work};
+use super::handshake::{Call, Work};
 use super::hello::First;
 use super::kept::Safe;
 use super::lanes::Lane;
+use super::outcome::{Established, Kept, Outcome};
 use super::record::{Numbers, RecordLayer};
 use super::refusal::{Refusal, Refused};
 use super::session::{After, Carrier, Keeping, Session};
@@ -28,7 +29,8 @@ use crate::domain::{
 /// Messages for a session that is being made.
 #[derive(Default)]
 pub(super) struct Waiting {
-    pub(super) messages: Vec<Vec<u8>>,
+    /// Each with whether it was sent before.
+    pub(super) messages: Vec<(Vec<u8>, bool)>,
 }
 
 impl Secure {
@@ -153,6 +155,7 @@ impl Secure {
             contents,
             client_random,
             call,
+            carried,
         } = established;
         let mut state = self.state.borrow_mut();
         state.handshaking.remove(&address);
@@ -182,6 +185,7 @@ impl Secure {
         self.keyring.used(&session.identity);
         take(Happening::Proven(address));
         let claimed = vec![session.identity.endpoint.clone()];
+        let is_of_one = session.identity.others.is_empty();
         let ended = match state.sessions.insert(now, session) {
             Ok(ended) => ended,
             Err(NotTaken(session)) => {
@@ -208,8 +212,13 @@ impl Secure {
         for peer in over {
             take(Happening::Over(peer));
         }
-        // What came right behind the handshake.
         let peer = Peer::dtls(address, id);
+        take(Happening::Carried {
+            peer,
+            endpoint: claimed.first().filter(|_| is_of_one),
+            carried,
+        });
+        // What came right behind the handshake.
         self.with_session(id, None, take, |session, tools, take, send| {
             let after = session.carrier.take_in(&contents, tools, take, send);
             if let After::Closed(_) = after {
@@ -218,8 +227,15 @@ impl Secure {
                 session.open(now, None, tools, take, send)
             }
         });
-        for message in waiting.into_iter().flat_map(|waiting| waiting.messages) {
-            self.send(peer, &message);
+        for (message, again) in waiting.into_iter().flat_map(|waiting| waiting.messages) {
+            if let Some(wire) = self.send(peer, &message, again) {
+                take(Happening::Sent {
+                    peer,
+                    message: &message,
+                    wire,
+                    again,
+                });
+            }
         }
     }
 

@@ -14,10 +14,10 @@ use zeroize::Zeroizing;
 
 use super::aead::{Aead, Ciphers, Secret};
 use super::cid::Cid;
-use super::handshake::{Established, Outcome};
 use super::in_memory::noise;
 use super::kept::Keeper;
 use super::life::Waiting;
+use super::outcome::{Established, Outcome};
 use super::record::{Numbers, RecordLayer};
 use super::records::{APPLICATION_DATA, Records};
 use super::session::Carrier;
@@ -25,6 +25,7 @@ use super::window::Window;
 use super::{Counters, Happening, KeptSessions, Parts, Secure, TICKET_KEYS};
 use crate::config::{Coaps, Settings};
 use crate::domain::{CredentialId, EndpointName, Identity, KeptSession, Peer, Reach, SessionId};
+use crate::net::Carried;
 use crate::security::{Credential, Keyring, Proof};
 
 /// Each save may succeed, fail, or succeed without anybody hearing of it.
@@ -281,7 +282,7 @@ async fn what_comes_late_from_elsewhere_is_read_and_pays_for_nothing() {
             id,
             (from, &datagram),
             &mut |happening| match happening {
-                Happening::Message(peer, b"late") if peer.address == at => messages += 1,
+                Happening::Message(peer, b"late", _) if peer.address == at => messages += 1,
                 Happening::Heard(peer, bytes) if peer.address == at => heard += bytes,
                 _ => panic!("it moves nothing"),
             },
@@ -480,6 +481,7 @@ impl Server {
             contents: Vec::new(),
             client_random: [1; 32],
             call,
+            carried: Carried::default(),
         };
         let outcome = Outcome::Established(Box::new(established));
         self.secure
@@ -491,7 +493,7 @@ impl Server {
 
     /// Sends a message at once.
     fn say(&self, peer: Peer, message: &[u8]) {
-        self.secure.send(peer, message);
+        self.secure.send(peer, message, false);
         assert!(self.secure.socket().flush());
     }
 

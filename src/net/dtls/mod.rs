@@ -30,6 +30,7 @@ mod lanes;
 mod life;
 #[cfg(test)]
 pub(super) mod life_tests;
+mod outcome;
 mod outlet;
 mod pipe;
 mod proof;
@@ -78,19 +79,20 @@ pub use self::suites::UnknownSuite;
 pub use self::tickets::TICKET_KEYS;
 
 use self::context::Contexts;
-pub(super) use self::handshake::Outcome;
 use self::handshake::{HandshakeLimits, Handshakes, Work};
 use self::hello::First;
 use self::kept::Safe;
 use self::lanes::{Lane, Lanes};
 use self::life::Waiting;
+pub(super) use self::outcome::Outcome;
 use self::proof::Trust;
 use self::record::{RecordLayer, SealError};
 use self::session::{After, Session, Tools};
 use self::sessions::{SessionLimits, Sessions};
 use super::udp::{BindError, PlainSocket};
 use crate::config::Coaps;
-use crate::domain::{KeptSession, Peer, SessionId, unmapped};
+use crate::domain::{EndpointName, KeptSession, Peer, SessionId, unmapped};
+use crate::net::Carried;
 use crate::security::certificates::fingerprint;
 use crate::security::{Keyring, ServerCertificates};
 
@@ -138,8 +140,22 @@ pub enum DtlsError {
 
 /// What the transport does with what a datagram held: a message, or that a session is over.
 pub(super) enum Happening<'a> {
-    Message(Peer, &'a [u8]),
+    /// A message, and the bytes of the datagram that it is the first one of.
+    Message(Peer, &'a [u8], usize),
     Over(Peer),
+    /// Datagrams without messages; the device whose session it is, where that is one.
+    Carried {
+        peer: Peer,
+        endpoint: Option<&'a EndpointName>,
+        carried: Carried,
+    },
+    /// What has waited for its session goes out, as so many bytes.
+    Sent {
+        peer: Peer,
+        message: &'a [u8],
+        wire: usize,
+        again: bool,
+    },
     /// A datagram of a session has come, of so many bytes.
     Heard(Peer, usize),
     /// A session goes on at another address, of which nobody knows whether its peer is there (RFC 9146
@@ -434,7 +450,12 @@ impl Secure {
             self.counters.followed.inc();
         }
         let peer = Peer::dtls(if moves { from } else { peer.address }, id);
+        let mut carried = Carried::default();
+        if heard && ends.is_empty() && bytes > 0 {
+            carried.up(bytes);
+        }
         for answer in answers {
+            carried.down(answer.len());
             self.push(peer.address, answer);
         }
         drop(state);
@@ -448,11 +469,19 @@ impl Secure {
             // What comes from elsewhere, late, pays for nothing here and proves nothing.
             take(Happening::Heard(peer, bytes));
         }
-        let mut begin = 0;
+        if !carried.is_nothing() {
+            let endpoint = None;
+            take(Happening::Carried {
+                peer,
+                endpoint,
+                carried,
+            });
+        }
+        let (mut begin, mut wire) = (0, bytes);
         for end in ends {
             let message = messages.get(begin..end).unwrap_or_default();
-            take(Happening::Message(peer, message));
-            begin = end;
+            take(Happening::Message(peer, message, wire));
+            (begin, wire) = (end, 0);
         }
         messages.clear();
         self.state.borrow_mut().tools.messages = messages;
@@ -469,9 +498,10 @@ impl Secure {
     }
 
     /// Seals a message for a session and sends it; for a session of ours that is being made it
-    /// waits. For a session that is over it is lost.
-    pub(super) fn send(&self, peer: Peer, message: &[u8]) {
-        let Some(id) = peer.session else { return };
+    /// waits. For a session that is over it is lost. Bytes on the wire, if it goes out now.
+    pub(super) fn send(&self, peer: Peer, message: &[u8], again: bool) -> Option<usize> {
+        let id = peer.session?;
+        let mut wire = None;
         let mut state = self.state.borrow_mut();
         let State {
             sessions, tools, ..
@@ -479,6 +509,7 @@ impl Secure {
         if let Some(session) = sessions.get_mut(id) {
             match session.carrier.seal(tools, message) {
                 Ok(sealed) => {
+                    wire = Some(sealed.len());
                     self.push(session.address, sealed);
                 }
                 Err(SealError::NoNumbers) => {
@@ -490,8 +521,9 @@ impl Secure {
         } else if let Some(waiting) = state.calls.get_mut(&id)
             && waiting.messages.len() < MOST_WAITING
         {
-            waiting.messages.push(message.to_vec());
+            waiting.messages.push((message.to_vec(), again));
         }
+        wire
     }
 
     /// Gathers a datagram, behind those that wait.

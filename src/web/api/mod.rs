@@ -13,6 +13,7 @@ mod health;
 mod leshan;
 mod log_resources;
 mod logs;
+mod messages;
 mod models;
 mod operation_parameters;
 mod operation_request;
@@ -30,6 +31,7 @@ mod session;
 mod template_request;
 mod templates;
 mod tokens;
+mod traffic;
 mod users;
 
 use actix_web::web;
@@ -81,6 +83,11 @@ macro_rules! routes {
                     .service(retention::list_resource_types)
                     .service(retention::set_retention)
                     .service(logs::list_logs)
+                    .service(messages::list_messages)
+                    .service(messages::download_messages)
+                    .service(messages::show_message)
+                    .service(traffic::show_endpoint_traffic)
+                    .service(traffic::show_traffic)
                     .service(log_resources::list_log_resources)
                     .service(log_resources::create_log_resource)
                     .service(log_resources::delete_log_resource)

@@ -9,6 +9,7 @@ mod credential_views;
 pub mod csrf;
 mod firmware_views;
 mod history;
+mod lens;
 mod limits;
 pub mod login;
 mod logs;

@@ -24,7 +24,8 @@ use crate::store::{
     ApiToken, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
     FirmwareUpdateReader, HistoryStore, LogReader, LogResourceStore, ObservationTemplate,
     OperationFilter, OperationReader, ResourceReader, ResourceType, Role, RolloutStore, RuleStore,
-    SessionStore, StoredEvent, StoredValue, TemplateStore, TokenStore, User, UserStore,
+    SessionStore, StoredEvent, StoredValue, TemplateStore, TokenStore, TrafficStore, User,
+    UserStore,
 };
 use crate::web::{ApiError, AppState};
 
@@ -48,6 +49,7 @@ pub struct Stores {
     pub(in crate::web::auth) sessions: Arc<dyn SessionStore>,
     pub(in crate::web::auth) templates: Arc<dyn TemplateStore>,
     pub(in crate::web::auth) tokens: Arc<dyn TokenStore>,
+    pub(in crate::web::auth) traffic: Arc<dyn TrafficStore>,
     pub(in crate::web::auth) users: Arc<dyn UserStore>,
 }
 
@@ -69,6 +71,7 @@ impl Stores {
             + SessionStore
             + TemplateStore
             + TokenStore
+            + TrafficStore
             + UserStore
             + 'static,
     {
@@ -87,6 +90,7 @@ impl Stores {
             sessions: store.clone(),
             templates: store.clone(),
             tokens: store.clone(),
+            traffic: store.clone(),
             users: store,
         }
     }

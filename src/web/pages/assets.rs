@@ -233,6 +233,7 @@ mod tests {
             "app.js",
             "device.js",
             "icons.svg",
+            "lens.js",
             "log.js",
             "rules.js",
             "logo.svg",

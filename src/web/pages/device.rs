@@ -11,7 +11,7 @@ use super::device_view::{ChartItem, ObjectView, chart_items, object_views};
 use super::devices::{DeviceLine, state};
 use super::events::EventLine;
 use super::operations::OperationLine;
-use super::{device_log, device_security, updates};
+use super::{device_log, device_security, traffic, updates};
 use crate::domain::{ContentFormat, EndpointName, Path, Timestamp, WantedState, Warning};
 use crate::store::EndpointRow;
 use crate::web::ApiError;
@@ -87,6 +87,7 @@ pub(super) async fn page(viewer: Viewer, name: UrlPath<String>) -> Result<HttpRe
     page.insert("expiry_s", &viewer.settings().operations.default_expiry_s);
     device_log::insert(&mut page, &viewer, &row).await?;
     device_security::insert(&mut page, &viewer, &row).await?;
+    traffic::insert_of_device(&mut page, &viewer, &row).await?;
     updates::insert_of_device(&mut page, &viewer, &row).await?;
     page.insert("events", &EventLine::all(&events, &models));
     page.render("pages/device.html")

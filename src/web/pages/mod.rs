@@ -28,6 +28,7 @@ mod rollout_lines;
 mod rollouts;
 mod rules;
 mod settings;
+mod traffic;
 mod updates;
 mod words;
 

@@ -8,6 +8,7 @@ use super::chrome::Page;
 use super::credentials::EndingNotice;
 use super::events::EventLine;
 use super::operations::OperationLine;
+use super::traffic;
 use crate::domain::{OperationStatus, Timestamp};
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
@@ -54,5 +55,6 @@ pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
     let waits = waits(&viewer, &operations).await?;
     page.insert("operations", &OperationLine::all(&operations, &waits));
     page.insert("events", &EventLine::all(&events, &viewer.models()));
+    traffic::insert_of_fleet(&mut page, &viewer).await?;
     page.render("pages/overview.html")
 }
