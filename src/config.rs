@@ -1,6 +1,7 @@
 //! Settings: typed, with every limit and its unit. `config/default.toml` holds the defaults and
 //! says what each key means; it is part of the binary.
 
+mod charts;
 mod firmware;
 mod history;
 mod network;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use config::{Config, Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
 
+pub use self::charts::Charts;
 pub use self::firmware::{Firmware, FirmwareNames, FirmwareUri};
 pub use self::history::{History, KeptDays};
 pub use self::network::{InvalidNetwork, Network};
@@ -63,6 +65,8 @@ pub struct Settings {
     pub store: Store,
     /// Values over time.
     pub history: History,
+    /// Charts of many series.
+    pub charts: Charts,
     /// The pages and the API.
     pub web: Web,
     /// The live socket.
@@ -486,7 +490,8 @@ impl Settings {
             );
         }
         let others = self.history.wrong().or_else(|| self.firmware.wrong());
-        if let Some((key, reason)) = others.or_else(|| self.rollouts.wrong()) {
+        let others = others.or_else(|| self.rollouts.wrong());
+        if let Some((key, reason)) = others.or_else(|| self.charts.wrong()) {
             return invalid(key, &reason);
         }
         let positive = [

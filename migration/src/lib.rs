@@ -49,6 +49,7 @@ mod m20261130_000021_create_firmware_step;
 mod m20261130_000030_create_rollout;
 mod m20261130_000031_create_rollout_target;
 mod m20261130_000032_updates_have_a_direction;
+mod m20261130_000300_create_pinned_chart;
 
 /// All steps in order.
 #[derive(Debug)]
@@ -99,6 +100,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000030_create_rollout::Migration),
             Box::new(m20261130_000031_create_rollout_target::Migration),
             Box::new(m20261130_000032_updates_have_a_direction::Migration),
+            Box::new(m20261130_000300_create_pinned_chart::Migration),
         ]
     }
 }

@@ -31,6 +31,7 @@ mod metrics;
 mod model;
 mod open;
 mod operation;
+mod pinned_chart;
 mod proof;
 mod prune;
 mod records;
@@ -74,10 +75,14 @@ pub use firmware::{
     FirmwareFolder, FirmwareShelf, FirmwareStore, FirmwareUpdateReader, IncomingFile, NewImage,
     ReceiveError, ReceivedFile, Shelf, Shelved, UpdateFilter, check_new_image,
 };
-pub use history::{Aggregate, HistoryStore, Retention};
+pub use history::{
+    Aggregate, HistoryStore, LatestValue, RawValue, Retention, Series, SeriesPoint, SeriesReader,
+    Summary,
+};
 pub use ids::Ids;
 pub use metrics::Metrics;
 pub use open::{Publisher, Store};
+pub use pinned_chart::{PinChange, PinStore, PinnedChart};
 pub use rollout::{RolloutStore, TargetFilter};
 
 /// Why the store could not do it.
