@@ -6,8 +6,8 @@ import { number } from "./words.js";
 const NOTHING = "No data in this time.";
 
 export class Panel {
-  // `on`: as of a plot; `small` for the overview.
-  constructor(group, window, { on = {}, sync = null, small = false } = {}) {
+  // `on`: as of a plot; `small` for the overview, `alone` when it is the only one of its chart.
+  constructor(group, window, { on = {}, sync = null, small = false, alone = false } = {}) {
     this.group = group;
     this.small = small;
     this.box = element("section", small ? "pin-panel" : "card mb-3 chart-panel");
@@ -17,6 +17,8 @@ export class Panel {
     this.hover = element("span", "ms-auto small text-secondary", "");
     head.append(title);
     if (!small) head.append(this.hover);
+    // On the overview the title of the chart says it.
+    head.hidden = small && alone;
     this.canvas = element("div", small ? "chart chart-pinned" : "chart chart-many");
     this.canvas.setAttribute("role", "img");
     this.canvas.setAttribute("aria-label", `${group.title} over time`);

@@ -17,7 +17,7 @@ export function picture(title, [from, to], panels) {
   [canvas.width, canvas.height] = [width * ratio, height * ratio];
   const pen = canvas.getContext("2d");
   pen.scale(ratio, ratio);
-  pen.fillStyle = css("--tblr-bg-surface", "#ffffff");
+  pen.fillStyle = css("--chart-paper");
   pen.fillRect(0, 0, width, height);
   pen.textBaseline = "top";
   const family = getComputedStyle(document.body).fontFamily;
@@ -26,7 +26,7 @@ export function picture(title, [from, to], panels) {
     pen.fillStyle = tint;
     pen.fillText(text, x, y, width - x - EDGE);
   };
-  const [body, quiet] = [css("--tblr-body-color", "#182433"), css("--chart-text", "#667382")];
+  const [body, quiet] = [css("--chart-ink"), css("--chart-text")];
   say(title, EDGE, EDGE, 16, 600, body);
   say(`${moment(from)} to ${moment(to)}`, EDGE, EDGE + LINE + 4, 12, 400, quiet);
   let y = EDGE + LINE * 2.5;

@@ -22,7 +22,6 @@ const at = (id) => document.getElementById(id);
 let view = new View(location.search);
 let panels = [];
 let lines = [];
-let hidden = new Set();
 let request = 0;
 let loaded = 0;
 let topics = [];
@@ -58,11 +57,9 @@ async function load() {
 }
 
 function show(fresh, notice) {
+  const hidden = new Set(lines.filter((line) => line.hidden).map((line) => line.key));
   lines = fresh;
   for (const line of lines) line.hidden = hidden.has(line.key);
-  for (const panel of panels) {
-    for (const line of panel.group.lines) if (line.hidden) hidden.add(line.key);
-  }
   panels.forEach((panel) => panel.destroy());
   const on = { zoom: (from, to) => go((next) => next.show(from, to), true), unzoom };
   panels = groups(lines, view.panels).map((group) => new Panel(group, view.window(), { on, sync: SYNC }));

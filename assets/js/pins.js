@@ -33,7 +33,7 @@ class Pin {
     this.panels.forEach((panel) => panel.destroy());
     this.lines = answer.lines;
     const all = groups(this.lines, this.view.panels);
-    this.panels = all.slice(0, PANELS).map((group) => new Panel(group, this.view.window(), { small: true }));
+    this.panels = all.slice(0, PANELS).map((group) => new Panel(group, this.view.window(), { small: true, alone: all.length === 1 }));
     this.body.replaceChildren(...this.panels.map((panel) => panel.box));
     this.panels.forEach((panel) => panel.draw());
     if (all.length === 0) this.say("No device has these resources now.");
