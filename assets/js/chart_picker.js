@@ -36,9 +36,11 @@ export class Picker {
   soon() {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.search(), PAUSE);
+    this.waits = true;
   }
 
   async search() {
+    clearTimeout(this.timer);
     const request = ++this.request;
     const query = new URLSearchParams({ search: this.field.value.trim(), limit: String(HITS) });
     let answer;
@@ -50,6 +52,7 @@ export class Picker {
     if (request !== this.request || document.activeElement !== this.field) return;
     this.hits = answer.items;
     this.at = this.hits.length > 0 ? 0 : -1;
+    this.waits = false;
     this.show(answer);
   }
 
@@ -101,13 +104,20 @@ export class Picker {
       const last = this.hits.length - 1;
       this.at = Math.min(last, Math.max(0, this.at + (event.key === "ArrowDown" ? 1 : -1)));
       this.mark();
-    } else if (event.key === "Enter" && open && this.at >= 0) {
+    } else if (event.key === "Enter") {
       event.preventDefault();
-      this.choose(this.at);
+      this.enter(open);
     } else if (event.key === "Escape" && open) {
       event.stopPropagation();
       this.close();
     }
+  }
+
+  // Who types faster than the server answers means the first of what it will find.
+  async enter(open) {
+    if (this.waits && this.field.value.trim() !== "") await this.search();
+    else if (!open) return;
+    if (this.at >= 0) this.choose(this.at);
   }
 
   choose(at) {
@@ -128,6 +138,9 @@ export class Picker {
   close() {
     clearTimeout(this.timer);
     this.request += 1;
+    this.waits = false;
+    this.at = -1;
+    this.list.replaceChildren();
     this.list.classList.remove("show");
     this.field.setAttribute("aria-expanded", "false");
     this.field.removeAttribute("aria-activedescendant");

@@ -86,7 +86,7 @@ function tick() {
 
 // A chart that is made anew would drop what is being dragged.
 function dragging() {
-  return panels.some((panel) => panel.plot.plot?.cursor.drag._x || panel.plot.plot?.select.width > 0);
+  return panels.some((panel) => panel.plot.plot?.select.width > 0);
 }
 
 // ---- what arrives ----

@@ -48,18 +48,32 @@ export function rings(topology) {
     const polygons = { Polygon: [geometry.arcs], MultiPolygon: geometry.arcs }[geometry.type] || [];
     for (const ring of polygons.flat()) {
       const points = ring.flatMap((index, at) => arcOf(index).slice(at > 0 ? 1 : 0));
-      all.push(Float64Array.from(points.flatMap(([longitude, latitude]) => place(latitude, longitude))));
+      all.push(unwound(points.map(([longitude, latitude]) => place(latitude, longitude))));
     }
   };
   Object.values(topology.objects).forEach(walk);
   return all;
 }
 
+// A ring that goes on beyond the date line instead of jumping back over the whole map.
+function unwound(points) {
+  const flat = [];
+  let turn = 0;
+  points.forEach(([x, y], number) => {
+    const step = number > 0 ? x - points[number - 1][0] : 0;
+    if (Math.abs(step) > 0.5) turn -= Math.sign(step);
+    flat.push(x + turn, y);
+  });
+  // Antarctica goes round the world: it is closed below the map.
+  if (turn !== 0) flat.push(flat.at(-2), 1, flat[0], 1);
+  return Float64Array.from(flat);
+}
+
 export function drawLand(pen, all, view) {
   const { left, top, scale, width } = view;
   pen.beginPath();
   // The map goes on behind its edges.
-  for (let turn = Math.floor(left); turn <= Math.floor(left + width / scale); turn += 1) {
+  for (let turn = Math.floor(left) - 1; turn <= Math.floor(left + width / scale) + 1; turn += 1) {
     for (const ring of all) {
       for (let at = 0; at < ring.length; at += 2) {
         const [x, y] = [(ring[at] + turn - left) * scale, (ring[at + 1] - top) * scale];

@@ -156,7 +156,10 @@ export class Plot {
       series: [at * 3 + 2, at * 3 + 3],
       fill: () => `${colour(line.index)}${BAND_ALPHA}`,
     }));
-    const sync = this.sync ? { sync: { key: this.sync, scales: ["x", null], setSeries: false } } : {};
+    // The others follow the cursor, but a zoom is told once.
+    const pub = (type) => type === "mousemove" || type === "mouseleave";
+    const shared = { key: this.sync, scales: ["x", null], setSeries: false, filters: { pub } };
+    const sync = this.sync ? { sync: shared } : {};
     return {
       width: this.box.clientWidth || 600,
       height: this.box.clientHeight || 260,
