@@ -14,10 +14,11 @@ import { toast } from "./toast.js";
 const RELOAD_LEAST_MS = 30000;
 const RELOAD_PARTS = 100;
 const SYNC = "charts";
-const MAX_DEVICES_LIVE = 60;
 
 const page = document.getElementById("charts");
 const maxSeries = Number(page.dataset.maxSeries);
+// Who listens to more devices than this listens to all of them.
+const maxTopics = Number(page.dataset.maxTopics);
 const at = (id) => document.getElementById(id);
 let view = new View(location.search);
 let panels = [];
@@ -92,7 +93,8 @@ function dragging() {
 // ---- what arrives ----
 
 function listen() {
-  const devices = [...new Set(lines.map((line) => `endpoint:${line.endpoint}`))].slice(0, MAX_DEVICES_LIVE);
+  let devices = [...new Set(lines.map((line) => `endpoint:${line.endpoint}`))];
+  if (devices.length > maxTopics) devices = ["fleet"];
   if (devices.length === 0 || devices.join() === topics.join()) return;
   topics.splice(0, topics.length, ...devices);
   if (feed) feed.again();

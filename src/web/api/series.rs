@@ -240,11 +240,15 @@ pub(super) async fn download_series(
     let (from, to) = (wanted.from, wanted.to);
     let (chosen, _) = wanted.choice.resolve(&viewer).await?;
     let words = describe(&viewer, &chosen).await?;
-    let left: Vec<(EndpointId, Path, SeriesWords)> = chosen
-        .iter()
-        .zip(words)
-        .filter_map(|(one, words)| Some((one.row.as_ref()?.id, one.name.path, words)))
-        .collect();
+    let left = chosen.iter().zip(words).filter_map(|(one, words)| {
+        Some(Exported {
+            id: one.row.as_ref()?.id,
+            path: one.name.path,
+            words,
+            after: None,
+        })
+    });
+    let left: Vec<Exported> = left.collect();
     let start = Export {
         viewer,
         left: left.into_iter(),
@@ -264,32 +268,39 @@ pub(super) async fn download_series(
 /// A file that is being written.
 struct Export {
     viewer: Viewer,
-    left: std::vec::IntoIter<(EndpointId, Path, SeriesWords)>,
-    /// The series whose values are read now, and the last of them.
-    under_way: Option<(EndpointId, Path, SeriesWords, Option<(Timestamp, i64)>)>,
+    left: std::vec::IntoIter<Exported>,
+    /// The one whose values are read now.
+    under_way: Option<Exported>,
     from: Timestamp,
     to: Timestamp,
+}
+
+/// A series in a file.
+struct Exported {
+    id: EndpointId,
+    path: Path,
+    words: SeriesWords,
+    /// Time and row of the last value that was read.
+    after: Option<(Timestamp, i64)>,
 }
 
 impl Export {
     /// The next rows; nothing behind the last.
     async fn next(&mut self) -> Result<Option<Rows>, ApiError> {
         loop {
-            let (id, path, words, after) = match self.under_way.take() {
-                Some(series) => series,
-                None => match self.left.next() {
-                    Some((id, path, words)) => (id, path, words, None),
-                    None => return Ok(None),
-                },
+            let Some(mut series) = self.under_way.take().or_else(|| self.left.next()) else {
+                return Ok(None);
             };
+            let (from, to) = (self.from, self.to);
             let values = self
                 .viewer
-                .raw_values(id, path, self.from, self.to, after, ROWS)
+                .raw_values(series.id, series.path, from, to, series.after, ROWS)
                 .await?;
             let Some(last) = values.last() else {
                 continue;
             };
-            let after = Some((last.time, last.row));
+            series.after = Some((last.time, last.row));
+            let words = &series.words;
             let name = [words.object.as_deref(), words.name.as_deref()];
             let name: Vec<&str> = name.into_iter().flatten().collect();
             let name = name.join(": ");
@@ -311,7 +322,7 @@ impl Export {
             let rows = values.iter().map(|value| row(value.time, &value.value));
             let rows = rows.collect();
             if values.len() as u64 == ROWS {
-                self.under_way = Some((id, path, words, after));
+                self.under_way = Some(series);
             }
             return Ok(Some(rows));
         }

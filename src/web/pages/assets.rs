@@ -232,11 +232,14 @@ mod tests {
         for name in [
             "app.css",
             "app.js",
+            "charts.js",
             "device.js",
             "icons.svg",
+            "land-110m.json",
             "log.js",
             "rules.js",
             "logo.svg",
+            "map.js",
             "tabler.min.css",
             "theme.js",
             "uplot.min.css",
@@ -255,11 +258,18 @@ mod tests {
     fn what_is_fetched_is_compressed_and_comes_with_its_licence() {
         assert!(VENDOR.served.values().all(|asset| asset.gzip.is_some()));
         let licences = licences();
-        for package in ["tabler", "uplot"] {
+        for (package, word) in [
+            ("tabler", "MIT"),
+            ("uplot", "MIT"),
+            (
+                "world-atlas",
+                "Permission to use, copy, modify, and/or distribute",
+            ),
+        ] {
             assert!(
                 licences
                     .iter()
-                    .any(|(name, text)| name == package && text.contains("MIT")),
+                    .any(|(name, text)| name == package && text.contains(word)),
                 "{package}"
             );
         }

@@ -18,6 +18,7 @@ pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
     let mut page = Page::new(&viewer, "/charts");
     page.insert("ranges", &RANGES);
     page.insert("max_series", &viewer.settings().charts.max_series);
+    page.insert("max_topics", &viewer.settings().live.max_topics);
     page.render("pages/charts.html")
 }
 
