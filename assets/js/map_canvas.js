@@ -5,8 +5,10 @@ import { css } from "./plot.js";
 import { degrees, drawGrid, drawLand, drawScale, metres, place } from "./map_world.js";
 
 // So near one another devices become one circle, in pixels.
-const CELL = 44;
+const CELL = 54;
 const DOT = 7;
+// Circles may touch.
+const OVERLAP = 2;
 // How near a press must be.
 const REACH = 12;
 // The world's width in pixels, when it is closest: a pixel is less than half a metre.
@@ -131,6 +133,7 @@ export class MapCanvas {
     drawLand(pen, this.land, view);
     drawGrid(pen, view, ink);
     drawScale(pen, view, ink);
+    [this.paper, this.ink, this.mark] = [css("--chart-paper"), css("--chart-ink"), css("--series-2")];
     this.tints = Object.fromEntries(STATES.map((state) => [state, css(`--map-${state}`)]));
     this.drawTrail(pen, view);
     this.gather(view);
@@ -152,29 +155,37 @@ export class MapCanvas {
       cell.devices.push(device);
       cell.counts[device.state] = (cell.counts[device.state] || 0) + 1;
     }
-    this.clusters = [...cells.values()];
-    for (const cell of this.clusters) {
+    for (const cell of cells.values()) {
       cell.x /= cell.devices.length;
       cell.y /= cell.devices.length;
-      cell.size = cell.devices.length === 1 ? DOT : Math.min(24, 11 + 3 * Math.log10(cell.devices.length) ** 1.5);
+      cell.size = sizeOf(cell);
+    }
+    this.clusters = [];
+    // Circles on both sides of a border between cells may lie on one another.
+    for (const cell of [...cells.values()].sort((one, two) => two.devices.length - one.devices.length)) {
+      const under = this.clusters.find(
+        (one) => Math.hypot(one.x - cell.x, one.y - cell.y) < one.size + cell.size - OVERLAP,
+      );
+      if (under) join(under, cell);
+      else this.clusters.push(cell);
     }
   }
 
   drawCluster(pen, { x, y, size, devices, counts }) {
     pen.lineWidth = 2;
-    pen.strokeStyle = css("--chart-paper");
+    pen.strokeStyle = this.paper;
     if (devices.length === 1) {
       pen.fillStyle = this.tints[devices[0].state];
       circle(pen, x, y, size);
       pen.fill();
       pen.stroke();
       if (this.clusters.length <= NAMED) {
-        pen.fillStyle = css("--chart-ink");
+        pen.fillStyle = this.ink;
         pen.fillText(devices[0].name, x + size + 4, y + 4);
       }
       return;
     }
-    pen.fillStyle = css("--chart-paper");
+    pen.fillStyle = this.paper;
     circle(pen, x, y, size);
     pen.fill();
     // Round it, the share of each state.
@@ -189,7 +200,7 @@ export class MapCanvas {
       pen.stroke();
       from = to;
     }
-    pen.fillStyle = css("--chart-ink");
+    pen.fillStyle = this.ink;
     pen.textAlign = "center";
     const count = devices.length;
     pen.fillText(count < 10000 ? String(count) : `${Math.floor(count / 1000)}k`, x, y + 4);
@@ -198,7 +209,7 @@ export class MapCanvas {
 
   drawTrail(pen, view) {
     if (!this.chosen || this.trail.length < 2) return;
-    pen.strokeStyle = css("--series-2");
+    pen.strokeStyle = this.mark;
     pen.lineWidth = 2;
     pen.beginPath();
     this.trail.forEach((at, number) => {
@@ -215,15 +226,15 @@ export class MapCanvas {
     const [x, y] = this.on(chosen.at, view);
     if (chosen.radius > 0) {
       const pixels = chosen.radius / metres(chosen.latitude, view.scale);
-      pen.fillStyle = `${css("--series-2")}22`;
-      pen.strokeStyle = css("--series-2");
+      pen.fillStyle = `${this.mark}22`;
+      pen.strokeStyle = this.mark;
       pen.lineWidth = 1;
       circle(pen, x, y, Math.min(pixels, 1e5));
       pen.fill();
       pen.stroke();
     }
     pen.fillStyle = this.tints[chosen.state];
-    pen.strokeStyle = css("--series-2");
+    pen.strokeStyle = this.mark;
     pen.lineWidth = 3;
     circle(pen, x, y, DOT + 2);
     pen.fill();
@@ -326,6 +337,20 @@ export class MapCanvas {
   where() {
     return degrees(...this.middle);
   }
+}
+
+// More devices make a larger circle, though not much.
+function sizeOf({ devices }) {
+  return devices.length === 1 ? DOT : Math.min(24, 11 + 3 * Math.log10(devices.length) ** 1.5);
+}
+
+function join(one, other) {
+  const [here, there] = [one.devices.length, other.devices.length];
+  one.x = (one.x * here + other.x * there) / (here + there);
+  one.y = (one.y * here + other.y * there) / (here + there);
+  for (const device of other.devices) one.devices.push(device);
+  for (const [state, count] of Object.entries(other.counts)) one.counts[state] = (one.counts[state] || 0) + count;
+  one.size = sizeOf(one);
 }
 
 function circle(pen, x, y, size) {

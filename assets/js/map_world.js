@@ -30,7 +30,7 @@ export function coordinates(latitude, longitude, digits = 5) {
   return `${part(latitude, "N", "S")}, ${part(longitude, "E", "W")}`;
 }
 
-// The rings of a TopoJSON file of land, as flat lists of places. Arcs hold the steps from one point to the next.
+// The rings of a TopoJSON file of land, as flat lists of places with their edges. Arcs hold the steps from one point to the next.
 export function rings(topology) {
   const { scale, translate } = topology.transform;
   const arcs = topology.arcs.map((arc) => {
@@ -66,17 +66,30 @@ function unwound(points) {
   });
   // Antarctica goes round the world: it is closed below the map.
   if (turn !== 0) flat.push(flat.at(-2), 1, flat[0], 1);
-  return Float64Array.from(flat);
+  return { points: Float64Array.from(flat), box: edges(flat) };
+}
+
+// The least and the largest place of a ring, so that what is elsewhere is not drawn.
+function edges(flat) {
+  const box = [Infinity, Infinity, -Infinity, -Infinity];
+  flat.forEach((value, at) => {
+    const side = at % 2;
+    box[side] = Math.min(box[side], value);
+    box[side + 2] = Math.max(box[side + 2], value);
+  });
+  return box;
 }
 
 export function drawLand(pen, all, view) {
-  const { left, top, scale, width } = view;
+  const { left, top, scale, width, height } = view;
+  const [right, bottom] = [left + width / scale, top + height / scale];
   pen.beginPath();
   // The map goes on behind its edges.
-  for (let turn = Math.floor(left) - 1; turn <= Math.floor(left + width / scale) + 1; turn += 1) {
-    for (const ring of all) {
-      for (let at = 0; at < ring.length; at += 2) {
-        const [x, y] = [(ring[at] + turn - left) * scale, (ring[at + 1] - top) * scale];
+  for (let turn = Math.floor(left) - 1; turn <= Math.floor(right) + 1; turn += 1) {
+    for (const { points, box } of all) {
+      if (box[0] + turn > right || box[2] + turn < left || box[1] > bottom || box[3] < top) continue;
+      for (let at = 0; at < points.length; at += 2) {
+        const [x, y] = [(points[at] + turn - left) * scale, (points[at + 1] - top) * scale];
         if (at === 0) pen.moveTo(x, y);
         else pen.lineTo(x, y);
       }
