@@ -197,7 +197,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         ready,
         cookie_key,
     }));
-    let (server, addresses) = web::serve(state)?;
+    let (server, urls) = web::serve(state)?;
     let web = server.handle();
     let server = actix_rt::spawn(server);
     let downloads = Downloads::start(&settings.firmware, downloads)?;
@@ -205,7 +205,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         let _ = places.https.set(address);
     }
 
-    announce(&devices, &addresses, &downloads, admin_password.as_deref());
+    announce(&devices, &urls, &downloads, admin_password.as_deref());
     let demo = (demo > 0).then(|| {
         let around = demo::Surroundings {
             plain: devices.address,
@@ -437,15 +437,15 @@ async fn start_devices(
 /// What scripts and people look for on standard output. Whoever closed it is not interested.
 fn announce(
     devices: &Devices,
-    web: &[SocketAddr],
+    web: &[String],
     downloads: &Downloads,
     admin_password: Option<&str>,
 ) {
     use std::fmt::Write as _;
     use std::io::Write as _;
     let mut text = String::new();
-    for address in web {
-        let _ = writeln!(text, "dashboard: http://{address}");
+    for url in web {
+        let _ = writeln!(text, "dashboard: {url}");
     }
     if let Some(address) = downloads.address() {
         let _ = writeln!(text, "firmware: https://{address}");

@@ -223,6 +223,8 @@ pub struct Operations {
     pub max_attempts: u32,
     pub max_per_endpoint: usize,
     pub default_expiry_s: u64,
+    /// How long asking again with the same `Idempotency-Key` finds the operation that there is, in seconds.
+    pub idempotency_key_s: u64,
     pub max_observations: usize,
 }
 
@@ -307,6 +309,9 @@ pub struct Web {
     pub listen: SocketAddr,
     pub workers: usize,
     pub trusted_proxies: Vec<IpAddr>,
+    pub tls: bool,
+    pub tls_certificate: PathBuf,
+    pub tls_key: PathBuf,
     pub secure_cookies: bool,
     pub session_hours: u64,
     pub session_idle_hours: u64,
@@ -482,6 +487,12 @@ impl Settings {
                 "must not be above observations.retry_max_s",
             );
         }
+        if self.operations.idempotency_key_s == 0 {
+            return invalid("operations.idempotency_key_s", "must be at least 1");
+        }
+        if let Some((key, reason)) = self.web.wrong() {
+            return invalid(key, reason);
+        }
         let admission = &self.admission;
         if admission.source_datagrams_per_s > 0 && admission.source_burst_datagrams == 0 {
             return invalid(
@@ -541,6 +552,32 @@ impl Settings {
             return invalid("live.gather_ms", "must be at most 10000");
         }
         Ok(())
+    }
+}
+
+impl Web {
+    /// Whether browsers speak HTTPS, to this server or to a proxy in front of it.
+    pub fn is_https(&self) -> bool {
+        self.tls || self.secure_cookies
+    }
+
+    /// The files of the certificate and of its key, where they are not the server's own.
+    pub fn tls_files(&self) -> Option<(&Path, &Path)> {
+        let is_set = !self.tls_certificate.as_os_str().is_empty();
+        is_set.then_some((&*self.tls_certificate, &*self.tls_key))
+    }
+
+    fn wrong(&self) -> Option<(&'static str, &'static str)> {
+        let [certificate, key] =
+            [&self.tls_certificate, &self.tls_key].map(|path| !path.as_os_str().is_empty());
+        match (self.tls, certificate, key) {
+            (_, true, false) => Some(("web.tls_key", "is needed with web.tls_certificate")),
+            (_, false, true) => Some(("web.tls_certificate", "is needed with web.tls_key")),
+            (false, true, true) => {
+                Some(("web.tls", "must be true where web.tls_certificate is set"))
+            }
+            _ => None,
+        }
     }
 }
 

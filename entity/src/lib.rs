@@ -14,6 +14,7 @@ pub mod event_resource;
 pub mod firmware;
 pub mod firmware_step;
 pub mod firmware_update;
+pub mod idempotency_key;
 pub mod latest_resource;
 pub mod log_resource;
 pub mod object_model;

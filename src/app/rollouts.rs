@@ -87,7 +87,8 @@ fn why(error: &OperateError, asks: Option<RolloutId>) -> NotBegun {
         // It may be that the answer was lost and not the question.
         OperateError::Busy | OperateError::Store(_) => NotBegun::InDoubt,
         // None of these is said of an update.
-        OperateError::NotQueued(_)
+        OperateError::AskedBefore { .. }
+        | OperateError::NotQueued(_)
         | OperateError::TooMany { .. }
         | OperateError::TooManyEndpoints { .. }
         | OperateError::UnknownOperation(_) => NotBegun::Later(error.to_string()),

@@ -6,19 +6,21 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use super::{SettingsArgs, logging};
+use crate::net::https::{self, Trust};
 
 pub(super) fn run(args: &SettingsArgs) -> anyhow::Result<()> {
     logging::start_quiet()?;
     let settings = args.load()?;
-    let url = format!("http://{}/health/ready", reachable(settings.web.listen));
+    let scheme = if settings.web.tls { "https" } else { "http" };
+    let address = reachable(settings.web.listen);
+    let url = format!("{scheme}://{address}/health/ready");
+    // It is whether it is ready that is asked, and nothing is told to whoever answers on this machine's own address.
+    let trust = Trust::anybody()?;
     actix_rt::System::new().block_on(async {
-        let client = awc::Client::builder().timeout(TIMEOUT).finish();
-        let response = client.get(&url).send().await;
-        let response = response
-            .map_err(|error| anyhow::anyhow!("{error}"))
-            .with_context(|| format!("no answer from {url}"))?;
-        if !response.status().is_success() {
-            bail!("{url} answers {}", response.status());
+        let status = https::status(&trust, &url, TIMEOUT).await;
+        let status = status.with_context(|| format!("no answer from {url}"))?;
+        if !status.is_success() {
+            bail!("{url} answers {status}");
         }
         Ok(())
     })

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::audit::Doer;
+use super::idempotency::IdempotencyKey;
 use super::identity::Unreachable;
 use super::ids::{EndpointId, EndpointName, FirmwareId, OperationId, Token};
 use super::names::names;
@@ -253,6 +254,8 @@ pub struct NewOperation {
     pub max_attempts: u32,
     /// Whom the audit log names, in the same commit; nobody for what the server asks by itself.
     pub by: Option<Doer>,
+    /// Where it was asked for so that asking again makes no other.
+    pub key: Option<IdempotencyKey>,
 }
 
 /// Where an operation stands.

@@ -9,6 +9,7 @@ mod denial;
 mod event;
 mod firmware;
 mod gateway;
+mod idempotency;
 mod identity;
 mod ids;
 mod learned;
@@ -47,6 +48,7 @@ pub use firmware::{
     UpdateMethod, UpdatePhase, UpdateResult, UpdateState, UpdateStep,
 };
 pub use gateway::{GatewayReport, GatewayState, REGISTRATION_EVENTS, RegistrationEvent};
+pub use idempotency::{IdempotencyKey, KeyedOperation};
 pub use identity::{CredentialKind, Identity, Reach, Unreachable};
 pub use ids::{
     ById, CredentialId, EndpointId, EndpointName, EventId, FirmwareId, FirmwareUpdateId, IdHasher,

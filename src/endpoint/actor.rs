@@ -1,5 +1,7 @@
 //! The mailbox of one device.
 
+mod asks;
+
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,8 +13,8 @@ use tokio::sync::oneshot;
 use super::in_order::InOrder;
 use super::links::Links;
 use super::messages::{
-    Cancel, CancelUpdate, ChangeProfile, Deliver, Forget, LookAtTemplates, MakeRoom, NotTaken,
-    Operate, Report, UpdateFirmware,
+    CancelUpdate, ChangeProfile, Deliver, Forget, LookAtTemplates, MakeRoom, NotTaken, Report,
+    UpdateFirmware,
 };
 use super::session::{
     Action, Backlog, CommitStep, Departure, Env, Gate, Input, Memo, Session, Step,
@@ -515,47 +517,6 @@ impl Handler<MakeRoom> for EndpointActor {
         }
         self.asked = self.active;
         self.settle(Now::system(), ctx);
-    }
-}
-
-impl Handler<Operate> for EndpointActor {
-    type Result = ();
-
-    fn handle(&mut self, message: Operate, ctx: &mut Self::Context) {
-        self.taken();
-        if self.session.is_none() {
-            let _ = message.accepted.send(Err(OperateError::Busy));
-            return;
-        }
-        let ticket = self.waiters.add(message.accepted, message.finished);
-        self.feed(
-            Input::Operate {
-                operation: Box::new(message.operation),
-                ticket,
-            },
-            ctx,
-        );
-    }
-}
-
-impl Handler<Cancel> for EndpointActor {
-    type Result = ();
-
-    fn handle(&mut self, message: Cancel, ctx: &mut Self::Context) {
-        self.taken();
-        if self.session.is_none() {
-            let _ = message.answer.send(Err(OperateError::Busy));
-            return;
-        }
-        let ticket = self.waiters.add(message.answer, None);
-        self.feed(
-            Input::Cancel {
-                id: message.id,
-                by: message.by,
-                ticket,
-            },
-            ctx,
-        );
     }
 }
 

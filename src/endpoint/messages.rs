@@ -89,6 +89,16 @@ pub struct Operate {
     pub finished: Option<oneshot::Sender<Operation>>,
 }
 
+/// Somebody waits for the end of an operation. Where it has ended before, nobody is told.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AwaitEnd {
+    /// Which one.
+    pub id: OperationId,
+    /// Told its final status.
+    pub finished: oneshot::Sender<Operation>,
+}
+
 /// Somebody says something else of the device.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -25,8 +25,8 @@ pub use actor::{EndpointActor, Start};
 pub use links::Links;
 pub use loads::Loads;
 pub use messages::{
-    Cancel, CancelUpdate, ChangeProfile, Deliver, Forget, Guard, LookAtTemplates, Lost, MakeRoom,
-    NotTaken, Operate, Report, UpdateFirmware,
+    AwaitEnd, Cancel, CancelUpdate, ChangeProfile, Deliver, Forget, Guard, LookAtTemplates, Lost,
+    MakeRoom, NotTaken, Operate, Report, UpdateFirmware,
 };
 pub use metrics::Metrics;
 pub use session::{Gate, Images, Input, Memo, RuleSet, Shared, UpdateRefusal};

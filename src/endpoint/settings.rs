@@ -43,6 +43,8 @@ pub struct SessionSettings {
     pub max_operations: usize,
     /// Given up after this time when nothing else was asked for.
     pub default_expiry: Option<Duration>,
+    /// How long a key that an operation was asked for with counts.
+    pub keys_count: Duration,
     /// Observations of the device.
     pub max_observations: usize,
     /// An observation counts as lost when nothing came for `pmax` times this…
@@ -92,6 +94,7 @@ impl SessionSettings {
             max_value_bytes: settings.endpoint.max_value_bytes,
             max_attempts: settings.operations.max_attempts,
             max_operations: settings.operations.max_per_endpoint,
+            keys_count: seconds(settings.operations.idempotency_key_s),
             default_expiry: (default_expiry > 0).then(|| seconds(default_expiry)),
             max_observations: settings.operations.max_observations,
             silence_factor: settings.observations.silence_factor,

@@ -60,6 +60,13 @@ impl Waiters {
         ticket
     }
 
+    /// Somebody waits for the end of an operation that is stored.
+    pub(super) fn add_end(&mut self, id: OperationId, finished: oneshot::Sender<Operation>) {
+        let due = self.due();
+        due.forget_who_has_gone();
+        due.finished.entry(id).or_default().push(finished);
+    }
+
     /// Somebody waits until a profile is stored.
     pub(super) fn add_profile(
         &mut self,
@@ -185,6 +192,7 @@ impl Waiters {
         };
         let error = match refusal {
             Refusal::TooMany { limit } => OperateError::TooMany { limit },
+            Refusal::AskedBefore { id, same } => OperateError::AskedBefore { id, same },
             Refusal::NotQueued(operation) => OperateError::NotQueued(operation),
             Refusal::NotWaiting(id) => OperateError::UnknownOperation(id),
         };

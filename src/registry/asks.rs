@@ -11,7 +11,7 @@ use crate::domain::{
     OperationId, Profile, ProfileChange,
 };
 use crate::endpoint::{
-    Cancel, CancelUpdate, ChangeProfile, EndpointActor, Operate, UpdateFirmware,
+    AwaitEnd, Cancel, CancelUpdate, ChangeProfile, EndpointActor, Operate, UpdateFirmware,
 };
 
 /// How the one who asks is answered.
@@ -25,6 +25,15 @@ pub(super) struct OperateOn {
     pub(super) operation: NewOperation,
     pub(super) accepted: Answer<Operation>,
     pub(super) finished: Option<oneshot::Sender<Operation>>,
+}
+
+/// The end of an operation is waited for.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct AwaitEndOn {
+    pub(super) endpoint: EndpointName,
+    pub(super) id: OperationId,
+    pub(super) finished: oneshot::Sender<Operation>,
 }
 
 /// An operation is taken back.
@@ -97,6 +106,21 @@ impl Handler<OperateOn> for RegistryActor {
             finished: message.finished,
         };
         self.ask(message.endpoint, operate, |lost| lost.accepted);
+    }
+}
+
+impl Handler<AwaitEndOn> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, message: AwaitEndOn, _: &mut Self::Context) {
+        let await_end = AwaitEnd {
+            id: message.id,
+            finished: message.finished,
+        };
+        // Without an actor, or room in its mailbox, whoever waits looks again when the time is over.
+        if let Some(door) = self.actor_of(&message.endpoint) {
+            let _ = door.put(await_end);
+        }
     }
 }
 

@@ -9,13 +9,14 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use super::actor::{ForgetOne, IsAwake, PATIENCE, RegistryActor, ReportOn};
-use super::asks::{CancelOn, CancelUpdateOf, OperateOn, ProfileOf, UpdateFirmwareOf};
+use super::asks::{AwaitEndOn, CancelOn, CancelUpdateOf, OperateOn, ProfileOf, UpdateFirmwareOf};
 use super::firmware::Fetched;
 use super::reload::{LogResources, Rules};
 use super::teller::Templates;
 use crate::domain::{
     Denial, Doer, EndpointName, FirmwareId, FirmwareUpdate, FirmwareUpdateId, GatewayReport,
-    NewOperation, NewUpdate, Operation, OperationId, Profile, ProfileChange, Progress,
+    IdempotencyKey, NewOperation, NewUpdate, Operation, OperationId, Profile, ProfileChange,
+    Progress, Timestamp,
 };
 use crate::endpoint::{NotTaken, UpdateRefusal};
 use crate::security::Refusals;
@@ -27,13 +28,17 @@ use crate::store::{
 #[async_trait]
 pub trait Devices: Send + Sync {
     /// Stores the operation as QUEUED, hands it to the device's actor and waits at most `wait` for
-    /// a final status. Returns the operation as it then is.
+    /// a final status. Returns the operation as it then is; [`OperateError::AskedBefore`] where one was asked for
+    /// with its key.
     async fn operate(
         &self,
         endpoint: &EndpointName,
         operation: NewOperation,
         wait: Duration,
     ) -> Result<Operation, OperateError>;
+
+    /// Waits at most `wait` for the final status of an operation. Returns it as it then is.
+    async fn await_end(&self, id: OperationId, wait: Duration) -> Result<Operation, OperateError>;
 
     /// Takes back an operation that is still QUEUED. The audit log names `by` in the same commit.
     async fn cancel(&self, id: OperationId, by: Option<Doer>) -> Result<Operation, OperateError>;
@@ -97,6 +102,14 @@ pub trait Devices: Send + Sync {
 /// Why an operation was not taken.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum OperateError {
+    /// It was asked for before, with the same key.
+    #[error("operation {id} was asked for with this key")]
+    AskedBefore {
+        /// What was made of it.
+        id: OperationId,
+        /// False when something else was asked with this key.
+        same: bool,
+    },
     /// Its actor or the registry cannot take more at the moment.
     #[error("the server is busy, try again")]
     Busy,
@@ -190,6 +203,27 @@ impl Handle {
         });
     }
 
+    async fn operation(&self, id: OperationId) -> Result<Operation, OperateError> {
+        let found = self.operations.find(id).await?;
+        found.ok_or(OperateError::UnknownOperation(id))
+    }
+
+    /// Fails where an operation of this device was asked for with this key. What is asked for at this moment is told
+    /// by its actor.
+    async fn not_asked_before(
+        &self,
+        endpoint: &EndpointName,
+        key: &IdempotencyKey,
+    ) -> Result<(), OperateError> {
+        let row = self.endpoints.find(endpoint).await?;
+        let row = row.ok_or_else(|| OperateError::UnknownEndpoint(endpoint.clone()))?;
+        let keyed = self.operations.keyed(row.id, key.key).await?;
+        match keyed.and_then(|keyed| keyed.answers(key, Timestamp::system())) {
+            Some((id, same)) => Err(OperateError::AskedBefore { id, same }),
+            None => Ok(()),
+        }
+    }
+
     async fn answer<T>(
         receiver: oneshot::Receiver<Result<T, OperateError>>,
     ) -> Result<T, OperateError> {
@@ -210,6 +244,9 @@ impl Devices for Handle {
         wait: Duration,
     ) -> Result<Operation, OperateError> {
         let deadline = tokio::time::Instant::now() + wait;
+        if let Some(key) = &operation.key {
+            self.not_asked_before(endpoint, key).await?;
+        }
         let (accepted, is_accepted) = oneshot::channel();
         let (finished, is_finished) = oneshot::channel();
         let finished = (!wait.is_zero()).then_some(finished);
@@ -226,22 +263,36 @@ impl Devices for Handle {
         }
         match tokio::time::timeout_at(deadline, is_finished).await {
             Ok(Ok(operation)) => Ok(operation),
-            Ok(Err(_)) | Err(_) => self
-                .operations
-                .find(operation.id)
-                .await?
-                .ok_or(OperateError::UnknownOperation(operation.id)),
+            Ok(Err(_)) | Err(_) => self.operation(operation.id).await,
+        }
+    }
+
+    async fn await_end(&self, id: OperationId, wait: Duration) -> Result<Operation, OperateError> {
+        let deadline = tokio::time::Instant::now() + wait;
+        let operation = self.operation(id).await?;
+        if wait.is_zero() || operation.status.is_final() {
+            return Ok(operation);
+        }
+        let (finished, is_finished) = oneshot::channel();
+        self.tell(AwaitEndOn {
+            endpoint: operation.endpoint,
+            id,
+            finished,
+        })
+        .await?;
+        // It may have ended before its actor knew that somebody waits.
+        let operation = self.operation(id).await?;
+        if operation.status.is_final() {
+            return Ok(operation);
+        }
+        match tokio::time::timeout_at(deadline, is_finished).await {
+            Ok(Ok(operation)) => Ok(operation),
+            Ok(Err(_)) | Err(_) => self.operation(id).await,
         }
     }
 
     async fn cancel(&self, id: OperationId, by: Option<Doer>) -> Result<Operation, OperateError> {
-        let find = async || {
-            self.operations
-                .find(id)
-                .await?
-                .ok_or(OperateError::UnknownOperation(id))
-        };
-        let operation = find().await?;
+        let operation = self.operation(id).await?;
         if operation.status.is_final() {
             return Err(OperateError::NotQueued(Box::new(operation)));
         }
@@ -256,7 +307,7 @@ impl Devices for Handle {
         match Self::answer(is_answered).await {
             // It ended while we asked.
             Err(OperateError::UnknownOperation(_)) => {
-                Err(OperateError::NotQueued(Box::new(find().await?)))
+                Err(OperateError::NotQueued(Box::new(self.operation(id).await?)))
             }
             answer => answer,
         }

@@ -16,6 +16,7 @@ use super::device_log::line_row;
 use super::dtls_session::SessionChanges;
 use super::failure::Failure;
 use super::firmware_update::{step_row, update_row};
+use super::idempotency::key_row;
 use super::records::{
     answer_row, gateway_columns, notified_row, observation_row, operation_row, peer_columns,
     profile_row, registration_row, text, to_json, wanted_row,
@@ -28,9 +29,9 @@ use super::values::Columns;
 use super::{Change, Ids, Notified, StoreError};
 use crate::domain::{
     AuditEntry, EndpointId, EndpointName, EventId, FirmwareUpdate, FirmwareUpdateId, GatewayState,
-    Learned, Node, Observation, ObservationId, Operation, OperationId, Path, PathPattern, Peer,
-    Periods, Profile, Registration, RegistrationId, RuleId, RuleState, Severity, StoredAnswer,
-    Timestamp, Token, Wanted, WantedId,
+    KeyedOperation, Learned, Node, Observation, ObservationId, Operation, OperationId, Path,
+    PathPattern, Peer, Periods, Profile, Registration, RegistrationId, RuleId, RuleState, Severity,
+    StoredAnswer, Timestamp, Token, Wanted, WantedId,
 };
 
 /// Changes that are not written yet.
@@ -54,6 +55,7 @@ pub(super) struct Batch<'a> {
     wanted: HashMap<WantedId, &'a Wanted>,
     unwanted: HashMap<WantedId, ()>,
     operations: HashMap<OperationId, &'a Operation>,
+    keys: HashMap<(EndpointId, [u8; 32]), &'a KeyedOperation>,
     /// In the order of their ids: the one before ends before the next one begins.
     updates: BTreeMap<FirmwareUpdateId, &'a FirmwareUpdate>,
     /// Rows of `firmware_step`.
@@ -147,6 +149,7 @@ impl Touched {
             | Change::Resources { .. }
             | Change::RuleEvent(_)
             | Change::SaveOperation(_)
+            | Change::RememberKey(_)
             | Change::SaveFirmwareUpdate(_)
             | Change::FirmwareStep { .. }
             | Change::Audit(_)
@@ -336,6 +339,9 @@ impl<'a> Batch<'a> {
                 let id = ids.firmware_step.next();
                 step_row(id, (*endpoint_id, *update), step, &mut self.update_steps);
             }
+            Change::RememberKey(keyed) => {
+                self.keys.insert((keyed.endpoint_id, keyed.key.key), keyed);
+            }
             Change::RememberAnswer(answer) => {
                 let key = (answer.peer, answer.message_id, answer.hash);
                 self.answers.insert(key, answer);
@@ -479,6 +485,10 @@ impl<'a> Batch<'a> {
         for answer in self.answers.into_values() {
             answer_row(answer, &mut answers);
         }
+        let mut keys = Vec::new();
+        for keyed in self.keys.into_values() {
+            key_row(keyed, &mut keys);
+        }
         let mut rule_states = Vec::new();
         for state in self.rule_states.into_values() {
             state_row(state, &mut rule_states);
@@ -507,6 +517,7 @@ impl<'a> Batch<'a> {
             (&rows::WANTED, wanted),
             (&rows::WANTED_REMOVED, unwanted.collect()),
             (&rows::OPERATIONS, operations),
+            (&rows::IDEMPOTENCY_KEYS, keys),
             (&rows::FIRMWARE_UPDATES, firmware_updates),
             (&rows::FIRMWARE_STEPS, self.update_steps),
             (&rows::RESOURCES, self.resources),

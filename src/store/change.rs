@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::StoreError;
 use crate::domain::{
     AuditEntry, EndpointId, EndpointName, EventId, FirmwareUpdate, FirmwareUpdateId, GatewayState,
-    KeptSession, Learned, LiveEvent, LogLine, Node, Observation, ObservationId, Operation, Path,
-    Peer, Periods, Profile, Registration, RegistrationId, RuleEvent, RuleState, SessionId,
-    SessionMark, StoredAnswer, Timestamp, Token, UpdateStep, Wanted, WantedId,
+    KeptSession, KeyedOperation, Learned, LiveEvent, LogLine, Node, Observation, ObservationId,
+    Operation, Path, Peer, Periods, Profile, Registration, RegistrationId, RuleEvent, RuleState,
+    SessionId, SessionMark, StoredAnswer, Timestamp, Token, UpdateStep, Wanted, WantedId,
 };
 
 /// One write. All changes of one [`Commit`] are in one transaction: all of them happen or none.
@@ -165,6 +165,8 @@ pub enum Change {
     },
     /// Stores an operation, new or changed; `id` comes from [`Ids`](super::Ids).
     SaveOperation(Box<Operation>),
+    /// Remembers with which key an operation was asked for.
+    RememberKey(Box<KeyedOperation>),
     /// Stores a firmware update, new or changed; `id` comes from [`Ids`](super::Ids). A device has at most one that is
     /// not over: a second one is refused by the database.
     SaveFirmwareUpdate(Box<FirmwareUpdate>),
@@ -255,6 +257,7 @@ impl Change {
             Self::Notified(notified) => Some(notified.endpoint_id),
             Self::SaveWanted(wanted) => Some(wanted.endpoint_id),
             Self::SaveOperation(operation) => Some(operation.endpoint_id),
+            Self::RememberKey(keyed) => Some(keyed.endpoint_id),
             Self::SaveFirmwareUpdate(update) => Some(update.endpoint_id),
             Self::RememberAnswer(_)
             | Self::KeepSession(_)

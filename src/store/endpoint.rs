@@ -115,6 +115,7 @@ impl EndpointReader for Store {
             "observation",
             "wanted_observation",
             "registration",
+            "idempotency_key",
             "endpoint_operation",
             "firmware_step",
             "firmware_update",
@@ -156,6 +157,7 @@ fn of_device(table: &'static str) -> Rows {
     let key = match table {
         "latest_resource" | "rule_state" => "path",
         "registration" => "endpoint_id",
+        "idempotency_key" => "key_hash",
         "rollup_day" | "rollup_hour" | "rollup_minute" => "path, bucket",
         _ => "id",
     };

@@ -23,6 +23,7 @@ mod firmware_update;
 mod fleet;
 mod forgiven;
 mod history;
+mod idempotency;
 mod ids;
 mod journal;
 mod lock;
@@ -60,9 +61,9 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::{
     AuditEntry, ContentFormat, EndpointId, EndpointName, EventId, GatewayState, KeptSession,
-    Learned, LogLevel, LogResource, NextWake, Node, Observation, Operation, OperationId,
-    OperationKind, OperationStatus, Path, Profile, Registration, Rule, RuleId, RuleSpec, Selection,
-    Severity, StoredLogLine, Timestamp, Value, ValueType, Wanted,
+    KeyedOperation, Learned, LogLevel, LogResource, NextWake, Node, Observation, Operation,
+    OperationId, OperationKind, OperationStatus, Path, Profile, Registration, Rule, RuleId,
+    RuleSpec, Selection, Severity, StoredLogLine, Timestamp, Value, ValueType, Wanted,
 };
 
 pub use change::{Change, Commit, Notified, StoredEndpoint, StoredFleet, StoredRoute};
@@ -399,6 +400,12 @@ pub trait OperationReader: Send + Sync {
     ) -> Result<Vec<Operation>, StoreError>;
     /// One operation.
     async fn find(&self, id: OperationId) -> Result<Option<Operation>, StoreError>;
+    /// What was asked of a device with a key, also when that was so long ago that it counts no more.
+    async fn keyed(
+        &self,
+        endpoint: EndpointId,
+        key: [u8; 32],
+    ) -> Result<Option<KeyedOperation>, StoreError>;
     /// How many operations of a device are QUEUED.
     async fn count_waiting(&self, endpoint: EndpointId) -> Result<u64, StoreError>;
 }

@@ -10,8 +10,8 @@ use sea_orm::{
 };
 
 use super::records::{self, corrupt};
-use super::{OperationFilter, OperationReader, Store, StoreError};
-use crate::domain::{EndpointId, Operation, OperationId, OperationStatus};
+use super::{OperationFilter, OperationReader, Store, StoreError, idempotency};
+use crate::domain::{EndpointId, KeyedOperation, Operation, OperationId, OperationStatus};
 
 #[async_trait]
 impl OperationReader for Store {
@@ -62,6 +62,14 @@ impl OperationReader for Store {
                 .transpose()
         })
         .await
+    }
+
+    async fn keyed(
+        &self,
+        endpoint: EndpointId,
+        key: [u8; 32],
+    ) -> Result<Option<KeyedOperation>, StoreError> {
+        idempotency::find(self, endpoint, key).await
     }
 
     async fn count_waiting(&self, endpoint: EndpointId) -> Result<u64, StoreError> {

@@ -1,4 +1,4 @@
-//! What the writer removes when it has nothing better to do: answers that nobody can ask for again,
+//! What the writer removes when it has nothing better to do: answers and keys that nobody can ask for again,
 //! and lines of logs that are old or too many. In pieces, so that commits come in between. (Values that are
 //! over age are removed by the task of the history.)
 
@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbErr};
 
 use super::device_log::{prune_many, prune_old};
 use super::open::statement;
-use super::{Change, Commit};
+use super::{Change, Commit, idempotency};
 use crate::config;
 use crate::domain::{EndpointId, Timestamp};
 
@@ -72,6 +72,7 @@ impl Pruner {
         now: Timestamp,
     ) -> Result<bool, DbErr> {
         let answers = prune_answers(database, now).await?;
+        let keys = idempotency::prune(database, now, ROWS).await?;
         let old = prune_old(database, &self.logs, now).await?;
         let devices: Vec<EndpointId> = self.logged.iter().copied().take(DEVICES).collect();
         for device in devices {
@@ -79,7 +80,7 @@ impl Pruner {
                 self.logged.remove(&device);
             }
         }
-        Ok(answers || old || !self.logged.is_empty())
+        Ok(answers || keys || old || !self.logged.is_empty())
     }
 }
 

@@ -378,6 +378,15 @@ pub(super) const LOGS: Rows = Rows {
     tail: "",
 };
 
+/// The columns of the table. A key that has expired may come again.
+pub(super) const IDEMPOTENCY_KEYS: Rows = Rows {
+    head: "INSERT INTO idempotency_key (endpoint_id, key_hash, request_hash, operation_id, expires_at) \
+        VALUES ",
+    columns: 5,
+    tail: " ON CONFLICT (endpoint_id, key_hash) DO UPDATE SET request_hash = excluded.request_hash, \
+        operation_id = excluded.operation_id, expires_at = excluded.expires_at",
+};
+
 /// The columns of the table.
 pub(super) const ANSWERS: Rows = Rows {
     head: "INSERT INTO stored_answer (transport, address, message_id, hash, answer, expires_at) \

@@ -12,6 +12,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::idempotency::IDEMPOTENCY_KEY;
 use crate::registry::OperateError;
 use crate::rollout::RolloutError;
 use crate::store::{ReceiveError, StoreError};
@@ -263,6 +264,12 @@ impl From<ReceiveError> for ApiError {
 impl From<OperateError> for ApiError {
     fn from(error: OperateError) -> Self {
         match error {
+            OperateError::AskedBefore { id, .. } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                format!("this key came with another request, of which operation {id} was made; a new request needs a new key"),
+            )
+            .about(IDEMPOTENCY_KEY),
             OperateError::Busy => Self::unavailable(error.to_string()),
             OperateError::NotQueued(_) => Self::conflict("not_queued", error.to_string()),
             OperateError::Update(_) => Self::conflict("update_refused", error.to_string()),

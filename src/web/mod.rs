@@ -16,6 +16,7 @@ pub mod error;
 mod fallback;
 pub mod firmware_files;
 mod firmware_upload;
+mod idempotency;
 pub mod metrics;
 pub mod models;
 mod observed;

@@ -16,7 +16,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::store::Role;
 
-use super::api;
+use super::api::{self, examples, refused};
 use super::auth::{Viewer, access};
 
 /// Where the document is.
@@ -68,11 +68,15 @@ impl Modify for Schemes {
 
 /// The document of everything that this server answers.
 pub fn document() -> Document {
-    let (_, document) = App::new()
+    let (_, mut document) = App::new()
         .into_utoipa_app()
         .openapi(Frame::openapi())
         .configure(api::describe)
         .split_for_parts();
+    for (path, item) in &mut document.paths.paths {
+        refused::add_common(path, item);
+        examples::add_common(item);
+    }
     document
 }
 

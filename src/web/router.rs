@@ -16,6 +16,7 @@ use crate::config::Settings;
 
 use super::auth::{access, csrf, session};
 use super::state::AppState;
+use super::tls::{Acceptor, TlsError};
 use super::{api, fallback, metrics, pages, security};
 
 /// How long a client may take to send the head of a request; then it is cut off (slow loris).
@@ -41,30 +42,45 @@ pub enum ServeError {
         /// Why, in words.
         reason: String,
     },
+    /// The certificate cannot be used.
+    #[error("web.tls: {0}")]
+    Tls(#[from] TlsError),
 }
 
 /// Binds `web.listen` and starts to serve. The server runs while the returned [`Server`] is polled
 /// (spawn it), and ends by its handle's `stop`; signals are the composition root's matter. The
-/// addresses are those that were really bound, which matters for port 0.
+/// URLs are of the addresses that were really bound, which matters for port 0.
 ///
 /// # Errors
-/// Says which address could not be bound, and why.
-pub fn serve(state: Data<AppState>) -> Result<(Server, Vec<SocketAddr>), ServeError> {
-    let address = state.settings.web.listen;
-    let workers = state.settings.web.workers;
+/// Says which address could not be bound, or what is wrong with the certificate.
+pub fn serve(state: Data<AppState>) -> Result<(Server, Vec<String>), ServeError> {
+    let web = &state.settings.web;
+    let (address, workers) = (web.listen, web.workers);
+    let acceptor = if web.tls {
+        Some(Acceptor::new(web, &state.certificates)?.builder()?)
+    } else {
+        None
+    };
+    let scheme = if web.tls { "https" } else { "http" };
     let server = HttpServer::new(move || app(state.clone()))
         .workers(workers)
         .client_request_timeout(REQUEST_HEAD_TIMEOUT)
         .max_connections(MAX_CONNECTIONS_PER_WORKER)
         .shutdown_timeout(SHUTDOWN_TIMEOUT_S)
-        .disable_signals()
-        .bind(address)
-        .map_err(|error| ServeError::Listen {
-            address,
-            reason: listen_error(&error),
-        })?;
-    let addresses = server.addrs();
-    Ok((server.run(), addresses))
+        .tls_handshake_timeout(REQUEST_HEAD_TIMEOUT)
+        .disable_signals();
+    let bound = match acceptor {
+        Some(acceptor) => server.bind_openssl(address, acceptor),
+        None => server.bind(address),
+    };
+    let server = bound.map_err(|error| ServeError::Listen {
+        address,
+        reason: listen_error(&error),
+    })?;
+    let urls = server.addrs().into_iter();
+    let urls = urls.map(|address| format!("{scheme}://{address}"));
+    let urls = urls.collect();
+    Ok((server.run(), urls))
 }
 
 /// Why an address cannot be listened on, in words.

@@ -32,7 +32,7 @@ pub(super) async fn add_headers<B: MessageBody>(
 ) -> Result<ServiceResponse<B>, Error> {
     let https = request
         .app_data::<Data<AppState>>()
-        .is_some_and(|state| state.settings.web.secure_cookies);
+        .is_some_and(|state| state.settings.web.is_https());
     let policy = if request.path().starts_with("/api/docs") {
         DOCS_CONTENT_SECURITY_POLICY
     } else {

@@ -3,6 +3,8 @@
 //! TLS 1.2 and 1.3 (RFC 5246, RFC 8446). The server proves itself, clients do not. There are no sessions to be taken
 //! up again, so every connection sees the certificate in force.
 
+mod pages;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,12 +12,16 @@ use std::sync::Arc;
 use actix_rt::net::TcpStream;
 use arc_swap::ArcSwap;
 use openssl::error::ErrorStack;
+use openssl::pkey::{PKey, Private};
 use openssl::ssl::{
     Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode,
     SslVersion,
 };
+use openssl::x509::X509;
 use tokio_openssl::SslStream;
 
+pub(super) use self::pages::Acceptor;
+use crate::security::certificates::CertificateError;
 use crate::security::{Certificates, ServerCertificates};
 
 /// A connection after its handshake.
@@ -23,8 +29,14 @@ pub(super) type TlsStream = SslStream<TcpStream>;
 
 /// Why TLS cannot be served with a certificate.
 #[derive(Debug, thiserror::Error)]
-#[error("TLS: OpenSSL refuses: {0}")]
-pub struct TlsError(#[from] ErrorStack);
+pub enum TlsError {
+    /// The files are not those of a server.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// OpenSSL does not take it.
+    #[error("TLS: OpenSSL refuses: {0}")]
+    Refused(#[from] ErrorStack),
+}
 
 /// Makes TLS of TCP.
 pub(super) struct Tls {
@@ -78,11 +90,22 @@ impl Tls {
     }
 }
 
+/// A context for devices.
 fn context(certificates: &ServerCertificates) -> Result<SslContext, TlsError> {
     let mut context = SslContextBuilder::new(SslMethod::tls_server())?;
-    context.set_min_proto_version(Some(SslVersion::TLS1_2))?;
     context.set_cipher_list(TLS_1_2_SUITES)?;
     context.set_ciphersuites(TLS_1_3_SUITES)?;
+    set_up(&mut context, &certificates.chain, &certificates.key)?;
+    Ok(context.build())
+}
+
+/// What holds for devices and browsers.
+fn set_up(
+    context: &mut SslContextBuilder,
+    chain: &[X509],
+    key: &PKey<Private>,
+) -> Result<(), ErrorStack> {
+    context.set_min_proto_version(Some(SslVersion::TLS1_2))?;
     context.set_sigalgs_list("ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:RSA-PSS+SHA256:RSA+SHA256")?;
     context.set_groups_list("P-256:X25519:P-384")?;
     context.set_options(
@@ -96,16 +119,15 @@ fn context(certificates: &ServerCertificates) -> Result<SslContext, TlsError> {
             | SslMode::ENABLE_PARTIAL_WRITE
             | SslMode::ACCEPT_MOVING_WRITE_BUFFER,
     );
-    let mut chain = certificates.chain.iter();
+    let mut chain = chain.iter();
     if let Some(own) = chain.next() {
         context.set_certificate(own)?;
     }
     for between in chain {
         context.add_extra_chain_cert(between.clone())?;
     }
-    context.set_private_key(&certificates.key)?;
-    context.check_private_key()?;
-    Ok(context.build())
+    context.set_private_key(key)?;
+    context.check_private_key()
 }
 
 /// With forward secrecy; the client chooses among them, since it is the one that has to count its cycles. CCM with 8

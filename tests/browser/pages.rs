@@ -31,15 +31,15 @@ impl Pages {
         let (sender, started) = channel();
         thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let (server, addresses) = flownexus::web::serve(state).expect("it listens");
-                let told = sender.send((server.handle(), addresses[0]));
+                let (server, urls) = flownexus::web::serve(state).expect("it listens");
+                let told = sender.send((server.handle(), urls[0].clone()));
                 told.expect("the test waits");
                 server.await
             })
         });
         let (server, address) = started.recv().expect("it starts");
         Self {
-            address: format!("http://{address}"),
+            address,
             fleet,
             hub,
             server,

@@ -18,3 +18,4 @@ mod simulated_devices_show_raw_public_keys;
 mod simulated_devices_speak_dtls;
 mod the_log_names_whose_credential_was_used;
 mod values_arrive;
+mod what_is_asked_twice_is_done_once;

@@ -16,6 +16,7 @@ mod endpoints_are_known_through_gateways;
 mod firmware_images_are_kept;
 mod firmware_updates_are_kept;
 mod history_keeps_its_extremes;
+mod keys_of_operations_are_remembered;
 mod live_messages_follow_the_commit;
 mod logs_are_found_and_removed;
 mod one_process_at_a_time;

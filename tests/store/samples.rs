@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use flownexus::domain::{
-    AnnouncedObject, ContentFormat, EndpointId, EndpointName, FirmwareId, KeptSession, Learned,
-    LiveEvent, LiveKind, Lwm2mVersion, Node, ObjectLink, Observation, ObservationState, Operation,
-    OperationKind, OperationRequest, OperationResult, OperationStatus, Origin, Path, Peer, Periods,
-    Profile, ReceiveWindow, Registration, RegistrationId, SessionId, SessionMark, StoredAnswer,
-    TemplateVersion, Timestamp, Token, Value, Wanted, WantedState, Warning,
+    AnnouncedObject, ContentFormat, EndpointId, EndpointName, FirmwareId, IdempotencyKey,
+    KeptSession, KeyedOperation, Learned, LiveEvent, LiveKind, Lwm2mVersion, Node, ObjectLink,
+    Observation, ObservationState, Operation, OperationKind, OperationRequest, OperationResult,
+    OperationStatus, Origin, Path, Peer, Periods, Profile, ReceiveWindow, Registration,
+    RegistrationId, SessionId, SessionMark, StoredAnswer, TemplateVersion, Timestamp, Token, Value,
+    Wanted, WantedState, Warning,
 };
 use flownexus::store::{
     Change, Commit, FleetWriter as _, SecureSessionLoader as _, Store, StoredEndpoint,
@@ -193,6 +194,19 @@ pub(super) fn operation(store: &Store, endpoint_id: EndpointId, endpoint: &str) 
         last_attempt_at: None,
         finished_at: None,
         expires_at: None,
+    }
+}
+
+/// A key that counts until a second after the reference.
+pub(super) fn keyed(store: &Store, endpoint_id: EndpointId, key: [u8; 32]) -> KeyedOperation {
+    KeyedOperation {
+        endpoint_id,
+        key: IdempotencyKey {
+            key,
+            request: [255; 32],
+        },
+        operation: store.ids().operation(),
+        expires_at: at(1000),
     }
 }
 

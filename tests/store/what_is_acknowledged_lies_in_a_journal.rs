@@ -17,9 +17,9 @@ use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 
 use super::firmware_updates_are_kept::{step, unusual_update, update};
 use super::samples::{
-    answer, at, commit, every_value, kept_session, learned, name, observation, operation, periods,
-    profile, registration, session_mark, temperature, unusual_observation, unusual_operation,
-    unusual_registration, unusual_wanted, values, wanted,
+    answer, at, commit, every_value, kept_session, keyed, learned, name, observation, operation,
+    periods, profile, registration, session_mark, temperature, unusual_observation,
+    unusual_operation, unusual_registration, unusual_wanted, values, wanted,
 };
 use crate::support::database::{Engine, TestDatabase};
 use crate::support::server::{SOON, eventually};
@@ -177,6 +177,7 @@ fn every_change(store: &Store) -> Vec<Vec<Change>> {
         vec![
             Change::SaveOperation(Box::new(unusual)),
             Change::SaveOperation(Box::new(operation(store, id, &device))),
+            Change::RememberKey(Box::new(keyed(store, id, [0; 32]))),
         ],
         vec![
             values(id, usual_values(), at(1)),

@@ -498,7 +498,7 @@ impl Running {
         let is_plain_off = setting("FLOWNEXUS__COAP__ENABLED") == Some("false");
         let unused = setting("FLOWNEXUS__COAP__LISTEN").filter(|_| is_plain_off);
         running.wait_for_addresses(unused).await;
-        running.wait_until_ready().await;
+        running.wait_until_ready(settings).await;
         running
     }
 
@@ -539,9 +539,15 @@ impl Running {
         }
     }
 
-    async fn wait_until_ready(&self) {
+    async fn wait_until_ready(&self, settings: &BTreeMap<String, String>) {
         let api = Api::new(&self.dashboard, None);
         eventually("/health/ready answers 200", START, || async {
+            if self.dashboard.starts_with("https:") {
+                return run(settings, &["healthcheck"], "")
+                    .status
+                    .success()
+                    .then_some(());
+            }
             let response = api.request(Method::GET, "/health/ready").send().await;
             response
                 .is_ok_and(|response| response.status() == StatusCode::OK)

@@ -19,10 +19,11 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value as Json;
 
 use super::fake_credentials::{fake_certificates, fake_credentials};
+use super::fake_devices::FakeDevices;
 use super::fake_firmware::fake_firmware_with;
 use super::fake_models::FakeModels;
 use super::fake_rollouts::VERSION;
-use super::fake_store::{FakeDevices, FakeStore};
+use super::fake_store::FakeStore;
 
 /// The password of every person in the tests.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -81,7 +82,7 @@ impl Site {
             }),
             cookie_key: Key::generate(),
         });
-        let (server, addresses) = serve(Data::new(state)).expect("a free port");
+        let (server, urls) = serve(Data::new(state)).expect("a free port");
         actix_web::rt::spawn(server);
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -89,7 +90,7 @@ impl Site {
             .build()
             .expect("a client");
         Self {
-            address: addresses[0],
+            address: address_of(&urls[0]),
             store,
             hub,
             ready,
@@ -198,4 +199,10 @@ pub(crate) fn cookie_of(answer: &Response) -> String {
     let cookie = answer.headers().get("set-cookie").expect("a cookie");
     let cookie = cookie.to_str().expect("text");
     cookie.split(';').next().unwrap_or_default().to_owned()
+}
+
+/// Where `http://ADDRESS` is.
+fn address_of(url: &str) -> SocketAddr {
+    let address = url.strip_prefix("http://").expect("plain HTTP");
+    address.parse().expect("an address")
 }

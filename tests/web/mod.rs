@@ -5,6 +5,7 @@ mod charts;
 mod credentials;
 mod cross_site;
 mod how_long_values_are_kept;
+mod https;
 mod live_socket;
 mod login;
 mod logs;

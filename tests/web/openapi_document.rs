@@ -51,6 +51,85 @@ fn every_reference_leads_somewhere_and_every_route_is_described() {
     }
 }
 
+/// Whether a schema has an example, or is made of schemas that have.
+fn has_example(document: &Json, schema: &Json) -> bool {
+    let says = ["example", "examples", "enum"].map(|key| &schema[key]);
+    if says.iter().any(|it| **it != Json::Null) {
+        return true;
+    }
+    if let Some(name) = schema["$ref"].as_str().and_then(|it| it.rsplit('/').next()) {
+        return has_example(document, &document["components"]["schemas"][name]);
+    }
+    let all_of = schema["allOf"].as_array().into_iter().flatten();
+    [&schema["items"], &schema["properties"]["items"]]
+        .into_iter()
+        .chain(all_of)
+        .any(|part| part.is_object() && has_example(document, part))
+}
+
+#[test]
+fn every_parameter_and_every_body_has_an_example() {
+    let document = flownexus::web::openapi::document();
+    let document = serde_json::to_value(&document).expect("JSON");
+    let mut without = Vec::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, call) in item.as_object().expect("methods") {
+            for parameter in call["parameters"].as_array().into_iter().flatten() {
+                let says = ["default", "enum"].map(|key| &parameter["schema"][key]);
+                let has = parameter["example"] != Json::Null
+                    || says.iter().any(|it| **it != Json::Null)
+                    || has_example(&document, &parameter["schema"]);
+                if !has {
+                    without.push(format!("{method} {path}: {}", parameter["name"]));
+                }
+            }
+            let responses = call["responses"].as_object().expect("responses");
+            let answers = responses
+                .iter()
+                .filter(|(status, _)| status.starts_with('2'));
+            let bodies = answers.map(|(_, answer)| &answer["content"]);
+            let bodies = bodies.chain([&call["requestBody"]["content"]]);
+            for (kind, body) in bodies.filter_map(Json::as_object).flatten() {
+                // What is no JSON is no example in one, and the document does not show itself.
+                let counts = kind == "application/json" && path != "/api/v1/openapi.json";
+                let has = body["example"] != Json::Null
+                    || body["examples"] != Json::Null
+                    || has_example(&document, &body["schema"]);
+                if counts && !has {
+                    without.push(format!("{method} {path}: {kind}"));
+                }
+            }
+        }
+    }
+    assert!(without.is_empty(), "{without:#?}");
+}
+
+/// What every call can answer is said at each of them.
+#[test]
+fn what_every_call_may_refuse_is_described() {
+    let document = flownexus::web::openapi::document();
+    let document = serde_json::to_value(&document).expect("JSON");
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, call) in item.as_object().expect("methods") {
+            let said = |status: &str| call["responses"][status].is_object();
+            let mut wanted = vec![];
+            if !path.starts_with("/health") {
+                wanted.extend(["500", "503"]);
+            }
+            // `/metrics` says what it needs in words.
+            if !path.starts_with("/metrics") && said("401") && call["security"].is_null() {
+                wanted.push("403");
+            }
+            if call["requestBody"]["content"]["application/json"].is_object() {
+                wanted.extend(["400", "413", "415", "422"]);
+            }
+            for status in wanted {
+                assert!(said(status), "{method} {path} says nothing of {status}");
+            }
+        }
+    }
+}
+
 #[actix_web::test]
 async fn it_is_served_with_its_pages_and_nothing_comes_from_elsewhere() {
     let site = Site::start().await;

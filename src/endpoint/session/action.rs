@@ -116,6 +116,13 @@ pub enum Refusal {
         /// The limit in force.
         limit: usize,
     },
+    /// It was asked for before, with the same key. `same`: so was the same.
+    AskedBefore {
+        /// What was made of it.
+        id: OperationId,
+        /// False when something else was asked with this key.
+        same: bool,
+    },
     /// It is on its way.
     NotQueued(Box<Operation>),
     /// It is not one of those that wait.

@@ -281,6 +281,7 @@ impl Session {
             expires_in: Some(env.settings.update_limits.wait_for_device),
             max_attempts: env.settings.max_attempts,
             by: None,
+            key: None,
         };
         let operation = accept(env, self.endpoint_id, &self.name, new);
         update.operation = Some(operation.id);

@@ -14,6 +14,7 @@ mod firmware;
 mod gateway;
 mod input;
 mod judge;
+mod keys;
 mod logs;
 mod lost;
 mod notify;
@@ -47,6 +48,7 @@ use crate::lwm2m::{Device, Models};
 use crate::store::{Change, Commit, Ids, ObservationTemplate, StoredEndpoint};
 
 use self::judge::Judge;
+use self::keys::Keys;
 use self::logs::LogMemory;
 use self::push::Push;
 use self::queue::Queue;
@@ -147,6 +149,8 @@ pub struct Session {
     expires: Option<Instant>,
     observations: Vec<Observation>,
     queue: Queue,
+    /// With which keys operations were asked for lately.
+    keys: Keys,
     fetches: VecDeque<Fetch>,
     in_flight: Option<Box<InFlight>>,
     attempts: u64,
@@ -203,6 +207,7 @@ impl Session {
             registration: None,
             observations: stored.observations,
             queue: Queue::default(),
+            keys: Keys::default(),
             fetches: VecDeque::new(),
             in_flight: None,
             attempts: 0,

@@ -2,8 +2,8 @@
 
 use super::{Action, CommitStep, Env, Refusal, Session, Step, Ticket};
 use crate::domain::{
-    AuditEntry, Doer, EndpointId, EndpointName, NewOperation, Operation, OperationId,
-    OperationStatus,
+    AuditEntry, Doer, EndpointId, EndpointName, IdempotencyKey, KeyedOperation, NewOperation,
+    Operation, OperationId, OperationStatus,
 };
 use crate::store::{Change, Commit};
 
@@ -16,6 +16,12 @@ impl Session {
         ticket: Ticket,
         steps: &mut Vec<Step>,
     ) {
+        let asked = new.key.and_then(|key| self.keys.find(&key, env.now.wall));
+        if let Some((id, same)) = asked {
+            let refusal = Refusal::AskedBefore { id, same };
+            steps.push(Step::Do(Action::Refused(ticket, refusal)));
+            return;
+        }
         if new.request.passive {
             self.cancel_passively(env, new, ticket, steps);
             return;
@@ -29,9 +35,11 @@ impl Session {
             return;
         }
         let by = new.by.take();
+        let key = new.key.take();
         let operation = accept(env, self.endpoint_id, &self.name, new);
         let mut commit = Commit::default();
         commit.changes.extend(by.map(|by| created(by, &operation)));
+        self.remember_key(env, key, &operation, &mut commit);
         self.save_operation(env, &operation, &mut commit);
         self.queue.push_back(operation.clone());
         steps.push(Step::Commit(Box::new(CommitStep {
@@ -113,6 +121,26 @@ impl Session {
             then,
             otherwise: Vec::new(),
         })));
+    }
+
+    /// Remembers with which key an operation was asked for, on disk with the operation.
+    pub(super) fn remember_key(
+        &mut self,
+        env: &Env<'_>,
+        key: Option<IdempotencyKey>,
+        operation: &Operation,
+        commit: &mut Commit,
+    ) {
+        if let Some(key) = key {
+            let keyed = KeyedOperation {
+                endpoint_id: self.endpoint_id,
+                key,
+                operation: operation.id,
+                expires_at: env.now.wall.plus(env.settings.keys_count),
+            };
+            self.keys.push(keyed);
+            commit.changes.push(Change::RememberKey(Box::new(keyed)));
+        }
     }
 
     /// Writes an operation as it stands, and tells the page.

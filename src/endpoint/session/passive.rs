@@ -19,6 +19,7 @@ impl Session {
         steps: &mut Vec<Step>,
     ) {
         let by = new.by.take();
+        let key = new.key.take();
         let mut operation = accept(env, self.endpoint_id, &self.name, new);
         let composite = is_composite(operation.request.kind);
         let paths = operation.request.paths.clone();
@@ -28,6 +29,7 @@ impl Session {
         let is_wanted = self.wishes.position(composite, &paths).is_some();
         let mut commit = Commit::default();
         commit.changes.extend(by.map(|by| created(by, &operation)));
+        self.remember_key(env, key, &operation, &mut commit);
         let mut then = Vec::new();
         let mut finished = Vec::new();
         let (status, error) = if observed.is_some() || is_wanted {

@@ -206,6 +206,7 @@ impl Session {
                 expires_in: Some(env.settings.update_limits.wait_for_device),
                 max_attempts,
                 by: None,
+                key: None,
             };
             let operation = accept(env, self.endpoint_id, &self.name, new);
             self.save_operation(env, &operation, &mut commit);

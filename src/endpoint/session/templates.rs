@@ -121,6 +121,7 @@ impl Session {
             expires_in: None,
             max_attempts: env.settings.max_attempts,
             by: None,
+            key: None,
         };
         let operation = accept(env, self.endpoint_id, &self.name, new);
         if starts_observation(operation.request.kind) {

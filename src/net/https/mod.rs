@@ -131,6 +131,36 @@ impl From<ErrorStack> for HttpError {
     }
 }
 
+/// Asks for a URL, and returns with which status it is answered.
+///
+/// # Errors
+/// There is no answer in this time, or the server is not believed.
+pub async fn status(trust: &Trust, url: &str, patience: Duration) -> Result<StatusCode, HttpError> {
+    let uri = uri(url)?;
+    let connector = awc::Connector::new()
+        .openssl(trust.connector(uri.host().unwrap_or_default())?)
+        .timeout(patience)
+        .handshake_timeout(patience);
+    let client = awc::Client::builder()
+        .connector(connector)
+        .timeout(patience)
+        .disable_redirects()
+        .finish();
+    let answer = client.get(uri).send().await;
+    Ok(answer.map_err(|error| broken(&error))?.status())
+}
+
+fn uri(url: &str) -> Result<Uri, HttpError> {
+    let uri: Uri = url
+        .parse()
+        .map_err(|error| HttpError::InvalidUrl(format!("{url} is no URL: {error}")))?;
+    let host = uri.host().unwrap_or_default();
+    if host.is_empty() || !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(HttpError::InvalidUrl(format!("{url} is no URL of a file")));
+    }
+    Ok(uri)
+}
+
 /// A file that comes. Dropped, the connection is closed.
 pub struct Download {
     body: awc::ClientResponse,
@@ -153,13 +183,8 @@ impl Download {
         from: u64,
         tag: Option<&str>,
     ) -> Result<Self, HttpError> {
-        let uri: Uri = url
-            .parse()
-            .map_err(|error| HttpError::InvalidUrl(format!("{url} is no URL: {error}")))?;
+        let uri = uri(url)?;
         let host = uri.host().unwrap_or_default();
-        if host.is_empty() || !matches!(uri.scheme_str(), Some("http" | "https")) {
-            return Err(HttpError::InvalidUrl(format!("{url} is no URL of a file")));
-        }
         let connector = awc::Connector::new()
             .openssl(trust.connector(host)?)
             .timeout(CONNECTING)

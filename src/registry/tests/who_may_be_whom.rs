@@ -82,6 +82,7 @@ impl House {
             expires_in: None,
             max_attempts: 3,
             by: None,
+            key: None,
         };
         let asked = self.registry.send(OperateOn {
             endpoint: name(endpoint),

@@ -12,6 +12,7 @@
 //! | `making.rs` | what the command line makes, with its files |
 //! | `files.rs` | PEM and DER on disk |
 //! | `server.rs` | the server's own certificates: found, made, checked, renewed |
+//! | `pair.rs` | a certificate and its key that somebody else looks after |
 //! | `in_force.rs` | those in use, exchanged while the server runs |
 //! | `expiry.rs` | warnings before the end |
 
@@ -22,6 +23,7 @@ mod expiry;
 mod files;
 mod in_force;
 mod making;
+mod pair;
 mod reading;
 mod server;
 #[cfg(test)]
@@ -41,6 +43,7 @@ pub use expiry::{Ending, ExpiryMetrics, ExpiryWatch, Holder};
 pub use files::{CA_CERTIFICATE, CA_KEY, Folder, SERVER_CERTIFICATE, SERVER_KEY, file_stem};
 pub use in_force::{Certificates, Refreshed, watch};
 pub use making::{DeviceKey, Issued, check_no_server, key_pair};
+pub use pair::Pair;
 pub use reading::{
     Description, describe, describe_file, fingerprint, is_signed_by, names_of, normalised_serial,
     serial_hex,

@@ -121,6 +121,15 @@ pub(super) struct AddedCredential {
 
 /// A credential that was just removed.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "credential": {
+        "id": 7, "endpoint": "urn:imei:490154203237518", "kind": "x509", "label": "urn:imei:490154203237518",
+        "subject": "CN=urn:imei:490154203237518", "fingerprint": "3f0a…", "not_before": "2026-01-01T00:00:00Z",
+        "not_after": "2036-01-01T00:00:00Z", "note": "from the factory", "created_at": "2026-11-23T12:00:00Z",
+        "created_by": "admin", "last_used_at": "2026-11-30T12:00:00Z"
+    },
+    "revoked": "5f3a9c"
+}))]
 pub(super) struct RemovedCredential {
     /// As it was.
     credential: Credential,
@@ -249,7 +258,7 @@ pub(super) struct CredentialQuery {
     /// A part of the device's name, the label or the note, upper and lower case alike.
     search: Option<String>,
     /// Certificates that end before this moment: RFC 3339, or milliseconds since 1970.
-    #[param(value_type = Option<String>, format = DateTime)]
+    #[param(example = "2027-01-31T00:00:00Z")]
     expires_before: Option<String>,
     /// Rows of a page, at most `web.max_page_rows`.
     #[param(value_type = Option<u64>, minimum = 1, default = 100)]

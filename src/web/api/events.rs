@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::domain::{EventId, Severity};
 use crate::store::StoredEvent;
 use crate::web::ApiError;
-use crate::web::api::refused::{NotLoggedIn, UnreadableParameter};
+use crate::web::api::refused::{NoDevice, NotLoggedIn, UnreadableParameter};
 use crate::web::auth::Viewer;
 use crate::web::error::Problem;
 
@@ -94,7 +94,7 @@ pub(super) struct EventQuery {
     params(EventQuery),
     responses(
         (status = 200, description = "A page of events", body = Page<Event>),
-        UnreadableParameter, NotLoggedIn,
+        UnreadableParameter, NotLoggedIn, NoDevice,
     ),
 )]
 #[get("/events")]
@@ -104,7 +104,7 @@ pub(super) async fn list_events(
 ) -> Result<Json<Page<Event>>, ApiError> {
     let limit = query::limit(&viewer, query.limit.as_deref())?;
     let before = query::read_cursor(query.cursor.as_deref())?.map(EventId);
-    let endpoint = match &query.endpoint {
+    let endpoint = match query::given(query.endpoint.as_deref()) {
         Some(name) => Some(viewer.endpoint(&query::endpoint_name(name)?).await?.id),
         None => None,
     };

@@ -71,6 +71,10 @@ impl Firmware {
 
 /// An image in a form.
 #[derive(ToSchema)]
+#[schema(example = json!({
+    "version": "0.2.0", "file": "(the bytes of the image)", "notes": "Sleeps longer.",
+    "selection": {"tags": ["lab"]}
+}))]
 #[expect(dead_code, reason = "it describes a form to the document")]
 pub(super) struct FirmwareForm {
     /// What a device that runs it says of itself (3/0/3): 1 to 64 letters, digits, `.`, `-`, `_` and `+`.
@@ -94,6 +98,7 @@ pub(super) struct FirmwareForm {
 /// What can be changed: a field that is missing stays as it is.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"notes": "Sleeps longer.", "selection": {"tags": ["lab"]}}))]
 pub(super) struct FirmwarePatch {
     /// What people should know of it.
     notes: Option<String>,

@@ -15,6 +15,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// All is well.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"status": "ok"}))]
 pub(super) struct Health {
     /// Always `ok`.
     #[schema(example = "ok")]

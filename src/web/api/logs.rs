@@ -64,6 +64,7 @@ pub(super) struct LogQuery {
     /// Only lines with this in their text, upper and lower case alike.
     search: Option<String>,
     /// Only lines that are at least as important: `err`, `wrn`, `inf` or `dbg`.
+    #[param(example = "wrn")]
     level: Option<String>,
     /// Not before this time: RFC 3339, or milliseconds since 1970.
     from: Option<String>,
@@ -75,6 +76,7 @@ pub(super) struct LogQuery {
     /// `next` of the page before.
     cursor: Option<String>,
     /// `json` (when missing), or `text` for a file: the newest lines that fit, oldest first.
+    #[param(example = "text")]
     format: Option<String>,
 }
 
@@ -88,7 +90,10 @@ pub(super) struct LogQuery {
     tag = "values",
     params(("name" = String, Path, description = "The device"), LogQuery),
     responses(
-        (status = 200, description = "A page of lines, or text/plain", body = Page<LogLineView>),
+        (status = 200, description = "A page of lines; as `text`, a file of lines", content(
+            (Page<LogLineView> = "application/json"),
+            (String = "text/plain; charset=utf-8", example = "2026-11-23T12:00:00.000Z wrn modem: no signal")
+        )),
         (status = 404, description = "No such device", body = Problem, content_type = "application/problem+json"),
         UnreadableParameter, NotLoggedIn,
     ),

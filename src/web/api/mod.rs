@@ -6,6 +6,7 @@ mod chart_choice;
 mod credentials;
 mod endpoints;
 mod events;
+pub(super) mod examples;
 mod filter;
 mod firmware;
 mod firmware_updates;

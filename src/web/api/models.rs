@@ -90,6 +90,7 @@ pub(super) struct ModelResource {
 
 /// A model that was stored.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"object_id": 33333, "version": "1.0", "name": "Pump", "replaced": false}))]
 pub(super) struct StoredModel {
     /// The object.
     object_id: u16,
@@ -103,6 +104,7 @@ pub(super) struct StoredModel {
 
 /// Definition files in a form.
 #[derive(ToSchema)]
+#[schema(example = json!({"file": ["(a DDF file)"], "replace": false}))]
 #[expect(dead_code, reason = "it describes a form to the document")]
 pub(super) struct DefinitionForm {
     /// One file or several.
@@ -119,6 +121,7 @@ pub(super) struct ListQuery {
     /// The beginning of an object id, or a part of a name in any case.
     search: Option<String>,
     /// `builtin` or `uploaded`; both when missing.
+    #[param(example = "uploaded")]
     source: Option<String>,
     /// Rows of a page, at most `web.max_page_rows`.
     #[param(value_type = Option<u64>, minimum = 1, default = 100)]

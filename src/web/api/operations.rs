@@ -4,19 +4,17 @@ use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::web::{Json, Path, Query};
-use actix_web::{HttpResponse, delete, get, post};
+use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::config::Settings;
-use crate::domain::{
-    EndpointName, Node, Operation, OperationId, OperationRequest, OperationResult, OperationStatus,
-    Origin,
-};
+use crate::domain::{Node, Operation, OperationId, OperationResult, OperationStatus, Origin};
 use crate::web::ApiError;
 use crate::web::api::refused::{NoDevice, NotLoggedIn, NotOperator, UnreadableParameter};
-use crate::web::auth::{Operator, Viewer};
+use crate::web::auth::{Asked, Operator, Viewer};
 use crate::web::error::Problem;
+use crate::web::idempotency::{REPLAYED, key};
 use crate::web::waiting::waits;
 
 use super::operation_request::{OperationBody, check};
@@ -190,6 +188,20 @@ pub(super) struct WaitQuery {
     wait: Option<String>,
 }
 
+/// With which key something is asked for.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes what is read from the headers")]
+pub(super) struct KeyHeader {
+    /// Whoever sends the request again with the same key, for `operations.idempotency_key_s` seconds, gets the
+    /// operation that there is. At most 255 printable characters, in quotes or not.
+    #[param(
+        rename = "Idempotency-Key",
+        example = "\"8e03978e-40d5-43dd-bc93-6894a57f9324\""
+    )]
+    idempotency_key: Option<String>,
+}
+
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -213,14 +225,16 @@ pub(super) struct OperationQuery {
     path = "/endpoints/{name}/operations",
     impl_for = create_operation,
     tag = "operations",
-    params(("name" = String, Path, description = "The device's name"), WaitQuery),
+    params(("name" = String, Path, description = "The device's name"), WaitQuery, KeyHeader),
     request_body = OperationBody,
     responses(
-        (status = 200, description = "It has reached its final status", body = OperationView),
+        (status = 200, description = "It has reached its final status", body = OperationView,
+         headers(("Idempotent-Replayed" = String, description = "`true` where it was asked for before, with the same key"))),
         (status = 201, description = "It is stored and waits for the device", body = OperationView,
-         headers(("Location" = String, description = "The operation"))),
-        (status = 400, description = "The body is no JSON, or a parameter cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A field does not fit the kind or the object model", body = Problem, content_type = "application/problem+json"),
+         headers(("Location" = String, description = "The operation"),
+                 ("Idempotent-Replayed" = String, description = "`true` where it was asked for before, with the same key"))),
+        (status = 400, description = "The body is no JSON, or a parameter or the key cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A field does not fit the kind or the object model, or the key came with something else before", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many operations wait for the device", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
         NotOperator, NoDevice,
@@ -231,12 +245,18 @@ pub(super) async fn create_operation(
     operator: Operator,
     name: Path<String>,
     query: Query<WaitQuery>,
+    http: HttpRequest,
     body: Json<OperationBody>,
 ) -> Result<HttpResponse, ApiError> {
     let name = query::endpoint_name(&name)?;
     let wait = wait(query.wait.as_deref(), operator.settings())?;
     let request = check(&body, &operator.models())?;
-    ask(&operator, &name, request, body.expires_in_s, wait).await
+    let key = key(&http, operator.identity(), &(&request, body.expires_in_s))?;
+    let expires_in = expires_in(body.expires_in_s, operator.settings())?;
+    let asked = operator
+        .operate(&name, request, key, expires_in, wait)
+        .await?;
+    answer(&operator, asked).await
 }
 
 /// List the operations of a device
@@ -284,21 +304,27 @@ pub(super) async fn list_operations(
     path = "/operations/{id}",
     impl_for = show_operation,
     tag = "operations",
-    params(("id" = i64, Path, description = "The operation's number")),
+    params(("id" = i64, Path, description = "The operation's number"), WaitQuery),
     responses(
-        (status = 200, description = "The operation", body = OperationView),
+        (status = 200, description = "The operation, in its final status or as it is when `wait` is over", body = OperationView),
         (status = 404, description = "No operation has this number", body = Problem, content_type = "application/problem+json"),
-        NotLoggedIn,
+        (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
+        UnreadableParameter, NotLoggedIn,
     ),
 )]
 #[get("/operations/{id}")]
 pub(super) async fn show_operation(
     viewer: Viewer,
     id: Path<String>,
-    _query: Query<NoQuery>,
+    query: Query<WaitQuery>,
 ) -> Result<Json<OperationView>, ApiError> {
     let id = OperationId(query::row_id("operation", &id)?);
-    let operation = viewer.operation(id).await?;
+    let wait = wait(query.wait.as_deref(), viewer.settings())?;
+    let operation = if wait.is_zero() {
+        viewer.operation(id).await?
+    } else {
+        viewer.await_end(id, wait).await?
+    };
     Ok(Json(OperationView::of(&viewer, &operation).await?))
 }
 
@@ -336,12 +362,15 @@ pub(super) async fn cancel_operation(
     path = "/operations/{id}/repeat",
     impl_for = repeat_operation,
     tag = "operations",
-    params(("id" = i64, Path, description = "The operation's number"), WaitQuery),
+    params(("id" = i64, Path, description = "The operation's number"), WaitQuery, KeyHeader),
     responses(
-        (status = 200, description = "The new one has reached its final status", body = OperationView),
+        (status = 200, description = "The new one has reached its final status", body = OperationView,
+         headers(("Idempotent-Replayed" = String, description = "`true` where it was asked for before, with the same key"))),
         (status = 201, description = "The new one is stored and waits for the device", body = OperationView,
-         headers(("Location" = String, description = "The new operation"))),
+         headers(("Location" = String, description = "The new operation"),
+                 ("Idempotent-Replayed" = String, description = "`true` where it was asked for before, with the same key"))),
         (status = 404, description = "No operation has this number, or its device is forgotten", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The key came with something else before", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many operations wait for the device", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
         UnreadableParameter, NotOperator,
@@ -352,35 +381,36 @@ pub(super) async fn repeat_operation(
     operator: Operator,
     id: Path<String>,
     query: Query<WaitQuery>,
+    http: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let id = OperationId(query::row_id("operation", &id)?);
     let wait = wait(query.wait.as_deref(), operator.settings())?;
     let before = operator.operation(id).await?;
-    ask(&operator, &before.endpoint, before.request, None, wait).await
+    let key = key(&http, operator.identity(), &("repeat", id.0))?;
+    let expires_in = expires_in(None, operator.settings())?;
+    let asked = operator
+        .operate(&before.endpoint, before.request, key, expires_in, wait)
+        .await?;
+    answer(&operator, asked).await
 }
 
-/// Stores an operation, and answers with what became of it meanwhile.
-async fn ask(
-    operator: &Operator,
-    endpoint: &EndpointName,
-    request: OperationRequest,
-    expires_in_s: Option<u64>,
-    wait: Duration,
-) -> Result<HttpResponse, ApiError> {
-    let expires_in = expires_in(expires_in_s, operator.settings())?;
-    let operation = operator
-        .operate(endpoint, request, expires_in, wait)
-        .await?;
+/// What became of an operation that was asked for, meanwhile.
+async fn answer(operator: &Operator, asked: Asked) -> Result<HttpResponse, ApiError> {
+    let operation = asked.operation;
     let view = OperationView::of(operator, &operation).await?;
-    if operation.status.is_final() {
-        return Ok(HttpResponse::Ok().json(view));
+    let mut response = if operation.status.is_final() {
+        HttpResponse::Ok()
+    } else {
+        HttpResponse::Created()
+    };
+    if !operation.status.is_final() {
+        let place = format!("/api/v1/operations/{}", operation.id);
+        response.insert_header((header::LOCATION, place));
     }
-    Ok(HttpResponse::Created()
-        .insert_header((
-            header::LOCATION,
-            format!("/api/v1/operations/{}", operation.id),
-        ))
-        .json(view))
+    if asked.replayed {
+        response.insert_header((REPLAYED, "true"));
+    }
+    Ok(response.json(view))
 }
 
 fn wait(text: Option<&str>, settings: &Settings) -> Result<Duration, ApiError> {

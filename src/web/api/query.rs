@@ -55,16 +55,22 @@ impl<T> Page<T> {
     }
 }
 
+/// What was given. A parameter without a value, as forms send their empty fields, is one that was not.
+pub(super) fn given(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
+}
+
 /// Reads a parameter, naming it when it cannot be read.
 pub(super) fn parse<T>(name: &'static str, text: Option<&str>) -> Result<Option<T>, ApiError>
 where
     T: FromStr<Err: Display>,
 {
-    text.map(|text| {
-        text.parse()
-            .map_err(|error| ApiError::parameter(name, format!("`{name}`: {error}")))
-    })
-    .transpose()
+    given(text)
+        .map(|text| {
+            text.parse()
+                .map_err(|error| ApiError::parameter(name, format!("`{name}`: {error}")))
+        })
+        .transpose()
 }
 
 /// Reads a moment: RFC 3339, or milliseconds since 1970 as the charts have them.
@@ -72,7 +78,7 @@ pub(super) fn moment(
     name: &'static str,
     text: Option<&str>,
 ) -> Result<Option<Timestamp>, ApiError> {
-    let Some(text) = text else {
+    let Some(text) = given(text) else {
         return Ok(None);
     };
     match text.parse::<i64>() {
@@ -84,8 +90,9 @@ pub(super) fn moment(
 /// Reads `limit`: at least 1; more than `web.max_page_rows` counts as that.
 pub(super) fn limit(viewer: &Viewer, text: Option<&str>) -> Result<u64, ApiError> {
     let limit = parse("limit", text)?.unwrap_or(DEFAULT_LIMIT);
-    if limit == 0 {
-        return Err(ApiError::parameter("limit", "`limit` must be at least 1"));
+    if limit == 0 || i64::try_from(limit).is_err() {
+        let detail = format!("`limit` must be from 1 to {}", i64::MAX);
+        return Err(ApiError::parameter("limit", detail));
     }
     Ok(limit.min(viewer.settings().web.max_page_rows.max(1)))
 }
@@ -97,7 +104,7 @@ pub(super) fn cursor(key: impl Display) -> String {
 
 /// Reads a cursor that [`cursor`] made.
 pub(super) fn read_cursor<T: FromStr>(text: Option<&str>) -> Result<Option<T>, ApiError> {
-    let Some(text) = text else {
+    let Some(text) = given(text) else {
         return Ok(None);
     };
     let key = URL_SAFE_NO_PAD
@@ -136,6 +143,7 @@ mod tests {
             read_cursor::<String>(Some(&made)),
             Ok(Some("urn:imei:1 é".to_owned()))
         );
+        assert_eq!(read_cursor::<i64>(Some("")), Ok(None));
         assert!(read_cursor::<i64>(Some(&made)).is_err());
         assert!(read_cursor::<String>(Some("%%%")).is_err());
     }
@@ -154,6 +162,7 @@ mod tests {
         let wanted = Timestamp::from_millis(1_700_000_000_000);
         assert_eq!(moment("from", Some("1700000000000")), Ok(wanted));
         assert_eq!(moment("from", Some("2023-11-14T22:13:20Z")), Ok(wanted));
+        assert_eq!(moment("from", Some("")), Ok(None));
         let error = moment("from", Some("yesterday")).expect_err("no time");
         assert_eq!(error.field(), Some("from"));
     }

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use utoipa::IntoResponses;
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder, ResponsesBuilder};
+use utoipa::openapi::{
+    ContentBuilder, PathItem, Ref, RefOr, Response, ResponseBuilder, ResponsesBuilder,
+};
+
+use super::examples::calls;
 
 /// 401: nobody is logged in.
 pub(in crate::web) enum NotLoggedIn {}
@@ -85,3 +89,40 @@ fn problems(all: &[(&str, &str)]) -> Responses {
 }
 
 const NOT_LOGGED_IN: (&str, &str) = ("401", "Not logged in");
+
+/// Adds what every call of a kind may be refused with, where the call has not said it better: whoever calls it
+/// without rights, a body that cannot be read, a store that does not answer.
+pub(in crate::web) fn add_common(path: &str, item: &mut PathItem) {
+    for operation in calls(item) {
+        let mut also = Vec::new();
+        // Health and the login need nobody; everything else says so itself.
+        let needs_somebody = operation.responses.responses.contains_key("401");
+        if needs_somebody && operation.security.is_none() {
+            also.push(FORBIDDEN);
+        }
+        if !path.starts_with("/health") {
+            also.extend(FAILED);
+        }
+        if let Some(RefOr::T(body)) = &operation.request_body
+            && body.content.contains_key("application/json")
+        {
+            also.extend(UNREADABLE_BODY);
+        }
+        for (status, response) in problems(&also) {
+            let responses = &mut operation.responses.responses;
+            responses.entry(status).or_insert(response);
+        }
+    }
+}
+
+const FORBIDDEN: (&str, &str) = ("403", "Logged in without the right to do this");
+const FAILED: [(&str, &str); 2] = [
+    ("500", "Something broke in the server; its log says what"),
+    ("503", "The server is busy, or shutting down"),
+];
+const UNREADABLE_BODY: [(&str, &str); 4] = [
+    ("400", "The body is no JSON"),
+    ("413", "The body is larger than `web.max_json_bytes`"),
+    ("415", "The body is something else than JSON"),
+    ("422", "A field makes no sense"),
+];

@@ -51,6 +51,10 @@ pub(super) struct LatestValue {
 
 /// A value of one device.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "endpoint": "urn:imei:490154203237518", "path": "/3303/0/5700", "type": "FLOAT", "value": 21.5,
+    "time": "2026-11-23T12:00:00.000Z"
+}))]
 pub(super) struct DeviceValue {
     /// The device.
     endpoint: String,
@@ -80,6 +84,7 @@ impl From<StoredValue> for DeviceValue {
 
 /// Values of one resource over time.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"path": "/3303/0/5700", "points": [[1_700_000_000_000_i64, 21.5], [1_700_000_060_000_i64, 21.6]]}))]
 pub(super) struct History {
     /// Where.
     path: String,

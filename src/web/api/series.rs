@@ -126,6 +126,20 @@ pub(super) struct SeriesView {
 
 /// Several series in one time.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "from": "2026-11-23T00:00:00.000Z", "to": "2026-11-24T00:00:00.000Z",
+    "series": [{
+        "endpoint": "urn:imei:490154203237518", "path": "/3303/0/5700", "object": "Temperature",
+        "name": "Sensor Value", "units": "Cel", "type": "FLOAT", "step_ms": null,
+        "points": [[1_795_392_000_000_i64, 21.5], [1_795_392_060_000_i64, 22.5]],
+        "summary": {
+            "count": 2, "mean": 22.0, "min": 21.5, "max": 22.5, "last": 22.5,
+            "last_at": "2026-11-23T00:01:00.000Z"
+        },
+        "error": null
+    }],
+    "cut": false, "limit": 20
+}))]
 pub(super) struct SeriesAnswer {
     /// The first moment.
     #[schema(format = DateTime)]
@@ -151,11 +165,11 @@ pub(super) struct SeriesAnswer {
     impl_for = list_series,
     tag = "values",
     params(
-        ("series" = Option<Vec<String>>, Query, description = "A resource and a device, such as `/3303/0/5700@NAME`; may be given several times"),
-        ("tagged" = Option<Vec<String>>, Query, description = "A resource on every device with a tag, such as `/3303/0/5700@lab`, or on every device with nothing behind the `@`"),
+        ("series" = Option<Vec<String>>, Query, description = "A resource and a device, such as `/3303/0/5700@NAME`; may be given several times", example = json!(["/3303/0/5700@urn:imei:490154203237518"])),
+        ("tagged" = Option<Vec<String>>, Query, description = "A resource on every device with a tag, such as `/3303/0/5700@lab`, or on every device with nothing behind the `@`", example = json!(["/3303/0/5700@lab"])),
         ("from" = Option<String>, Query, description = "The first moment, RFC 3339 or milliseconds since 1970; a day before `to` when missing"),
         ("to" = Option<String>, Query, description = "The moment behind the last; now when missing"),
-        ("points" = Option<u32>, Query, description = "How many points each series has at most, from 1 to 2000; 500 when missing"),
+        ("points" = Option<u32>, Query, description = "How many points each series has at most, from 1 to 2000; 500 when missing", example = 500),
     ),
     responses(
         (status = 200, description = "The series", body = SeriesAnswer),
@@ -220,8 +234,8 @@ pub(super) async fn list_series(
     impl_for = download_series,
     tag = "values",
     params(
-        ("series" = Option<Vec<String>>, Query, description = "As of `GET /series`"),
-        ("tagged" = Option<Vec<String>>, Query, description = "As of `GET /series`"),
+        ("series" = Option<Vec<String>>, Query, description = "As of `GET /series`", example = json!(["/3303/0/5700@urn:imei:490154203237518"])),
+        ("tagged" = Option<Vec<String>>, Query, description = "As of `GET /series`", example = json!(["/3303/0/5700@lab"])),
         ("from" = Option<String>, Query, description = "As of `GET /series`"),
         ("to" = Option<String>, Query, description = "As of `GET /series`"),
     ),
@@ -343,6 +357,13 @@ pub(super) struct SearchQuery {
 
 /// What a search found.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "items": [{
+        "endpoint": "urn:imei:490154203237518", "path": "/3303/0/5700", "object": "Temperature",
+        "name": "Sensor Value", "units": "Cel", "type": "FLOAT"
+    }],
+    "more": false
+}))]
 pub(super) struct SearchAnswer {
     /// By device and path, what devices are for before what is about themselves.
     items: Vec<SeriesWords>,

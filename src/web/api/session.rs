@@ -16,6 +16,7 @@ use super::users::RoleName;
 /// A login name and its password.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "alice", "password": "correct horse battery staple"}))]
 pub(super) struct Login {
     /// The login name.
     #[schema(example = "admin")]

@@ -77,6 +77,7 @@ impl From<User> for Person {
 /// A new person.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "alice", "role": "operator", "password": "correct horse battery staple"}))]
 pub(super) struct NewPerson {
     /// The login name.
     #[schema(example = "alice")]
@@ -91,6 +92,7 @@ pub(super) struct NewPerson {
 /// A new password.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"password": "correct horse battery staple"}))]
 pub(super) struct NewPassword {
     /// The new password.
     #[schema(format = Password, min_length = 10)]

@@ -14,6 +14,7 @@ mod limits;
 pub mod login;
 mod logs;
 mod model_views;
+mod operate;
 pub mod password;
 pub mod proxies;
 mod rollout_views;
@@ -30,6 +31,7 @@ pub use login::{
     ChangePasswordError, LoginError, change_password, end_session, ensure_admin, login,
     start_session,
 };
+pub use operate::Asked;
 pub use password::PasswordHashing;
 pub use session::session_key;
 pub use views::{Admin, Operator, Stores, Viewer};

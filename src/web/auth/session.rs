@@ -82,7 +82,7 @@ pub(in crate::web) fn middleware(state: &AppState) -> SessionMiddleware<Database
     let cookie_lives = i64::try_from(hours(web.session_hours).as_secs()).unwrap_or(i64::MAX);
     SessionMiddleware::builder(sessions, state.cookie_key.clone())
         .cookie_name(cookie_name(web).to_owned())
-        .cookie_secure(web.secure_cookies)
+        .cookie_secure(web.is_https())
         .cookie_http_only(true)
         .cookie_same_site(SameSite::Lax)
         .cookie_path("/".to_owned())
@@ -111,7 +111,7 @@ pub(super) fn deadline(web: &Web, now: Timestamp) -> Timestamp {
 
 /// `__Host-` binds a cookie to this very host, but needs HTTPS.
 fn cookie_name(web: &Web) -> &'static str {
-    if web.secure_cookies {
+    if web.is_https() {
         "__Host-flownexus"
     } else {
         "flownexus"

@@ -14,9 +14,8 @@ use actix_web::web::Data;
 
 use crate::config::Settings;
 use crate::domain::{
-    AuditEntry, EndpointId, EndpointName, EventId, NewOperation, Node, Observation, Operation,
-    OperationId, OperationRequest, OperationStatus, Origin, Path, Profile, ProfileChange,
-    Timestamp, Wanted,
+    AuditEntry, EndpointId, EndpointName, EventId, Node, Observation, Operation, OperationId,
+    OperationStatus, Path, Profile, ProfileChange, Timestamp, Wanted,
 };
 use crate::live::Hub;
 use crate::lwm2m::Models;
@@ -332,38 +331,6 @@ impl Viewer {
 impl Operator {
     pub(in crate::web::auth) fn new(viewer: Viewer) -> Self {
         Self(viewer)
-    }
-
-    /// Stores an operation, which is given up after `expires_in`, and waits at most `wait` for its end.
-    ///
-    /// # Errors
-    /// 404 without such an endpoint, 429 when too many wait for it, 503 when the server is busy.
-    pub async fn operate(
-        &self,
-        endpoint: &EndpointName,
-        request: OperationRequest,
-        expires_in: Option<Duration>,
-        wait: Duration,
-    ) -> Result<Operation, ApiError> {
-        let by = self.identity().doer();
-        let operation = NewOperation {
-            request,
-            origin: Origin::User(by.actor.clone()),
-            expires_in,
-            max_attempts: self.settings().operations.max_attempts,
-            by: Some(by),
-        };
-        let devices = &self.state.devices;
-        Ok(devices.operate(endpoint, operation, wait).await?)
-    }
-
-    /// Takes back an operation that is still QUEUED.
-    ///
-    /// # Errors
-    /// 404 without such an operation, 409 when it is no longer QUEUED.
-    pub async fn cancel(&self, id: OperationId) -> Result<Operation, ApiError> {
-        let by = self.identity().doer();
-        Ok(self.state.devices.cancel(id, Some(by)).await?)
     }
 
     /// Forgets an endpoint and its data.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flownexus::domain::{
     AuditEntry, Denial, Denied, Doer, EndpointId, EndpointName, EventId, FirmwareUpdate,
-    FirmwareUpdateId, GatewayReport, NewOperation, NewUpdate, Node, Observation, Operation,
-    OperationId, OperationKind, OperationResult, OperationStatus, Path, Profile, ProfileChange,
-    Timestamp, Transport, Value, Wanted,
+    FirmwareUpdateId, GatewayReport, KeyedOperation, NewOperation, NewUpdate, Node, Observation,
+    Operation, OperationId, OperationKind, OperationResult, OperationStatus, Path, Profile,
+    ProfileChange, Timestamp, Transport, Value, Wanted,
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
@@ -207,6 +207,14 @@ impl OperationReader for Fleet {
         found.sort_by_key(|operation| std::cmp::Reverse(operation.id));
         found.truncate(limit as usize);
         Ok(found)
+    }
+
+    async fn keyed(
+        &self,
+        _: EndpointId,
+        _: [u8; 32],
+    ) -> Result<Option<KeyedOperation>, StoreError> {
+        Ok(None)
     }
 
     async fn count_waiting(&self, endpoint: EndpointId) -> Result<u64, StoreError> {
@@ -444,6 +452,11 @@ impl Devices for Fleet {
             expires_at: None,
         });
         Ok(state.operations.last().cloned().expect("just added"))
+    }
+
+    async fn await_end(&self, id: OperationId, _: Duration) -> Result<Operation, OperateError> {
+        let found = OperationReader::find(self, id).await?;
+        found.ok_or(OperateError::UnknownOperation(id))
     }
 
     async fn cancel(&self, id: OperationId, _: Option<Doer>) -> Result<Operation, OperateError> {

@@ -627,6 +627,7 @@ pub(super) fn new_operation(kind: OperationKind, at: &str) -> NewOperation {
         expires_in: None,
         max_attempts: 3,
         by: None,
+        key: None,
     }
 }
 

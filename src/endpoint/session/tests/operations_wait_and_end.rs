@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::{Action, Input, Ticket};
+use super::super::{Action, Input, Refusal, Ticket};
 use super::bench::{Bench, Done, content, new_operation};
 use crate::coap::{Code, ExchangeFailure, Response, Window};
-use crate::domain::{OperationKind, OperationStatus};
+use crate::domain::{IdempotencyKey, NewOperation, OperationKind, OperationStatus};
 use crate::store::Change;
 
 fn registered(query: &str) -> Bench {
@@ -253,4 +253,51 @@ fn what_cannot_be_encoded_fails_and_nothing_is_sent() {
     let operation = bench.operate(OperationKind::ObserveComposite, "/3");
     assert_eq!(bench.stored(operation.id).status, OperationStatus::Failed);
     assert!(bench.sent().is_empty());
+}
+
+#[test]
+fn what_is_asked_again_with_the_same_key_is_not_taken_again() {
+    let key = IdempotencyKey {
+        key: [1; 32],
+        request: [2; 32],
+    };
+    let mut bench = registered("ep=thing&lwm2m=1.1&lt=300");
+    let mut ask = |key, ticket| {
+        bench.feed(Input::Operate {
+            operation: Box::new(NewOperation {
+                key: Some(key),
+                ..new_operation(OperationKind::Read, "/3/0/0")
+            }),
+            ticket: Ticket(ticket),
+        });
+        bench.done.drain(..).collect::<Vec<_>>()
+    };
+    let id = ask(key, 1).iter().find_map(|done| match done {
+        Done::Committed(changes) => changes.iter().find_map(|change| match change {
+            Change::RememberKey(keyed) => Some(keyed.operation),
+            _ => None,
+        }),
+        Done::Acted(_) => None,
+    });
+    let id = id.expect("the key is in a commit");
+    for (key, same) in [
+        (key, true),
+        (
+            IdempotencyKey {
+                request: [3; 32],
+                ..key
+            },
+            false,
+        ),
+    ] {
+        let done = ask(key, 2);
+        assert!(
+            matches!(
+                done[..],
+                [Done::Acted(Action::Refused(Ticket(2), Refusal::AskedBefore { id: told, same: is }))]
+                    if told == id && is == same
+            ),
+            "{done:?}"
+        );
+    }
 }

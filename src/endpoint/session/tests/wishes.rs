@@ -79,6 +79,7 @@ impl Bench {
                 expires_in: None,
                 max_attempts: 3,
                 by: None,
+                key: None,
             }),
             ticket: Ticket(1),
         });

@@ -23,7 +23,10 @@ use super::query;
 
 /// One node of one object.
 #[derive(Debug, ToSchema)]
-#[schema(as = GatewaySingle)]
+#[schema(as = GatewaySingle, example = json!({
+    "ep": "urn:imei:490154203237518", "obj_id": 3303,
+    "val": {"kind": "singleResource", "id": 5700, "type": "FLOAT", "value": "24.899181214836236"}
+}))]
 #[expect(
     dead_code,
     reason = "it describes what `payload` reads by hand, to name the place of an error"
@@ -49,7 +52,10 @@ pub(super) struct Single {
 
 /// Nodes of several objects.
 #[derive(Debug, ToSchema)]
-#[schema(as = GatewayComposite)]
+#[schema(as = GatewayComposite, example = json!({
+    "ep": "urn:imei:490154203237518",
+    "val": {"/3303/0/5700": {"kind": "singleResource", "id": 5700, "type": "FLOAT", "value": "24.9"}}
+}))]
 #[expect(
     dead_code,
     reason = "it describes what `payload` reads by hand, to name the place of an error"
