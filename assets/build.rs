@@ -32,6 +32,9 @@ const LICENCES: &[(&str, &str)] = &[
     ("world-atlas/LICENSE", "LICENSE-world-atlas.txt"),
 ];
 
+/// What the tests look for barriers on the pages with. It is not part of the program.
+const CHECKER: &str = "axe-core/axe.min.js";
+
 /// The icons in the sprite, by their names in @tabler/icons.
 const ICONS: &[&str] = &[
     "alert-triangle",
@@ -123,6 +126,14 @@ fn run() -> Result<(), String> {
         done(&to, fs::write(&to, read(&modules.join(from))?))?;
     }
     write(&vendor, "icons", "svg", sprite(&modules)?.as_bytes())?;
+    // For the tests alone; packages for production come without it.
+    let checker = modules.join(CHECKER);
+    if checker.exists() {
+        let tests = out.join("tests");
+        done(&tests, fs::create_dir_all(&tests))?;
+        let to = tests.join("axe.min.js");
+        done(&to, fs::write(&to, read(&checker)?))?;
+    }
 
     // The packages are 80 MB; their few files are copied, and npm has its own cache.
     if npm.exists() {

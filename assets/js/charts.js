@@ -225,7 +225,7 @@ function showControls() {
   query.set("from", new Date(from * 1000).toISOString());
   query.set("to", new Date(to * 1000).toISOString());
   at("chart-csv").href = `/api/v1/series.csv?${query}`;
-  for (const id of ["chart-csv", "chart-png"]) at(id).classList.toggle("disabled", view.empty);
+  for (const id of ["chart-csv", "chart-png"]) at(id).hidden = view.empty;
 }
 
 function openCustom() {

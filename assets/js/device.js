@@ -137,10 +137,9 @@ function takeValue(message) {
 
 document.addEventListener("click", (event) => {
   const more = event.target.closest("[data-more]");
-  if (more) showAll(more.closest("details"));
+  if (more) showAll(more.closest("[data-instance]"));
   const button = event.target.closest("[data-action]");
   if (!button) return;
-  // A button in a <summary> does not open or close it.
   event.preventDefault();
   act(button).catch((error) => toast("bad", "That did not work", error.message));
 });

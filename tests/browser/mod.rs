@@ -7,6 +7,7 @@ mod a_firmware_image_is_uploaded_in_a_browser;
 mod a_rollout_is_planned_in_a_form;
 mod a_rollout_is_run_through_its_page;
 mod demo;
+mod every_page_is_for_everybody;
 mod pages;
 mod pages_work_in_a_browser;
 mod series_are_charted_and_pinned;

@@ -7,7 +7,7 @@ use flownexus::web::pages::render;
 use super::dashboard::{Browser, password_hash};
 use super::fleet::{ASLEEP, Fleet, GONE, HOSTILE, RICH};
 
-const FOR_ALL: [&str; 27] = [
+pub(crate) const FOR_ALL: [&str; 28] = [
     "/",
     "/devices",
     "/devices?search=urn&registered=true",
@@ -15,6 +15,7 @@ const FOR_ALL: [&str; 27] = [
     "/devices?after=urn",
     "/devices?tag=lab",
     "/charts",
+    "/charts?series=/3303/0/5700@urn:imei:490154203237518&series=/3303/0/5700@gone",
     "/map",
     "/events",
     "/events?before=100",
@@ -36,7 +37,7 @@ const FOR_ALL: [&str; 27] = [
     "/account?done=1",
     "/about",
 ];
-const FOR_ADMINS: [&str; 6] = [
+pub(crate) const FOR_ADMINS: [&str; 6] = [
     "/credentials",
     "/credentials?search=none&kind=psk&ending=1",
     "/credentials?endpoint=a&after=1%20a",

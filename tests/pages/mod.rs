@@ -2,7 +2,7 @@
 
 mod credentials_are_managed_by_forms;
 pub(crate) mod dashboard;
-mod every_page_renders;
+pub(crate) mod every_page_renders;
 mod firmware_images_are_listed;
 mod firmware_updates_are_shown;
 pub(crate) mod fleet;

@@ -117,6 +117,24 @@ impl Browser {
         self.driver.goto(address).await.expect("the page opens");
     }
 
+    /// Runs a script in every page before its own scripts.
+    pub(crate) async fn before_each_page(&self, script: &str) {
+        let tools = thirtyfour::extensions::cdp::ChromeDevTools::new(std::sync::Arc::clone(
+            self.driver.handle(),
+        ));
+        let parameters = serde_json::json!({"source": script});
+        tools
+            .execute_cdp_with_params("Page.addScriptToEvaluateOnNewDocument", parameters)
+            .await
+            .expect("the browser takes the script");
+    }
+
+    /// Runs a script that calls its last argument with what it returns.
+    pub(crate) async fn answer(&self, script: &str) -> serde_json::Value {
+        let answer = self.driver.execute_async(script, Vec::new()).await;
+        answer.expect("the script runs").json().clone()
+    }
+
     /// Waits until there is an element.
     pub(crate) async fn element(&self, selector: &str) -> WebElement {
         let end = Instant::now() + SOON;

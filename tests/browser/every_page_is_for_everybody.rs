@@ -1,0 +1,116 @@
+//! Over every page: axe finds nothing serious, the keyboard reaches everything and one sees where it is, what devices
+//! say is never markup, and the content security policy has nothing to forbid.
+
+use std::path::Path;
+
+use serde_json::Value as Json;
+use thirtyfour::Key;
+
+use crate::pages::every_page_renders::{FOR_ADMINS, FOR_ALL};
+use crate::pages::fleet::{ASLEEP, GONE, HOSTILE, PASSWORD, RICH};
+use crate::support::browser::{Browser, LISTEN};
+
+use super::pages::Pages;
+
+/// Where `assets/build.rs` has put axe-core.
+const AXE: &str = concat!(env!("OUT_DIR"), "/tests/axe.min.js");
+
+/// What axe finds that keeps somebody from using the page, in words.
+const BARRIERS: &str = "const told = arguments[arguments.length - 1]; \
+    axe.run(document, {resultTypes: ['violations']}).then((result) => told(result.violations \
+        .filter((found) => ['serious', 'critical'].includes(found.impact)) \
+        .map((found) => `${found.impact} ${found.id}: ${found.help}: ` + found.nodes.slice(0, 3) \
+            .map((node) => `${node.target.join(' ')} ${(node.any[0] || node.all[0] || node.none[0] || {}).message}`) \
+            .join(' | '))), (error) => told([String(error)]));";
+
+/// Nothing moves: what is on its way from one colour to another has neither.
+const STILL: &str = "const still = new CSSStyleSheet(); \
+    still.replaceSync('*, *::before, *::after { transition: none !important; animation: none !important; }'); \
+    document.adoptedStyleSheets = [still];";
+
+/// Controls that look the same with the focus and without it.
+const WITHOUT_FOCUS: &str = "const look = (element) => { const style = getComputedStyle(element); \
+        return [style.outlineStyle, style.outlineWidth, style.outlineColor, style.boxShadow, style.borderColor, \
+            style.backgroundColor, style.color, style.textDecorationLine].join(); }; \
+    const found = []; \
+    for (const element of document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex]')) { \
+        if (element.disabled || element.tabIndex < 0 || element.type === 'hidden' || !element.checkVisibility()) continue; \
+        element.blur(); \
+        const before = look(element); \
+        element.focus(); \
+        if (document.activeElement !== element) continue; \
+        const around = element.closest('label, .form-check, .input-group') || element; \
+        if (look(element) === before && getComputedStyle(around).outlineStyle === 'none') \
+            found.push(element.outerHTML.slice(0, 120)); \
+        element.blur(); \
+    } \
+    return found;";
+
+/// What became markup of what a device or a person wrote.
+const MARKUP: &str = "return [...document.querySelectorAll('img[src=\"x\"], [onerror], [onload], script:not([src])')] \
+    .map((element) => element.outerHTML.slice(0, 200));";
+
+fn all(pages: &Pages) -> Vec<String> {
+    let paths = FOR_ALL.iter().chain(&FOR_ADMINS);
+    let paths = paths.map(|path| format!("{}{path}", pages.address));
+    let devices = [RICH, ASLEEP, GONE, HOSTILE].map(|name| pages.device(name));
+    paths.chain(devices).collect()
+}
+
+/// The strings of a list that a script returned.
+fn strings(list: &Json) -> Vec<String> {
+    let list = list.as_array().into_iter().flatten();
+    list.map(|it| it.as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn by_keyboard_by_eye_and_by_ear() {
+    let Some(browser) = Browser::start("by_keyboard_by_eye_and_by_ear").await else {
+        return;
+    };
+    let axe = std::fs::read_to_string(Path::new(AXE));
+    let axe =
+        axe.unwrap_or_else(|error| panic!("{AXE}: {error}; built without its packages for tests?"));
+    let pages = Pages::serve();
+    browser.before_each_page(LISTEN).await;
+    let mut barriers = Vec::new();
+    let mut look = async |address: &str| {
+        browser.open(address).await;
+        browser.element("body").await;
+        browser.script(&axe).await;
+        browser.script(STILL).await;
+        for theme in ["light", "dark"] {
+            let set = format!("document.documentElement.setAttribute('data-bs-theme', '{theme}')");
+            browser.script(&set).await;
+            for found in strings(&browser.answer(BARRIERS).await) {
+                barriers.push(format!("{address} ({theme}): {found}"));
+            }
+        }
+        // The focus shows to those who use the keyboard.
+        let body = browser.element("body").await;
+        body.send_keys(Key::Tab + "").await.expect("a key");
+        for found in strings(&browser.script(WITHOUT_FOCUS).await) {
+            barriers.push(format!("{address}: no visible focus: {found}"));
+        }
+        for found in strings(&browser.script(MARKUP).await) {
+            barriers.push(format!("{address}: markup: {found}"));
+        }
+        for found in strings(&browser.script("return window.complaints").await) {
+            barriers.push(format!("{address}: complaint: {found}"));
+        }
+    };
+    look(&format!("{}/login", pages.address)).await;
+    browser.log_in(&pages.address, "admin", PASSWORD).await;
+    for address in all(&pages) {
+        look(&address).await;
+    }
+    look(&format!("{}/nothing-is-here", pages.address)).await;
+    assert!(
+        barriers.is_empty(),
+        "{} barriers:\n{}",
+        barriers.len(),
+        barriers.join("\n")
+    );
+    browser.close().await;
+}
