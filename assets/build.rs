@@ -20,6 +20,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("@tabler/core/dist/css/tabler.min.css", "tabler.min", "css"),
     ("uplot/dist/uPlot.iife.min.js", "uplot.min", "js"),
     ("uplot/dist/uPlot.min.css", "uplot.min", "css"),
+    ("world-atlas/land-110m.json", "land-110m", "json"),
 ];
 
 /// The licences that go with it: path under `node_modules`, name. The package of Tabler's style
@@ -28,6 +29,7 @@ const FILES: &[(&str, &str, &str)] = &[
 const LICENCES: &[(&str, &str)] = &[
     ("@tabler/icons/LICENSE", "LICENSE-tabler.txt"),
     ("uplot/LICENSE", "LICENSE-uplot.txt"),
+    ("world-atlas/LICENSE", "LICENSE-world-atlas.txt"),
 ];
 
 /// What the tests look for barriers on the pages with. It is not part of the program.
@@ -37,7 +39,9 @@ const CHECKER: &str = "axe-core/axe.min.js";
 const ICONS: &[&str] = &[
     "alert-triangle",
     "arrow-back-up",
+    "arrow-down",
     "arrow-left",
+    "arrow-up",
     "bolt",
     "chart-line",
     "chevron-left",
@@ -55,9 +59,14 @@ const ICONS: &[&str] = &[
     "list-details",
     "lock",
     "logout",
+    "map-2",
+    "maximize",
     "menu-2",
+    "minus",
     "moon",
     "pencil",
+    "photo",
+    "pin",
     "player-pause",
     "player-play",
     "player-stop",

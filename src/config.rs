@@ -1,6 +1,7 @@
 //! Settings: typed, with every limit and its unit. `config/default.toml` holds the defaults and
 //! says what each key means; it is part of the binary.
 
+mod charts;
 mod firmware;
 mod history;
 mod lens;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use config::{Config, Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
 
+pub use self::charts::Charts;
 pub use self::firmware::{Firmware, FirmwareNames, FirmwareUri};
 pub use self::history::{History, KeptDays};
 pub use self::lens::Lens;
@@ -67,6 +69,8 @@ pub struct Settings {
     pub store: Store,
     /// Values over time.
     pub history: History,
+    /// Charts of many series.
+    pub charts: Charts,
     /// The pages and the API.
     pub web: Web,
     /// The live socket.
@@ -502,10 +506,9 @@ impl Settings {
             );
         }
         let others = self.history.wrong().or_else(|| self.firmware.wrong());
-        if let Some((key, reason)) = others
-            .or_else(|| self.rollouts.wrong())
-            .or_else(|| self.lens.wrong())
-        {
+        let others = others.or_else(|| self.rollouts.wrong());
+        let others = others.or_else(|| self.lens.wrong());
+        if let Some((key, reason)) = others.or_else(|| self.charts.wrong()) {
             return invalid(key, &reason);
         }
         let positive = [

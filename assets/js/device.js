@@ -175,10 +175,10 @@ async function act(button) {
 }
 
 function showChart(row) {
-  const { resource, name, units, type, multiple } = row.dataset;
+  const { resource, name, multiple } = row.dataset;
   const first = row.querySelector("[data-value]")?.dataset.value;
   const path = multiple === "true" ? first : resource;
-  if (path) chart.show(path, `${name} (${path})`, units, type);
+  if (path) chart.show(path, `${name} (${path})`);
 }
 
 async function forget() {

@@ -5,13 +5,15 @@ const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 20000;
 const MAX_WAITING = 5000;
 
-// `onMessages` gets an array of messages, `onResync` is called when some were lost.
+// `onMessages` gets an array of messages, `onResync` is called when some were lost. Other parts of the page hear them as
+// `live` events of the document. `again` of what is returned connects anew, for topics that have changed.
 export function live(topics, onMessages, onResync) {
   let seq = Number(document.body.dataset.seq || 0);
   let pause = FIRST_PAUSE;
   let waiting = [];
   let lost = false;
   let scheduled = false;
+  let socket = null;
 
   function deliver() {
     scheduled = false;
@@ -21,7 +23,9 @@ export function live(topics, onMessages, onResync) {
       lost = false;
       onResync();
     }
-    if (messages.length > 0) onMessages(messages);
+    if (messages.length === 0) return;
+    onMessages(messages);
+    document.dispatchEvent(new CustomEvent("live", { detail: messages }));
   }
 
   function schedule() {
@@ -64,7 +68,7 @@ export function live(topics, onMessages, onResync) {
     // Many devices may speak at once.
     if (topics.join() === "fleet") url.searchParams.set("gathered", "true");
     if (seq > 0) url.searchParams.set("after", String(seq));
-    const socket = new WebSocket(url);
+    socket = new WebSocket(url);
     let opened = false;
     socket.addEventListener("open", () => {
       opened = true;
@@ -84,6 +88,7 @@ export function live(topics, onMessages, onResync) {
   document.addEventListener("visibilitychange", schedule);
   show("connecting");
   connect();
+  return { again: () => socket.close() };
 }
 
 // A socket does not say why it was refused: when the login has ended, the page is asked for again,

@@ -20,6 +20,7 @@ pub mod log_resource;
 pub mod object_model;
 pub mod observation;
 pub mod observation_template;
+pub mod pinned_chart;
 pub mod registration;
 pub mod resource;
 pub mod resource_type;

@@ -50,6 +50,7 @@ mod m20261130_000030_create_rollout;
 mod m20261130_000031_create_rollout_target;
 mod m20261130_000032_updates_have_a_direction;
 mod m20261130_000100_create_traffic_day;
+mod m20261130_000300_create_pinned_chart;
 mod m20261130_000500_create_idempotency_key;
 
 /// All steps in order.
@@ -102,6 +103,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000031_create_rollout_target::Migration),
             Box::new(m20261130_000032_updates_have_a_direction::Migration),
             Box::new(m20261130_000100_create_traffic_day::Migration),
+            Box::new(m20261130_000300_create_pinned_chart::Migration),
             Box::new(m20261130_000500_create_idempotency_key::Migration),
         ]
     }

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
@@ -81,6 +82,8 @@ async fn start(count: usize, around: Surroundings) -> Vec<Fleet> {
     // Names of their own: `simulate` beside the demo adds devices instead of taking these over.
     let settings = |server, only| FleetSettings {
         interval: DEMO_INTERVAL,
+        // The map shows where they are.
+        send_interval: Some(SEND_INTERVAL),
         prefix: Some(PREFIX.to_owned()),
         only: Some(only),
         firmware: Some(FirmwareSettings {
@@ -155,6 +158,7 @@ fn pair(vault: &Vault, name: &EndpointName) -> anyhow::Result<(String, PskKey)> 
     Ok((identity, PskKey::new(key.to_vec())))
 }
 
+const SEND_INTERVAL: Duration = Duration::from_secs(5);
 const PREFIX: &str = "demo-";
 /// Who has made the credentials; begins their identities too, so that they are nobody else's.
 const BY: &str = "serve --demo";

@@ -42,6 +42,8 @@ pub struct FleetSettings {
     pub delay: Duration,
     /// How often the values of a device change.
     pub interval: Duration,
+    /// How often a device sends what it measures and where it is on its own accord; none: it is asked.
+    pub send_interval: Option<Duration>,
     /// The lifetime of the registrations.
     pub lifetime: Duration,
     /// Queue mode, with [`AWAKE`].
@@ -73,6 +75,7 @@ impl FleetSettings {
             prefix: None,
             delay: Duration::from_millis(10),
             interval: Duration::from_secs(10),
+            send_interval: None,
             lifetime: Duration::from_secs(300),
             queue_mode: false,
             lwm2m_version: Lwm2mVersion::V1_1,
@@ -94,6 +97,7 @@ impl FleetSettings {
             version: self.lwm2m_version,
             lifetime: self.lifetime,
             interval: self.interval,
+            send_interval: self.send_interval,
             queue_mode: self.queue_mode.then_some(AWAKE),
             test_objects: self.test_objects,
             firmware: self.firmware.clone(),

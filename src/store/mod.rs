@@ -32,6 +32,7 @@ mod metrics;
 mod model;
 mod open;
 mod operation;
+mod pinned_chart;
 mod proof;
 mod prune;
 mod records;
@@ -76,10 +77,14 @@ pub use firmware::{
     FirmwareFolder, FirmwareShelf, FirmwareStore, FirmwareUpdateReader, IncomingFile, NewImage,
     ReceiveError, ReceivedFile, Shelf, Shelved, UpdateFilter, check_new_image,
 };
-pub use history::{Aggregate, HistoryStore, Retention};
+pub use history::{
+    Aggregate, HistoryStore, LatestValue, RawValue, Retention, Series, SeriesPoint, SeriesReader,
+    Summary,
+};
 pub use ids::Ids;
 pub use metrics::Metrics;
 pub use open::{Publisher, Store};
+pub use pinned_chart::{PinChange, PinStore, PinnedChart};
 pub use rollout::{RolloutStore, TargetFilter};
 pub use traffic::TrafficStore;
 

@@ -244,6 +244,8 @@ async fn pages_ask_nobody_else_and_fit_on_a_phone() {
     for path in [
         "/",
         "/devices",
+        "/charts?series=/3303/0/5700@urn:imei:490154203237518&range=7d",
+        "/map",
         "/events",
         "/events/7",
         "/events/6",

@@ -7,13 +7,16 @@ use flownexus::web::pages::render;
 use super::dashboard::{Browser, password_hash};
 use super::fleet::{ASLEEP, Fleet, GONE, HOSTILE, RICH};
 
-pub(crate) const FOR_ALL: [&str; 25] = [
+pub(crate) const FOR_ALL: [&str; 28] = [
     "/",
     "/devices",
     "/devices?search=urn&registered=true",
     "/devices?search=nothing-has-this-name",
     "/devices?after=urn",
     "/devices?tag=lab",
+    "/charts",
+    "/charts?series=/3303/0/5700@urn:imei:490154203237518&series=/3303/0/5700@gone",
+    "/map",
     "/events",
     "/events?before=100",
     "/events/rules",
@@ -89,8 +92,8 @@ async fn every_page_renders_for_every_role_with_and_without_devices() {
 #[actix_web::test]
 async fn every_template_is_a_page_or_part_of_one() {
     // A template that no page uses is rendered by no test.
-    let used = "about account audit credentials device devices error error_plain event events firmware \
-                login model models operations overview rollout rollouts rules settings templates users";
+    let used = "about account audit charts credentials device devices error error_plain event events firmware \
+                login map model models operations overview rollout rollouts rules settings templates users";
     for name in render::template_names() {
         let page = name
             .strip_prefix("pages/")

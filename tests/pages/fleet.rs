@@ -17,9 +17,11 @@ use flownexus::store::{
     ApiToken, EndpointRow, ObservationTemplate, Role, StoredEvent, StoredValue, User, WebSession,
 };
 
+use crate::support::fake_charts::FakePins;
 use crate::support::fake_rollouts::{FakeRollouts, keeps_rollouts};
 use crate::support::fake_updates::{FakeUpdates, reads_updates};
 
+mod charts;
 mod logs;
 mod rollouts;
 mod rules;
@@ -46,6 +48,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// The fleet, and the people who look at it.
 pub(crate) struct Fleet {
     state: Mutex<State>,
+    pub(crate) pins: FakePins,
     pub(crate) updates: FakeUpdates,
     pub(crate) rollouts: Arc<FakeRollouts>,
 }
@@ -87,6 +90,7 @@ impl Fleet {
         fill(&mut state);
         Arc::new(Self {
             state: Mutex::new(state),
+            pins: FakePins::default(),
             updates: FakeUpdates::default(),
             rollouts: Arc::new(rollouts::samples()),
         })

@@ -6,6 +6,7 @@ mod a_killed_process_loses_nothing_that_was_confirmed;
 mod a_lost_connection_comes_back;
 mod addresses_had_proven_themselves;
 mod batches_change_nothing_but_the_speed;
+mod charts_of_several_series;
 mod charts_of_very_many_values;
 mod credentials_are_kept;
 mod devices_are_listed_and_forgotten;

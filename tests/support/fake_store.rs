@@ -17,7 +17,7 @@ use flownexus::store::{
     TokenStore, User, UserStore, WebSession,
 };
 
-use super::fake_updates::{FakeUpdates, reads_updates};
+use super::fake_updates::FakeUpdates;
 
 /// Everything that is stored.
 #[derive(Default)]
@@ -61,11 +61,10 @@ impl Tables {
 #[derive(Default)]
 pub(crate) struct FakeStore {
     tables: Mutex<Tables>,
+    pub(crate) pins: super::fake_charts::FakePins,
     pub(crate) updates: FakeUpdates,
     pub(crate) rollouts: Arc<super::fake_rollouts::FakeRollouts>,
 }
-
-reads_updates!(FakeStore);
 
 impl FakeStore {
     pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {

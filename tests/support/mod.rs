@@ -5,6 +5,7 @@ pub(crate) mod certificates;
 pub(crate) mod cid;
 pub(crate) mod database;
 pub(crate) mod device;
+pub(crate) mod fake_charts;
 pub(crate) mod fake_credentials;
 pub(crate) mod fake_devices;
 pub(crate) mod fake_firmware;

@@ -473,4 +473,12 @@ const DISABLED: Duration = Duration::from_secs(86_400);
 /// However long 1/0/5 says.
 const LONGEST_DISABLED: Duration = Duration::from_secs(315_360_000);
 /// What goes out by itself: the sensors' values.
-const SENSORS: [Path; 2] = [Path::resource(3303, 0, 5700), Path::resource(3304, 0, 5700)];
+const SENSORS: [Path; 6] = [
+    Path::resource(3303, 0, 5700),
+    Path::resource(3304, 0, 5700),
+    // Where it is: latitude, longitude, radius and the time of them.
+    Path::resource(6, 0, 0),
+    Path::resource(6, 0, 1),
+    Path::resource(6, 0, 3),
+    Path::resource(6, 0, 5),
+];

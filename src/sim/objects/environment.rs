@@ -213,6 +213,7 @@ fn fixed(settings: &DeviceSettings) -> Vec<(Path, Value)> {
         (Path::resource_instance(4, 0, 4, 0), text("192.0.2.17")),
         (Path::resource(4, 0, 8), Value::Integer(4711)),
         (Path::resource(6, 0, 2), Value::Float(420.0)),
+        (Path::resource(6, 0, 3), Value::Float(25.0)),
     ];
     if settings.version >= Lwm2mVersion::V1_1 {
         values.push((Path::resource(1, 0, 23), Value::Boolean(false)));

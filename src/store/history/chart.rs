@@ -51,13 +51,56 @@ impl Chart {
         database: &DatabaseTransaction,
     ) -> Result<Vec<Point>, StoreError> {
         let points = self.points.min(MOST_POINTS);
+        // Every value counts where they are few, and most of them are.
+        let kept = match self.aggregate {
+            Aggregate::MinMax => MANY_VALUES,
+            _ => 0,
+        };
+        Ok(match self.gather(database, kept).await? {
+            Gathered::Nothing => Vec::new(),
+            Gathered::Values(few) => {
+                let few: Vec<Point> = few.into_iter().map(Point::from).collect();
+                downsample(&few, points)
+            }
+            Gathered::Sums(sink) => sink.points(self.aggregate, self.from, points),
+        })
+    }
+
+    /// The values themselves where there are at most `points`, otherwise at most `points` stretches of the
+    /// same length, with that length.
+    pub(super) async fn stretches(
+        mut self,
+        database: &DatabaseTransaction,
+    ) -> Result<Stretches, StoreError> {
+        self.aggregate = Aggregate::Mean;
+        let points = self.points.min(MOST_POINTS);
+        Ok(match self.gather(database, points).await? {
+            Gathered::Nothing | Gathered::Sums(Sink::Shape(_)) => Stretches::default(),
+            Gathered::Values(few) => Stretches {
+                step: None,
+                sums: few.into_iter().map(|one| (one.at, one.into())).collect(),
+            },
+            Gathered::Sums(Sink::Grid(grid)) => Stretches {
+                step: Some(grid.step),
+                sums: grid.stretches(self.from, points),
+            },
+        })
+    }
+
+    /// What there is, one by one up to `kept` values where these are read, otherwise added up.
+    async fn gather(
+        self,
+        database: &DatabaseTransaction,
+        kept: usize,
+    ) -> Result<Gathered, StoreError> {
+        let points = self.points.min(MOST_POINTS);
         if points == 0 || self.from >= self.to {
-            return Ok(Vec::new());
+            return Ok(Gathered::Nothing);
         }
         let progress = Progress::load(database).await?;
         let new = not_held(database, progress, self.key, self.from, self.to).await?;
         let Some(span) = self.span(database, &new).await? else {
-            return Ok(Vec::new());
+            return Ok(Gathered::Nothing);
         };
         let step = self.aggregate.step(span.from, span.to, points);
         let are_whole = self.from >= removed_before(database, self.key).await?;
@@ -70,12 +113,11 @@ impl Chart {
             }),
         };
         let Some(tier) = tier else {
-            // Every value counts where they are few, and most of them are.
             let mut few = Vec::new();
-            let mut are_few = self.aggregate == Aggregate::MinMax;
+            let mut are_few = true;
             raw::between(database, self.key, self.from, self.to, |found| {
                 few.push(found.sample);
-                are_few &= few.len() <= MANY_VALUES;
+                are_few &= few.len() <= kept;
                 if !are_few {
                     for sample in few.drain(..) {
                         sink.add(&Sum::from(sample));
@@ -84,10 +126,9 @@ impl Chart {
             })
             .await?;
             if are_few {
-                let few: Vec<Point> = few.into_iter().map(Point::from).collect();
-                return Ok(downsample(&few, points));
+                return Ok(Gathered::Values(few));
             }
-            return Ok(sink.points(self.aggregate, self.from, points));
+            return Ok(Gathered::Sums(sink));
         };
         let mut reader = Reader {
             database,
@@ -105,7 +146,7 @@ impl Chart {
         for sample in &new {
             sink.add(&Sum::from(*sample));
         }
-        Ok(sink.points(self.aggregate, self.from, points))
+        Ok(Gathered::Sums(sink))
     }
 
     /// Where there are values; nothing without any.
@@ -160,6 +201,23 @@ impl Chart {
             values: values.saturating_add(i64::try_from(new.len()).unwrap_or(i64::MAX)),
         }))
     }
+}
+
+/// What was read.
+#[derive(Debug)]
+enum Gathered {
+    Nothing,
+    Values(Vec<Sample>),
+    Sums(Sink),
+}
+
+/// A series in stretches of the same length.
+#[derive(Debug, Default)]
+pub(super) struct Stretches {
+    /// How long each is, in milliseconds; none where each is a value.
+    pub(super) step: Option<i64>,
+    /// Each with its beginning, in milliseconds since 1970, by that.
+    pub(super) sums: Vec<(i64, Sum)>,
 }
 
 /// Where in a range there are values, and about how many.
@@ -495,7 +553,8 @@ impl Grid {
         }
     }
 
-    fn points(self, aggregate: Aggregate, from: i64, points: usize) -> Vec<Point> {
+    /// At most `points` stretches, each with its beginning.
+    fn stretches(self, from: i64, points: usize) -> Vec<(i64, Sum)> {
         let mut all: Vec<(i64, Sum)> = self.sums.into_iter().collect();
         // A range may begin and end inside of a stretch: then there is one too many.
         while all.len() > points
@@ -504,9 +563,15 @@ impl Grid {
         {
             before.add(&last);
         }
-        let step = self.step;
-        let points = all.into_iter().map(|(stretch, sum)| {
-            let start = stretch.saturating_mul(step).max(from);
+        for (stretch, _) in &mut all {
+            *stretch = stretch.saturating_mul(self.step).max(from);
+        }
+        all
+    }
+
+    fn points(self, aggregate: Aggregate, from: i64, points: usize) -> Vec<Point> {
+        let all = self.stretches(from, points).into_iter();
+        let points = all.map(|(start, sum)| {
             let at_start = |value| Sample { at: start, value };
             let sample = match aggregate {
                 Aggregate::Count => at_start(sum.samples as f64),

@@ -8,6 +8,7 @@ mod partition;
 mod raw;
 mod roll;
 mod run;
+mod series;
 mod tier;
 
 use async_trait::async_trait;
@@ -26,6 +27,7 @@ use crate::domain::{EndpointId, Path, Timestamp};
 
 use self::partition::{ensure, first_row_of};
 pub(super) use self::run::Historian;
+pub use self::series::{LatestValue, RawValue, Series, SeriesPoint, SeriesReader, Summary};
 
 /// What a point of a history says of its stretch of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

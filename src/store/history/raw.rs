@@ -26,7 +26,7 @@ pub(super) struct Numbered {
 }
 
 /// The condition that the index `resource_path_time` serves, with its values: numbers of this path.
-fn condition(key: SeriesKey) -> (String, Vec<Bind>) {
+pub(super) fn condition(key: SeriesKey) -> (String, Vec<Bind>) {
     let (levels, instance) = unpack(key.path);
     let mut values: Vec<Bind> = vec![key.endpoint.into()];
     values.extend(levels.map(Bind::from));

@@ -2,6 +2,7 @@
 //! fixed: scripts rely on them.
 
 mod audit;
+mod chart_choice;
 mod credentials;
 mod endpoints;
 mod events;
@@ -11,6 +12,7 @@ mod firmware;
 mod firmware_updates;
 mod health;
 mod leshan;
+mod locations;
 mod log_resources;
 mod logs;
 mod messages;
@@ -18,6 +20,7 @@ mod models;
 mod operation_parameters;
 mod operation_request;
 mod operations;
+mod pinned_charts;
 mod profile;
 mod query;
 pub(super) mod refused;
@@ -27,6 +30,7 @@ mod rollout_request;
 mod rollout_view;
 mod rollouts;
 mod rules;
+mod series;
 mod session;
 mod template_request;
 mod templates;
@@ -80,6 +84,14 @@ macro_rules! routes {
                     .service(resources::list_resources)
                     .service(resources::show_history)
                     .service(resources::list_data)
+                    .service(series::list_series)
+                    .service(series::search_series)
+                    .service(series::download_series)
+                    .service(pinned_charts::list_pinned_charts)
+                    .service(pinned_charts::create_pinned_chart)
+                    .service(pinned_charts::change_pinned_chart)
+                    .service(pinned_charts::delete_pinned_chart)
+                    .service(locations::list_locations)
                     .service(retention::list_resource_types)
                     .service(retention::set_retention)
                     .service(logs::list_logs)

@@ -5,6 +5,7 @@
 //! the database; [`csrf`] refuses what another site made the browser send.
 
 pub mod access;
+mod chart_views;
 mod credential_views;
 pub mod csrf;
 mod firmware_views;

@@ -23,9 +23,9 @@ use crate::registry::Devices;
 use crate::store::{
     ApiToken, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
     FirmwareUpdateReader, HistoryStore, LogReader, LogResourceStore, ObservationTemplate,
-    OperationFilter, OperationReader, ResourceReader, ResourceType, Role, RolloutStore, RuleStore,
-    SessionStore, StoredEvent, StoredValue, TemplateStore, TokenStore, TrafficStore, User,
-    UserStore,
+    OperationFilter, OperationReader, PinStore, ResourceReader, ResourceType, Role, RolloutStore,
+    RuleStore, SeriesReader, SessionStore, StoredEvent, StoredValue, TemplateStore, TokenStore,
+    TrafficStore, User, UserStore,
 };
 use crate::web::{ApiError, AppState};
 
@@ -43,9 +43,11 @@ pub struct Stores {
     pub(in crate::web::auth) log_resources: Arc<dyn LogResourceStore>,
     pub(in crate::web::auth) logs: Arc<dyn LogReader>,
     pub(in crate::web::auth) operations: Arc<dyn OperationReader>,
+    pub(in crate::web::auth) pins: Arc<dyn PinStore>,
     pub(in crate::web::auth) resources: Arc<dyn ResourceReader>,
     pub(in crate::web::auth) rollouts: Arc<dyn RolloutStore>,
     pub(in crate::web::auth) rules: Arc<dyn RuleStore>,
+    pub(in crate::web::auth) series: Arc<dyn SeriesReader>,
     pub(in crate::web::auth) sessions: Arc<dyn SessionStore>,
     pub(in crate::web::auth) templates: Arc<dyn TemplateStore>,
     pub(in crate::web::auth) tokens: Arc<dyn TokenStore>,
@@ -65,9 +67,11 @@ impl Stores {
             + LogReader
             + LogResourceStore
             + OperationReader
+            + PinStore
             + ResourceReader
             + RolloutStore
             + RuleStore
+            + SeriesReader
             + SessionStore
             + TemplateStore
             + TokenStore
@@ -84,9 +88,11 @@ impl Stores {
             log_resources: store.clone(),
             logs: store.clone(),
             operations: store.clone(),
+            pins: store.clone(),
             resources: store.clone(),
             rollouts: store.clone(),
             rules: store.clone(),
+            series: store.clone(),
             sessions: store.clone(),
             templates: store.clone(),
             tokens: store.clone(),

@@ -215,6 +215,7 @@ fn content_type(extension: &str) -> &'static str {
     match extension {
         "css" => "text/css; charset=utf-8",
         "js" => "text/javascript; charset=utf-8",
+        "json" => "application/json",
         "svg" => "image/svg+xml",
         _ => "application/octet-stream",
     }
@@ -231,12 +232,15 @@ mod tests {
         for name in [
             "app.css",
             "app.js",
+            "charts.js",
             "device.js",
             "icons.svg",
             "lens.js",
+            "land-110m.json",
             "log.js",
             "rules.js",
             "logo.svg",
+            "map.js",
             "tabler.min.css",
             "theme.js",
             "uplot.min.css",
@@ -255,11 +259,18 @@ mod tests {
     fn what_is_fetched_is_compressed_and_comes_with_its_licence() {
         assert!(VENDOR.served.values().all(|asset| asset.gzip.is_some()));
         let licences = licences();
-        for package in ["tabler", "uplot"] {
+        for (package, word) in [
+            ("tabler", "MIT"),
+            ("uplot", "MIT"),
+            (
+                "world-atlas",
+                "Permission to use, copy, modify, and/or distribute",
+            ),
+        ] {
             assert!(
                 licences
                     .iter()
-                    .any(|(name, text)| name == package && text.contains("MIT")),
+                    .any(|(name, text)| name == package && text.contains(word)),
                 "{package}"
             );
         }

@@ -15,6 +15,8 @@ use crate::web::auth::views::role_name;
 const NAVIGATION: &[(&str, &str, &str, Role)] = &[
     ("/", "Overview", "home", Role::Viewer),
     ("/devices", "Devices", "devices", Role::Viewer),
+    ("/charts", "Charts", "chart-line", Role::Viewer),
+    ("/map", "Map", "map-2", Role::Viewer),
     ("/events", "Events", "bolt", Role::Viewer),
     ("/operations", "Operations", "send", Role::Viewer),
     ("/models", "Models", "list-details", Role::Viewer),

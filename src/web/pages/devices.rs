@@ -104,7 +104,7 @@ pub(super) async fn page(
 
 /// Whether a device can be reached, in one word. One in queue mode listens for a while after it
 /// was heard of.
-pub(super) fn state(row: &EndpointRow, now: Timestamp, awake: Duration) -> &'static str {
+pub(in crate::web) fn state(row: &EndpointRow, now: Timestamp, awake: Duration) -> &'static str {
     match &row.registration {
         None if row.through_gateway().is_some() => "registered",
         None => "offline",

@@ -9,6 +9,7 @@
 mod account;
 mod admin;
 pub mod assets;
+mod charts;
 mod chrome;
 mod credentials;
 mod device;
@@ -32,6 +33,8 @@ mod traffic;
 mod updates;
 mod words;
 
+pub(in crate::web) use devices::state as device_state;
+
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::web::{self, ServiceConfig};
 
@@ -51,6 +54,8 @@ pub fn configure(cfg: &mut ServiceConfig) {
             .route("/", web::get().to(overview::page))
             .route("/devices", web::get().to(devices::page))
             .route("/devices/{name}", web::get().to(device::page))
+            .route("/charts", web::get().to(charts::page))
+            .route("/map", web::get().to(charts::map))
             .route("/events", web::get().to(events::list))
             .route("/events/rules", web::get().to(rules::page))
             .route("/events/rules", web::post().to(rules::add))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 
+use super::charts;
 use super::chrome::Page;
 use super::credentials::EndingNotice;
 use super::events::EventLine;
@@ -44,6 +45,7 @@ pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
     let operations = viewer.operations(None, None, LATEST, None).await?;
     let events = viewer.events(None, None, LATEST, None).await?;
     let endings = viewer.certificates_ending()?;
+    charts::insert_pins(&mut page, &viewer).await?;
     page.insert("certificates", &EndingNotice::new(&endings, now));
     page.insert("total", &total);
     page.insert("registered", &registered);
