@@ -4,6 +4,7 @@
 mod firmware;
 mod history;
 mod network;
+mod people;
 mod rollouts;
 
 use std::net::{IpAddr, SocketAddr};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use self::firmware::{Firmware, FirmwareNames, FirmwareUri};
 pub use self::history::{History, KeptDays};
 pub use self::network::{InvalidNetwork, Network};
+pub use self::people::RequireTotp;
 pub use self::rollouts::Rollouts;
 
 /// The defaults, commented.
@@ -308,6 +310,9 @@ pub struct Web {
     pub session_idle_hours: u64,
     pub login_attempts: u32,
     pub login_window_s: u64,
+    pub audited_failures: u32,
+    pub require_totp_for: RequireTotp,
+    pub public_url: String,
     pub max_json_bytes: usize,
     pub max_wait_s: u64,
     pub max_page_rows: u64,

@@ -19,6 +19,7 @@ pub mod log_resource;
 pub mod object_model;
 pub mod observation;
 pub mod observation_template;
+pub mod recovery_code;
 pub mod registration;
 pub mod resource;
 pub mod resource_type;

@@ -49,6 +49,11 @@ mod m20261130_000021_create_firmware_step;
 mod m20261130_000030_create_rollout;
 mod m20261130_000031_create_rollout_target;
 mod m20261130_000032_updates_have_a_direction;
+mod m20261130_000200_people_are_disabled;
+mod m20261130_000201_codes_are_a_second_factor;
+mod m20261130_000202_sessions_are_told_apart;
+mod m20261130_000203_tokens_have_owners;
+mod m20261130_000204_find_lines_of_the_audit_log;
 
 /// All steps in order.
 #[derive(Debug)]
@@ -99,6 +104,11 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000030_create_rollout::Migration),
             Box::new(m20261130_000031_create_rollout_target::Migration),
             Box::new(m20261130_000032_updates_have_a_direction::Migration),
+            Box::new(m20261130_000200_people_are_disabled::Migration),
+            Box::new(m20261130_000201_codes_are_a_second_factor::Migration),
+            Box::new(m20261130_000202_sessions_are_told_apart::Migration),
+            Box::new(m20261130_000203_tokens_have_owners::Migration),
+            Box::new(m20261130_000204_find_lines_of_the_audit_log::Migration),
         ]
     }
 }

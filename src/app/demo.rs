@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 use super::{DEMO_INTERVAL, reachable};
-use crate::domain::EndpointName;
+use crate::domain::{Doer, EndpointName};
 use crate::net::dtls::{ClientCredentials, ClientSettings};
 use crate::net::https::Trust;
 use crate::security::{CheckedProof, PskKey, Vault};
@@ -137,7 +137,10 @@ impl Surroundings {
                     endpoint: name.clone(),
                     proof: CheckedProof::Psk { identity, key },
                     note: NOTE.to_owned(),
-                    by: BY.to_owned(),
+                    by: Doer {
+                        actor: BY.to_owned(),
+                        remote: String::new(),
+                    },
                 };
                 self.credentials.add(new).await?;
                 Ok(Way::Secure)

@@ -11,10 +11,10 @@ use crate::domain::Timestamp;
 use crate::live::Hub;
 use crate::registry::Devices;
 use crate::rollout::Rollouts;
-use crate::security::Certificates;
+use crate::security::{Certificates, Sealer};
 use crate::store::Shelf;
 
-use super::auth::{LoginLimits, PasswordHashing, Stores};
+use super::auth::{AccessSignal, HourlyLimit, LoginLimits, PasswordHashing, Stores};
 use super::credentials::Credentials;
 use super::metrics::HttpMetrics;
 use super::models::Catalogue;
@@ -53,6 +53,8 @@ pub struct AppParts {
     pub ready: Readiness,
     /// Signs session cookies; see [`session_key`](super::auth::session_key).
     pub cookie_key: Key,
+    /// Seals the secrets of one-time codes.
+    pub totp: Sealer,
 }
 
 /// What every handler shares; in `actix_web::web::Data`.
@@ -80,7 +82,10 @@ pub struct AppState {
     pub(in crate::web) http: HttpMetrics,
     pub(in crate::web) ready: Readiness,
     pub(in crate::web) cookie_key: Key,
+    pub(in crate::web) totp: Sealer,
+    pub(in crate::web) access: AccessSignal,
     pub(in crate::web) login_limits: LoginLimits,
+    pub(in crate::web) audited_failures: HourlyLimit,
     pub(in crate::web) passwords: PasswordHashing,
 }
 
@@ -91,6 +96,9 @@ impl AppState {
         http.register(&mut parts.metrics);
         Self {
             login_limits: LoginLimits::new(&parts.settings.web),
+            audited_failures: HourlyLimit::new(parts.settings.web.audited_failures),
+            access: AccessSignal::default(),
+            totp: parts.totp,
             passwords: PasswordHashing::default(),
             settings: parts.settings,
             models: parts.models,

@@ -9,6 +9,7 @@ pub(crate) mod fake_credentials;
 pub(crate) mod fake_firmware;
 pub(crate) mod fake_logs;
 pub(crate) mod fake_models;
+pub(crate) mod fake_people;
 pub(crate) mod fake_rollouts;
 pub(crate) mod fake_rules;
 pub(crate) mod fake_store;

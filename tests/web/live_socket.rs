@@ -258,8 +258,8 @@ async fn a_socket_is_closed_when_its_login_ends() {
     let kept = site.token(Role::Viewer).await;
     let _kept = connect_as(&site, "?topics=fleet", &kept).await;
     listeners(&site, 3).await;
-    site.store.tables().sessions.clear();
-    site.store.tables().tokens[0].expires_at = Some(Timestamp::system());
+    site.store.people().sessions.clear();
+    site.store.people().tokens[0].expires_at = Some(Timestamp::system());
     assert_eq!(next(&mut person).await, None);
     assert_eq!(next(&mut program).await, None);
     listeners(&site, 1).await;
