@@ -4,6 +4,7 @@
 mod firmware;
 mod history;
 mod network;
+mod oidc;
 mod people;
 mod rollouts;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use self::firmware::{Firmware, FirmwareNames, FirmwareUri};
 pub use self::history::{History, KeptDays};
 pub use self::network::{InvalidNetwork, Network};
+pub use self::oidc::{Oidc, OidcRole, is_safe};
 pub use self::people::RequireTotp;
 pub use self::rollouts::Rollouts;
 
@@ -67,6 +69,8 @@ pub struct Settings {
     pub history: History,
     /// The pages and the API.
     pub web: Web,
+    /// Logging in by OpenID Connect.
+    pub oidc: Oidc,
     /// The live socket.
     pub live: Live,
     /// What is logged, and how.
@@ -385,6 +389,8 @@ impl Settings {
             .with_list_parse_key("admission.block")
             .with_list_parse_key("certificates.hosts")
             .with_list_parse_key("coaps.cipher_suites")
+            .with_list_parse_key("oidc.allowed")
+            .with_list_parse_key("oidc.scopes")
             .with_list_parse_key("web.trusted_proxies");
         let settings: Self = builder.add_source(environment).build()?.try_deserialize()?;
         settings.check()?;
@@ -412,6 +418,9 @@ impl Settings {
             && let Some((user, _)) = login.split_once(':')
         {
             shown.database.url = format!("{scheme}://{user}:***@{place}");
+        }
+        if !shown.oidc.client_secret.is_empty() {
+            shown.oidc.client_secret = "***".to_owned();
         }
         shown
     }
@@ -491,7 +500,8 @@ impl Settings {
             );
         }
         let others = self.history.wrong().or_else(|| self.firmware.wrong());
-        if let Some((key, reason)) = others.or_else(|| self.rollouts.wrong()) {
+        let others = others.or_else(|| self.rollouts.wrong());
+        if let Some((key, reason)) = others.or_else(|| self.oidc.wrong(&self.web.public_url)) {
             return invalid(key, &reason);
         }
         let positive = [

@@ -14,6 +14,7 @@ use crate::rollout::Rollouts;
 use crate::security::{Certificates, Sealer};
 use crate::store::Shelf;
 
+use super::auth::oidc::Oidc;
 use super::auth::{AccessSignal, HourlyLimit, LoginLimits, PasswordHashing, Stores};
 use super::credentials::Credentials;
 use super::metrics::HttpMetrics;
@@ -84,6 +85,7 @@ pub struct AppState {
     pub(in crate::web) cookie_key: Key,
     pub(in crate::web) totp: Sealer,
     pub(in crate::web) access: AccessSignal,
+    pub(in crate::web) oidc: Option<Oidc>,
     pub(in crate::web) login_limits: LoginLimits,
     pub(in crate::web) audited_failures: HourlyLimit,
     pub(in crate::web) passwords: PasswordHashing,
@@ -98,6 +100,7 @@ impl AppState {
             login_limits: LoginLimits::new(&parts.settings.web),
             audited_failures: HourlyLimit::new(parts.settings.web.audited_failures),
             access: AccessSignal::default(),
+            oidc: Oidc::new(&parts.settings),
             totp: parts.totp,
             passwords: PasswordHashing::default(),
             settings: parts.settings,

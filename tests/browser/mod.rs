@@ -9,4 +9,5 @@ mod a_rollout_is_run_through_its_page;
 mod demo;
 mod pages;
 mod pages_work_in_a_browser;
+mod people_log_in_and_out;
 mod the_demo_is_alive;

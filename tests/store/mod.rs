@@ -18,6 +18,7 @@ mod history_keeps_its_extremes;
 mod live_messages_follow_the_commit;
 mod logs_are_found_and_removed;
 mod one_process_at_a_time;
+mod people_change;
 mod people_programs_and_their_doings;
 mod records_survive_the_round_trip;
 mod registrations_replace_each_other;

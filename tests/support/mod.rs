@@ -16,6 +16,7 @@ pub(crate) mod fake_store;
 pub(crate) mod fake_updates;
 pub(crate) mod netem;
 pub(crate) mod odd_certificates;
+pub(crate) mod oidc_provider;
 pub(crate) mod postgres;
 pub(crate) mod programs;
 pub(crate) mod secure;

@@ -355,7 +355,7 @@ pub async fn ensure_admin(users: &dyn UserStore) -> Result<Option<String>, ApiEr
     }
 }
 
-fn app_state(request: &HttpRequest) -> Result<Data<AppState>, ApiError> {
+pub(super) fn app_state(request: &HttpRequest) -> Result<Data<AppState>, ApiError> {
     request
         .app_data::<Data<AppState>>()
         .cloned()

@@ -13,6 +13,7 @@ mod limits;
 pub mod login;
 mod logs;
 mod model_views;
+pub mod oidc;
 mod own;
 pub mod password;
 mod people_views;

@@ -1,14 +1,15 @@
 //! Logging in, in one step or two, and out.
 
-use actix_web::http::StatusCode;
-use actix_web::web::{Form, Query};
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{Data, Form, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
 use super::chrome::{Page, see_other};
 use super::words;
-use crate::web::ApiError;
+use crate::web::auth::oidc::{self, Oidc, OidcError, Returned};
 use crate::web::auth::{self, LoginError, Myself, ProvedBy};
+use crate::web::{ApiError, AppState};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct LoginQuery {
@@ -34,17 +35,19 @@ pub(super) struct CodeForm {
 /// `GET /login`
 pub(super) async fn login_form(
     myself: Result<Myself, ApiError>,
+    state: Data<AppState>,
     query: Query<LoginQuery>,
 ) -> Result<HttpResponse, ApiError> {
     if myself.is_ok() {
         return Ok(see_other(&local(&query.next)));
     }
-    render_login(StatusCode::OK, "", &query.next, None)
+    render_login(&state, StatusCode::OK, "", &query.next, None)
 }
 
 /// `POST /login`
 pub(super) async fn login(
     request: HttpRequest,
+    state: Data<AppState>,
     form: Form<LoginForm>,
 ) -> Result<HttpResponse, ApiError> {
     let form = form.into_inner();
@@ -64,7 +67,7 @@ pub(super) async fn login(
         Err(LoginError::Server(error)) => Err(error),
         Err(error) => {
             let (status, text) = refusal(&error);
-            render_login(status, &form.name, &form.next, Some(text))
+            render_login(&state, status, &form.name, &form.next, Some(text))
         }
     }
 }
@@ -102,6 +105,50 @@ pub(super) async fn code(
     }
 }
 
+/// `GET /login/oidc`: on to the provider.
+pub(super) async fn begin_oidc(
+    request: HttpRequest,
+    state: Data<AppState>,
+    query: Query<LoginQuery>,
+) -> Result<HttpResponse, ApiError> {
+    match oidc::begin(&request, &local(&query.next)).await {
+        Ok(begun) => Ok(HttpResponse::SeeOther()
+            .insert_header((header::LOCATION, begun.address))
+            .cookie(begun.cookie)
+            .finish()),
+        Err(error) => oidc_error(&state, error, &query.next),
+    }
+}
+
+/// `GET /login/oidc/return`: back from the provider.
+pub(super) async fn finish_oidc(
+    request: HttpRequest,
+    state: Data<AppState>,
+    returned: Query<Returned>,
+) -> Result<HttpResponse, ApiError> {
+    let mut answer = match oidc::finish(&request, returned.into_inner()).await {
+        Ok((user, next)) => {
+            auth::start_session(&request, &user, ProvedBy::Oidc).await?;
+            see_other(&local(&next))
+        }
+        Err(error) => oidc_error(&state, error, "")?,
+    };
+    if let Some(cookie) = oidc::without_cookie(&request) {
+        answer.add_cookie(&cookie).map_err(ApiError::internal)?;
+    }
+    Ok(answer)
+}
+
+/// The login page says what went wrong, and takes passwords as ever.
+fn oidc_error(state: &AppState, error: OidcError, next: &str) -> Result<HttpResponse, ApiError> {
+    let (status, text) = match error {
+        OidcError::Server(error) => return Err(error),
+        OidcError::Provider(text) => (StatusCode::BAD_GATEWAY, text),
+        OidcError::Refused(text) => (StatusCode::UNAUTHORIZED, text),
+    };
+    render_login(state, status, "", next, Some(words::sentence(&text)))
+}
+
 /// `POST /logout`
 pub(super) async fn logout(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     auth::end_session(&request).await?;
@@ -131,6 +178,7 @@ pub(super) fn refusal(error: &LoginError) -> (StatusCode, String) {
 }
 
 fn render_login(
+    state: &AppState,
     status: StatusCode,
     name: &str,
     next: &str,
@@ -140,6 +188,7 @@ fn render_login(
     page.insert("name", name);
     page.insert("next", &local(next));
     page.insert("error", &error);
+    page.insert("oidc", &state.oidc.as_ref().map(Oidc::label));
     page.render_as(status, "pages/login.html")
 }
 

@@ -49,6 +49,8 @@ pub fn configure(cfg: &mut ServiceConfig) {
             .route("/login", web::post().to(login::login))
             .route("/login/code", web::get().to(login::code_form))
             .route("/login/code", web::post().to(login::code))
+            .route("/login/oidc", web::get().to(login::begin_oidc))
+            .route("/login/oidc/return", web::get().to(login::finish_oidc))
             .route("/logout", web::post().to(login::logout))
             .configure(own_account)
             .route("/", web::get().to(overview::page))
