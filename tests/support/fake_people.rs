@@ -116,7 +116,8 @@ impl People {
         if after == before {
             return Ok(Some(after));
         }
-        if after.role < Role::Admin || after.disabled {
+        let could = before.role == Role::Admin && !before.disabled;
+        if could && (after.role < Role::Admin || after.disabled) {
             self.another_admin(name)?;
         }
         if after.disabled {

@@ -79,7 +79,9 @@ impl Watched {
 async fn once_in_the_audit_log_and_a_refusal_never() {
     let server = Server::start().await;
     let mut device = ScriptedDevice::new("told-of", server.coap());
-    device.register(300, "</3/0>");
+    let register = device.register(300, "</3/0>");
+    device.send(&register);
+    device.expect("the answer to the Register");
     let api = server.api();
     let mut it = Watched {
         server,
@@ -253,7 +255,7 @@ async fn once_in_the_audit_log_and_a_refusal_never() {
         post(),
         &operations,
         Some(read.clone()),
-        202,
+        201,
         "operation.create",
     )
     .await;

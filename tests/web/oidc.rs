@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::people::{lines, with};
 use crate::support::oidc_provider::{CLIENT, Lie, Provider};
+use crate::support::server::{SOON, eventually};
 use crate::support::site::{PASSWORD, Site};
 
 const PUBLIC: &str = "http://nexus.example:8000";
@@ -269,6 +270,11 @@ async fn a_provider_that_is_away_is_said_and_passwords_go_on() {
         site.login("alice").await;
     }
     provider.mind().lie = Lie::None;
+    eventually("the provider is asked again", SOON, async || {
+        let answer = get(&site, "/login/oidc", "").await;
+        (answer.status() == 303).then_some(())
+    })
+    .await;
     assert_eq!(log_in(&site).await.status(), 303);
 
     let off = Site::start().await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use actix_web::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::config::{Oidc as Settings, is_safe};
 use crate::domain::Timestamp;
@@ -28,10 +28,17 @@ pub(super) struct Metadata {
     token_endpoint_auth_methods_supported: Vec<String>,
 }
 
+/// A provider that could not be asked is left alone for so long: whoever begins logins meanwhile does not wait for it.
+const FAILURE_PAUSE: Duration = Duration::from_secs(2);
+
+/// Codes that are exchanged at once.
+const MAX_EXCHANGES: usize = 16;
+
 /// The provider of the settings.
 pub(super) struct Provider {
     settings: Settings,
-    metadata: Mutex<Option<(Instant, Metadata)>>,
+    metadata: Mutex<Option<(Instant, Result<Metadata, OidcError>)>>,
+    exchanges: Semaphore,
     keys: Mutex<Option<(Instant, Keys)>>,
 }
 
@@ -41,6 +48,7 @@ impl Provider {
         Self {
             settings: settings.clone(),
             metadata: Mutex::new(None),
+            exchanges: Semaphore::new(MAX_EXCHANGES),
             keys: Mutex::new(None),
         }
     }
@@ -48,11 +56,21 @@ impl Provider {
     /// What the provider says of itself, not older than `oidc.cache_s`. Of several who ask at once one goes.
     pub(super) async fn metadata(&self) -> Result<Metadata, OidcError> {
         let mut known = self.metadata.lock().await;
-        if let Some((at, metadata)) = &*known
-            && at.elapsed() < self.cached_for()
-        {
-            return Ok(metadata.clone());
+        if let Some((at, metadata)) = &*known {
+            let limit = match metadata {
+                Ok(_) => self.cached_for(),
+                Err(_) => FAILURE_PAUSE,
+            };
+            if at.elapsed() < limit {
+                return metadata.clone();
+            }
         }
+        let metadata = self.ask_metadata().await;
+        *known = Some((Instant::now(), metadata.clone()));
+        metadata
+    }
+
+    async fn ask_metadata(&self) -> Result<Metadata, OidcError> {
         let issuer = self.settings.issuer.trim_end_matches('/');
         let address = format!("{issuer}/.well-known/openid-configuration");
         let json = self.read(&address).await?;
@@ -73,7 +91,6 @@ impl Provider {
                 return Err(away(format!("{address} is not https")));
             }
         }
-        *known = Some((Instant::now(), metadata.clone()));
         Ok(metadata)
     }
 
@@ -84,6 +101,10 @@ impl Provider {
         verifier: &str,
         redirect_uri: &str,
     ) -> Result<String, OidcError> {
+        let _place = self
+            .exchanges
+            .try_acquire()
+            .map_err(|_| away("too many logins are under way at once".to_owned()))?;
         let metadata = self.metadata().await?;
         let secret = self.secret().await?;
         let id = self.settings.client_id.as_str();
