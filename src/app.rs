@@ -39,7 +39,7 @@ use crate::net::https::Trust;
 use crate::net::{Admission, AdmissionCounters, CoapTransport, dtls};
 use crate::registry::{Handle, HandshakeRefused, RegistryActor, Surroundings};
 use crate::rollout::Nudges;
-use crate::security::{Certificates, Keyring, Refusals, Vault, certificates};
+use crate::security::{Certificates, Keyring, Refusals, Sealer, Vault, certificates};
 use crate::store::{
     EndpointReader, FleetLoader as _, LogResourceStore, RuleStore, SessionStore, Shelf, Store,
     TemplateStore,
@@ -210,6 +210,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         metrics,
         ready,
         cookie_key,
+        totp: Sealer::new(vault.derive("one-time codes")?),
     }));
     let (server, urls) = web::serve(state)?;
     let web = server.handle();

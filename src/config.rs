@@ -6,6 +6,8 @@ mod firmware;
 mod history;
 mod lens;
 mod network;
+mod oidc;
+mod people;
 mod rollouts;
 
 use std::net::{IpAddr, SocketAddr};
@@ -20,6 +22,8 @@ pub use self::firmware::{Firmware, FirmwareNames, FirmwareUri};
 pub use self::history::{History, KeptDays};
 pub use self::lens::Lens;
 pub use self::network::{InvalidNetwork, Network};
+pub use self::oidc::{Oidc, OidcRole, is_safe};
+pub use self::people::RequireTotp;
 pub use self::rollouts::Rollouts;
 
 /// The defaults, commented.
@@ -73,6 +77,8 @@ pub struct Settings {
     pub charts: Charts,
     /// The pages and the API.
     pub web: Web,
+    /// Logging in by OpenID Connect.
+    pub oidc: Oidc,
     /// The live socket.
     pub live: Live,
     /// What is logged, and how.
@@ -321,6 +327,9 @@ pub struct Web {
     pub session_idle_hours: u64,
     pub login_attempts: u32,
     pub login_window_s: u64,
+    pub audited_failures: u32,
+    pub require_totp_for: RequireTotp,
+    pub public_url: String,
     pub max_json_bytes: usize,
     pub body_timeout_s: u64,
     pub max_wait_s: u64,
@@ -394,6 +403,8 @@ impl Settings {
             .with_list_parse_key("admission.block")
             .with_list_parse_key("certificates.hosts")
             .with_list_parse_key("coaps.cipher_suites")
+            .with_list_parse_key("oidc.allowed")
+            .with_list_parse_key("oidc.scopes")
             .with_list_parse_key("web.trusted_proxies");
         let settings: Self = builder.add_source(environment).build()?.try_deserialize()?;
         settings.check()?;
@@ -421,6 +432,9 @@ impl Settings {
             && let Some((user, _)) = login.split_once(':')
         {
             shown.database.url = format!("{scheme}://{user}:***@{place}");
+        }
+        if !shown.oidc.client_secret.is_empty() {
+            shown.oidc.client_secret = "***".to_owned();
         }
         shown
     }
@@ -508,7 +522,8 @@ impl Settings {
         let others = self.history.wrong().or_else(|| self.firmware.wrong());
         let others = others.or_else(|| self.rollouts.wrong());
         let others = others.or_else(|| self.lens.wrong());
-        if let Some((key, reason)) = others.or_else(|| self.charts.wrong()) {
+        let others = others.or_else(|| self.charts.wrong());
+        if let Some((key, reason)) = others.or_else(|| self.oidc.wrong(&self.web.public_url)) {
             return invalid(key, &reason);
         }
         let positive = [

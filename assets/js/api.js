@@ -1,5 +1,7 @@
 // The REST API: JSON in and out; a problem document becomes an Error that says what it says.
 
+import { loginEnded } from "./login_ended.js";
+
 export class ApiError extends Error {
   // `field`: what of the request is to blame, where one thing is.
   constructor(status, message, field = "") {
@@ -29,9 +31,7 @@ export async function api(method, path, body) {
     // Not every refusal on the way is ours.
   }
   if (response.ok) return json;
-  if (response.status === 401) {
-    location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
-  }
+  if (response.status === 401) loginEnded();
   throw new ApiError(response.status, sentence(json?.detail || json?.title || `Error ${response.status}`), json?.field);
 }
 

@@ -5,6 +5,9 @@ import { api } from "./api.js";
 import { refresh } from "./refresh.js";
 import { toast } from "./toast.js";
 
+// What was missed while the login was over.
+document.addEventListener("login-back", () => refresh());
+
 const menuButton = document.getElementById("menu-button");
 menuButton.addEventListener("click", () => {
   const open = document.getElementById("menu").classList.toggle("show");

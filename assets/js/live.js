@@ -1,6 +1,8 @@
 // The live socket: one connection for the page, opened again with growing pauses, which asks for
 // what came after the last message. Messages are handed over once per frame.
 
+import { loginEnded } from "./login_ended.js";
+
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 20000;
 const MAX_WAITING = 5000;
@@ -91,12 +93,11 @@ export function live(topics, onMessages, onResync) {
   return { again: () => socket.close() };
 }
 
-// A socket does not say why it was refused: when the login has ended, the page is asked for again,
-// which leads to the login form.
+// A socket does not say why it was refused: when the login has ended, the page says so.
 async function checkLogin() {
   try {
     const answer = await fetch(location.href, { redirect: "manual" });
-    if (answer.type === "opaqueredirect") location.reload();
+    if (answer.type === "opaqueredirect") loginEnded();
   } catch {
     // The server is away.
   }

@@ -1,6 +1,7 @@
 // Fetches the page anew and exchanges parts of it: elements with an id and data-refresh. What the
 // person has opened stays open, and the keyboard's place is kept.
 
+import { loginEnded } from "./login_ended.js";
 import { writeTimes } from "./time.js";
 
 const MIN_INTERVAL = 1000;
@@ -29,7 +30,7 @@ async function run() {
   try {
     const response = await fetch(location.href, { headers: { Accept: "text/html" } });
     if (response.redirected && new URL(response.url).pathname === "/login") {
-      location.assign(response.url);
+      loginEnded();
       return;
     }
     if (response.status === 404) {

@@ -23,6 +23,8 @@ pub struct Model {
     pub expires_at: Option<i64>,
     /// Epoch milliseconds, to the minute.
     pub last_used_at: Option<i64>,
+    /// The login name of the person it belongs to.
+    pub owner: Option<String>,
 }
 
 /// Rows of other tables that belong to a row.

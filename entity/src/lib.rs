@@ -21,6 +21,7 @@ pub mod object_model;
 pub mod observation;
 pub mod observation_template;
 pub mod pinned_chart;
+pub mod recovery_code;
 pub mod registration;
 pub mod resource;
 pub mod resource_type;

@@ -15,6 +15,14 @@ pub struct Model {
     pub user_name: Option<String>,
     /// Epoch milliseconds.
     pub expires_at: i64,
+    /// Epoch milliseconds; none of sessions that are older than the column.
+    pub began_at: Option<i64>,
+    /// Epoch milliseconds, to the minute.
+    pub used_at: Option<i64>,
+    /// From which address it was begun.
+    pub remote: String,
+    /// What the browser called itself.
+    pub agent: String,
 }
 
 /// Rows of other tables that belong to a row.

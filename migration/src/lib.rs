@@ -50,6 +50,11 @@ mod m20261130_000030_create_rollout;
 mod m20261130_000031_create_rollout_target;
 mod m20261130_000032_updates_have_a_direction;
 mod m20261130_000100_create_traffic_day;
+mod m20261130_000200_people_are_disabled;
+mod m20261130_000201_codes_are_a_second_factor;
+mod m20261130_000202_sessions_are_told_apart;
+mod m20261130_000203_tokens_have_owners;
+mod m20261130_000204_find_lines_of_the_audit_log;
 mod m20261130_000300_create_pinned_chart;
 mod m20261130_000500_create_idempotency_key;
 
@@ -103,6 +108,11 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000031_create_rollout_target::Migration),
             Box::new(m20261130_000032_updates_have_a_direction::Migration),
             Box::new(m20261130_000100_create_traffic_day::Migration),
+            Box::new(m20261130_000200_people_are_disabled::Migration),
+            Box::new(m20261130_000201_codes_are_a_second_factor::Migration),
+            Box::new(m20261130_000202_sessions_are_told_apart::Migration),
+            Box::new(m20261130_000203_tokens_have_owners::Migration),
+            Box::new(m20261130_000204_find_lines_of_the_audit_log::Migration),
             Box::new(m20261130_000300_create_pinned_chart::Migration),
             Box::new(m20261130_000500_create_idempotency_key::Migration),
         ]

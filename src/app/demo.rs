@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::{DEMO_INTERVAL, reachable};
-use crate::domain::EndpointName;
+use crate::domain::{Doer, EndpointName};
 use crate::net::dtls::{ClientCredentials, ClientSettings};
 use crate::net::https::Trust;
 use crate::security::{CheckedProof, PskKey, Vault};
@@ -140,7 +140,10 @@ impl Surroundings {
                     endpoint: name.clone(),
                     proof: CheckedProof::Psk { identity, key },
                     note: NOTE.to_owned(),
-                    by: BY.to_owned(),
+                    by: Doer {
+                        actor: BY.to_owned(),
+                        remote: String::new(),
+                    },
                 };
                 self.credentials.add(new).await?;
                 Ok(Way::Secure)

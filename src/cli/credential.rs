@@ -13,10 +13,10 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{SettingsArgs, print, with_store};
-use crate::domain::{AuditEntry, CredentialId, Doer, EndpointName, Timestamp};
+use crate::domain::{CredentialId, Doer, EndpointName, Timestamp};
 use crate::security::certificates::DeviceEnds;
 use crate::security::{CheckedCredential, Keyring, Vault, credential_input};
-use crate::store::{AuditStore, CredentialFilter, Store, StoredCredential, StoredProof};
+use crate::store::{CredentialFilter, StoredCredential, StoredProof};
 use crate::web::credentials::{AfterRemoval, CredentialError, Credentials, NewCredential};
 
 /// Arguments of `credential`.
@@ -144,7 +144,7 @@ pub(super) fn run(args: CredentialArgs) -> anyhow::Result<()> {
             &settings.data_dir,
         )
         .at_most(settings.credentials.max);
-        work.run(&store, &credentials).await
+        work.run(&credentials).await
     })
 }
 
@@ -176,7 +176,7 @@ enum Work {
 }
 
 impl Work {
-    async fn run(self, store: &Store, credentials: &Credentials) -> anyhow::Result<()> {
+    async fn run(self, credentials: &Credentials) -> anyhow::Result<()> {
         match self {
             Self::Add {
                 endpoint,
@@ -187,41 +187,42 @@ impl Work {
                     endpoint,
                     proof: checked.proof,
                     note,
-                    by: BY.to_owned(),
+                    by: Doer::command_line(),
                 };
                 let added = credentials.add(new).await.map_err(for_admins)?;
                 for warning in checked.warnings {
                     eprintln!("warning: {warning}");
                 }
                 println!("{}", added.id);
-                audit(store, "credential.create", &added).await
+                Ok(())
             }
             Self::List { endpoint, json } => list(credentials, endpoint, json).await,
             Self::Remove { id, then } => {
-                let Some(removed) = credentials.remove(id, then, BY).await? else {
+                let Some(removed) = credentials.remove(id, then, Doer::command_line()).await?
+                else {
                     bail!("there is no credential {id}");
                 };
                 if let Some(serial) = removed.revoked {
                     println!("the serial number {serial} is revoked");
                 }
-                audit(store, "credential.delete", &removed.credential).await
+                Ok(())
             }
             Self::Revoke { serial, reason } => {
                 if credentials
-                    .revoke(&serial, &reason, None, BY)
+                    .revoke(&serial, &reason, None, Doer::command_line())
                     .await?
                     .is_none()
                 {
                     bail!("the serial number {serial} is revoked already");
                 }
-                note(store, "certificate.revoke", &serial, &reason).await
+                Ok(())
             }
             Self::Revoked { json } => revoked(credentials, json).await,
             Self::Restore { serial } => {
-                if !credentials.restore(&serial).await? {
+                if !credentials.restore(&serial, Doer::command_line()).await? {
                     bail!("the serial number {serial} is not revoked");
                 }
-                note(store, "certificate.restore", &serial, "").await
+                Ok(())
             }
         }
     }
@@ -389,23 +390,6 @@ fn for_admins(error: CredentialError) -> anyhow::Error {
     anyhow!(error.for_admins())
 }
 
-async fn audit(store: &Store, action: &str, credential: &StoredCredential) -> anyhow::Result<()> {
-    let endpoint = credential.endpoint.as_str();
-    note(store, action, endpoint, &credential.describe()).await
-}
-
-/// A line of the audit log.
-async fn note(store: &Store, action: &str, subject: &str, detail: &str) -> anyhow::Result<()> {
-    let by = Doer {
-        actor: BY.to_owned(),
-        remote: String::new(),
-    };
-    let entry = AuditEntry::new(by, Timestamp::system(), action, subject, detail.to_owned());
-    Ok(AuditStore::add(store, entry).await?)
-}
-
-/// Who changes credentials, as the pages show it.
-const BY: &str = "command line";
 const ROWS_AT_ONCE: u64 = 1_000;
 /// More than any key or certificate has.
 const MAX_INPUT_BYTES: u64 = 131_072;

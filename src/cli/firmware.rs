@@ -96,7 +96,7 @@ async fn add(store: &Store, settings: &Settings, args: AddArgs) -> anyhow::Resul
     let limit = settings.firmware.max_images;
     check_new_image(&images, Some(&new.version), Some(&new.name), limit)?;
     let received = copy(settings, &file)?;
-    let image = FirmwareStore::add(store, new, received, doer(), limit).await?;
+    let image = FirmwareStore::add(store, new, received, Doer::command_line(), limit).await?;
     print(&format!(
         "added firmware image {}: version {}, {}, {} bytes, SHA-256 {}\n",
         image.id, image.version, image.name, image.size, image.sha256
@@ -177,7 +177,7 @@ async fn remove(store: &Store, wanted: &str) -> anyhow::Result<()> {
             image.version
         );
     }
-    if !FirmwareStore::remove(store, image.id, doer()).await? {
+    if !FirmwareStore::remove(store, image.id, Doer::command_line()).await? {
         bail!("there is no firmware image {wanted}");
     }
     print(&format!(
@@ -186,14 +186,5 @@ async fn remove(store: &Store, wanted: &str) -> anyhow::Result<()> {
     ))
 }
 
-fn doer() -> Doer {
-    Doer {
-        actor: BY.to_owned(),
-        remote: String::new(),
-    }
-}
-
-/// Who changes images, as the pages show it.
-const BY: &str = "command line";
 /// Bytes that are read at once.
 const READ_BYTES: usize = 256 * 1024;

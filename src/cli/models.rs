@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{SettingsArgs, print, with_store};
 use crate::config::Settings;
-use crate::domain::Timestamp;
+use crate::domain::{Doer, Timestamp};
 use crate::lwm2m::ddf;
 use crate::store::{ModelEntry, ModelStore, Store};
 use crate::web::models::{Catalogue, limits, to_store};
@@ -130,11 +130,20 @@ async fn import_file(
         if same {
             unchanged += 1;
         } else {
-            models.push(to_store(definition, IMPORTED_BY, Timestamp::system()));
+            models.push(to_store(
+                definition,
+                Doer::COMMAND_LINE,
+                Timestamp::system(),
+            ));
         }
     }
     let added = store
-        .add(models, replace, settings.models.max_uploaded)
+        .add(
+            models,
+            replace,
+            settings.models.max_uploaded,
+            Doer::command_line(),
+        )
         .await
         .map_err(|error| match error {
             crate::store::StoreError::Exists(what) => {
@@ -232,6 +241,3 @@ fn definition_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     files.sort();
     Ok(files)
 }
-
-/// Who imports, as the pages show it.
-const IMPORTED_BY: &str = "command line";

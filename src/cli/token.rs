@@ -6,8 +6,9 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 
 use super::{RoleArg, SettingsArgs, with_store};
+use crate::domain::Doer;
 use crate::store::TokenStore;
-use crate::web::auth::tokens;
+use crate::web::auth::tokens::{self, TokenWish};
 
 /// Arguments of `token`.
 #[derive(Args, Debug)]
@@ -32,7 +33,7 @@ enum TokenCommand {
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
         expires: Option<u32>,
     },
-    /// List the tokens: id, name, role, end, last use
+    /// List the tokens: id, name, role, owner, end, last use
     List,
     /// Remove a token
     Remove {
@@ -50,7 +51,13 @@ pub(super) fn run(args: TokenArgs) -> anyhow::Result<()> {
                 expires,
             } => {
                 let expires = expires.map(|days| Duration::from_secs(u64::from(days) * 86_400));
-                let (_, token) = tokens::create(&store, &name, role.into(), expires).await?;
+                let wish = TokenWish {
+                    name: &name,
+                    role: role.into(),
+                    owner: None,
+                    expires_in: expires,
+                };
+                let (_, token) = tokens::create(&store, wish, Doer::command_line()).await?;
                 println!("{token}");
             }
             TokenCommand::List => {
@@ -61,14 +68,15 @@ pub(super) fn run(args: TokenArgs) -> anyhow::Result<()> {
                     let used = token
                         .last_used_at
                         .map_or_else(|| "never".to_owned(), |at| at.to_string());
+                    let of = token.owner.as_deref().unwrap_or("the server");
                     println!(
-                        "{}\t{}\t{:?}\tends {end}\tused {used}",
+                        "{}\t{}\t{:?}\tof {of}\tends {end}\tused {used}",
                         token.id, token.name, token.role
                     );
                 }
             }
             TokenCommand::Remove { id } => {
-                if !TokenStore::remove(&store, id).await? {
+                if !TokenStore::remove(&store, id, None, Doer::command_line()).await? {
                     bail!("there is no token {id}");
                 }
             }

@@ -6,9 +6,10 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 
 use super::{RoleArg, SettingsArgs, with_store};
-use crate::domain::Timestamp;
-use crate::store::{User, UserStore};
+use crate::domain::Doer;
+use crate::store::{TotpStore as _, User, UserChange, UserSource, UserStore};
 use crate::web::auth::password;
+use crate::web::auth::views::check_login_name;
 
 /// Arguments of `user`.
 #[derive(Args, Debug)]
@@ -31,6 +32,19 @@ enum UserCommand {
         /// Read the password from standard input
         #[arg(long, required = true)]
         password_stdin: bool,
+        /// The person has to choose another password at the first login
+        #[arg(long)]
+        must_change: bool,
+    },
+    /// Let nobody log in with an account; its sessions end
+    Disable {
+        /// The login name
+        name: String,
+    },
+    /// Let somebody log in again
+    Enable {
+        /// The login name
+        name: String,
     },
     /// List the accounts
     List,
@@ -41,57 +55,113 @@ enum UserCommand {
         /// Read the password from standard input
         #[arg(long, required = true)]
         password_stdin: bool,
+        /// The person has to choose another password at the next login
+        #[arg(long)]
+        must_change: bool,
     },
-    /// Remove an account and its sessions
+    /// Remove an account with its sessions and tokens
     Remove {
         /// The login name
         name: String,
+    },
+    /// Remove somebody's one-time codes, who has lost them
+    ResetTotp {
+        /// The login name
+        name: String,
+    },
+    /// Change what somebody may do
+    Role {
+        /// The login name
+        name: String,
+        /// What the person may do from now on
+        role: RoleArg,
     },
 }
 
 pub(super) fn run(args: UserArgs) -> anyhow::Result<()> {
     with_store(&args.settings, async |store| {
+        let by = Doer::command_line();
         match args.command {
             UserCommand::Add {
                 name,
                 role,
                 password_stdin: _,
+                must_change,
             } => {
-                let name = name.trim().to_owned();
-                if name.is_empty() || name.chars().any(char::is_control) {
-                    bail!("`{}` is no login name", name.escape_debug());
-                }
+                let name = name.trim();
+                check_login_name(name)?;
                 let user = User {
-                    id: 0,
-                    name,
-                    role: role.into(),
-                    password_hash: password_from_stdin()?,
-                    must_change_password: false,
-                    created_at: Timestamp::system(),
+                    must_change_password: must_change,
+                    ..User::new(name, role.into(), password_from_stdin()?)
                 };
-                UserStore::add(&store, user).await?;
+                UserStore::add(&store, user, by).await?;
+            }
+            UserCommand::Disable { name } => {
+                let change = UserChange {
+                    disabled: Some(true),
+                    ..UserChange::default()
+                };
+                there(&name, store.change(&name, change, by).await?.is_some())?;
+            }
+            UserCommand::Enable { name } => {
+                let change = UserChange {
+                    disabled: Some(false),
+                    ..UserChange::default()
+                };
+                there(&name, store.change(&name, change, by).await?.is_some())?;
             }
             UserCommand::List => {
                 for user in UserStore::list(&store).await? {
-                    println!("{}\t{:?}\tsince {}", user.name, user.role, user.created_at);
+                    let mut line =
+                        format!("{}\t{:?}\tsince {}", user.name, user.role, user.created_at);
+                    if user.source == UserSource::Oidc {
+                        line.push_str("\tby OpenID Connect");
+                    }
+                    if user.has_totp {
+                        line.push_str("\twith one-time codes");
+                    }
+                    if user.disabled {
+                        line.push_str("\tdisabled");
+                    }
+                    println!("{line}");
                 }
             }
             UserCommand::Password {
                 name,
                 password_stdin: _,
+                must_change,
             } => {
-                if !store.set_password(&name, &password_from_stdin()?).await? {
-                    bail!("there is nobody named `{name}`");
-                }
+                let hash = password_from_stdin()?;
+                there(
+                    &name,
+                    store.set_password(&name, &hash, must_change, by).await?,
+                )?;
             }
             UserCommand::Remove { name } => {
-                if !UserStore::remove(&store, &name).await? {
-                    bail!("there is nobody named `{name}`");
+                there(&name, UserStore::remove(&store, &name, by).await?)?;
+            }
+            UserCommand::ResetTotp { name } => {
+                if !store.remove_totp(&name, by).await? {
+                    bail!("there is nobody named `{name}` with one-time codes");
                 }
+            }
+            UserCommand::Role { name, role } => {
+                let change = UserChange {
+                    role: Some(role.into()),
+                    ..UserChange::default()
+                };
+                there(&name, store.change(&name, change, by).await?.is_some())?;
             }
         }
         Ok(())
     })
+}
+
+fn there(name: &str, is_there: bool) -> anyhow::Result<()> {
+    if !is_there {
+        bail!("there is nobody named `{name}`");
+    }
+    Ok(())
 }
 
 /// One line, so that `echo` and a here-string work.

@@ -14,10 +14,28 @@ use super::time::Timestamp;
 /// Who does something, as the audit log names them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doer {
-    /// A login or `token:NAME`.
+    /// A login or `token:NAME`, or [`COMMAND_LINE`](Doer::COMMAND_LINE).
     pub actor: String,
-    /// From which address.
+    /// From which address; empty for the command line.
     pub remote: String,
+}
+
+impl Doer {
+    /// The actor of what is done at the command line of the server's machine.
+    pub const COMMAND_LINE: &str = "cli";
+
+    /// Somebody at the command line of the server's machine.
+    pub fn command_line() -> Self {
+        Self {
+            actor: Self::COMMAND_LINE.to_owned(),
+            remote: String::new(),
+        }
+    }
+
+    /// A line of now about what this one does.
+    pub fn line(self, action: &str, subject: &str, detail: impl Into<String>) -> AuditEntry {
+        AuditEntry::new(self, Timestamp::system(), action, subject, detail.into())
+    }
 }
 
 /// A line of the audit log.

@@ -193,6 +193,13 @@ impl RuleEvent {
 }
 
 impl RuleSpec {
+    /// What it is, in words: for the audit log.
+    pub fn describe(&self) -> String {
+        let off = if self.enabled { "" } else { ", off" };
+        let (name, path, condition) = (&self.name, self.path, &self.condition);
+        format!("{name}: {path} {condition}, for {}{off}", self.selection)
+    }
+
     /// The longest name, in characters.
     pub const MAX_NAME_CHARS: usize = 100;
     /// The longest event type, in characters.

@@ -46,7 +46,8 @@ pub trait Devices: Send + Sync {
     /// Ends the device's actor and removes all that is known of it; false when there is no such
     /// device. A device that is forgotten while registered gets 4.04 for its next Update and
     /// registers again.
-    async fn forget(&self, endpoint: &EndpointName) -> Result<bool, OperateError>;
+    async fn forget(&self, endpoint: &EndpointName, by: Option<Doer>)
+    -> Result<bool, OperateError>;
 
     /// Stores what an outside gateway reports of a device, which may be new, wholly or not at all,
     /// and returns once it is on disk.
@@ -313,13 +314,18 @@ impl Devices for Handle {
         }
     }
 
-    async fn forget(&self, endpoint: &EndpointName) -> Result<bool, OperateError> {
+    async fn forget(
+        &self,
+        endpoint: &EndpointName,
+        by: Option<Doer>,
+    ) -> Result<bool, OperateError> {
         let Some((id, gone)) = self.tell(ForgetOne(endpoint.clone())).await? else {
             return Ok(false);
         };
         // Its last commits are through when the actor is gone.
         let _ = tokio::time::timeout(PATIENCE, gone).await;
-        self.endpoints.remove(id).await?;
+        let line = by.map(|by| by.line("endpoint.delete", endpoint.as_str(), ""));
+        self.endpoints.remove(id, line).await?;
         Ok(true)
     }
 

@@ -3,16 +3,18 @@
 
 use async_trait::async_trait;
 use flownexus_entity::audit_log;
+use sea_orm::sea_query::{Expr, ExprTrait as _, Func, LikeExpr};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, Value as Bind,
+    ActiveValue::Set, ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, Value as Bind,
 };
 
+use super::endpoint::like_pattern;
 use super::failure::Failure;
 use super::records::{text, time};
 use super::sequence::{next_id, next_ids};
 use super::transaction::Transaction;
-use super::{AuditStore, Change, Commit, FleetWriter as _, Store, StoreError};
+use super::{AuditFilter, AuditStore, Change, Commit, FleetWriter as _, Store, StoreError};
 use crate::domain::AuditEntry;
 
 #[async_trait]
@@ -25,12 +27,44 @@ impl AuditStore for Store {
         .await
     }
 
-    async fn list(&self, limit: u64, before: Option<i64>) -> Result<Vec<AuditEntry>, StoreError> {
+    async fn list(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError> {
+        use audit_log::Column;
         let mut query = audit_log::Entity::find()
-            .order_by_desc(audit_log::Column::Id)
-            .limit(limit.min(i64::MAX as u64));
-        if let Some(before) = before {
-            query = query.filter(audit_log::Column::Id.lt(before));
+            .order_by_desc(Column::Id)
+            .limit(Ord::min(filter.limit, i64::MAX as u64));
+        if let Some(before) = filter.before {
+            query = query.filter(Column::Id.lt(before));
+        }
+        if let Some(actor) = &filter.actor {
+            query = query.filter(Column::Actor.eq(text(actor).into_owned()));
+        }
+        let like = |pattern: &str| LikeExpr::new(pattern.to_owned()).escape('\\');
+        if let Some(action) = &filter.action {
+            query = match action.ends_with('.') {
+                // All that begin with it.
+                true => {
+                    let pattern = like_pattern(&text(action));
+                    query.filter(Column::Action.like(like(pattern.trim_start_matches('%'))))
+                }
+                false => query.filter(Column::Action.eq(text(action).into_owned())),
+            };
+        }
+        if let Some(subject) = &filter.subject {
+            // SQLite knows the lower case of ASCII alone: what was written in the same way is found too.
+            let is = like_pattern(&text(subject));
+            let lower = like_pattern(&text(&subject.to_lowercase()));
+            let lowered = Expr::expr(Func::lower(Expr::col(Column::Subject)));
+            query = query.filter(
+                Condition::any()
+                    .add(Column::Subject.like(like(&is)))
+                    .add(lowered.like(like(&lower))),
+            );
+        }
+        if let Some(from) = filter.from {
+            query = query.filter(Column::At.gte(from.as_millis()));
+        }
+        if let Some(to) = filter.to {
+            query = query.filter(Column::At.lt(to.as_millis()));
         }
         self.read(move |database| async move {
             let rows = query.all(&database).await?.into_iter();

@@ -11,11 +11,12 @@ use sea_orm::{
     PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
+use super::audit;
 use super::endpoint::like_pattern;
 use super::records::{corrupt, millis, name, text, time};
 use super::sequence::{count_up, next_id};
 use super::{Store, StoreError};
-use crate::domain::{CredentialId, CredentialKind, EndpointName, Timestamp};
+use crate::domain::{CredentialId, CredentialKind, Doer, EndpointName, Timestamp};
 
 /// A credential as it is kept: all of it but the key may be shown to admins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,8 +124,13 @@ pub trait CredentialStore: Send + Sync {
     /// A row id for a new credential, never given out before: its key is sealed for it.
     async fn reserve(&self) -> Result<CredentialId, StoreError>;
     /// Stores one under the id that was reserved for it. Fails with [`StoreError::Full`] when there would be
-    /// more than `limit`.
-    async fn add(&self, credential: StoredCredential, limit: u64) -> Result<Addition, StoreError>;
+    /// more than `limit`. Each change is written with its line of the audit log.
+    async fn add(
+        &self,
+        credential: StoredCredential,
+        limit: u64,
+        by: Doer,
+    ) -> Result<Addition, StoreError>;
     /// Some of them, by endpoint and row.
     async fn list(&self, filter: &CredentialFilter) -> Result<Vec<StoredCredential>, StoreError>;
     /// Those of these rows that are there, by row.
@@ -137,6 +143,7 @@ pub trait CredentialStore: Send + Sync {
         &self,
         id: CredentialId,
         revoke: Option<RevokedCertificate>,
+        by: Doer,
     ) -> Result<Option<StoredCredential>, StoreError>;
     /// Notes when credentials were last used.
     async fn touch(&self, used: Vec<CredentialId>, at: Timestamp) -> Result<(), StoreError>;
@@ -148,9 +155,10 @@ pub trait CredentialStore: Send + Sync {
 #[async_trait]
 pub trait RevocationStore: Send + Sync {
     /// Puts a certificate on the list; false when it was there already, then it stays as it was.
-    async fn revoke(&self, certificate: RevokedCertificate) -> Result<bool, StoreError>;
+    /// Each change is written with its line of the audit log.
+    async fn revoke(&self, certificate: RevokedCertificate, by: Doer) -> Result<bool, StoreError>;
     /// Takes a certificate off the list; false when it was not there.
-    async fn restore(&self, serial: &str) -> Result<bool, StoreError>;
+    async fn restore(&self, serial: &str, by: Doer) -> Result<bool, StoreError>;
     /// The list, newest first.
     async fn revoked(&self) -> Result<Vec<RevokedCertificate>, StoreError>;
 }
@@ -205,7 +213,12 @@ impl CredentialStore for Store {
         .await
     }
 
-    async fn add(&self, credential: StoredCredential, limit: u64) -> Result<Addition, StoreError> {
+    async fn add(
+        &self,
+        credential: StoredCredential,
+        limit: u64,
+        by: Doer,
+    ) -> Result<Addition, StoreError> {
         self.write(move |transaction| {
             Box::pin(async move {
                 // Nobody writes between these and the insert: there is one writer, and the indexes
@@ -221,12 +234,15 @@ impl CredentialStore for Store {
                 {
                     return Ok(Addition::Revoked(revoked(row)?));
                 }
+                let (subject, detail) = (credential.endpoint.clone(), credential.describe());
                 credential::Entity::insert(row(credential))
                     .exec_without_returning(transaction)
                     .await?;
                 count_up(transaction, REVISION.to_owned()).await?;
                 // Behind the count: whoever else writes waits for that row, so nobody misses another.
                 check_count(transaction, limit).await?;
+                let line = by.line("credential.create", subject.as_str(), detail);
+                audit::insert(transaction, line).await?;
                 Ok(Addition::Added)
             })
         })
@@ -328,6 +344,7 @@ impl CredentialStore for Store {
         &self,
         id: CredentialId,
         revoke: Option<RevokedCertificate>,
+        by: Doer,
     ) -> Result<Option<StoredCredential>, StoreError> {
         self.write(move |transaction| {
             Box::pin(async move {
@@ -344,7 +361,11 @@ impl CredentialStore for Store {
                     insert_revoked(transaction, certificate).await?;
                 }
                 count_up(transaction, REVISION.to_owned()).await?;
-                Ok(Some(stored(row)?))
+                let removed = stored(row)?;
+                let (subject, detail) = (removed.endpoint.as_str(), removed.describe());
+                let line = by.line("credential.delete", subject, detail);
+                audit::insert(transaction, line).await?;
+                Ok(Some(removed))
             })
         })
         .await
@@ -382,11 +403,14 @@ impl CredentialStore for Store {
 
 #[async_trait]
 impl RevocationStore for Store {
-    async fn revoke(&self, certificate: RevokedCertificate) -> Result<bool, StoreError> {
+    async fn revoke(&self, certificate: RevokedCertificate, by: Doer) -> Result<bool, StoreError> {
         self.write(move |transaction| {
             Box::pin(async move {
+                let (serial, reason) = (&certificate.serial, certificate.reason.as_str());
+                let line = by.line("certificate.revoke", serial, reason);
                 let is_new = insert_revoked(transaction, certificate).await?;
                 if is_new {
+                    audit::insert(transaction, line).await?;
                     count_up(transaction, REVISION.to_owned()).await?;
                 }
                 Ok(is_new)
@@ -395,14 +419,16 @@ impl RevocationStore for Store {
         .await
     }
 
-    async fn restore(&self, serial: &str) -> Result<bool, StoreError> {
+    async fn restore(&self, serial: &str, by: Doer) -> Result<bool, StoreError> {
         let serial = text(serial).into_owned();
+        let line = by.line("certificate.restore", &serial, "");
         self.write(move |transaction| {
             Box::pin(async move {
                 let result = revoked_certificate::Entity::delete_by_id(serial)
                     .exec(transaction)
                     .await?;
                 if result.rows_affected > 0 {
+                    audit::insert(transaction, line).await?;
                     count_up(transaction, REVISION.to_owned()).await?;
                 }
                 Ok(result.rows_affected > 0)

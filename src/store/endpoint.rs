@@ -10,11 +10,12 @@ use sea_orm::{
     QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
+use super::audit;
 use super::forgiven::Forgiven;
 use super::open::statement;
 use super::remove::Rows;
 use super::{EndpointFilter, EndpointReader, EndpointRow, Store, StoreError, fleet, records};
-use crate::domain::{EndpointId, EndpointName, Observation, Wanted};
+use crate::domain::{AuditEntry, EndpointId, EndpointName, Observation, Wanted};
 
 /// So many rows of a device are removed in one transaction: other commits come in between.
 const CHUNK: u64 = 5_000;
@@ -109,7 +110,7 @@ impl EndpointReader for Store {
         .await
     }
 
-    async fn remove(&self, id: EndpointId) -> Result<(), StoreError> {
+    async fn remove(&self, id: EndpointId, line: Option<AuditEntry>) -> Result<(), StoreError> {
         // First what a restart would bring back to life.
         for table in [
             "observation",
@@ -143,6 +144,9 @@ impl EndpointReader for Store {
                 endpoint::Entity::delete_by_id(id.0)
                     .exec(transaction)
                     .await?;
+                if let Some(line) = line {
+                    audit::insert(transaction, line).await?;
+                }
                 Ok(())
             })
         })

@@ -4,10 +4,11 @@ use async_trait::async_trait;
 use flownexus_entity::log_resource;
 use sea_orm::{ActiveValue::Set, EntityTrait as _, QueryOrder as _};
 
+use super::audit;
 use super::records::{corrupt, from_json, to_json};
 use super::sequence::next_id;
 use super::{LogResourceStore, Store, StoreError};
-use crate::domain::LogResource;
+use crate::domain::{Doer, LogResource};
 
 const WHAT: &str = "log resource";
 
@@ -32,7 +33,7 @@ impl LogResourceStore for Store {
         .await
     }
 
-    async fn add(&self, resource: LogResource) -> Result<LogResource, StoreError> {
+    async fn add(&self, resource: LogResource, by: Doer) -> Result<LogResource, StoreError> {
         let selection = to_json(&resource.selection)?;
         self.write(move |transaction| {
             Box::pin(async move {
@@ -44,19 +45,27 @@ impl LogResourceStore for Store {
                 })
                 .exec_without_returning(transaction)
                 .await?;
+                let detail = format!("{} for {}", resource.path, resource.selection);
+                let line = by.line("log_resource.create", &id.to_string(), detail);
+                audit::insert(transaction, line).await?;
                 Ok(LogResource { id, ..resource })
             })
         })
         .await
     }
 
-    async fn remove(&self, id: i64) -> Result<bool, StoreError> {
+    async fn remove(&self, id: i64, by: Doer) -> Result<bool, StoreError> {
         self.write(move |transaction| {
             Box::pin(async move {
                 let result = log_resource::Entity::delete_by_id(id)
                     .exec(transaction)
                     .await?;
-                Ok(result.rows_affected > 0)
+                if result.rows_affected == 0 {
+                    return Ok(false);
+                }
+                let line = by.line("log_resource.delete", &id.to_string(), "");
+                audit::insert(transaction, line).await?;
+                Ok(true)
             })
         })
         .await

@@ -32,6 +32,7 @@ mod metrics;
 mod model;
 mod open;
 mod operation;
+mod people;
 mod pinned_chart;
 mod proof;
 mod prune;
@@ -48,6 +49,7 @@ mod session;
 mod tables;
 mod template;
 mod token;
+mod totp;
 mod traffic;
 mod transaction;
 mod user;
@@ -61,7 +63,7 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    AuditEntry, ContentFormat, EndpointId, EndpointName, EventId, GatewayState, KeptSession,
+    AuditEntry, ContentFormat, Doer, EndpointId, EndpointName, EventId, GatewayState, KeptSession,
     KeyedOperation, Learned, LogLevel, LogResource, NextWake, Node, Observation, Operation,
     OperationId, OperationKind, OperationStatus, Path, Profile, Registration, Rule, RuleId,
     RuleSpec, Selection, Severity, StoredLogLine, Timestamp, Value, ValueType, Wanted,
@@ -84,6 +86,10 @@ pub use history::{
 pub use ids::Ids;
 pub use metrics::Metrics;
 pub use open::{Publisher, Store};
+pub use people::{
+    ApiToken, AuditFilter, AuditStore, Outsider, Role, SessionStore, TokenStore, Totp, TotpStore,
+    User, UserChange, UserSource, UserStore, WebSession,
+};
 pub use pinned_chart::{PinChange, PinStore, PinnedChart};
 pub use rollout::{RolloutStore, TargetFilter};
 pub use traffic::TrafficStore;
@@ -130,6 +136,12 @@ pub enum StoreError {
         /// How many.
         limit: u64,
     },
+    /// It would leave nobody who may manage people.
+    #[error("this is the last admin who can log in")]
+    LastAdmin,
+    /// The name belongs to somebody who logs in another way.
+    #[error("the name `{0}` belongs to another account")]
+    NotTheirs(String),
     /// Another process has the data.
     #[error("another flownexus is running on {what}; stop it first")]
     InUse {
@@ -294,8 +306,9 @@ pub trait EndpointReader: Send + Sync {
     async fn wanted(&self, id: EndpointId) -> Result<Vec<Wanted>, StoreError>;
     /// How many endpoints there are, and how many are registered.
     async fn count(&self) -> Result<(u64, u64), StoreError>;
-    /// Forgets an endpoint and all its data. The caller ends its actor first.
-    async fn remove(&self, id: EndpointId) -> Result<(), StoreError>;
+    /// Forgets an endpoint and all its data, in pieces; the line is written with the last of them. The caller ends its actor
+    /// first.
+    async fn remove(&self, id: EndpointId, line: Option<AuditEntry>) -> Result<(), StoreError>;
 }
 
 /// A resource type as the first flownexus names them: `temperature` is 3303/5700.
@@ -433,21 +446,45 @@ pub struct ObservationTemplate {
     pub revision: i64,
 }
 
+impl ObservationTemplate {
+    /// What it is, in words: for the audit log.
+    pub fn describe(&self) -> String {
+        let paths: Vec<String> = self.paths.iter().map(Path::to_string).collect();
+        let mut text = format!("{} {}", self.kind, paths.join(" "));
+        for (name, value) in &self.attributes {
+            text.push_str(&format!(" {name}={value}"));
+        }
+        if let Some(format) = self.format {
+            text.push_str(&format!(" as {}", format.name()));
+        }
+        text.push_str(&format!(" for {}", self.selection));
+        if !self.enabled {
+            text.push_str(", disabled");
+        }
+        text
+    }
+}
+
 /// Reads and changes observation templates.
 #[async_trait]
 pub trait TemplateStore: Send + Sync {
     /// All of them, by id.
     async fn list(&self) -> Result<Vec<ObservationTemplate>, StoreError>;
-    /// Stores a new one and returns it with its id.
-    async fn add(&self, template: ObservationTemplate) -> Result<ObservationTemplate, StoreError>;
+    /// Stores a new one and returns it with its id. Each change is written with its line of the audit log.
+    async fn add(
+        &self,
+        template: ObservationTemplate,
+        by: Doer,
+    ) -> Result<ObservationTemplate, StoreError>;
     /// Puts another in the place of the one with its id, counts the revision up and returns it;
     /// nothing when there is none of this id.
     async fn update(
         &self,
         template: ObservationTemplate,
+        by: Doer,
     ) -> Result<Option<ObservationTemplate>, StoreError>;
     /// Removes one; false when there is none of this id.
-    async fn remove(&self, id: i64) -> Result<bool, StoreError>;
+    async fn remove(&self, id: i64, by: Doer) -> Result<bool, StoreError>;
 }
 
 /// Which lines of a device's log.
@@ -483,10 +520,10 @@ pub trait LogReader: Send + Sync {
 pub trait LogResourceStore: Send + Sync {
     /// All of them, by id.
     async fn list(&self) -> Result<Vec<LogResource>, StoreError>;
-    /// Stores a new one and returns it with its id.
-    async fn add(&self, resource: LogResource) -> Result<LogResource, StoreError>;
+    /// Stores a new one and returns it with its id. Each change is written with its line of the audit log.
+    async fn add(&self, resource: LogResource, by: Doer) -> Result<LogResource, StoreError>;
     /// Removes one; false when there is none of this id.
-    async fn remove(&self, id: i64) -> Result<bool, StoreError>;
+    async fn remove(&self, id: i64, by: Doer) -> Result<bool, StoreError>;
 }
 
 /// Reads and changes rules.
@@ -494,13 +531,18 @@ pub trait LogResourceStore: Send + Sync {
 pub trait RuleStore: Send + Sync {
     /// All of them, by id.
     async fn list(&self) -> Result<Vec<Rule>, StoreError>;
-    /// Stores a new one; [`StoreError::Exists`] when the name is taken.
-    async fn add(&self, spec: RuleSpec) -> Result<Rule, StoreError>;
+    /// Stores a new one; [`StoreError::Exists`] when the name is taken. Each change is written with its line of the audit log.
+    async fn add(&self, spec: RuleSpec, by: Doer) -> Result<Rule, StoreError>;
     /// Replaces one; nothing when there is none of this id, [`StoreError::Exists`] when another one
     /// has the name. What is remembered for it counts on unless it watches something else now.
-    async fn replace(&self, id: RuleId, spec: RuleSpec) -> Result<Option<Rule>, StoreError>;
+    async fn replace(
+        &self,
+        id: RuleId,
+        spec: RuleSpec,
+        by: Doer,
+    ) -> Result<Option<Rule>, StoreError>;
     /// Removes one; false when there is none of this id. Its events stay.
-    async fn remove(&self, id: RuleId) -> Result<bool, StoreError>;
+    async fn remove(&self, id: RuleId, by: Doer) -> Result<bool, StoreError>;
     /// Removes what is remembered for a rule that is gone, in pieces.
     async fn forget_states(&self, id: RuleId) -> Result<(), StoreError>;
 }
@@ -567,132 +609,14 @@ pub trait ModelStore: Send + Sync {
     async fn mark(&self) -> Result<ModelMark, StoreError>;
     /// Stores all of these (their row ids are ignored) or none. One that is there already is
     /// replaced when `replace` says so, otherwise [`StoreError::Exists`] names it;
-    /// [`StoreError::Full`] when there would be more than `limit`.
+    /// [`StoreError::Full`] when there would be more than `limit`. Each change is written with its line of the audit log.
     async fn add(
         &self,
         models: Vec<UploadedModel>,
         replace: bool,
         limit: u64,
+        by: Doer,
     ) -> Result<Vec<AddedModel>, StoreError>;
     /// Removes one; false when there is none of this object and version.
-    async fn remove(&self, object_id: u16, version: &str) -> Result<bool, StoreError>;
-}
-
-/// What somebody may do. Each role may do all that the ones before it may.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Reads.
-    Viewer,
-    /// Operates devices too.
-    Operator,
-    /// Manages people, credentials and settings too.
-    Admin,
-}
-
-/// A person.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    /// Its row.
-    pub id: i64,
-    /// The login name, unique.
-    pub name: String,
-    /// What the person may do.
-    pub role: Role,
-    /// The password as a PHC string (Argon2id).
-    pub password_hash: String,
-    /// True until the first password was changed.
-    pub must_change_password: bool,
-    /// When the account was made.
-    pub created_at: Timestamp,
-}
-
-/// Reads and changes people.
-#[async_trait]
-pub trait UserStore: Send + Sync {
-    /// Everybody, by name.
-    async fn list(&self) -> Result<Vec<User>, StoreError>;
-    /// One person by login name.
-    async fn find(&self, name: &str) -> Result<Option<User>, StoreError>;
-    /// Stores a new person (the id is ignored); [`StoreError::Exists`] when the name is taken.
-    async fn add(&self, user: User) -> Result<User, StoreError>;
-    /// Sets a new password; false when there is nobody of this name. Ends the person's sessions.
-    async fn set_password(&self, name: &str, hash: &str) -> Result<bool, StoreError>;
-    /// Removes a person with sessions; false when there is nobody of this name.
-    async fn remove(&self, name: &str) -> Result<bool, StoreError>;
-}
-
-/// A session of the web pages; the key is stored as a hash only.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebSession {
-    /// SHA-256 of the session key.
-    pub key_hash: Vec<u8>,
-    /// The session's state, a JSON object of strings.
-    pub state: String,
-    /// The person, once logged in.
-    pub user: Option<String>,
-    /// When it ends.
-    pub expires_at: Timestamp,
-}
-
-/// Keeps web sessions.
-#[async_trait]
-pub trait SessionStore: Send + Sync {
-    /// One session that has not ended.
-    async fn find(&self, key_hash: &[u8], now: Timestamp)
-    -> Result<Option<WebSession>, StoreError>;
-    /// Stores or replaces one.
-    async fn save(&self, session: WebSession) -> Result<(), StoreError>;
-    /// Overwrites one that is there; false when it is not. One that was ended meanwhile, by a new
-    /// password for example, does not come back by this.
-    async fn replace(&self, session: WebSession) -> Result<bool, StoreError>;
-    /// Ends one.
-    async fn remove(&self, key_hash: &[u8]) -> Result<(), StoreError>;
-    /// Removes those that have ended; returns how many.
-    async fn prune(&self, now: Timestamp) -> Result<u64, StoreError>;
-}
-
-/// A token for programs; only its hash is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiToken {
-    /// Its row.
-    pub id: i64,
-    /// What it is for, unique.
-    pub name: String,
-    /// What it may do.
-    pub role: Role,
-    /// SHA-256 of the token.
-    pub hash: Vec<u8>,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it ends.
-    pub expires_at: Option<Timestamp>,
-    /// When it was last used, to the minute.
-    pub last_used_at: Option<Timestamp>,
-}
-
-/// Keeps API tokens.
-#[async_trait]
-pub trait TokenStore: Send + Sync {
-    /// All of them, by name.
-    async fn list(&self) -> Result<Vec<ApiToken>, StoreError>;
-    /// The one with this hash, ended or not.
-    async fn find(&self, hash: &[u8]) -> Result<Option<ApiToken>, StoreError>;
-    /// Stores a new one (the id is ignored); [`StoreError::Exists`] when the name is taken.
-    async fn add(&self, token: ApiToken) -> Result<ApiToken, StoreError>;
-    /// Notes a use.
-    async fn used(&self, id: i64, at: Timestamp) -> Result<(), StoreError>;
-    /// Removes one; false when there is none of this id.
-    async fn remove(&self, id: i64) -> Result<bool, StoreError>;
-}
-
-/// Keeps the audit log.
-#[async_trait]
-pub trait AuditStore: Send + Sync {
-    /// Adds a line; it is on disk when this returns.
-    async fn add(&self, entry: AuditEntry) -> Result<(), StoreError>;
-    /// The newest lines; `before` is the id of the last one of the page before.
-    async fn list(&self, limit: u64, before: Option<i64>) -> Result<Vec<AuditEntry>, StoreError>;
+    async fn remove(&self, object_id: u16, version: &str, by: Doer) -> Result<bool, StoreError>;
 }

@@ -7,10 +7,12 @@ use sea_orm::{
     QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
+use super::audit;
 use super::open::statement;
 use super::records::{corrupt, text, time};
 use super::sequence::next_id;
 use super::{AddedModel, ModelEntry, ModelMark, ModelStore, Store, StoreError, UploadedModel};
+use crate::domain::Doer;
 
 const WHAT: &str = "object model";
 
@@ -106,12 +108,21 @@ impl ModelStore for Store {
         models: Vec<UploadedModel>,
         replace: bool,
         limit: u64,
+        by: Doer,
     ) -> Result<Vec<AddedModel>, StoreError> {
         self.write(move |transaction| {
             Box::pin(async move {
                 let mut added = Vec::with_capacity(models.len());
                 for model in models {
-                    added.push(add_one(transaction, model, replace).await?);
+                    let model = add_one(transaction, model, replace).await?;
+                    let action = match model.replaced {
+                        true => "model.replace",
+                        false => "model.create",
+                    };
+                    let subject = subject(model.entry.object_id, &model.entry.version);
+                    let line = by.clone().line(action, &subject, model.entry.name.as_str());
+                    audit::insert(transaction, line).await?;
+                    added.push(model);
                 }
                 let more = added.iter().any(|model| !model.replaced);
                 if more && object_model::Entity::find().count(transaction).await? > limit {
@@ -126,13 +137,25 @@ impl ModelStore for Store {
         .await
     }
 
-    async fn remove(&self, object_id: u16, version: &str) -> Result<bool, StoreError> {
+    async fn remove(&self, object_id: u16, version: &str, by: Doer) -> Result<bool, StoreError> {
         let version = version.to_owned();
         self.write(move |transaction| {
-            Box::pin(async move { Ok(remove_one(transaction, object_id, &version).await?) })
+            Box::pin(async move {
+                let removed = remove_one(transaction, object_id, &version).await?;
+                if removed {
+                    let line = by.line("model.delete", &subject(object_id, &version), "");
+                    audit::insert(transaction, line).await?;
+                }
+                Ok(removed)
+            })
         })
         .await
     }
+}
+
+/// How the audit log names a model.
+fn subject(object_id: u16, version: &str) -> String {
+    format!("/{object_id} {version}")
 }
 
 async fn add_one(

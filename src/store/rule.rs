@@ -7,13 +7,14 @@ use sea_orm::{
     EntityTrait as _, QueryFilter as _, QueryOrder as _, Value as Bind,
 };
 
+use super::audit;
 use super::forgiven::Forgiven;
 use super::open::statement;
 use super::records::{corrupt, from_json, millis, text, time, to_json};
 use super::remove::Rows;
 use super::sequence::next_id;
 use super::{RuleStore, Store, StoreError};
-use crate::domain::{EndpointId, Rule, RuleId, RuleSpec, RuleState};
+use crate::domain::{Doer, EndpointId, Rule, RuleId, RuleSpec, RuleState};
 
 const WHAT: &str = "rule";
 
@@ -35,7 +36,7 @@ impl RuleStore for Store {
         .await
     }
 
-    async fn add(&self, spec: RuleSpec) -> Result<Rule, StoreError> {
+    async fn add(&self, spec: RuleSpec, by: Doer) -> Result<Rule, StoreError> {
         let json = to_json(&spec)?;
         self.write(move |transaction| {
             Box::pin(async move {
@@ -49,6 +50,8 @@ impl RuleStore for Store {
                 })
                 .exec_without_returning(transaction)
                 .await?;
+                let line = by.line("rule.create", &id.to_string(), spec.describe());
+                audit::insert(transaction, line).await?;
                 Ok(Rule {
                     id: RuleId(id),
                     revision: 1,
@@ -59,7 +62,12 @@ impl RuleStore for Store {
         .await
     }
 
-    async fn replace(&self, id: RuleId, spec: RuleSpec) -> Result<Option<Rule>, StoreError> {
+    async fn replace(
+        &self,
+        id: RuleId,
+        spec: RuleSpec,
+        by: Doer,
+    ) -> Result<Option<Rule>, StoreError> {
         let json = to_json(&spec)?;
         self.write(move |transaction| {
             Box::pin(async move {
@@ -83,18 +91,25 @@ impl RuleStore for Store {
                     .filter(rule::Column::Id.eq(id.0))
                     .exec(transaction)
                     .await?;
+                let line = by.line("rule.update", &id.to_string(), spec.describe());
+                audit::insert(transaction, line).await?;
                 Ok(Some(Rule { id, revision, spec }))
             })
         })
         .await
     }
 
-    async fn remove(&self, id: RuleId) -> Result<bool, StoreError> {
+    async fn remove(&self, id: RuleId, by: Doer) -> Result<bool, StoreError> {
         let removed = self
             .write(move |transaction| {
                 Box::pin(async move {
                     let result = rule::Entity::delete_by_id(id.0).exec(transaction).await?;
-                    Ok(result.rows_affected > 0)
+                    if result.rows_affected == 0 {
+                        return Ok(false);
+                    }
+                    let line = by.line("rule.delete", &id.to_string(), "");
+                    audit::insert(transaction, line).await?;
+                    Ok(true)
                 })
             })
             .await?;

@@ -4,9 +4,11 @@ use async_trait::async_trait;
 use flownexus_entity::observation_template;
 use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, EntityTrait as _, QueryOrder as _};
 
+use super::audit;
 use super::records::{corrupt, format, from_json, to_json};
 use super::sequence::next_id;
 use super::{ObservationTemplate, Store, StoreError, TemplateStore};
+use crate::domain::Doer;
 
 const WHAT: &str = "observation template";
 
@@ -25,7 +27,11 @@ impl TemplateStore for Store {
         .await
     }
 
-    async fn add(&self, template: ObservationTemplate) -> Result<ObservationTemplate, StoreError> {
+    async fn add(
+        &self,
+        template: ObservationTemplate,
+        by: Doer,
+    ) -> Result<ObservationTemplate, StoreError> {
         let mut row = row(&template)?;
         self.write(move |transaction| {
             Box::pin(async move {
@@ -35,6 +41,8 @@ impl TemplateStore for Store {
                 observation_template::Entity::insert(row)
                     .exec_without_returning(transaction)
                     .await?;
+                let line = by.line("template.create", &id.to_string(), template.describe());
+                audit::insert(transaction, line).await?;
                 Ok(ObservationTemplate {
                     id,
                     revision: 0,
@@ -48,6 +56,7 @@ impl TemplateStore for Store {
     async fn update(
         &self,
         template: ObservationTemplate,
+        by: Doer,
     ) -> Result<Option<ObservationTemplate>, StoreError> {
         let mut row = row(&template)?;
         let id = template.id;
@@ -63,6 +72,8 @@ impl TemplateStore for Store {
                 row.id = Set(id);
                 row.revision = Set(revision);
                 row.update(transaction).await?;
+                let line = by.line("template.update", &id.to_string(), template.describe());
+                audit::insert(transaction, line).await?;
                 Ok(Some(ObservationTemplate {
                     revision,
                     ..template
@@ -72,13 +83,18 @@ impl TemplateStore for Store {
         .await
     }
 
-    async fn remove(&self, id: i64) -> Result<bool, StoreError> {
+    async fn remove(&self, id: i64, by: Doer) -> Result<bool, StoreError> {
         self.write(move |transaction| {
             Box::pin(async move {
                 let result = observation_template::Entity::delete_by_id(id)
                     .exec(transaction)
                     .await?;
-                Ok(result.rows_affected > 0)
+                if result.rows_affected == 0 {
+                    return Ok(false);
+                }
+                let line = by.line("template.delete", &id.to_string(), "");
+                audit::insert(transaction, line).await?;
+                Ok(true)
             })
         })
         .await

@@ -6,11 +6,12 @@ use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
 };
 
+use super::audit;
 use super::records::{millis, text, time};
 use super::sequence::next_id;
 use super::user::{role, role_name};
 use super::{ApiToken, Store, StoreError, TokenStore};
-use crate::domain::Timestamp;
+use crate::domain::{Doer, Timestamp};
 
 #[async_trait]
 impl TokenStore for Store {
@@ -40,14 +41,19 @@ impl TokenStore for Store {
         .await
     }
 
-    async fn add(&self, token: ApiToken) -> Result<ApiToken, StoreError> {
+    async fn add(&self, token: ApiToken, by: Doer) -> Result<ApiToken, StoreError> {
         let token = ApiToken {
             name: text(&token.name).into_owned(),
             ..token
         };
         self.write(move |transaction| {
             Box::pin(async move {
-                // Nobody writes between this and the insert: there is one writer.
+                let mut detail = format!("role {}", role_name(token.role));
+                if let Some(owner) = &token.owner {
+                    detail.push_str(&format!(", of {owner}"));
+                }
+                // Whoever writes a line goes on alone: nobody takes the name before the insert.
+                audit::insert(transaction, by.line("token.create", &token.name, detail)).await?;
                 let taken = api_token::Entity::find()
                     .filter(api_token::Column::Name.eq(token.name.as_str()))
                     .one(transaction)
@@ -64,6 +70,7 @@ impl TokenStore for Store {
                     created_at: Set(token.created_at.as_millis()),
                     expires_at: Set(millis(token.expires_at)),
                     last_used_at: Set(millis(token.last_used_at)),
+                    owner: Set(token.owner.clone()),
                 })
                 .exec_without_returning(transaction)
                 .await?;
@@ -90,12 +97,24 @@ impl TokenStore for Store {
         .await
     }
 
-    async fn remove(&self, id: i64) -> Result<bool, StoreError> {
+    async fn remove(&self, id: i64, owner: Option<&str>, by: Doer) -> Result<bool, StoreError> {
+        let owner = owner.map(|owner| text(owner).into_owned());
         self.write(move |transaction| {
             Box::pin(async move {
+                let mut query = api_token::Entity::find_by_id(id);
+                if let Some(owner) = owner {
+                    query = query.filter(api_token::Column::Owner.eq(owner));
+                }
+                let Some(token) = query.one(transaction).await? else {
+                    return Ok(false);
+                };
                 let result = api_token::Entity::delete_by_id(id)
                     .exec(transaction)
                     .await?;
+                if result.rows_affected > 0 {
+                    let line = by.line("token.delete", &token.name, format!("token {id}"));
+                    audit::insert(transaction, line).await?;
+                }
                 Ok(result.rows_affected > 0)
             })
         })
@@ -112,5 +131,6 @@ fn token(row: api_token::Model) -> Result<ApiToken, StoreError> {
         created_at: time(row.created_at),
         expires_at: row.expires_at.map(time),
         last_used_at: row.last_used_at.map(time),
+        owner: row.owner,
     })
 }

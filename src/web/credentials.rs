@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use crate::config;
-use crate::domain::{CredentialId, CredentialKind, EndpointName, Timestamp};
+use crate::domain::{CredentialId, CredentialKind, Doer, EndpointName, Timestamp};
 use crate::security::certificates::{DeviceEnds, Ending, Holder, is_signed_by};
 use crate::security::{
     CheckedProof, Credential, InputError, Keyring, Proof, Vault, VaultError, credential_input,
@@ -64,8 +64,8 @@ pub struct NewCredential {
     pub proof: CheckedProof,
     /// What somebody notes.
     pub note: String,
-    /// Who stores it: a login, `token:NAME` or `command line`.
-    pub by: String,
+    /// Who stores it.
+    pub by: Doer,
 }
 
 /// What becomes of the serial number of a certificate that is removed.
@@ -271,10 +271,13 @@ impl Credentials {
             proof,
             note: new.note,
             created_at: Timestamp::system(),
-            created_by: new.by,
+            created_by: new.by.actor.clone(),
             last_used_at: None,
         };
-        let stored = self.store.add(credential.clone(), self.max as u64).await;
+        let stored = self
+            .store
+            .add(credential.clone(), self.max as u64, new.by)
+            .await;
         let stored = stored.map_err(|error| match error {
             StoreError::Full { limit, .. } => CredentialError::TooMany { limit },
             error => error.into(),
@@ -307,7 +310,7 @@ impl Credentials {
         &self,
         id: CredentialId,
         then: AfterRemoval,
-        by: &str,
+        by: Doer,
     ) -> Result<Option<Removed>, CredentialError> {
         // Before the lock: a slow disk must hold up nobody else.
         let cas = match then {
@@ -327,13 +330,13 @@ impl Credentials {
                     reason: format!("credential {id} was removed"),
                     endpoint: Some(credential.endpoint.clone()),
                     revoked_at: Timestamp::system(),
-                    revoked_by: by.to_owned(),
+                    revoked_by: by.actor.clone(),
                 })
             }
             StoredProof::Psk { .. } | StoredProof::Rpk { .. } | StoredProof::X509(_) => None,
         };
         let revoked = revoke.as_ref().map(|revoke| revoke.serial.clone());
-        let Some(credential) = self.store.remove(id, revoke).await? else {
+        let Some(credential) = self.store.remove(id, revoke, by).await? else {
             return Ok(None);
         };
         // First the serial number, so that the certificate is trusted at no moment in between.
@@ -357,7 +360,7 @@ impl Credentials {
         serial: &str,
         reason: &str,
         endpoint: Option<EndpointName>,
-        by: &str,
+        by: Doer,
     ) -> Result<Option<RevokedCertificate>, CredentialError> {
         check_note(reason)?;
         let certificate = RevokedCertificate {
@@ -365,10 +368,10 @@ impl Credentials {
             reason: reason.to_owned(),
             endpoint,
             revoked_at: Timestamp::system(),
-            revoked_by: by.to_owned(),
+            revoked_by: by.actor.clone(),
         };
         let _known = self.known.lock().await;
-        if !self.store.revoke(certificate.clone()).await? {
+        if !self.store.revoke(certificate.clone(), by).await? {
             return Ok(None);
         }
         self.keyring.revoke(certificate.serial.clone());
@@ -379,10 +382,10 @@ impl Credentials {
     ///
     /// # Errors
     /// When the serial number is none, or the store fails.
-    pub async fn restore(&self, serial: &str) -> Result<bool, CredentialError> {
+    pub async fn restore(&self, serial: &str, by: Doer) -> Result<bool, CredentialError> {
         let serial = credential_input::serial(serial)?;
         let _known = self.known.lock().await;
-        let restored = self.store.restore(&serial).await?;
+        let restored = self.store.restore(&serial, by).await?;
         if restored {
             let revoked = self.store.revoked().await?;
             self.keyring

@@ -45,6 +45,12 @@ pub struct Problem {
     field: Option<String>,
 }
 
+/// The code of a refusal until somebody has chosen a password of their own.
+pub(in crate::web) const PASSWORD_CHANGE_REQUIRED: &str = "password_change_required";
+
+/// The code of a refusal until somebody has set up one-time codes.
+pub(in crate::web) const TOTP_SETUP_REQUIRED: &str = "totp_setup_required";
+
 /// A request that failed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
@@ -91,6 +97,20 @@ impl ApiError {
     /// 403: it is known who asks, and that is not enough.
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    /// 403: something has to be done first, as `code` says.
+    pub fn duty(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, detail)
+    }
+
+    /// 401: the password is right, and a one-time code is wanted too.
+    pub fn totp_required() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "totp_required",
+            "a one-time code is needed too: send it as `totp`",
+        )
     }
 
     /// 403: another site made the browser send this.
@@ -182,6 +202,11 @@ impl ApiError {
         self.status
     }
 
+    /// True when something has to be done first; see [`duty`](Self::duty).
+    pub fn is_duty(&self) -> bool {
+        [PASSWORD_CHANGE_REQUIRED, TOTP_SETUP_REQUIRED].contains(&self.code)
+    }
+
     /// What is wrong, for people.
     pub fn detail(&self) -> &str {
         &self.detail
@@ -241,6 +266,8 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::Exists(_) => Self::conflict("exists", error.to_string()),
             StoreError::Full { .. } => Self::conflict("full", error.to_string()),
+            StoreError::LastAdmin => Self::conflict("last_admin", error.to_string()),
+            StoreError::NotTheirs(_) => Self::conflict("not_theirs", error.to_string()),
             StoreError::Busy { .. } => Self::unavailable("the store is busy, try again"),
             StoreError::Closed => Self::unavailable("the server is shutting down"),
             StoreError::Corrupt { .. }

@@ -119,7 +119,11 @@ async fn for_viewers<B: MessageBody + 'static>(
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
         .is_some_and(|accept| accept.contains("text/html"));
-    let answer = if browser {
+    let answer = if browser && refusal.is_duty() {
+        HttpResponse::SeeOther()
+            .insert_header((header::LOCATION, "/account"))
+            .finish()
+    } else if browser {
         HttpResponse::SeeOther()
             .insert_header((header::LOCATION, "/login?next=/api/docs/"))
             .finish()

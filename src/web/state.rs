@@ -13,10 +13,11 @@ use crate::lens::Lens;
 use crate::live::Hub;
 use crate::registry::Devices;
 use crate::rollout::Rollouts;
-use crate::security::Certificates;
+use crate::security::{Certificates, Sealer};
 use crate::store::Shelf;
 
-use super::auth::{LoginLimits, PasswordHashing, Stores};
+use super::auth::oidc::Oidc;
+use super::auth::{AccessSignal, HourlyLimit, LoginLimits, PasswordHashing, Stores};
 use super::credentials::Credentials;
 use super::metrics::HttpMetrics;
 use super::models::Catalogue;
@@ -59,6 +60,8 @@ pub struct AppParts {
     pub ready: Readiness,
     /// Signs session cookies; see [`session_key`](super::auth::session_key).
     pub cookie_key: Key,
+    /// Seals the secrets of one-time codes.
+    pub totp: Sealer,
 }
 
 /// What every handler shares; in `actix_web::web::Data`.
@@ -88,7 +91,11 @@ pub struct AppState {
     pub(in crate::web) http: HttpMetrics,
     pub(in crate::web) ready: Readiness,
     pub(in crate::web) cookie_key: Key,
+    pub(in crate::web) totp: Sealer,
+    pub(in crate::web) access: AccessSignal,
+    pub(in crate::web) oidc: Option<Oidc>,
     pub(in crate::web) login_limits: LoginLimits,
+    pub(in crate::web) audited_failures: HourlyLimit,
     pub(in crate::web) passwords: PasswordHashing,
 }
 
@@ -99,6 +106,10 @@ impl AppState {
         http.register(&mut parts.metrics);
         Self {
             login_limits: LoginLimits::new(&parts.settings.web),
+            audited_failures: HourlyLimit::new(parts.settings.web.audited_failures),
+            access: AccessSignal::default(),
+            oidc: Oidc::new(&parts.settings),
+            totp: parts.totp,
             passwords: PasswordHashing::default(),
             settings: parts.settings,
             models: parts.models,

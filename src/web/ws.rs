@@ -23,7 +23,7 @@ use crate::live::{Delivery, Subscription};
 use crate::store::Role;
 use crate::web::api::refused::NotLoggedIn;
 
-use super::auth::{Identity, Viewer};
+use super::auth::{Affected, Credential, Identity, Viewer};
 use super::error::Problem;
 use super::{ApiError, AppState};
 
@@ -201,6 +201,11 @@ impl Actor for Client {
     fn started(&mut self, context: &mut Context) {
         context.run_interval(PING_INTERVAL, Self::ping);
         context.run_interval(ACCESS_INTERVAL, Self::look_at_access);
+        let news = stream::unfold(self.state.access.listen(), |mut news| async move {
+            let affected = news.next().await?;
+            Some((RightsChanged(affected), news))
+        });
+        context.add_stream(news);
         if let Some(subscription) = self.subscription.take() {
             let deliveries = stream::unfold(subscription, |mut subscription| async move {
                 let delivery = subscription.next().await?;
@@ -209,6 +214,27 @@ impl Actor for Client {
             context.add_stream(deliveries);
         }
     }
+}
+
+/// Somebody's rights have changed; nothing: it is not known whose.
+struct RightsChanged(Option<Affected>);
+
+impl StreamHandler<RightsChanged> for Client {
+    fn handle(&mut self, RightsChanged(affected): RightsChanged, context: &mut Context) {
+        let concerned = match (&affected, &self.identity.credential) {
+            (None, _) | (Some(Affected::Tokens), Credential::Token(_)) => true,
+            (Some(Affected::Person(name)), Credential::Session(_)) => *name == self.identity.name,
+            // The token may be that person's.
+            (Some(Affected::Person(_)), Credential::Token(_)) => true,
+            (Some(Affected::Tokens), Credential::Session(_)) => false,
+        };
+        if concerned {
+            self.look_at_access(context);
+        }
+    }
+
+    // The interval goes on looking.
+    fn finished(&mut self, _: &mut Context) {}
 }
 
 impl StreamHandler<Delivery> for Client {

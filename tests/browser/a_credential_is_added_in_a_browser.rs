@@ -16,7 +16,9 @@ async fn a_key_that_the_page_made_lets_its_device_in() {
     };
     let server = Server::start().await;
     let password = server.admin_password();
-    browser.log_in(&server.url(""), "admin", &password).await;
+    browser
+        .log_in_first(&server.url(""), "admin", &password)
+        .await;
     browser.open(&server.url("/credentials")).await;
     browser.script(LISTEN).await;
 

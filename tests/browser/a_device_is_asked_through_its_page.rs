@@ -94,7 +94,9 @@ async fn every_operation_and_its_answer() {
 
 async fn ask_for_everything(browser: &Browser, server: &Server) {
     let password = server.admin_password();
-    browser.log_in(&server.url(""), "admin", &password).await;
+    browser
+        .log_in_first(&server.url(""), "admin", &password)
+        .await;
     browser
         .open(&server.url(&format!("/devices/{DEVICE}")))
         .await;

@@ -12,7 +12,9 @@ async fn a_device_is_updated_and_its_timeline_tells_so() {
         return;
     };
     let demo = Demo::start();
-    browser.log_in(&demo.address, "admin", &demo.password).await;
+    browser
+        .log_in_first(&demo.address, "admin", &demo.password)
+        .await;
     browser.open(&format!("{}/firmware", demo.address)).await;
     browser
         .text("#updates", |text| {

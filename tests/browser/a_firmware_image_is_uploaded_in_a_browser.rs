@@ -20,7 +20,9 @@ async fn an_image_is_uploaded_listed_and_removed() {
     };
     let server = Server::start().await;
     let password = server.admin_password();
-    browser.log_in(&server.url(""), "admin", &password).await;
+    browser
+        .log_in_first(&server.url(""), "admin", &password)
+        .await;
     browser.open(&server.url("/firmware")).await;
     browser.script(LISTEN).await;
     browser
@@ -123,7 +125,9 @@ async fn a_dropped_file_is_taken_and_versions_are_guessed() {
         .start()
         .await;
     let password = server.admin_password();
-    browser.log_in(&server.url(""), "admin", &password).await;
+    browser
+        .log_in_first(&server.url(""), "admin", &password)
+        .await;
     browser.open(&server.url("/firmware")).await;
     browser.script(LISTEN).await;
     browser

@@ -21,7 +21,9 @@ async fn a_rollout_is_rehearsed_run_and_taken_back_on_its_page() {
         return;
     };
     let demo = Demo::start_with(DEVICES);
-    browser.log_in(&demo.address, "admin", &demo.password).await;
+    browser
+        .log_in_first(&demo.address, "admin", &demo.password)
+        .await;
     let folder = tempfile::tempdir().expect("a folder");
     browser.open(&format!("{}/firmware", demo.address)).await;
     for version in ["7.0.0", "7.8.9"] {

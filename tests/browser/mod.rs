@@ -11,5 +11,6 @@ mod demo;
 mod every_page_is_for_everybody;
 mod pages;
 mod pages_work_in_a_browser;
+mod people_log_in_and_out;
 mod series_are_charted_and_pinned;
 mod the_demo_is_alive;

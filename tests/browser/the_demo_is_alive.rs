@@ -14,7 +14,9 @@ async fn a_temperature_changes_on_the_page_without_a_reload() {
         return;
     };
     let demo = Demo::start();
-    browser.log_in(&demo.address, "admin", &demo.password).await;
+    browser
+        .log_in_first(&demo.address, "admin", &demo.password)
+        .await;
 
     // The device appears in the list by itself, however long it takes to register.
     browser.open(&format!("{}/devices", demo.address)).await;

@@ -1,5 +1,6 @@
 //! Without the key that sealed them credentials are not dropped in silence, and nobody gets in.
 
+use crate::support::shared::by;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -53,7 +54,7 @@ async fn nothing_is_loaded_and_no_second_key_is_begun(
 
     // It can be removed without the key; then a new one may begin.
     without
-        .remove(one.id, AfterRemoval::RevokeOurs, "admin")
+        .remove(one.id, AfterRemoval::RevokeOurs, by())
         .await
         .expect("removed");
     without.add(new("thing", psk(OTHER))).await.expect("stored");

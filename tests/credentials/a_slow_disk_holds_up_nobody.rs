@@ -1,6 +1,7 @@
 //! Removing a certificate reads the certificate of the CA: as long as the disk does not answer, that
 //! removal waits, and nobody else.
 
+use crate::support::shared::by;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::process::Command;
@@ -42,7 +43,7 @@ async fn credentials_are_added_while_a_removal_waits_for_the_disk() {
         let credentials = Arc::clone(&credentials);
         async move {
             credentials
-                .remove(added.id, AfterRemoval::RevokeOurs, "admin")
+                .remove(added.id, AfterRemoval::RevokeOurs, by())
                 .await
         }
     });

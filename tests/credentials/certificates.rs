@@ -18,6 +18,7 @@ use openssl::pkey::{PKey, Private};
 use openssl::x509::{X509, X509Builder, X509Name};
 
 use crate::support::database::TestDatabase;
+use crate::support::shared::by;
 
 /// Somebody with a key and a certificate.
 pub(crate) struct Holder {
@@ -99,7 +100,7 @@ pub(crate) fn new(endpoint: &str, proof: CheckedProof) -> NewCredential {
         endpoint: name(endpoint),
         proof,
         note: String::new(),
-        by: "admin".into(),
+        by: by(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is stored is in the keyring at once, and what another process stores after the next look.
 
+use crate::support::shared::by;
 use flownexus::domain::{CredentialId, Timestamp};
 use flownexus::security::Keyring;
 use flownexus::store::StoredProof;
@@ -59,7 +60,7 @@ async fn one_that_is_added_removed_and_loaded_again(
         .expect("stored");
     assert!(ring.is_current(&identity) && !told.has_changed().expect("the ring lives"));
     let removed = credentials
-        .remove(old.id, AfterRemoval::RevokeOurs, "admin")
+        .remove(old.id, AfterRemoval::RevokeOurs, by())
         .await
         .expect("removed");
     assert_eq!(removed.expect("it was there").credential, old);
@@ -67,7 +68,7 @@ async fn one_that_is_added_removed_and_loaded_again(
     told.mark_unchanged();
     assert!(!ring.is_current(&identity) && ring.psk("id:one").is_none());
     assert!(ring.holds(&name("thing")));
-    let nobody = credentials.remove(CredentialId(999), AfterRemoval::Keep, "admin");
+    let nobody = credentials.remove(CredentialId(999), AfterRemoval::Keep, by());
     assert_eq!(nobody.await.expect("an answer"), None);
     store.close().await;
 }
@@ -96,7 +97,7 @@ async fn an_identity_is_that_of_one_device_and_free_after_its_removal(
     );
     assert!(!ring.holds(&name("thing")));
     credentials
-        .remove(first.id, AfterRemoval::RevokeOurs, "admin")
+        .remove(first.id, AfterRemoval::RevokeOurs, by())
         .await
         .expect("removed");
     again().await.expect("free now");
@@ -133,7 +134,7 @@ async fn what_another_process_changes_is_noticed(
     // Between two looks one goes, another takes its identity, and a number is revoked.
     let mut told = ring.removals();
     command
-        .remove(one.id, AfterRemoval::RevokeOurs, "admin")
+        .remove(one.id, AfterRemoval::RevokeOurs, by())
         .await
         .expect("removed");
     command
@@ -141,7 +142,7 @@ async fn what_another_process_changes_is_noticed(
         .await
         .expect("stored");
     command
-        .revoke("0A:BC", "stolen", None, "admin")
+        .revoke("0A:BC", "stolen", None, by())
         .await
         .expect("revoked");
     assert!(server.refresh().await.expect("looked"));
@@ -150,7 +151,7 @@ async fn what_another_process_changes_is_noticed(
     assert!(!ring.is_current(&identity) && !ring.holds(&name("thing")));
     assert_eq!(ring.psk("one").expect("in force").0.endpoint, name("other"));
     assert!(ring.is_revoked("0abc"));
-    command.restore("0abc").await.expect("restored");
+    command.restore("0abc", by()).await.expect("restored");
     assert!(server.refresh().await.expect("looked"));
     assert!(!ring.is_revoked("0abc") && !told.has_changed().expect("the ring lives"));
     beside.close().await;
@@ -178,7 +179,7 @@ async fn a_certificate_that_another_process_revokes_is_trusted_at_no_moment_of_a
     server.refresh().await.expect("looked");
     let beside = database.open_beside().await;
     let removed = service(&beside, &Keyring::default(), folder)
-        .remove(thing.id, AfterRemoval::RevokeOurs, "admin")
+        .remove(thing.id, AfterRemoval::RevokeOurs, by())
         .await
         .expect("removed");
     let revoked = removed.expect("it was there").revoked;

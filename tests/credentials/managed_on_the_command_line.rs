@@ -117,7 +117,7 @@ async fn added_listed_and_removed_beside_a_running_server() {
     let of_thing = json(&run(&["list", "thing", "--json"], ""));
     let labels: Vec<&Json> = (0..2).map(|at| &of_thing[at]["label"]).collect();
     assert_eq!(labels, ["id:one", "two"], "{of_thing}");
-    assert_eq!(of_thing[0]["created_by"], "command line");
+    assert_eq!(of_thing[0]["created_by"], "cli");
     let another = json(&run(&["list", "another", "--json"], ""));
     assert_eq!(
         (&another[0]["kind"], &another[0]["label"]),
@@ -226,7 +226,7 @@ async fn serial_numbers_are_revoked_and_restored() {
     refused(&run(&["revoke", "thing"]), "hex");
     let listed = said(&run(&["revoked"]));
     assert!(
-        listed.starts_with("0abc\t") && listed.ends_with("\tcommand line\t\tstolen\n"),
+        listed.starts_with("0abc\t") && listed.ends_with("\tcli\t\tstolen\n"),
         "{listed}"
     );
     assert_eq!(json(&run(&["revoked", "--json"]))[0]["reason"], "stolen");

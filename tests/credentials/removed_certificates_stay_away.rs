@@ -1,5 +1,6 @@
 //! A certificate whose credential was removed is trusted neither through it nor through our CA.
 
+use crate::support::shared::by;
 use std::fs;
 
 use flownexus::web::credentials::{AfterRemoval, CredentialError};
@@ -28,7 +29,7 @@ async fn one_of_our_ca_is_revoked_and_one_of_others_is_not(
         .expect("stored");
     let identity = ring.x509(&ours.fingerprint()).expect("in force");
     let removed = credentials
-        .remove(added.id, AfterRemoval::RevokeOurs, "admin")
+        .remove(added.id, AfterRemoval::RevokeOurs, by())
         .await
         .expect("removed")
         .expect("it was there");
@@ -41,11 +42,11 @@ async fn one_of_our_ca_is_revoked_and_one_of_others_is_not(
     let again = || credentials.add(new("thing", x509("thing", &ours.pem())));
     let refused = again().await.expect_err("revoked");
     assert!(matches!(&refused, CredentialError::Revoked(serial) if serial == "0abc"));
-    assert!(credentials.restore("0A:BC").await.expect("restored"));
+    assert!(credentials.restore("0A:BC", by()).await.expect("restored"));
     assert!(!ring.is_revoked("0abc"));
     let added = again().await.expect("stored");
     credentials
-        .remove(added.id, AfterRemoval::Keep, "admin")
+        .remove(added.id, AfterRemoval::Keep, by())
         .await
         .expect("removed");
     assert!(!ring.is_revoked("0abc"), "asked to keep it");
@@ -61,7 +62,7 @@ async fn one_of_our_ca_is_revoked_and_one_of_others_is_not(
             .await
             .expect("stored");
         let removed = credentials
-            .remove(added.id, AfterRemoval::RevokeOurs, "admin")
+            .remove(added.id, AfterRemoval::RevokeOurs, by())
             .await
             .expect("removed");
         assert_eq!(removed.expect("it was there").revoked, None);
@@ -83,7 +84,7 @@ async fn without_a_ca_what_may_be_of_it_is_revoked() {
             .await
             .expect("stored");
         let removed = credentials
-            .remove(added.id, AfterRemoval::RevokeOurs, "admin")
+            .remove(added.id, AfterRemoval::RevokeOurs, by())
             .await
             .expect("removed");
         let revoked = removed.expect("it was there").revoked;

@@ -128,7 +128,7 @@ async fn a_model_imported_beside_the_server_is_noticed_without_a_restart() {
     let listed: Json = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
     assert_eq!(listed[0]["object_id"], 33_000);
-    assert_eq!(listed[0]["uploaded_by"], "command line");
+    assert_eq!(listed[0]["uploaded_by"], "cli");
     let output = server.command(&["models", "list"], "");
     let table = String::from_utf8_lossy(&output.stdout);
     assert!(table.lines().count() > 320, "{table}");

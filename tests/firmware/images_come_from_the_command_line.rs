@@ -68,7 +68,7 @@ async fn a_running_server_notices() {
     assert_eq!(
         (&added["created_by"], &added["selection"], &added["notes"]),
         (
-            &json!("command line"),
+            &json!("cli"),
             &json!({"names": ["urn:imei:*", "demo-*"], "tags": ["lab"]}),
             &json!("for the lab")
         )
@@ -138,7 +138,7 @@ async fn a_running_server_notices() {
     let audit = api.read("/api/v1/audit?limit=1").await;
     assert_eq!(
         (&audit["items"][0]["action"], &audit["items"][0]["actor"]),
-        (&json!("firmware.remove"), &json!("command line"))
+        (&json!("firmware.remove"), &json!("cli"))
     );
 }
 

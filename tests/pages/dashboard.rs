@@ -10,6 +10,7 @@ use actix_web::test::{self, TestRequest};
 use actix_web::web::Data;
 use flownexus::config::Settings;
 use flownexus::live::Hub;
+use flownexus::security::Sealer;
 use flownexus::web::auth::{Stores, password};
 use flownexus::web::models::Catalogue;
 use flownexus::web::{AppParts, AppState, app};
@@ -46,16 +47,17 @@ pub(crate) fn state(fleet: Arc<Fleet>, hub: Hub, settings: Settings) -> Data<App
         settings: Arc::new(settings),
         stores: Stores::new(fleet.clone()),
         rollouts: fleet.rollouts.clone(),
-        devices: fleet,
         hub,
         lens: flownexus::lens::Lens::new(&Settings::defaults().lens),
         coap: (None, None),
-        models: Arc::new(Catalogue::new(Arc::new(FakeModels::default()))),
-        credentials: fake_credentials(&certificates),
+        models: Arc::new(Catalogue::new(Arc::new(FakeModels::told_to(&fleet.people)))),
+        credentials: fake_credentials(&certificates, &fleet.people),
+        devices: fleet,
         certificates,
         metrics: Default::default(),
         ready: Arc::new(|| Box::pin(async { Ok(()) })),
         cookie_key: Key::from(&[7; 64]),
+        totp: Sealer::new([7; 32].into()),
     }))
 }
 

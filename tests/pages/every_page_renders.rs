@@ -93,7 +93,8 @@ async fn every_page_renders_for_every_role_with_and_without_devices() {
 async fn every_template_is_a_page_or_part_of_one() {
     // A template that no page uses is rendered by no test.
     let used = "about account audit charts credentials device devices error error_plain event events firmware \
-                login map model models operations overview rollout rollouts rules settings templates users";
+                login login_code map model models operations overview rollout rollouts rules settings templates \
+                users";
     for name in render::template_names() {
         let page = name
             .strip_prefix("pages/")

@@ -14,10 +14,11 @@ use flownexus::domain::{
     WantedId, WantedState, Warning,
 };
 use flownexus::store::{
-    ApiToken, EndpointRow, ObservationTemplate, Role, StoredEvent, StoredValue, User, WebSession,
+    ApiToken, EndpointRow, ObservationTemplate, Role, StoredEvent, StoredValue, User,
 };
 
 use crate::support::fake_charts::FakePins;
+use crate::support::fake_people::{People, keeps_people};
 use crate::support::fake_rollouts::{FakeRollouts, keeps_rollouts};
 use crate::support::fake_updates::{FakeUpdates, reads_updates};
 
@@ -49,12 +50,14 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) struct Fleet {
     state: Mutex<State>,
     pub(crate) pins: FakePins,
+    pub(crate) people: Arc<Mutex<People>>,
     pub(crate) updates: FakeUpdates,
     pub(crate) rollouts: Arc<FakeRollouts>,
 }
 
 reads_updates!(Fleet);
 keeps_rollouts!(Fleet);
+keeps_people!(Fleet);
 
 #[derive(Default)]
 struct State {
@@ -67,30 +70,19 @@ struct State {
     templates: Vec<ObservationTemplate>,
     rules: Vec<Rule>,
     logs: Vec<StoredLogLine>,
-    users: Vec<User>,
-    sessions: BTreeMap<Vec<u8>, WebSession>,
-    tokens: Vec<ApiToken>,
-    audit: Vec<AuditEntry>,
 }
 
 impl Fleet {
     /// The fleet, with one person of each role who has this password hash.
     pub(crate) fn new(password_hash: &str) -> Arc<Self> {
-        let mut state = State::default();
-        for role in [Role::Viewer, Role::Operator, Role::Admin] {
-            state.users.push(User {
-                id: role as i64 + 1,
-                name: format!("{role:?}").to_lowercase(),
-                role,
-                password_hash: password_hash.to_owned(),
-                must_change_password: role == Role::Admin,
-                created_at: ago(86_400 * 40),
-            });
-        }
+        let (mut state, mut people) = (State::default(), People::default());
+        add_people(&mut people, password_hash);
         fill(&mut state);
+        fill_people(&mut people);
         Arc::new(Self {
             state: Mutex::new(state),
             pins: FakePins::default(),
+            people: Arc::new(Mutex::new(people)),
             updates: FakeUpdates::default(),
             rollouts: Arc::new(rollouts::samples()),
         })
@@ -99,13 +91,16 @@ impl Fleet {
     /// A fleet without devices.
     pub(crate) fn empty(password_hash: &str) -> Arc<Self> {
         let fleet = Self::new(password_hash);
-        let users = std::mem::take(&mut fleet.lock().users);
-        *fleet.lock() = State {
-            users,
-            ..State::default()
-        };
+        *fleet.lock() = State::default();
+        *fleet.people() = People::default();
+        add_people(&mut fleet.people(), password_hash);
         fleet.rollouts.forget_all();
         fleet
+    }
+
+    /// The people who look at it.
+    pub(crate) fn people(&self) -> MutexGuard<'_, People> {
+        self.people.lock().expect("nobody panicked")
     }
 
     /// Firmware images; none where there are no devices.
@@ -387,7 +382,22 @@ fn fill(state: &mut State) {
             revision: 0,
         },
     ];
-    state.tokens.push(ApiToken {
+}
+
+/// One person of each role.
+fn add_people(people: &mut People, password_hash: &str) {
+    for role in [Role::Viewer, Role::Operator, Role::Admin] {
+        let name = format!("{role:?}").to_lowercase();
+        people.users.push(User {
+            id: role as i64 + 1,
+            created_at: ago(86_400 * 40),
+            ..User::new(&name, role, password_hash.to_owned())
+        });
+    }
+}
+
+fn fill_people(people: &mut People) {
+    people.tokens.push(ApiToken {
         id: 1,
         name: "grafana".to_owned(),
         role: Role::Viewer,
@@ -395,8 +405,9 @@ fn fill(state: &mut State) {
         created_at: ago(86_400),
         expires_at: Some(Timestamp::system().plus(Duration::from_secs(86_400 * 90))),
         last_used_at: None,
+        owner: None,
     });
-    state.audit.push(AuditEntry {
+    people.audit.push(AuditEntry {
         id: 1,
         at: ago(120),
         actor: "admin".to_owned(),

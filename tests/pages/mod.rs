@@ -3,6 +3,8 @@
 mod credentials_are_managed_by_forms;
 pub(crate) mod dashboard;
 pub(crate) mod every_page_renders;
+mod every_page_renders;
+mod every_route_is_for_its_role;
 mod firmware_images_are_listed;
 mod firmware_updates_are_shown;
 pub(crate) mod fleet;

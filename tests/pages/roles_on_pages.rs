@@ -217,8 +217,21 @@ async fn forms_change_things_for_those_who_may() {
 
 #[actix_web::test]
 async fn people_change_their_own_password() {
-    let mut browser = Browser::of("admin", Fleet::new(password_hash())).await;
-    assert!(browser.get("/").await.text.contains("Choose your own"));
+    let fleet = Fleet::new(password_hash());
+    for user in &mut fleet.people().users {
+        user.must_change_password = true;
+    }
+    let mut browser = Browser::of("admin", fleet).await;
+    for path in ["/", "/devices", "/users"] {
+        assert_eq!(browser.get(path).await.location, "/account", "{path}");
+    }
+    assert!(
+        browser
+            .get("/account")
+            .await
+            .text
+            .contains("Choose your own")
+    );
     let new = "another long password";
     let form = |present, again| [("present", present), ("new", new), ("again", again)];
     let page = browser.post("/account", &form(PASSWORD, "a slip")).await;
@@ -230,7 +243,7 @@ async fn people_change_their_own_password() {
         page.text
     );
     let page = browser.post("/account", &form(PASSWORD, new)).await;
-    assert_eq!(page.location, "/account?done=1", "{}", page.text);
+    assert_eq!(page.location, "/account?done=password", "{}", page.text);
     let page = browser.get("/").await;
     assert_eq!(page.status, StatusCode::OK);
     assert!(!page.text.contains("Choose your own"));

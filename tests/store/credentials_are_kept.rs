@@ -7,7 +7,7 @@ use flownexus::store::{
 };
 use rstest::rstest;
 
-use super::samples::at;
+use super::samples::{at, by};
 use crate::support::database::{Engine, TestDatabase};
 
 const MAX: u64 = 100;
@@ -65,7 +65,10 @@ async fn credential(store: &Store, endpoint: &str, proof: StoredProof) -> Stored
 
 async fn added(store: &Store, endpoint: &str, proof: StoredProof) -> StoredCredential {
     let credential = credential(store, endpoint, proof).await;
-    let result = store.add(credential.clone(), MAX).await.expect("stored");
+    let result = store
+        .add(credential.clone(), MAX, by())
+        .await
+        .expect("stored");
     assert_eq!(result, Addition::Added);
     credential
 }
@@ -127,12 +130,15 @@ async fn nothing_that_only_one_may_have_is_given_twice(
         // Another endpoint may not have it, and the same one not twice.
         for endpoint in ["other", "thing"] {
             let again = credential(&store, endpoint, same.clone()).await;
-            let result = store.add(again, MAX).await.expect("an answer");
+            let result = store.add(again, MAX, by()).await.expect("an answer");
             assert_eq!(result, Addition::Taken(Box::new(first.clone())));
         }
-        let gone = store.remove(first.id, None).await.expect("removed");
+        let gone = store.remove(first.id, None, by()).await.expect("removed");
         assert_eq!(gone, Some(first.clone()));
-        assert_eq!(store.remove(first.id, None).await.expect("gone"), None);
+        assert_eq!(
+            store.remove(first.id, None, by()).await.expect("gone"),
+            None
+        );
         let freed = added(&store, "other", same).await;
         assert!(freed.id > first.id, "a row of its own");
     }
@@ -152,7 +158,7 @@ async fn rows_are_never_used_again_also_after_a_restart(
     };
     let store = database.open().await;
     let first = added(&store, "thing", psk("one")).await;
-    store.remove(first.id, None).await.expect("removed");
+    store.remove(first.id, None, by()).await.expect("removed");
     let unused = store.reserve().await.expect("a row");
     store.close().await;
     let store = database.open().await;
@@ -270,17 +276,17 @@ async fn each_change_is_seen_by_another_process(
     let one = added(&beside, "thing", psk("one")).await;
     changed("added").await;
     // A refused one changes nothing; a removal and an addition do not cancel each other out.
-    beside.remove(one.id, None).await.expect("removed");
+    beside.remove(one.id, None, by()).await.expect("removed");
     changed("removed").await;
-    assert!(beside.revoke(revoked("0a")).await.expect("revoked"));
+    assert!(beside.revoke(revoked("0a"), by()).await.expect("revoked"));
     changed("revoked").await;
-    assert!(beside.restore("0a").await.expect("restored"));
+    assert!(beside.restore("0a", by()).await.expect("restored"));
     changed("restored").await;
     let two = added(&beside, "thing", x509(0x0b, 50)).await;
     changed("added").await;
     let other = credential(&beside, "other", x509(0x0b, 50)).await;
     assert!(other.id > two.id);
-    let refused = server.add(other, MAX).await.expect("an answer");
+    let refused = server.add(other, MAX, by()).await.expect("an answer");
     assert_eq!(refused, Addition::Taken(Box::new(two)));
     assert_eq!(
         server.revision().await.expect("read"),
@@ -301,13 +307,16 @@ async fn a_revoked_certificate_does_not_come_back(
     let store = database.open().await;
     let one = added(&store, "thing", x509(3, 50)).await;
     let gone = store
-        .remove(one.id, Some(revoked("03")))
+        .remove(one.id, Some(revoked("03")), by())
         .await
         .expect("removed");
     assert_eq!(gone, Some(one));
     assert_eq!(store.revoked().await.expect("read"), [revoked("03")]);
     let again = credential(&store, "thing", x509(3, 50)).await;
-    let refused = store.add(again.clone(), MAX).await.expect("an answer");
+    let refused = store
+        .add(again.clone(), MAX, by())
+        .await
+        .expect("an answer");
     assert_eq!(refused, Addition::Revoked(revoked("03")));
     // What is on the list stays as it was.
     let other = RevokedCertificate {
@@ -315,17 +324,19 @@ async fn a_revoked_certificate_does_not_come_back(
         endpoint: None,
         ..revoked("03")
     };
-    assert!(!store.revoke(other).await.expect("an answer"));
+    assert!(!store.revoke(other, by()).await.expect("an answer"));
     assert_eq!(store.revoked().await.expect("read"), [revoked("03")]);
-    assert!(store.restore("03").await.expect("restored"));
-    assert!(!store.restore("03").await.expect("not there"));
+    assert!(store.restore("03", by()).await.expect("restored"));
+    assert!(!store.restore("03", by()).await.expect("not there"));
     assert_eq!(store.revoked().await.expect("read"), []);
     assert_eq!(
-        store.add(again, MAX).await.expect("stored"),
+        store.add(again, MAX, by()).await.expect("stored"),
         Addition::Added
     );
     // Nothing is revoked for a credential that is not there.
-    let nothing = store.remove(CredentialId(999), Some(revoked("04"))).await;
+    let nothing = store
+        .remove(CredentialId(999), Some(revoked("04")), by())
+        .await;
     assert_eq!(nothing.expect("an answer"), None);
     assert_eq!(store.revoked().await.expect("read"), []);
     store.close().await;
@@ -341,14 +352,20 @@ async fn one_too_many_changes_nothing(#[values(Engine::Sqlite, Engine::Postgres)
     let limit = 2;
     // Rows that are gone do not count, although their ids stay used.
     let gone = added(&store, "thing", psk("gone")).await;
-    store.remove(gone.id, None).await.expect("removed");
+    store.remove(gone.id, None, by()).await.expect("removed");
     let first = added(&store, "thing", psk("first")).await;
     let second = credential(&store, "thing", rpk(2)).await;
-    let result = store.add(second.clone(), limit).await.expect("stored");
+    let result = store
+        .add(second.clone(), limit, by())
+        .await
+        .expect("stored");
     assert_eq!(result, Addition::Added);
     let revision = store.revision().await.expect("read");
     let third = credential(&store, "other", psk("third")).await;
-    let refused = store.add(third.clone(), limit).await.expect_err("full");
+    let refused = store
+        .add(third.clone(), limit, by())
+        .await
+        .expect_err("full");
     assert!(
         matches!(refused, StoreError::Full { limit: 2, .. }),
         "{refused}"
@@ -358,10 +375,10 @@ async fn one_too_many_changes_nothing(#[values(Engine::Sqlite, Engine::Postgres)
     assert_eq!(store.revision().await.expect("read"), revision);
     // What is there already is said to be there.
     let again = credential(&store, "other", psk("first")).await;
-    let result = store.add(again, limit).await.expect("an answer");
+    let result = store.add(again, limit, by()).await.expect("an answer");
     assert_eq!(result, Addition::Taken(Box::new(first.clone())));
-    store.remove(first.id, None).await.expect("removed");
-    let result = store.add(third, limit).await.expect("room again");
+    store.remove(first.id, None, by()).await.expect("removed");
+    let result = store.add(third, limit, by()).await.expect("room again");
     assert_eq!(result, Addition::Added);
     store.close().await;
 }
@@ -381,7 +398,8 @@ async fn two_processes_together_store_no_more_than_may_be(
     for round in 0..5 {
         let one = credential(&server, "thing", psk(&format!("one {round}"))).await;
         let other = credential(&beside, "thing", psk(&format!("other {round}"))).await;
-        let (one, other) = tokio::join!(server.add(one, limit), beside.add(other, limit));
+        let (one, other) =
+            tokio::join!(server.add(one, limit, by()), beside.add(other, limit, by()));
         for result in [one, other] {
             match result {
                 Ok(addition) => {

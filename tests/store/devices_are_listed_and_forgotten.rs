@@ -213,8 +213,10 @@ async fn with_all_their_data_and_nothing_else(
             .await
             .expect("committed");
     }
-    EndpointReader::remove(&store, gone).await.expect("removed");
-    EndpointReader::remove(&store, gone)
+    EndpointReader::remove(&store, gone, None)
+        .await
+        .expect("removed");
+    EndpointReader::remove(&store, gone, None)
         .await
         .expect("again does no harm");
 

@@ -13,7 +13,7 @@ use flownexus::store::{
 use rstest::rstest;
 use sha2::{Digest as _, Sha256};
 
-use super::samples::at;
+use super::samples::{at, newest};
 use crate::support::database::{Engine, TestDatabase};
 
 const MANY: u64 = 100;
@@ -209,7 +209,9 @@ async fn what_people_say_of_one_changes_and_all_of_it_is_in_the_audit_log(
     FirmwareStore::remove(&store, image.id, ada())
         .await
         .expect("removed");
-    let lines = AuditStore::list(&store, 10, None).await.expect("read");
+    let lines = AuditStore::list(&store, &newest(10, None))
+        .await
+        .expect("read");
     let lines: Vec<_> = lines
         .iter()
         .map(|line| {
@@ -275,7 +277,9 @@ async fn one_of_each_version_and_name_and_no_more_than_there_may_be(
     }
     let stored = FirmwareStore::list(&store).await.expect("read");
     assert_eq!(stored, [first]);
-    let lines = AuditStore::list(&store, 10, None).await.expect("read");
+    let lines = AuditStore::list(&store, &newest(10, None))
+        .await
+        .expect("read");
     assert_eq!(lines.len(), 1, "of what happened: {lines:?}");
     store.close().await;
 }

@@ -204,7 +204,9 @@ async fn updates_and_their_timelines_go_with_their_device(
         let changes = [save(&update), step(&update, 1, "first")];
         store.commit(commit(changes)).await.expect("committed");
     }
-    EndpointReader::remove(&store, one).await.expect("removed");
+    EndpointReader::remove(&store, one, None)
+        .await
+        .expect("removed");
     for table in ["firmware_update", "firmware_step"] {
         let sql = format!("SELECT endpoint_id FROM {table}");
         assert_eq!(database.numbers(&sql).await, [other.0], "{table}");

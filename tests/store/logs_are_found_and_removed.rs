@@ -8,7 +8,7 @@ use flownexus::store::{
 };
 use rstest::rstest;
 
-use super::samples::{at, commit, device, name};
+use super::samples::{at, by, commit, device, name};
 use crate::support::database::{Engine, TestDatabase};
 use crate::support::server::eventually;
 
@@ -149,7 +149,7 @@ async fn lines_are_found_by_text_level_and_time(
         (Some(LogLevel::Warning), at(100), at(1000))
     );
 
-    EndpointReader::remove(&store, one)
+    EndpointReader::remove(&store, one, None)
         .await
         .expect("forgotten");
     let left = database.numbers("SELECT COUNT(*) FROM device_log").await;
@@ -225,12 +225,20 @@ async fn which_values_are_logs(#[values(Engine::Sqlite, Engine::Postgres)] engin
             tags: vec!["lab".to_owned()],
         },
     };
-    let added = LogResourceStore::add(&store, new.clone())
+    let added = LogResourceStore::add(&store, new.clone(), by())
         .await
         .expect("added");
     assert_eq!(added, LogResource { id: 3, ..new });
-    assert!(LogResourceStore::remove(&store, 1).await.expect("removed"));
-    assert!(!LogResourceStore::remove(&store, 1).await.expect("answered"));
+    assert!(
+        LogResourceStore::remove(&store, 1, by())
+            .await
+            .expect("removed")
+    );
+    assert!(
+        !LogResourceStore::remove(&store, 1, by())
+            .await
+            .expect("answered")
+    );
     store.close().await;
     let store = database.open().await;
     let known = LogResourceStore::list(&store).await.expect("read");

@@ -20,6 +20,7 @@ mod keys_of_operations_are_remembered;
 mod live_messages_follow_the_commit;
 mod logs_are_found_and_removed;
 mod one_process_at_a_time;
+mod people_change;
 mod people_programs_and_their_doings;
 mod records_survive_the_round_trip;
 mod registrations_replace_each_other;

@@ -6,7 +6,7 @@ use flownexus::store::{
 };
 use rstest::rstest;
 
-use super::samples::{at, commit, device};
+use super::samples::{at, by, commit, device};
 use crate::support::database::{Engine, TestDatabase};
 
 fn nothing() -> flownexus::store::Publisher {
@@ -14,14 +14,7 @@ fn nothing() -> flownexus::store::Publisher {
 }
 
 fn user(name: &str) -> User {
-    User {
-        id: 0,
-        name: name.into(),
-        role: Role::Viewer,
-        password_hash: "$argon2id$".into(),
-        must_change_password: false,
-        created_at: at(0),
-    }
+    User::new(name, Role::Viewer, "$argon2id$".into())
 }
 
 #[rstest]
@@ -71,14 +64,18 @@ async fn but_people_are_managed_beside_it(
         return;
     };
     let server = database.open().await;
-    let first = UserStore::add(&server, user("first")).await.expect("added");
+    let first = UserStore::add(&server, user("first"), by())
+        .await
+        .expect("added");
     let beside = Store::open_beside(&database.settings)
         .await
         .expect("opened beside");
-    let second = UserStore::add(&beside, user("second"))
+    let second = UserStore::add(&beside, user("second"), by())
         .await
         .expect("added beside");
-    let third = UserStore::add(&server, user("third")).await.expect("added");
+    let third = UserStore::add(&server, user("third"), by())
+        .await
+        .expect("added");
     assert!(first.id < second.id && second.id < third.id);
     assert_eq!(UserStore::list(&beside).await.expect("read").len(), 3);
     let refused = beside
@@ -119,10 +116,12 @@ async fn who_writes_beside_it_leaves_its_row_ids_alone(
     let before = database.numbers(marks).await;
     assert!(before[1] > 20_000, "{before:?}");
     let beside = database.open_beside().await;
-    UserStore::add(&beside, user("ada")).await.expect("added");
+    UserStore::add(&beside, user("ada"), by())
+        .await
+        .expect("added");
     let line = AuditEntry::new(
         Doer {
-            actor: "command line".to_owned(),
+            actor: "cli".to_owned(),
             remote: String::new(),
         },
         at(0),
@@ -147,7 +146,9 @@ async fn people_are_managed_before_the_first_start(
     let store = Store::open_beside(&database.settings)
         .await
         .expect("opened");
-    UserStore::add(&store, user("first")).await.expect("added");
+    UserStore::add(&store, user("first"), by())
+        .await
+        .expect("added");
     store.close().await;
     let server = database.open().await;
     assert_eq!(UserStore::list(&server).await.expect("read").len(), 1);

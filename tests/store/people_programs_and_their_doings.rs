@@ -7,17 +7,14 @@ use flownexus::store::{
 };
 use rstest::rstest;
 
-use super::samples::{at, commit};
+use super::samples::{at, by, commit, newest};
 use crate::support::database::{Engine, TestDatabase};
 
 fn user(name: &str, role: Role) -> User {
     User {
-        id: 0,
-        name: name.into(),
-        role,
-        password_hash: "$argon2id$v=19$m=19456$x$y".into(),
         must_change_password: true,
         created_at: at(1),
+        ..User::new(name, role, "$argon2id$v=19$m=19456$x$y".into())
     }
 }
 
@@ -27,6 +24,10 @@ fn session(key: u8, user: Option<&str>) -> WebSession {
         state: "{\"a\":\"b\"}".into(),
         user: user.map(str::to_owned),
         expires_at: at(1_000),
+        began_at: Some(at(1)),
+        used_at: Some(at(1)),
+        remote: "192.0.2.1".into(),
+        agent: "curl/8".into(),
     }
 }
 
@@ -49,12 +50,12 @@ async fn people(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
         ("Bob", Role::Viewer),
     ] {
         all.push(
-            UserStore::add(&store, user(name, role))
+            UserStore::add(&store, user(name, role), by())
                 .await
                 .expect("added"),
         );
     }
-    let taken = UserStore::add(&store, user("ada", Role::Admin)).await;
+    let taken = UserStore::add(&store, user("ada", Role::Admin), by()).await;
     assert!(
         matches!(&taken, Err(StoreError::Exists(what)) if what.contains("ada")),
         "{taken:?}"
@@ -75,11 +76,16 @@ async fn people(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
             "{stranger:?}"
         );
         assert!(
-            !UserStore::remove(&store, stranger).await.expect("answered"),
+            !UserStore::remove(&store, stranger, by())
+                .await
+                .expect("answered"),
             "{stranger:?}"
         );
         assert!(
-            !store.set_password(stranger, "x").await.expect("answered"),
+            !store
+                .set_password(stranger, "x", false, by())
+                .await
+                .expect("answered"),
             "{stranger:?}"
         );
     }
@@ -96,12 +102,12 @@ async fn a_new_password_ends_the_sessions(
     };
     let store = database.open().await;
     for name in ["ada", "bob"] {
-        UserStore::add(&store, user(name, Role::Viewer))
+        UserStore::add(&store, user(name, Role::Viewer), by())
             .await
             .expect("added");
     }
     for (key, user) in [(1, Some("ada")), (2, Some("bob")), (3, None)] {
-        SessionStore::save(&store, session(key, user))
+        SessionStore::save(&store, session(key, user), None)
             .await
             .expect("saved");
     }
@@ -120,7 +126,7 @@ async fn a_new_password_ends_the_sessions(
     };
     assert!(
         store
-            .set_password("ada", "$argon2id$new")
+            .set_password("ada", "$argon2id$new", false, by())
             .await
             .expect("set")
     );
@@ -138,7 +144,11 @@ async fn a_new_password_ends_the_sessions(
         .expect("read")
         .expect("there");
     assert!(bob.must_change_password, "the others keep theirs");
-    assert!(UserStore::remove(&store, "bob").await.expect("removed"));
+    assert!(
+        UserStore::remove(&store, "bob", by())
+            .await
+            .expect("removed")
+    );
     assert_eq!(alive(&store).await, [3]);
     store.close().await;
 }
@@ -151,7 +161,7 @@ async fn sessions(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     };
     let store = database.open().await;
     let mut one = session(1, None);
-    SessionStore::save(&store, one.clone())
+    SessionStore::save(&store, one.clone(), None)
         .await
         .expect("saved");
     one.user = Some("ada".into());
@@ -188,6 +198,7 @@ async fn sessions(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
             expires_at: at(5_000),
             ..session(2, None)
         },
+        None,
     )
     .await
     .expect("saved");
@@ -214,14 +225,18 @@ async fn tokens_of_programs(#[values(Engine::Sqlite, Engine::Postgres)] engine: 
         created_at: at(0),
         expires_at: Some(at(9)),
         last_used_at: None,
+        owner: None,
     };
-    let stored = TokenStore::add(&store, token.clone()).await.expect("added");
+    let stored = TokenStore::add(&store, token.clone(), by())
+        .await
+        .expect("added");
     let taken = TokenStore::add(
         &store,
         ApiToken {
             hash: vec![8; 32],
             ..token.clone()
         },
+        by(),
     )
     .await;
     assert!(matches!(taken, Err(StoreError::Exists(_))), "{taken:?}");
@@ -240,16 +255,16 @@ async fn tokens_of_programs(#[values(Engine::Sqlite, Engine::Postgres)] engine: 
     };
     assert_eq!(TokenStore::list(&store).await.expect("read"), [used]);
     assert!(
-        TokenStore::remove(&store, stored.id)
+        TokenStore::remove(&store, stored.id, None, by())
             .await
             .expect("removed")
     );
     assert!(
-        !TokenStore::remove(&store, stored.id)
+        !TokenStore::remove(&store, stored.id, None, by())
             .await
             .expect("answered")
     );
-    let again = TokenStore::add(&store, token).await.expect("added");
+    let again = TokenStore::add(&store, token, by()).await.expect("added");
     assert!(
         again.id > stored.id,
         "an id that the audit log names means one token for ever"
@@ -276,13 +291,15 @@ async fn the_audit_log(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engin
         };
         AuditStore::add(&store, entry).await.expect("added");
     }
-    let newest = AuditStore::list(&store, 2, None).await.expect("read");
+    let first = AuditStore::list(&store, &newest(2, None))
+        .await
+        .expect("read");
     assert_eq!(
-        newest.iter().map(|line| line.at).collect::<Vec<_>>(),
+        first.iter().map(|line| line.at).collect::<Vec<_>>(),
         [at(4), at(3)]
     );
-    assert_eq!(newest[0].subject, "device 4 \u{fffd}");
-    let rest = AuditStore::list(&store, 10, Some(newest[1].id))
+    assert_eq!(first[0].subject, "device 4 \u{fffd}");
+    let rest = AuditStore::list(&store, &newest(10, Some(first[1].id)))
         .await
         .expect("read");
     assert_eq!(
@@ -327,7 +344,9 @@ async fn the_audit_log_of_two_processes(
         one.expect("written");
         other.expect("written");
     }
-    let lines = AuditStore::list(&server, 100, None).await.expect("read");
+    let lines = AuditStore::list(&server, &newest(100, None))
+        .await
+        .expect("read");
     let ids: HashSet<i64> = lines.iter().map(|line| line.id).collect();
     assert_eq!(ids.len(), 20, "an id is one line's for ever");
     let found: HashSet<_> = lines
@@ -379,7 +398,9 @@ async fn templates(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
         enabled: true,
         revision: 0,
     };
-    let added = TemplateStore::add(&store, template).await.expect("added");
+    let added = TemplateStore::add(&store, template, by())
+        .await
+        .expect("added");
     let edited = ObservationTemplate {
         paths: vec![Path::resource(3303, 0, 5700)],
         kind: OperationKind::Observe,
@@ -392,12 +413,12 @@ async fn templates(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
         enabled: false,
         ..added.clone()
     };
-    let replaced = TemplateStore::update(&store, edited.clone())
+    let replaced = TemplateStore::update(&store, edited.clone(), by())
         .await
         .expect("replaced")
         .expect("there");
     assert_eq!(replaced.revision, added.revision + 1, "a change is counted");
-    let again = TemplateStore::update(&store, edited.clone())
+    let again = TemplateStore::update(&store, edited.clone(), by())
         .await
         .expect("replaced")
         .expect("there");
@@ -415,23 +436,23 @@ async fn templates(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
         ..edited
     };
     assert_eq!(
-        TemplateStore::update(&store, unknown)
+        TemplateStore::update(&store, unknown, by())
             .await
             .expect("answered"),
         None
     );
     assert!(
-        TemplateStore::remove(&store, added.id)
+        TemplateStore::remove(&store, added.id, by())
             .await
             .expect("removed")
     );
     assert!(
-        TemplateStore::remove(&store, first[0].id)
+        TemplateStore::remove(&store, first[0].id, by())
             .await
             .expect("removed")
     );
     assert!(
-        !TemplateStore::remove(&store, first[0].id)
+        !TemplateStore::remove(&store, first[0].id, by())
             .await
             .expect("answered")
     );

@@ -15,7 +15,7 @@ use rstest::rstest;
 use sea_orm::ConnectionTrait as _;
 
 use super::firmware_updates_are_kept::update;
-use super::samples::{at, commit, device, name};
+use super::samples::{at, commit, device, name, newest};
 use crate::support::database::{Engine, TestDatabase};
 
 pub(super) const MANY: u64 = 100;
@@ -170,7 +170,9 @@ async fn ids(store: &Store, before: Option<RolloutId>, limit: u64) -> Vec<Rollou
 }
 
 async fn lines(store: &Store) -> Vec<(String, String, String)> {
-    let lines = AuditStore::list(store, 100, None).await.expect("read");
+    let lines = AuditStore::list(store, &newest(100, None))
+        .await
+        .expect("read");
     let told = lines.into_iter().map(|line| {
         assert_eq!((&*line.actor, &*line.remote), ("ada", "192.0.2.7"));
         (line.action, line.subject, line.detail)
@@ -557,7 +559,9 @@ async fn with_devices_that_were_forgotten(
     let target = RolloutTarget::new(RolloutId(0), (id, name("one")), 0, at(1));
     let added = RolloutStore::add(&store, rollout("x", 1), vec![target], ada(), MANY).await;
     let added = added.expect("added");
-    EndpointReader::remove(&store, id).await.expect("forgotten");
+    EndpointReader::remove(&store, id, None)
+        .await
+        .expect("forgotten");
     let left = all(&store, added.id, TargetFilter::default()).await;
     let left: Vec<_> = left
         .iter()

@@ -269,7 +269,9 @@ async fn and_nothing_is_left_of_a_device_that_is_forgotten(
         store.commit(commit([change])).await.expect("committed");
     }
     store.roll_up().await.expect("added up");
-    EndpointReader::remove(&store, gone).await.expect("removed");
+    EndpointReader::remove(&store, gone, None)
+        .await
+        .expect("removed");
     store.close().await;
     let tables = tables(&database).await;
     assert_eq!(tables, model(&database).await);

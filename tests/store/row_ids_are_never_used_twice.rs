@@ -51,7 +51,7 @@ async fn also_not_after_the_newest_rows_were_removed(
                 assert!(used.insert(id), "{id} was used before");
             }
         }
-        EndpointReader::remove(&store, flownexus::domain::EndpointId(ids[0]))
+        EndpointReader::remove(&store, flownexus::domain::EndpointId(ids[0]), None)
             .await
             .expect("removed");
         store.close().await;

@@ -11,7 +11,7 @@ use flownexus::store::{
 use futures_util::future::join_all;
 use rstest::rstest;
 
-use super::samples::{at, commit, device, temperature, values};
+use super::samples::{at, by, commit, device, temperature, values};
 use crate::support::database::{Engine, TestDatabase};
 
 fn spec(name: &str) -> RuleSpec {
@@ -79,15 +79,19 @@ async fn rules_are_kept_by_name(#[values(Engine::Sqlite, Engine::Postgres)] engi
     };
     let store = database.open().await;
     assert_eq!(RuleStore::list(&store).await.expect("read"), []);
-    let one = RuleStore::add(&store, spec("one")).await.expect("added");
-    let other = RuleStore::add(&store, spec("other")).await.expect("added");
+    let one = RuleStore::add(&store, spec("one"), by())
+        .await
+        .expect("added");
+    let other = RuleStore::add(&store, spec("other"), by())
+        .await
+        .expect("added");
     assert_eq!((one.revision, &one.spec), (1, &spec("one")));
-    let taken = RuleStore::add(&store, spec("one")).await;
+    let taken = RuleStore::add(&store, spec("one"), by()).await;
     assert!(
         matches!(&taken, Err(StoreError::Exists(what)) if what.contains("one")),
         "{taken:?}"
     );
-    let taken = store.replace(other.id, spec("one")).await;
+    let taken = store.replace(other.id, spec("one"), by()).await;
     assert!(matches!(taken, Err(StoreError::Exists(_))), "{taken:?}");
 
     // What is watched stays the same: what is remembered counts on.
@@ -95,7 +99,10 @@ async fn rules_are_kept_by_name(#[values(Engine::Sqlite, Engine::Postgres)] engi
         severity: None,
         ..spec("renamed")
     };
-    let renamed = store.replace(one.id, milder.clone()).await.expect("stored");
+    let renamed = store
+        .replace(one.id, milder.clone(), by())
+        .await
+        .expect("stored");
     assert_eq!(
         renamed.map(|rule| (rule.revision, rule.spec)),
         Some((1, milder))
@@ -104,12 +111,12 @@ async fn rules_are_kept_by_name(#[values(Engine::Sqlite, Engine::Postgres)] engi
         enabled: false,
         ..spec("renamed")
     };
-    let changed = store.replace(one.id, changed).await.expect("stored");
+    let changed = store.replace(one.id, changed, by()).await.expect("stored");
     let changed = changed.expect("there");
     assert_eq!(changed.revision, 2);
     assert_eq!(
         store
-            .replace(RuleId(99), spec("x"))
+            .replace(RuleId(99), spec("x"), by())
             .await
             .expect("answered"),
         None
@@ -121,10 +128,20 @@ async fn rules_are_kept_by_name(#[values(Engine::Sqlite, Engine::Postgres)] engi
         RuleStore::list(&store).await.expect("read"),
         [changed, other.clone()]
     );
-    assert!(RuleStore::remove(&store, one.id).await.expect("removed"));
-    assert!(!RuleStore::remove(&store, one.id).await.expect("answered"));
+    assert!(
+        RuleStore::remove(&store, one.id, by())
+            .await
+            .expect("removed")
+    );
+    assert!(
+        !RuleStore::remove(&store, one.id, by())
+            .await
+            .expect("answered")
+    );
     assert_eq!(RuleStore::list(&store).await.expect("read"), [other]);
-    let next = RuleStore::add(&store, spec("next")).await.expect("added");
+    let next = RuleStore::add(&store, spec("next"), by())
+        .await
+        .expect("added");
     assert!(next.id > one.id, "a number is never used again");
     store.close().await;
 }
@@ -137,7 +154,9 @@ async fn where_rules_stand_survives(#[values(Engine::Sqlite, Engine::Postgres)] 
     };
     let store = database.open().await;
     let id = device(&store, "sensor").await;
-    let rule = RuleStore::add(&store, spec("one")).await.expect("added");
+    let rule = RuleStore::add(&store, spec("one"), by())
+        .await
+        .expect("added");
     let whole = RuleState {
         phase: Phase::Over(Side::High),
         clock_at: None,
@@ -199,7 +218,7 @@ async fn where_rules_stand_survives(#[values(Engine::Sqlite, Engine::Postgres)] 
         .commit(commit([Change::SaveRuleState(Box::new(whole))]))
         .await
         .expect("committed");
-    EndpointReader::remove(&store, id)
+    EndpointReader::remove(&store, id, None)
         .await
         .expect("removed with all its data");
     let left = database.numbers("SELECT COUNT(*) FROM rule_state").await;
@@ -217,7 +236,9 @@ async fn the_clocks_of_rules_are_forgiven_the_downtime(
     };
     let store = database.open().await;
     let id = device(&store, "sensor").await;
-    let rule = RuleStore::add(&store, spec("one")).await.expect("added");
+    let rule = RuleStore::add(&store, spec("one"), by())
+        .await
+        .expect("added");
     let hour = Duration::from_secs(3600);
     let now = Timestamp::system();
     let before = Timestamp::clamped_from_millis(now.as_millis() - 3_600_000);

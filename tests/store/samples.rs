@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use flownexus::domain::{
-    AnnouncedObject, ContentFormat, EndpointId, EndpointName, FirmwareId, IdempotencyKey,
+    AnnouncedObject, ContentFormat, Doer, EndpointId, EndpointName, FirmwareId, IdempotencyKey,
     KeptSession, KeyedOperation, Learned, LiveEvent, LiveKind, Lwm2mVersion, Node, ObjectLink,
     Observation, ObservationState, Operation, OperationKind, OperationRequest, OperationResult,
     OperationStatus, Origin, Path, Peer, Periods, Profile, ReceiveWindow, Registration,
@@ -13,12 +13,29 @@ use flownexus::domain::{
     Wanted, WantedState, Warning,
 };
 use flownexus::store::{
-    Change, Commit, FleetWriter as _, SecureSessionLoader as _, Store, StoredEndpoint,
+    AuditFilter, Change, Commit, FleetWriter as _, SecureSessionLoader as _, Store, StoredEndpoint,
 };
 
 /// A moment of 2026, so many milliseconds after its reference.
 pub(super) fn at(millis: i64) -> Timestamp {
     Timestamp::clamped_from_millis(1_790_000_000_000 + millis)
+}
+
+/// Somebody who changes something.
+pub(super) fn by() -> Doer {
+    Doer {
+        actor: "ada".into(),
+        remote: "192.0.2.1".into(),
+    }
+}
+
+/// The newest lines of the audit log, before this one.
+pub(super) fn newest(limit: u64, before: Option<i64>) -> AuditFilter {
+    AuditFilter {
+        before,
+        limit,
+        ..AuditFilter::default()
+    }
 }
 
 pub(super) fn name(text: &str) -> EndpointName {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use flownexus::store::{CredentialStore as _, RevocationStore as _, RevokedCertificate};
 use rstest::rstest;
 
-use super::samples::at;
+use super::samples::{at, by};
 use crate::support::database::{Engine, TestDatabase};
 
 #[rstest]
@@ -38,7 +38,7 @@ async fn two_processes_at_once_take_different_ones_and_neither_fails(
             revoked(format!("{round:02x}01")),
             revoked(format!("{round:02x}02")),
         );
-        let (one, other) = tokio::join!(server.revoke(one), beside.revoke(other));
+        let (one, other) = tokio::join!(server.revoke(one, by()), beside.revoke(other, by()));
         assert!(one.expect("revoked") && other.expect("revoked"));
         let revision = server.revision().await.expect("read");
         assert_eq!(revision - before, 2 * (round + 1));

@@ -1,7 +1,7 @@
 use flownexus::store::{ModelEntry, ModelMark, ModelStore, Store, StoreError, UploadedModel};
 use rstest::rstest;
 
-use super::samples::at;
+use super::samples::{at, by};
 use crate::support::database::{Engine, TestDatabase};
 
 const MANY: u64 = 100;
@@ -44,7 +44,7 @@ async fn with_their_definition_and_across_a_restart(
         model(65_534, "2.9", "<b/>"),
     ];
     let added = store
-        .add(models.clone(), false, MANY)
+        .add(models.clone(), false, MANY, by())
         .await
         .expect("stored");
     assert!(added.iter().all(|model| !model.replaced));
@@ -76,8 +76,16 @@ async fn with_their_definition_and_across_a_restart(
     assert_eq!(newer.len(), 1);
     assert_eq!(newer[0].entry, added[1].entry);
     assert_eq!(newer[0].source, "<a/>");
-    assert!(ModelStore::remove(&store, 7, "1.0").await.expect("removed"));
-    assert!(!ModelStore::remove(&store, 7, "1.0").await.expect("gone"));
+    assert!(
+        ModelStore::remove(&store, 7, "1.0", by())
+            .await
+            .expect("removed")
+    );
+    assert!(
+        !ModelStore::remove(&store, 7, "1.0", by())
+            .await
+            .expect("gone")
+    );
     assert_eq!(keys(&store).await, expected[1..]);
     store.close().await;
 }
@@ -90,11 +98,11 @@ async fn all_of_an_upload_or_none(#[values(Engine::Sqlite, Engine::Postgres)] en
     };
     let store = database.open().await;
     let first = store
-        .add(vec![model(7, "1.0", "<old/>")], false, MANY)
+        .add(vec![model(7, "1.0", "<old/>")], false, MANY, by())
         .await
         .expect("stored");
     let upload = || vec![model(8, "1.0", "<c/>"), model(7, "1.0", "<new/>")];
-    let refused = store.add(upload(), false, MANY).await;
+    let refused = store.add(upload(), false, MANY, by()).await;
     assert!(
         matches!(&refused, Err(StoreError::Exists(what)) if what.contains("object 7 version 1.0")),
         "{refused:?}"
@@ -103,7 +111,7 @@ async fn all_of_an_upload_or_none(#[values(Engine::Sqlite, Engine::Postgres)] en
     let kept = ModelStore::find(&store, 7, "1.0").await.expect("read");
     assert_eq!(kept.expect("still there").source, "<old/>");
 
-    let added = store.add(upload(), true, MANY).await.expect("stored");
+    let added = store.add(upload(), true, MANY, by()).await.expect("stored");
     let replaced: Vec<bool> = added.iter().map(|model| model.replaced).collect();
     assert_eq!(replaced, [false, true]);
     assert!(added[1].entry.id > first[0].entry.id, "a row of its own");
@@ -120,16 +128,25 @@ async fn no_more_than_there_may_be(#[values(Engine::Sqlite, Engine::Postgres)] e
     };
     let store = database.open().await;
     let upload = |ids: &[u16]| ids.iter().map(|id| model(*id, "1.0", "<a/>")).collect();
-    store.add(upload(&[1, 2]), false, 2).await.expect("two");
-    let refused = store.add(upload(&[3]), false, 2).await;
+    store
+        .add(upload(&[1, 2]), false, 2, by())
+        .await
+        .expect("two");
+    let refused = store.add(upload(&[3]), false, 2, by()).await;
     assert!(
         matches!(&refused, Err(StoreError::Full { limit: 2, .. })),
         "{refused:?}"
     );
     assert_eq!(keys(&store).await.len(), 2);
     // What takes the place of another needs none.
-    store.add(upload(&[2]), true, 2).await.expect("replaced");
-    store.add(upload(&[2]), true, 1).await.expect("also later");
+    store
+        .add(upload(&[2]), true, 2, by())
+        .await
+        .expect("replaced");
+    store
+        .add(upload(&[2]), true, 1, by())
+        .await
+        .expect("also later");
     store.close().await;
 }
 
@@ -147,25 +164,33 @@ async fn the_mark_differs_after_every_change(
         match step {
             0 | 1 => drop(
                 store
-                    .add(vec![model(step, "1.0", "<a/>")], false, MANY)
+                    .add(vec![model(step, "1.0", "<a/>")], false, MANY, by())
                     .await
                     .expect("added"),
             ),
             2 => drop(
                 store
-                    .add(vec![model(1, "1.0", "<b/>")], true, MANY)
+                    .add(vec![model(1, "1.0", "<b/>")], true, MANY, by())
                     .await
                     .expect("replaced"),
             ),
             // The newest goes, and another comes.
-            3 => assert!(ModelStore::remove(&store, 1, "1.0").await.expect("removed")),
+            3 => assert!(
+                ModelStore::remove(&store, 1, "1.0", by())
+                    .await
+                    .expect("removed")
+            ),
             4 => drop(
                 store
-                    .add(vec![model(1, "1.0", "<b/>")], false, MANY)
+                    .add(vec![model(1, "1.0", "<b/>")], false, MANY, by())
                     .await
                     .expect("added"),
             ),
-            _ => assert!(ModelStore::remove(&store, 0, "1.0").await.expect("removed")),
+            _ => assert!(
+                ModelStore::remove(&store, 0, "1.0", by())
+                    .await
+                    .expect("removed")
+            ),
         }
         let mark = store.mark().await.expect("read");
         assert_ne!(mark, last, "step {step}");
@@ -187,7 +212,7 @@ async fn also_those_that_come_from_beside(
     let before = server.mark().await.expect("read");
     let beside = database.open_beside().await;
     beside
-        .add(vec![model(9, "1.0", "<a/>")], false, MANY)
+        .add(vec![model(9, "1.0", "<a/>")], false, MANY, by())
         .await
         .expect("stored");
     beside.close().await;

@@ -9,7 +9,7 @@ use flownexus::store::{
 };
 use rstest::rstest;
 
-use super::samples::{at, commit, device, values};
+use super::samples::{at, by, commit, device, values};
 use crate::support::database::{Engine, TestDatabase};
 
 const PATH: Path = Path::resource(3303, 0, 5700);
@@ -70,7 +70,7 @@ async fn by_their_type_but_never_the_latest_nor_those_of_events(
         raw_days: Some(5),
         ..Retention::default()
     };
-    let set = store.set_retention(3303, 5700, retention).await;
+    let set = store.set_retention(3303, 5700, retention, by()).await;
     assert_eq!(set.expect("stored").name, "temperature");
 
     let kept = 601 + 600 + 600 + 600;
@@ -145,7 +145,7 @@ async fn and_finer_stretches_before_coarser_ones(
         day_days: Some(8),
     };
     store
-        .set_retention(3303, 5700, retention)
+        .set_retention(3303, 5700, retention, by())
         .await
         .expect("stored");
     let known = store.retentions().await.expect("read");
@@ -197,7 +197,7 @@ async fn a_resource_without_a_type_gets_one(
         raw_days: Some(0),
         ..Retention::default()
     };
-    let set = store.set_retention(65_534, 1, retention).await;
+    let set = store.set_retention(65_534, 1, retention, by()).await;
     assert_eq!(set.expect("stored").name, "65534_1");
     let known = store.retentions().await.expect("read");
     assert_eq!(known.last().map(|(_, is)| *is), Some(retention));

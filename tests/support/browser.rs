@@ -25,6 +25,9 @@ pub(crate) const LISTEN: &str = "window.complaints = []; \
     window.addEventListener('unhandledrejection', (event) => complaints.push(String(event.reason))); \
     document.addEventListener('securitypolicyviolation', (event) => complaints.push(event.violatedDirective));";
 
+/// The password that people choose for themselves.
+pub(crate) const OWN_PASSWORD: &str = "a password of my own";
+
 /// How long the driver may take until it answers.
 const START: Duration = Duration::from_secs(30);
 
@@ -182,6 +185,26 @@ impl Browser {
         let button = self.element("button[type=submit]").await;
         button.click().await.expect("the button works");
         self.element("#user-menu").await;
+    }
+
+    /// Logs in with a password that was given, and chooses [`OWN_PASSWORD`] in its place, as the pages insist.
+    pub(crate) async fn log_in_first(&self, address: &str, name: &str, password: &str) {
+        self.log_in(address, name, password).await;
+        self.element("#duty").await;
+        for (field, text) in [
+            ("#present", password),
+            ("#new", OWN_PASSWORD),
+            ("#again", OWN_PASSWORD),
+        ] {
+            let field = self.element(field).await;
+            field.send_keys(text).await.expect("typing works");
+        }
+        self.press("form[action='/account'] button[type=submit]")
+            .await;
+        self.text("[role=status].alert-success", |text| {
+            text.contains("is changed")
+        })
+        .await;
     }
 
     /// Presses a control as soon as it can be pressed; it may be exchanged meanwhile.

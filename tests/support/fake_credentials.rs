@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use flownexus::config::Settings;
-use flownexus::domain::{CredentialId, Timestamp};
+use flownexus::domain::{AuditEntry, CredentialId, Doer, Timestamp};
 use flownexus::security::{Certificates, Keyring, Vault};
 use flownexus::store::{
     Addition, CredentialFilter, CredentialStore, RevocationStore, RevokedCertificate, StoreError,
@@ -13,8 +13,9 @@ use flownexus::store::{
 };
 use flownexus::web::credentials::Credentials;
 
-#[derive(Default)]
-pub(crate) struct FakeCredentials(Mutex<Rows>);
+use super::fake_people::People;
+
+pub(crate) struct FakeCredentials(Mutex<Rows>, Arc<Mutex<People>>);
 
 #[derive(Default)]
 struct Rows {
@@ -24,11 +25,15 @@ struct Rows {
     revision: i64,
 }
 
-/// The service on an empty store with a key of its own, which tells these certificates what ends.
-pub(crate) fn fake_credentials(certificates: &Certificates) -> Arc<Credentials> {
+/// The service on an empty store with a key of its own, which tells these certificates what ends. Its changes are in
+/// the audit log of these people.
+pub(crate) fn fake_credentials(
+    certificates: &Certificates,
+    people: &Arc<Mutex<People>>,
+) -> Arc<Credentials> {
     let folder = Path::new("/nowhere");
     Arc::new(Credentials::new(
-        Arc::new(FakeCredentials::default()),
+        Arc::new(FakeCredentials(Mutex::default(), Arc::clone(people))),
         Vault::with(folder, Some(&"07".repeat(32))).expect("a key"),
         Keyring::default(),
         certificates.devices().clone(),
@@ -45,6 +50,11 @@ pub(crate) fn fake_certificates() -> Certificates {
 }
 
 impl FakeCredentials {
+    fn note(&self, line: AuditEntry) {
+        let mut people = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        people.note(Some(line));
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut Rows) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -112,8 +122,14 @@ impl CredentialStore for FakeCredentials {
         }))
     }
 
-    async fn add(&self, credential: StoredCredential, limit: u64) -> Result<Addition, StoreError> {
-        self.with(|state| {
+    async fn add(
+        &self,
+        credential: StoredCredential,
+        limit: u64,
+        by: Doer,
+    ) -> Result<Addition, StoreError> {
+        let (subject, detail) = (credential.endpoint.clone(), credential.describe());
+        let added = self.with(|state| {
             let mut rows = state.rows.iter();
             if let Some(other) = rows.find(|row| collide(&row.proof, &credential.proof)) {
                 return Ok(Addition::Taken(Box::new(other.clone())));
@@ -135,7 +151,11 @@ impl CredentialStore for FakeCredentials {
             state.rows.push(credential);
             state.revision += 1;
             Ok(Addition::Added)
-        })
+        });
+        if matches!(added, Ok(Addition::Added)) {
+            self.note(by.line("credential.create", subject.as_str(), detail));
+        }
+        added
     }
 
     async fn list(&self, filter: &CredentialFilter) -> Result<Vec<StoredCredential>, StoreError> {
@@ -167,15 +187,21 @@ impl CredentialStore for FakeCredentials {
         &self,
         id: CredentialId,
         revoke: Option<RevokedCertificate>,
+        by: Doer,
     ) -> Result<Option<StoredCredential>, StoreError> {
-        Ok(self.with(|state| {
+        let removed = self.with(|state| {
             let at = state.rows.iter().position(|row| row.id == id)?;
             if let Some(certificate) = revoke {
                 state.revoke(certificate);
             }
             state.revision += 1;
             Some(state.rows.remove(at))
-        }))
+        });
+        if let Some(removed) = &removed {
+            let (subject, detail) = (removed.endpoint.as_str(), removed.describe());
+            self.note(by.line("credential.delete", subject, detail));
+        }
+        Ok(removed)
     }
 
     async fn touch(&self, used: Vec<CredentialId>, at: Timestamp) -> Result<(), StoreError> {
@@ -196,17 +222,26 @@ impl CredentialStore for FakeCredentials {
 
 #[async_trait]
 impl RevocationStore for FakeCredentials {
-    async fn revoke(&self, certificate: RevokedCertificate) -> Result<bool, StoreError> {
-        Ok(self.with(|state| state.revoke(certificate)))
+    async fn revoke(&self, certificate: RevokedCertificate, by: Doer) -> Result<bool, StoreError> {
+        let (serial, reason) = (certificate.serial.clone(), certificate.reason.clone());
+        let revoked = self.with(|state| state.revoke(certificate));
+        if revoked {
+            self.note(by.line("certificate.revoke", &serial, reason));
+        }
+        Ok(revoked)
     }
 
-    async fn restore(&self, serial: &str) -> Result<bool, StoreError> {
-        Ok(self.with(|state| {
+    async fn restore(&self, serial: &str, by: Doer) -> Result<bool, StoreError> {
+        let restored = self.with(|state| {
             let before = state.revoked.len();
             state.revoked.retain(|revoked| revoked.serial != serial);
             state.revision += 1;
             state.revoked.len() < before
-        }))
+        });
+        if restored {
+            self.note(by.line("certificate.restore", serial, ""));
+        }
+        Ok(restored)
     }
 
     async fn revoked(&self) -> Result<Vec<RevokedCertificate>, StoreError> {

@@ -63,7 +63,7 @@ impl Devices for FakeDevices {
             expires_at: new.expires_in.map(|time| now.plus(time)),
         };
         tables.operations.push(operation.clone());
-        tables.note(
+        self.0.people().note(
             new.by
                 .map(|by| AuditEntry::operation_created(by, &operation)),
         );
@@ -88,12 +88,22 @@ impl Devices for FakeDevices {
         operation.finished_at = Some(Timestamp::system());
         let operation = operation.clone();
         let at = Timestamp::system();
-        tables.note(by.map(|by| AuditEntry::operation_cancelled(by, at, &operation)));
+        let line = by.map(|by| AuditEntry::operation_cancelled(by, at, &operation));
+        self.0.people().note(line);
         Ok(operation)
     }
 
-    async fn forget(&self, endpoint: &EndpointName) -> Result<bool, OperateError> {
-        Ok(self.0.tables().endpoints.remove(endpoint).is_some())
+    async fn forget(
+        &self,
+        endpoint: &EndpointName,
+        by: Option<Doer>,
+    ) -> Result<bool, OperateError> {
+        let removed = self.0.tables().endpoints.remove(endpoint).is_some();
+        if removed {
+            let line = by.map(|by| by.line("endpoint.delete", endpoint.as_str(), ""));
+            self.0.people().note(line);
+        }
+        Ok(removed)
     }
 
     async fn report(&self, _: &EndpointName, _: GatewayReport) -> Result<(), OperateError> {
@@ -122,7 +132,8 @@ impl Devices for FakeDevices {
         row.profile = change.applied_to(&row.profile);
         let profile = row.profile.clone();
         let at = Timestamp::system();
-        tables.note(by.map(|by| AuditEntry::endpoint_updated(by, at, endpoint, &profile)));
+        let line = by.map(|by| AuditEntry::endpoint_updated(by, at, endpoint, &profile));
+        self.0.people().note(line);
         Ok(profile)
     }
 

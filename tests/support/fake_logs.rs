@@ -1,7 +1,7 @@
 //! The logs of [`FakeStore`].
 
 use async_trait::async_trait;
-use flownexus::domain::{EndpointId, LogResource, StoredLogLine};
+use flownexus::domain::{Doer, EndpointId, LogResource, StoredLogLine};
 use flownexus::store::{LogFilter, LogReader, LogResourceStore, StoreError};
 
 use super::fake_store::FakeStore;
@@ -48,17 +48,23 @@ impl LogResourceStore for FakeStore {
         Ok(self.tables().log_resources.clone())
     }
 
-    async fn add(&self, mut resource: LogResource) -> Result<LogResource, StoreError> {
+    async fn add(&self, mut resource: LogResource, by: Doer) -> Result<LogResource, StoreError> {
         let mut tables = self.tables();
         resource.id = tables.next_id();
         tables.log_resources.push(resource.clone());
+        let detail = format!("{} for {}", resource.path, resource.selection);
+        self.say(by, "log_resource.create", resource.id, &detail);
         Ok(resource)
     }
 
-    async fn remove(&self, id: i64) -> Result<bool, StoreError> {
+    async fn remove(&self, id: i64, by: Doer) -> Result<bool, StoreError> {
         let resources = &mut self.tables().log_resources;
         let before = resources.len();
         resources.retain(|resource| resource.id != id);
-        Ok(resources.len() < before)
+        let removed = resources.len() < before;
+        if removed {
+            self.say(by, "log_resource.delete", id, "");
+        }
+        Ok(removed)
     }
 }

@@ -1,12 +1,15 @@
 //! Uploaded object models in memory.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use flownexus::domain::Doer;
 use flownexus::store::{AddedModel, ModelEntry, ModelMark, ModelStore, StoreError, UploadedModel};
 
+use super::fake_people::People;
+
 #[derive(Default)]
-pub(crate) struct FakeModels(Mutex<Rows>);
+pub(crate) struct FakeModels(Mutex<Rows>, Arc<Mutex<People>>);
 
 #[derive(Clone, Default)]
 struct Rows {
@@ -15,6 +18,20 @@ struct Rows {
 }
 
 impl FakeModels {
+    /// None yet; changes are in the audit log of these people.
+    pub(crate) fn told_to(people: &Arc<Mutex<People>>) -> Self {
+        Self(Mutex::default(), Arc::clone(people))
+    }
+
+    fn note(&self, by: Doer, action: &str, object_id: u16, version: &str) {
+        let mut people = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        people.note(Some(by.line(
+            action,
+            &format!("/{object_id} {version}"),
+            "",
+        )));
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut Rows) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -63,8 +80,9 @@ impl ModelStore for FakeModels {
         models: Vec<UploadedModel>,
         replace: bool,
         limit: u64,
+        by: Doer,
     ) -> Result<Vec<AddedModel>, StoreError> {
-        self.with(|state| {
+        let added = self.with(|state| {
             let mut next = state.clone();
             let mut added = Vec::new();
             for mut model in models {
@@ -91,14 +109,26 @@ impl ModelStore for FakeModels {
             }
             *state = next;
             Ok(added)
-        })
+        })?;
+        for AddedModel { entry, replaced } in &added {
+            let action = match replaced {
+                true => "model.replace",
+                false => "model.create",
+            };
+            self.note(by.clone(), action, entry.object_id, &entry.version);
+        }
+        Ok(added)
     }
 
-    async fn remove(&self, object_id: u16, version: &str) -> Result<bool, StoreError> {
-        Ok(self.with(|state| {
+    async fn remove(&self, object_id: u16, version: &str, by: Doer) -> Result<bool, StoreError> {
+        let removed = self.with(|state| {
             let before = state.rows.len();
             state.rows.retain(|row| !is(row, object_id, version));
             state.rows.len() < before
-        }))
+        });
+        if removed {
+            self.note(by, "model.delete", object_id, version);
+        }
+        Ok(removed)
     }
 }

@@ -11,12 +11,12 @@ use flownexus::domain::{
     Registration, RegistrationId, Rule, StoredLogLine, Timestamp, Value, ValueType, Wanted,
 };
 use flownexus::store::{
-    Aggregate, ApiToken, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
-    HistoryStore, ObservationTemplate, OperationFilter, OperationReader, ResourceReader,
-    ResourceType, Retention, SessionStore, StoreError, StoredEvent, StoredValue, TemplateStore,
-    TokenStore, User, UserStore, WebSession,
+    Aggregate, EndpointFilter, EndpointReader, EndpointRow, EventReader, HistoryStore,
+    ObservationTemplate, OperationFilter, OperationReader, ResourceReader, ResourceType, Retention,
+    StoreError, StoredEvent, StoredValue, TemplateStore,
 };
 
+use super::fake_people::{People, keeps_people};
 use super::fake_updates::FakeUpdates;
 
 /// Everything that is stored.
@@ -33,12 +33,6 @@ pub(crate) struct Tables {
     pub(crate) wanted: Vec<Wanted>,
     pub(crate) logs: Vec<StoredLogLine>,
     pub(crate) log_resources: Vec<LogResource>,
-    pub(crate) users: Vec<User>,
-    pub(crate) sessions: Vec<WebSession>,
-    pub(crate) tokens: Vec<ApiToken>,
-    pub(crate) audit: Vec<AuditEntry>,
-    /// How often a token's use was noted.
-    pub(crate) uses: usize,
     last_id: i64,
 }
 
@@ -47,14 +41,6 @@ impl Tables {
         self.last_id += 1;
         self.last_id
     }
-
-    /// A line of the audit log, if there is one.
-    pub(super) fn note(&mut self, line: Option<AuditEntry>) {
-        if let Some(line) = line {
-            let id = self.next_id();
-            self.audit.push(AuditEntry { id, ..line });
-        }
-    }
 }
 
 /// The store.
@@ -62,13 +48,27 @@ impl Tables {
 pub(crate) struct FakeStore {
     tables: Mutex<Tables>,
     pub(crate) pins: super::fake_charts::FakePins,
+    pub(crate) people: Arc<Mutex<People>>,
     pub(crate) updates: FakeUpdates,
     pub(crate) rollouts: Arc<super::fake_rollouts::FakeRollouts>,
 }
 
+reads_updates!(FakeStore);
+keeps_people!(FakeStore);
+
 impl FakeStore {
     pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A line of the audit log about a row.
+    pub(crate) fn say(&self, by: Doer, action: &str, row: i64, detail: &str) {
+        let line = by.line(action, &row.to_string(), detail);
+        self.people().note(Some(line));
+    }
+
+    pub(crate) fn people(&self) -> MutexGuard<'_, People> {
+        self.people.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A registered device with an event and values of its temperature.
@@ -206,7 +206,8 @@ impl EndpointReader for FakeStore {
         Ok((count, count))
     }
 
-    async fn remove(&self, id: EndpointId) -> Result<(), StoreError> {
+    async fn remove(&self, id: EndpointId, line: Option<AuditEntry>) -> Result<(), StoreError> {
+        self.people().note(line);
         self.tables().endpoints.retain(|_, row| row.id != id);
         Ok(())
     }
@@ -281,8 +282,12 @@ impl HistoryStore for FakeStore {
         &self,
         object_id: u16,
         resource_id: u16,
-        _: Retention,
+        retention: Retention,
+        by: Doer,
     ) -> Result<ResourceType, StoreError> {
+        let subject = format!("/{object_id}/*/{resource_id}");
+        let line = by.line("resource_type.retention", &subject, retention.describe());
+        self.people().note(Some(line));
         Ok(ResourceType {
             object_id,
             resource_id,
@@ -386,9 +391,11 @@ impl TemplateStore for FakeStore {
     async fn add(
         &self,
         mut template: ObservationTemplate,
+        by: Doer,
     ) -> Result<ObservationTemplate, StoreError> {
         let mut tables = self.tables();
         template.id = tables.next_id();
+        self.say(by, "template.create", template.id, &template.describe());
         tables.templates.push(template.clone());
         Ok(template)
     }
@@ -396,6 +403,7 @@ impl TemplateStore for FakeStore {
     async fn update(
         &self,
         mut template: ObservationTemplate,
+        by: Doer,
     ) -> Result<Option<ObservationTemplate>, StoreError> {
         let mut tables = self.tables();
         let mut templates = tables.templates.iter_mut();
@@ -404,163 +412,18 @@ impl TemplateStore for FakeStore {
         };
         template.revision = known.revision + 1;
         *known = template.clone();
+        self.say(by, "template.update", template.id, &template.describe());
         Ok(Some(template))
     }
 
-    async fn remove(&self, id: i64) -> Result<bool, StoreError> {
+    async fn remove(&self, id: i64, by: Doer) -> Result<bool, StoreError> {
         let templates = &mut self.tables().templates;
         let before = templates.len();
         templates.retain(|template| template.id != id);
-        Ok(templates.len() < before)
-    }
-}
-
-#[async_trait]
-impl UserStore for FakeStore {
-    async fn list(&self) -> Result<Vec<User>, StoreError> {
-        Ok(self.tables().users.clone())
-    }
-
-    async fn find(&self, name: &str) -> Result<Option<User>, StoreError> {
-        let tables = self.tables();
-        Ok(tables.users.iter().find(|user| user.name == name).cloned())
-    }
-
-    async fn add(&self, mut user: User) -> Result<User, StoreError> {
-        let mut tables = self.tables();
-        if tables.users.iter().any(|known| known.name == user.name) {
-            return Err(StoreError::Exists(format!("user `{}`", user.name)));
+        let removed = templates.len() < before;
+        if removed {
+            self.say(by, "template.delete", id, "");
         }
-        user.id = tables.next_id();
-        tables.users.push(user.clone());
-        Ok(user)
-    }
-
-    async fn set_password(&self, name: &str, hash: &str) -> Result<bool, StoreError> {
-        let mut tables = self.tables();
-        tables
-            .sessions
-            .retain(|session| session.user.as_deref() != Some(name));
-        let user = tables.users.iter_mut().find(|user| user.name == name);
-        Ok(user
-            .map(|user| {
-                hash.clone_into(&mut user.password_hash);
-                user.must_change_password = false;
-            })
-            .is_some())
-    }
-
-    async fn remove(&self, name: &str) -> Result<bool, StoreError> {
-        let mut tables = self.tables();
-        tables
-            .sessions
-            .retain(|session| session.user.as_deref() != Some(name));
-        let before = tables.users.len();
-        tables.users.retain(|user| user.name != name);
-        Ok(tables.users.len() < before)
-    }
-}
-
-#[async_trait]
-impl SessionStore for FakeStore {
-    async fn find(
-        &self,
-        key_hash: &[u8],
-        now: Timestamp,
-    ) -> Result<Option<WebSession>, StoreError> {
-        let tables = self.tables();
-        let found = tables
-            .sessions
-            .iter()
-            .find(|session| session.key_hash == key_hash && session.expires_at > now);
-        Ok(found.cloned())
-    }
-
-    async fn save(&self, session: WebSession) -> Result<(), StoreError> {
-        let sessions = &mut self.tables().sessions;
-        sessions.retain(|known| known.key_hash != session.key_hash);
-        sessions.push(session);
-        Ok(())
-    }
-
-    async fn replace(&self, session: WebSession) -> Result<bool, StoreError> {
-        let sessions = &mut self.tables().sessions;
-        let known = sessions
-            .iter_mut()
-            .find(|known| known.key_hash == session.key_hash);
-        Ok(known.map(|known| *known = session).is_some())
-    }
-
-    async fn remove(&self, key_hash: &[u8]) -> Result<(), StoreError> {
-        let sessions = &mut self.tables().sessions;
-        sessions.retain(|session| session.key_hash != key_hash);
-        Ok(())
-    }
-
-    async fn prune(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let sessions = &mut self.tables().sessions;
-        let before = sessions.len();
-        sessions.retain(|session| session.expires_at > now);
-        Ok((before - sessions.len()) as u64)
-    }
-}
-
-#[async_trait]
-impl TokenStore for FakeStore {
-    async fn list(&self) -> Result<Vec<ApiToken>, StoreError> {
-        Ok(self.tables().tokens.clone())
-    }
-
-    async fn find(&self, hash: &[u8]) -> Result<Option<ApiToken>, StoreError> {
-        let tables = self.tables();
-        Ok(tables
-            .tokens
-            .iter()
-            .find(|token| token.hash == hash)
-            .cloned())
-    }
-
-    async fn add(&self, mut token: ApiToken) -> Result<ApiToken, StoreError> {
-        let mut tables = self.tables();
-        if tables.tokens.iter().any(|known| known.name == token.name) {
-            return Err(StoreError::Exists(format!("token `{}`", token.name)));
-        }
-        token.id = tables.next_id();
-        tables.tokens.push(token.clone());
-        Ok(token)
-    }
-
-    async fn used(&self, id: i64, at: Timestamp) -> Result<(), StoreError> {
-        let mut tables = self.tables();
-        tables.uses += 1;
-        for token in tables.tokens.iter_mut().filter(|token| token.id == id) {
-            token.last_used_at = Some(at);
-        }
-        Ok(())
-    }
-
-    async fn remove(&self, id: i64) -> Result<bool, StoreError> {
-        let tokens = &mut self.tables().tokens;
-        let before = tokens.len();
-        tokens.retain(|token| token.id != id);
-        Ok(tokens.len() < before)
-    }
-}
-
-#[async_trait]
-impl AuditStore for FakeStore {
-    async fn add(&self, entry: AuditEntry) -> Result<(), StoreError> {
-        self.tables().note(Some(entry));
-        Ok(())
-    }
-
-    async fn list(&self, limit: u64, before: Option<i64>) -> Result<Vec<AuditEntry>, StoreError> {
-        let tables = self.tables();
-        let lines = tables.audit.iter().rev();
-        Ok(lines
-            .filter(|line| before.is_none_or(|before| line.id < before))
-            .take(at_most(limit))
-            .cloned()
-            .collect())
+        Ok(removed)
     }
 }

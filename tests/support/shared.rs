@@ -89,3 +89,11 @@ impl Drop for Hold {
         }
     }
 }
+
+/// Somebody who changes something.
+pub(crate) fn by() -> flownexus::domain::Doer {
+    flownexus::domain::Doer {
+        actor: "admin".to_owned(),
+        remote: "192.0.2.1".to_owned(),
+    }
+}

@@ -91,7 +91,7 @@ async fn each_kind_is_stored_shown_without_its_key_and_removed() {
     assert_eq!(site.ask("DELETE", &path, &token, None).await.0, 404);
     let log: Vec<String> = site
         .store
-        .tables()
+        .people()
         .audit
         .iter()
         .map(|entry| format!("{} {} {}", entry.action, entry.subject, entry.detail))

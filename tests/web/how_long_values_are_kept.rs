@@ -25,7 +25,7 @@ async fn admins_say_it_and_it_is_in_the_audit_log() {
     assert_eq!(types["items"][0]["retention"], days);
     let audit: Vec<(String, String, String)> = site
         .store
-        .tables()
+        .people()
         .audit
         .iter()
         .filter(|line| line.action == "resource_type.retention")

@@ -258,10 +258,53 @@ async fn a_socket_is_closed_when_its_login_ends() {
     let kept = site.token(Role::Viewer).await;
     let _kept = connect_as(&site, "?topics=fleet", &kept).await;
     listeners(&site, 3).await;
-    site.store.tables().sessions.clear();
-    site.store.tables().tokens[0].expires_at = Some(Timestamp::system());
+    site.store.people().sessions.clear();
+    site.store.people().tokens[0].expires_at = Some(Timestamp::system());
     assert_eq!(next(&mut person).await, None);
     assert_eq!(next(&mut program).await, None);
+    listeners(&site, 1).await;
+}
+
+/// Rights that change are looked at when they change, and not only now and then.
+#[actix_web::test]
+async fn a_socket_is_closed_at_once_when_its_person_may_no_more() {
+    let site = Site::start().await;
+    let admin = site.token(Role::Admin).await;
+    let patch = |name: &'static str, body: serde_json::Value| {
+        let (site, admin) = (&site, &admin);
+        async move {
+            let path = format!("/api/v1/users/{name}");
+            let (status, _) = site.ask("PATCH", &path, admin, Some(body)).await;
+            assert_eq!(status, 200);
+        }
+    };
+    let mut sockets = Vec::new();
+    for name in ["alice", "bob", "carol"] {
+        site.person(name, Role::Viewer).await;
+        let cookie = site.login(name).await;
+        let own = [("cookie", cookie.as_str())];
+        sockets.push(
+            connect(&site, "?topics=fleet", &own)
+                .await
+                .expect("a socket"),
+        );
+    }
+    listeners(&site, 3).await;
+    let begun = std::time::Instant::now();
+    patch("alice", serde_json::json!({"disabled": true})).await;
+    assert_eq!(next(&mut sockets[0]).await, None);
+    patch("bob", serde_json::json!({"role": "operator"})).await;
+    let (_, all) = site
+        .ask("GET", "/api/v1/sessions?user=carol", &admin, None)
+        .await;
+    let id = all["items"][0]["id"].as_str().expect("a session");
+    let path = format!("/api/v1/sessions/{id}");
+    assert_eq!(site.ask("DELETE", &path, &admin, None).await.0, 204);
+    assert_eq!(next(&mut sockets[2]).await, None);
+    assert!(
+        begun.elapsed() < Duration::from_secs(9),
+        "not at the regular look"
+    );
     listeners(&site, 1).await;
 }
 

@@ -33,8 +33,8 @@ async fn a_session_begins_with_the_login_and_ends_with_the_logout() {
     let cookie = cookie_of(&answer);
     assert_eq!(who(&site, &cookie).await, 200);
     {
-        let tables = site.store.tables();
-        let session = tables.sessions.first().expect("a session");
+        let people = site.store.people();
+        let session = people.sessions.first().expect("a session");
         assert_eq!(session.user.as_deref(), Some("alice"));
         assert_eq!(
             session.key_hash.len(),
@@ -54,7 +54,7 @@ async fn a_session_begins_with_the_login_and_ends_with_the_logout() {
         401,
         "the cookie opens nothing any more"
     );
-    assert!(site.store.tables().sessions.is_empty());
+    assert!(site.store.people().sessions.is_empty());
 }
 
 #[actix_web::test]
@@ -92,11 +92,11 @@ async fn a_session_ends_when_its_time_is_over_or_its_person_is_gone() {
     let site = Site::start().await;
     site.person("alice", Role::Viewer).await;
     let cookie = site.login("alice").await;
-    site.store.tables().sessions[0].expires_at = Timestamp::system();
+    site.store.people().sessions[0].expires_at = Timestamp::system();
     assert_eq!(who(&site, &cookie).await, 401);
 
     let cookie = site.login("alice").await;
-    site.store.tables().users.clear();
+    site.store.people().users.clear();
     assert_eq!(who(&site, &cookie).await, 401);
 }
 
@@ -112,21 +112,21 @@ async fn a_session_in_use_is_lengthened_but_not_beyond_its_last_hour() {
     let hour = std::time::Duration::from_secs(3600);
     let now = Timestamp::system();
     let minute = Timestamp::clamped_from_millis(now.as_millis() + 60_000);
-    site.store.tables().sessions[0].expires_at = minute;
+    site.store.people().sessions[0].expires_at = minute;
     assert_eq!(who(&site, &cookie).await, 200);
-    assert!(site.store.tables().sessions[0].expires_at >= now.plus(hour));
+    assert!(site.store.people().sessions[0].expires_at >= now.plus(hour));
 
     // The login was long ago: only a minute of its two hours is left.
     {
-        let mut tables = site.store.tables();
-        let session = &mut tables.sessions[0];
+        let mut people = site.store.people();
+        let session = &mut people.sessions[0];
         let mut state: serde_json::Value = serde_json::from_str(&session.state).expect("JSON");
         state["deadline"] = json!(minute.as_millis().to_string());
         session.state = state.to_string();
         session.expires_at = Timestamp::clamped_from_millis(now.as_millis() + 1_000);
     }
     assert_eq!(who(&site, &cookie).await, 200);
-    assert!(site.store.tables().sessions[0].expires_at <= minute);
+    assert!(site.store.people().sessions[0].expires_at <= minute);
 }
 
 #[actix_web::test]

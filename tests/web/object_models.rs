@@ -1,5 +1,6 @@
 //! Object models over REST: found, uploaded, replaced, removed, and refused with a reason.
 
+use crate::support::shared::by;
 use std::sync::Arc;
 
 use flownexus::domain::{Timestamp, ValueType};
@@ -212,7 +213,7 @@ async fn an_uploaded_model_counts_at_once_and_is_gone_when_it_is_removed() {
     assert_eq!(status, 404);
     let audit: Vec<(String, String)> = site
         .store
-        .tables()
+        .people()
         .audit
         .iter()
         .map(|entry| (entry.action.clone(), entry.subject.clone()))
@@ -466,7 +467,7 @@ async fn a_stored_definition_that_cannot_be_read_is_left_out() {
             definition(1, "1.0", "Another object than its row says"),
         ),
     ];
-    store.add(rows, false, 10).await.expect("stored");
+    store.add(rows, false, 10, by()).await.expect("stored");
     let catalogue = Catalogue::new(store.clone());
     assert!(catalogue.refresh().await.expect("read"));
     let models = catalogue.library().current();
@@ -481,8 +482,8 @@ async fn a_stored_definition_that_cannot_be_read_is_left_out() {
     assert!(!catalogue.refresh().await.expect("read"), "nothing is new");
 
     let more = vec![row(33_003, definition(33_003, "1.0", "Later"))];
-    store.add(more, false, 10).await.expect("stored");
-    store.remove(33_001, "1.0").await.expect("removed");
+    store.add(more, false, 10, by()).await.expect("stored");
+    store.remove(33_001, "1.0", by()).await.expect("removed");
     assert!(catalogue.refresh().await.expect("read"));
     let models = catalogue.library().current();
     assert!(models.object(33_003, None).is_some());

@@ -173,6 +173,15 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Json>)> {
             Admin,
             Some(json!({"password": "short"})),
         ),
+        (
+            "PATCH",
+            "/api/v1/users/nobody".into(),
+            Admin,
+            Some(json!({"disabled": true})),
+        ),
+        ("DELETE", "/api/v1/users/nobody/totp".into(), Admin, None),
+        ("GET", "/api/v1/sessions".into(), Admin, None),
+        ("DELETE", "/api/v1/sessions/0".into(), Admin, None),
         ("GET", "/api/v1/tokens".into(), Admin, None),
         (
             "POST",
@@ -217,6 +226,50 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Json>)> {
         ),
         ("GET", "/leshan_api/data/temperature/".into(), Viewer, None),
     ]
+}
+
+/// Routes of one's own account, which tokens have not: method, path, a body.
+fn own_routes() -> Vec<(&'static str, &'static str, Option<Json>)> {
+    let proof = json!({"password": "wrong"});
+    vec![
+        ("GET", "/api/v1/session/sessions", None),
+        ("DELETE", "/api/v1/session/sessions", None),
+        ("DELETE", "/api/v1/session/sessions/0", None),
+        ("GET", "/api/v1/session/totp", None),
+        ("POST", "/api/v1/session/totp", None),
+        ("PUT", "/api/v1/session/totp", Some(json!({"code": "0"}))),
+        ("DELETE", "/api/v1/session/totp", Some(proof)),
+        ("GET", "/api/v1/session/tokens", None),
+        (
+            "POST",
+            "/api/v1/session/tokens",
+            Some(json!({"name": "x y", "role": "viewer"})),
+        ),
+        ("DELETE", "/api/v1/session/tokens/0", None),
+    ]
+}
+
+#[actix_web::test]
+async fn one_s_own_account_is_for_people_alone() {
+    let site = Site::start().await;
+    let admin = site.token(Role::Admin).await;
+    for (method, path, body) in own_routes() {
+        let (status, problem) = site.ask(method, path, "", body.clone()).await;
+        assert_eq!(status, 401, "{method} {path}");
+        assert_eq!(problem["code"], "unauthorized", "{method} {path}");
+        let (status, problem) = site.ask(method, path, &admin, body).await;
+        // What is wrong with a name is said before whose token it would be.
+        let unusable = status == 422 && path.ends_with("tokens");
+        assert!(status == 403 || unusable, "{method} {path}: {status}");
+        assert!(
+            unusable || problem["code"] == "forbidden",
+            "{method} {path}"
+        );
+    }
+    let change = json!({"present": "x", "new": "a long enough one"});
+    let path = "/api/v1/session/password";
+    assert_eq!(site.ask("PUT", path, "", Some(change.clone())).await.0, 401);
+    assert_eq!(site.ask("PUT", path, &admin, Some(change)).await.0, 422);
 }
 
 #[actix_web::test]
@@ -267,6 +320,10 @@ async fn the_table_is_complete() {
         .iter()
         .map(|(method, path, ..)| ((*method).to_owned(), pattern_of(path)))
         .collect();
+    let own = own_routes().into_iter();
+    let own = own.map(|(method, path, _)| (method.to_owned(), pattern_of(path)));
+    let password = ("PUT".to_owned(), "/api/v1/session/password".to_owned());
+    let checked: Vec<_> = checked.into_iter().chain(own).chain([password]).collect();
     let document = flownexus::web::openapi::document();
     let document = serde_json::to_value(&document).expect("JSON");
     for (path, item) in document["paths"].as_object().expect("paths") {
@@ -341,7 +398,7 @@ async fn the_use_of_a_token_is_noted_once_a_minute() {
             200
         );
     }
-    assert_eq!(site.store.tables().uses, 1);
+    assert_eq!(site.store.people().uses, 1);
 }
 
 #[actix_web::test]

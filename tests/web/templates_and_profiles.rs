@@ -57,7 +57,7 @@ async fn a_template_is_made_replaced_and_removed() {
     assert_eq!(site.ask("DELETE", &path, &token, None).await.0, 204);
     let actions: Vec<String> = site
         .store
-        .tables()
+        .people()
         .audit
         .iter()
         .map(|entry| format!("{} {}", entry.action, entry.detail))
@@ -117,7 +117,7 @@ async fn a_profile_is_patched_field_by_field() {
     let nobody = "/api/v1/endpoints/nobody";
     let patch = json!({"tags": []});
     assert_eq!(site.ask("PATCH", nobody, &token, Some(patch)).await.0, 404);
-    let entry = site.store.tables().audit[0].clone();
+    let entry = site.store.people().audit[0].clone();
     assert_eq!(
         (entry.action.as_str(), entry.subject.as_str()),
         ("endpoint.update", DEVICE)

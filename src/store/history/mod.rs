@@ -19,11 +19,12 @@ use sea_orm::{
 
 use self::chart::Chart;
 use self::tier::{SeriesKey, Tier, pack};
+use super::audit;
 use super::downsample::Point;
 use super::ids::Counter;
 use super::{ResourceType, Store, StoreError};
 use crate::config::KeptDays;
-use crate::domain::{EndpointId, Path, Timestamp};
+use crate::domain::{Doer, EndpointId, Path, Timestamp};
 
 use self::partition::{ensure, first_row_of};
 pub(super) use self::run::Historian;
@@ -127,6 +128,22 @@ pub struct Retention {
 }
 
 impl Retention {
+    /// What it is, in words: for the audit log.
+    pub fn describe(self) -> String {
+        let days = [
+            ("values", self.raw_days),
+            ("minutes", self.minute_days),
+            ("hours", self.hour_days),
+            ("days", self.day_days),
+        ];
+        days.map(|(what, days)| match days {
+            None => format!("{what} as set"),
+            Some(0) => format!("{what} for ever"),
+            Some(days) => format!("{what} {days} d"),
+        })
+        .join(", ")
+    }
+
     /// The days in force, where these are the ones of the settings.
     pub fn or(self, settings: KeptDays) -> KeptDays {
         KeptDays {
@@ -162,6 +179,7 @@ pub trait HistoryStore: Send + Sync {
         object_id: u16,
         resource_id: u16,
         retention: Retention,
+        by: Doer,
     ) -> Result<ResourceType, StoreError>;
 }
 
@@ -235,9 +253,13 @@ impl HistoryStore for Store {
         object_id: u16,
         resource_id: u16,
         retention: Retention,
+        by: Doer,
     ) -> Result<ResourceType, StoreError> {
         self.write(move |transaction| {
             Box::pin(async move {
+                let subject = format!("/{object_id}/*/{resource_id}");
+                let line = by.line("resource_type.retention", &subject, retention.describe());
+                audit::insert(transaction, line).await?;
                 keep::set_retention(transaction, object_id, resource_id, retention).await
             })
         })

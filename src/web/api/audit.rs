@@ -1,11 +1,12 @@
 //! `/api/v1/audit`: who changed what. For admins.
 
-use crate::domain::AuditEntry;
 use actix_web::get;
 use actix_web::web::{Json, Query};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::domain::AuditEntry;
+use crate::store::AuditFilter;
 use crate::web::ApiError;
 use crate::web::api::refused::{NotAdmin, UnreadableParameter};
 use crate::web::auth::Admin;
@@ -54,6 +55,17 @@ impl From<AuditEntry> for AuditLine {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AuditQuery {
+    /// Only what this one did: a login, `token:NAME`, or `cli`.
+    actor: Option<String>,
+    /// Only this, or all that begins with it where it ends with a dot.
+    #[param(example = "user.")]
+    action: Option<String>,
+    /// Only what was done to something with this in its name, upper and lower case alike.
+    subject: Option<String>,
+    /// Not before this time: RFC 3339, or milliseconds since 1970.
+    from: Option<String>,
+    /// Before this time.
+    to: Option<String>,
     /// Rows of a page, at most `web.max_page_rows`.
     #[param(value_type = Option<u64>, minimum = 1, default = 100)]
     limit: Option<String>,
@@ -81,8 +93,17 @@ pub(super) async fn list_audit(
     query: Query<AuditQuery>,
 ) -> Result<Json<Page<AuditLine>>, ApiError> {
     let limit = query::limit(&admin, query.limit.as_deref())?;
-    let before = query::read_cursor(query.cursor.as_deref())?;
-    let lines = admin.audit_log(limit + 1, before).await?;
+    let query = query.into_inner();
+    let filter = AuditFilter {
+        before: query::read_cursor(query.cursor.as_deref())?,
+        from: query::moment("from", query.from.as_deref())?,
+        to: query::moment("to", query.to.as_deref())?,
+        actor: query.actor,
+        action: query.action,
+        subject: query.subject,
+        limit: limit.saturating_add(1),
+    };
+    let lines = admin.audit_log(&filter).await?;
     Ok(Json(Page::cut(
         lines,
         limit,

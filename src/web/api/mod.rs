@@ -20,6 +20,7 @@ mod models;
 mod operation_parameters;
 mod operation_request;
 mod operations;
+mod own_account;
 mod pinned_charts;
 mod profile;
 mod query;
@@ -32,6 +33,7 @@ mod rollouts;
 mod rules;
 mod series;
 mod session;
+mod sessions;
 mod template_request;
 mod templates;
 mod tokens;
@@ -144,7 +146,9 @@ macro_rules! routes {
                     .service(users::list_users)
                     .service(users::create_user)
                     .service(users::delete_user)
+                    .service(users::change_user)
                     .service(users::set_user_password)
+                    .service(users::delete_user_totp)
                     .service(tokens::list_tokens)
                     .service(tokens::create_token)
                     .service(tokens::delete_token)
@@ -160,6 +164,19 @@ macro_rules! routes {
                     .service(session::log_in)
                     .service(session::who_am_i)
                     .service(session::log_out)
+                    .service(own_account::change_password)
+                    .service(own_account::list_own_sessions)
+                    .service(own_account::end_other_sessions)
+                    .service(own_account::end_own_session)
+                    .service(own_account::show_totp)
+                    .service(own_account::begin_totp)
+                    .service(own_account::confirm_totp)
+                    .service(own_account::remove_totp)
+                    .service(own_account::list_own_tokens)
+                    .service(own_account::create_own_token)
+                    .service(own_account::delete_own_token)
+                    .service(sessions::list_sessions)
+                    .service(sessions::end_session)
                     .service(ws::listen_live)
                     .service(openapi::show_openapi)
                     .default_service(web::to(fallback::not_found)),

@@ -18,6 +18,9 @@ pub(in crate::web) enum NotOperator {}
 /// 401 and 403: no admin is logged in.
 pub(in crate::web) enum NotAdmin {}
 
+/// 403: a token asks for what only an account has, or something has to be done first.
+pub(in crate::web) enum NotAToken {}
+
 /// 400: the body.
 pub(in crate::web) enum UnreadableJson {}
 
@@ -47,6 +50,12 @@ impl IntoResponses for NotOperator {
 impl IntoResponses for NotAdmin {
     fn responses() -> Responses {
         problems(&[NOT_LOGGED_IN, ("403", "Needs the role admin")])
+    }
+}
+
+impl IntoResponses for NotAToken {
+    fn responses() -> Responses {
+        problems(&[("403", "A token has no account, or its role is too small")])
     }
 }
 

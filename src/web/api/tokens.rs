@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, delete, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::store::ApiToken;
+use crate::store::{ApiToken, Role};
 use crate::web::ApiError;
 use crate::web::api::refused::{NotAdmin, SenselessField, UnreadableJson};
 use crate::web::auth::Admin;
@@ -23,7 +23,8 @@ const MAX_DAYS: u64 = 36_500;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": 3, "name": "ci", "role": "operator", "created_at": "2026-11-23T12:00:00.000Z",
-    "expires_at": "2027-02-21T12:00:00.000Z", "last_used_at": null
+    "expires_at": "2027-02-21T12:00:00.000Z", "last_used_at": null,
+    "owner": null
 }))]
 pub(super) struct Token {
     /// Its number.
@@ -41,6 +42,10 @@ pub(super) struct Token {
     /// When it was last used, to the minute.
     #[schema(required, format = DateTime)]
     last_used_at: Option<String>,
+    /// The login name of the person it belongs to: it may do no more than that person, and goes with the account. Null: it is of
+    /// the whole server.
+    #[schema(required)]
+    owner: Option<String>,
 }
 
 impl From<ApiToken> for Token {
@@ -52,6 +57,7 @@ impl From<ApiToken> for Token {
             created_at: token.created_at.to_string(),
             expires_at: token.expires_at.map(|time| time.to_string()),
             last_used_at: token.last_used_at.map(|time| time.to_string()),
+            owner: token.owner,
         }
     }
 }
@@ -78,6 +84,34 @@ pub(super) struct NewToken {
     /// After so many days it ends; never when missing.
     #[schema(minimum = 1, maximum = 36_500)]
     expires_in_days: Option<u64>,
+}
+
+impl NewToken {
+    /// What it is for, and what it may do.
+    pub(super) fn about(&self) -> (&str, Role) {
+        (&self.name, self.role.into())
+    }
+
+    /// When it ends.
+    pub(super) fn expires_in(&self) -> Result<Option<Duration>, ApiError> {
+        match self.expires_in_days {
+            Some(days) if !(1..=MAX_DAYS).contains(&days) => {
+                let detail = format!("from 1 to {MAX_DAYS} days");
+                Err(ApiError::invalid("expires_in_days", detail))
+            }
+            days => Ok(days.map(|days| Duration::from_secs(days * 24 * 3600))),
+        }
+    }
+}
+
+impl MadeToken {
+    /// With its text.
+    pub(super) fn new((about, token): (ApiToken, String)) -> Self {
+        Self {
+            token,
+            about: about.into(),
+        }
+    }
 }
 
 /// List tokens
@@ -121,22 +155,10 @@ pub(super) async fn create_token(
     _query: Query<NoQuery>,
     body: Json<NewToken>,
 ) -> Result<HttpResponse, ApiError> {
-    if let Some(days) = body.expires_in_days
-        && !(1..=MAX_DAYS).contains(&days)
-    {
-        let detail = format!("from 1 to {MAX_DAYS} days");
-        return Err(ApiError::invalid("expires_in_days", detail));
-    }
-    let expires_in = body
-        .expires_in_days
-        .map(|days| Duration::from_secs(days * 24 * 3600));
-    let (about, token) = admin
-        .add_token(&body.name, body.role.into(), expires_in)
-        .await?;
-    Ok(HttpResponse::Created().json(MadeToken {
-        token,
-        about: about.into(),
-    }))
+    let expires_in = body.expires_in()?;
+    let (name, role) = body.about();
+    let made = admin.add_token(name, role, expires_in).await?;
+    Ok(HttpResponse::Created().json(MadeToken::new(made)))
 }
 
 /// Remove a token

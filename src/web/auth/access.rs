@@ -15,10 +15,13 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest};
 
+use crate::config::{RequireTotp, Web};
 use crate::domain::{Doer, Timestamp};
-use crate::store::Role;
+use crate::store::{Role, User, UserSource, WebSession};
+use crate::web::error::{PASSWORD_CHANGE_REQUIRED, TOTP_SETUP_REQUIRED};
 use crate::web::{ApiError, AppState};
 
+use super::own::Myself;
 use super::session;
 use super::tokens;
 use super::views::{Admin, Operator, Viewer, role_name};
@@ -32,10 +35,51 @@ pub struct Identity {
     pub role: Role,
     /// From where they ask.
     pub remote: IpAddr,
-    /// True until the first password was changed; the pages insist on it.
-    pub must_change_password: bool,
+    /// What has to be done first; until then nothing but one's own account is open.
+    pub duty: Option<Duty>,
     /// How they proved it.
     pub credential: Credential,
+}
+
+/// What somebody has to do before anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// Choose a password of their own.
+    ChangePassword,
+    /// Set up one-time codes, as `web.require_totp_for` wants it.
+    SetUpTotp,
+}
+
+impl Duty {
+    /// What this person has to do first.
+    pub(super) fn of(user: &User, web: &Web) -> Option<Self> {
+        if user.source == UserSource::Oidc {
+            // Whoever vouches for them asks for what they need.
+            return None;
+        }
+        if user.must_change_password {
+            return Some(Self::ChangePassword);
+        }
+        let needed = match web.require_totp_for {
+            RequireTotp::None => false,
+            RequireTotp::Admin => user.role >= Role::Admin,
+            RequireTotp::All => true,
+        };
+        (needed && !user.has_totp).then_some(Self::SetUpTotp)
+    }
+
+    fn refusal(self) -> ApiError {
+        match self {
+            Self::ChangePassword => ApiError::duty(
+                PASSWORD_CHANGE_REQUIRED,
+                "change the password first: at /account, or with PUT /api/v1/session/password",
+            ),
+            Self::SetUpTotp => ApiError::duty(
+                TOTP_SETUP_REQUIRED,
+                "set up one-time codes first: at /account, or with POST /api/v1/session/totp",
+            ),
+        }
+    }
 }
 
 /// How somebody proved who they are; enough to ask again whether it still holds.
@@ -54,6 +98,11 @@ impl Identity {
             Credential::Session(_) => Some(&self.name),
             Credential::Token(_) => None,
         }
+    }
+
+    /// True when it is this session that asks.
+    pub fn is_of(&self, session: &WebSession) -> bool {
+        matches!(&self.credential, Credential::Session(hash) if *hash == session.key_hash)
     }
 
     /// The name in the audit log and at operations: a login, or `token:NAME`.
@@ -82,8 +131,11 @@ impl Identity {
         let stores = &state.stores;
         match &self.credential {
             Credential::Token(hash) => {
-                let token = stores.tokens.find(hash).await?;
-                Ok(token.is_some_and(|token| tokens::in_force(&token, now) && token.role >= role))
+                let Some(token) = stores.tokens.find(hash).await? else {
+                    return Ok(false);
+                };
+                let may = tokens::role_now(&*stores.users, &token).await?;
+                Ok(tokens::in_force(&token, now) && may.is_some_and(|may| may >= role))
             }
             Credential::Session(hash) => {
                 let session = stores.sessions.find(hash, now).await?;
@@ -91,7 +143,7 @@ impl Identity {
                     return Ok(false);
                 }
                 let user = stores.users.find(&self.name).await?;
-                Ok(user.is_some_and(|user| user.role >= role))
+                Ok(user.is_some_and(|user| user.role >= role && !user.disabled))
             }
         }
     }
@@ -126,11 +178,15 @@ async fn find_identity(request: &HttpRequest) -> Result<Identity, ApiError> {
     if let Some(token) = bearer_token(request) {
         // A request that names a token is never taken for the session's.
         let token = tokens::verify(&*state.stores.tokens, token?, Timestamp::system()).await?;
+        let role = tokens::role_now(&*state.stores.users, &token).await?;
+        let role = role.ok_or_else(|| {
+            ApiError::unauthorized("the person that this token belongs to may not log in")
+        })?;
         return Ok(Identity {
             name: token.name,
-            role: token.role,
+            role,
             remote,
-            must_change_password: false,
+            duty: None,
             credential: Credential::Token(token.hash),
         });
     }
@@ -141,12 +197,13 @@ async fn find_identity(request: &HttpRequest) -> Result<Identity, ApiError> {
         .and_then(|identity| identity.id())
         .map_err(|_| nobody())?;
     let key_hash = session::presented_key_hash(request, &state).ok_or_else(nobody)?;
-    let user = state.stores.users.find(&login).await?.ok_or_else(nobody)?;
+    let user = state.stores.users.find(&login).await?;
+    let user = user.filter(|user| !user.disabled).ok_or_else(nobody)?;
     Ok(Identity {
+        duty: Duty::of(&user, &state.settings.web),
         name: user.name,
         role: user.role,
         remote,
-        must_change_password: user.must_change_password,
         credential: Credential::Session(key_hash),
     })
 }
@@ -174,12 +231,11 @@ fn app_state(request: &HttpRequest) -> Result<Data<AppState>, ApiError> {
 
 /// Who is asking, when they may do what `role` may.
 pub(in crate::web) fn require(request: &HttpRequest, role: Role) -> Result<Viewer, ApiError> {
-    let note = request.extensions().get::<Note>().cloned();
-    let identity = match note {
-        Some(Note::Somebody(identity)) => identity,
-        Some(Note::Nobody(refusal)) => return Err(refusal),
-        None => return Err(ApiError::internal("`authenticate` is not in the router")),
-    };
+    let viewer = require_known(request)?;
+    let identity = viewer.identity();
+    if let Some(duty) = identity.duty {
+        return Err(duty.refusal());
+    }
     if identity.role < role {
         return Err(ApiError::forbidden(format!(
             "this needs the role {}, and {} has the role {}",
@@ -188,7 +244,26 @@ pub(in crate::web) fn require(request: &HttpRequest, role: Role) -> Result<Viewe
             role_name(identity.role),
         )));
     }
-    Ok(Viewer::new(identity, app_state(request)?))
+    Ok(viewer)
+}
+
+/// Who is asking, whatever they have to do first.
+fn require_known(request: &HttpRequest) -> Result<Viewer, ApiError> {
+    let note = request.extensions().get::<Note>().cloned();
+    match note {
+        Some(Note::Somebody(identity)) => Ok(Viewer::new(identity, app_state(request)?)),
+        Some(Note::Nobody(refusal)) => Err(refusal),
+        None => Err(ApiError::internal("`authenticate` is not in the router")),
+    }
+}
+
+impl FromRequest for Myself {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(require_known(request).map(Self::new))
+    }
 }
 
 impl FromRequest for Viewer {

@@ -159,10 +159,9 @@ impl Admin {
             endpoint,
             proof: checked.proof,
             note: given.note,
-            by: self.identity().actor(),
+            by: self.identity().doer(),
         };
         let added = self.state.credentials.add(new).await.map_err(refusal)?;
-        self.note("credential.create", &added).await;
         Ok((added, checked.warnings))
     }
 
@@ -175,11 +174,9 @@ impl Admin {
         id: CredentialId,
         then: AfterRemoval,
     ) -> Result<Removed, ApiError> {
-        let by = self.identity().actor();
-        let removed = self.state.credentials.remove(id, then, &by).await;
-        let removed = removed.map_err(refusal)?.ok_or_else(|| unknown(id))?;
-        self.note("credential.delete", &removed.credential).await;
-        Ok(removed)
+        let by = self.identity().doer();
+        let removed = self.state.credentials.remove(id, then, by).await;
+        removed.map_err(refusal)?.ok_or_else(|| unknown(id))
     }
 
     /// The certificates that are not trusted, newest first.
@@ -204,11 +201,11 @@ impl Admin {
             .map(EndpointName::new)
             .transpose()
             .map_err(|error| ApiError::invalid("endpoint", error.to_string()))?;
-        let by = self.identity().actor();
+        let by = self.identity().doer();
         let revoked = self
             .state
             .credentials
-            .revoke(serial, reason, endpoint, &by)
+            .revoke(serial, reason, endpoint, by)
             .await
             .map_err(|error| match error {
                 CredentialError::LongNote => ApiError::invalid("reason", error.to_string()),
@@ -218,8 +215,6 @@ impl Admin {
             let detail = format!("the serial number {serial} is revoked already");
             return Err(ApiError::conflict("exists", detail));
         };
-        self.audit("certificate.revoke", &revoked.serial, &revoked.reason)
-            .await;
         Ok(revoked)
     }
 
@@ -228,19 +223,13 @@ impl Admin {
     /// # Errors
     /// 404 when it is not revoked, 422 when it is no serial number.
     pub async fn restore_certificate(&self, serial: &str) -> Result<(), ApiError> {
-        let restored = self.state.credentials.restore(serial).await;
+        let by = self.identity().doer();
+        let restored = self.state.credentials.restore(serial, by).await;
         if !restored.map_err(refusal)? {
             let detail = format!("the serial number {serial} is not revoked");
             return Err(ApiError::not_found(detail));
         }
-        let serial = credential_input::serial(serial).unwrap_or_default();
-        self.audit("certificate.restore", &serial, "").await;
         Ok(())
-    }
-
-    async fn note(&self, action: &str, credential: &StoredCredential) {
-        let (endpoint, detail) = (credential.endpoint.as_str(), credential.describe());
-        self.audit(action, endpoint, &detail).await;
     }
 }
 

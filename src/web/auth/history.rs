@@ -53,22 +53,8 @@ impl Admin {
         }
         let history = &self.stores().history;
         let is = history
-            .set_retention(object_id, resource_id, retention)
+            .set_retention(object_id, resource_id, retention, self.identity().doer())
             .await?;
-        let days = [
-            ("values", retention.raw_days),
-            ("minutes", retention.minute_days),
-            ("hours", retention.hour_days),
-            ("days", retention.day_days),
-        ]
-        .map(|(what, days)| match days {
-            None => format!("{what} as set"),
-            Some(0) => format!("{what} for ever"),
-            Some(days) => format!("{what} {days} d"),
-        });
-        let subject = format!("/{object_id}/*/{resource_id}");
-        self.audit("resource_type.retention", &subject, &days.join(", "))
-            .await;
         Ok(is)
     }
 }

@@ -33,6 +33,30 @@ pub struct LoginLimits {
     cost: Nanos,
 }
 
+/// How often an address may do something an hour.
+#[derive(Debug)]
+pub struct HourlyLimit {
+    /// Nothing: never.
+    limits: Option<LoginLimits>,
+}
+
+impl HourlyLimit {
+    /// So often.
+    pub fn new(times: u32) -> Self {
+        let hour = Duration::from_secs(3600);
+        let limits = NonZeroU32::new(times).map(|times| LoginLimits::per(times, hour));
+        Self { limits }
+    }
+
+    /// Counts one, and says whether it is still within the limit.
+    pub fn allows(&self, address: IpAddr) -> bool {
+        self.limits.as_ref().is_some_and(|limits| {
+            limits.make_room();
+            limits.limiter.check_key(&address_key(address)).is_ok()
+        })
+    }
+}
+
 /// Who tries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
@@ -46,7 +70,11 @@ impl LoginLimits {
     /// Limits of these settings.
     pub fn new(web: &Web) -> Self {
         let attempts = NonZeroU32::new(web.login_attempts).unwrap_or(NonZeroU32::MIN);
-        let window = Duration::from_secs(web.login_window_s.max(1));
+        Self::per(attempts, Duration::from_secs(web.login_window_s.max(1)))
+    }
+
+    /// So many in this time.
+    fn per(attempts: NonZeroU32, window: Duration) -> Self {
         let cost = window / attempts.get();
         let quota = Quota::with_period(cost)
             .unwrap_or_else(|| Quota::per_second(attempts))
@@ -68,14 +96,18 @@ impl LoginLimits {
     /// # Errors
     /// How long to wait.
     pub fn attempt(&self, name: &str, address: IpAddr) -> Result<(), Duration> {
-        self.attempts
-            .make_room(self.clock.now().duration_since(self.started));
+        self.make_room();
         for key in keys(name, address) {
             if let Err(until) = self.limiter.check_key(&key) {
                 return Err(until.wait_time_from(self.clock.now()));
             }
         }
         Ok(())
+    }
+
+    fn make_room(&self) {
+        let now = self.clock.now().duration_since(self.started);
+        self.attempts.make_room(now);
     }
 
     /// Takes an attempt back that was counted and succeeded.
@@ -88,6 +120,10 @@ impl LoginLimits {
 
 /// The address first: one that is over its limit must not count against the name.
 fn keys(name: &str, address: IpAddr) -> [Key; 2] {
+    [address_key(address), Key::Name(hash(name))]
+}
+
+fn address_key(address: IpAddr) -> Key {
     let address = match address.to_canonical() {
         IpAddr::V6(v6) => {
             let network = u128::from(v6) & !u128::from(u64::MAX);
@@ -95,7 +131,7 @@ fn keys(name: &str, address: IpAddr) -> [Key; 2] {
         }
         v4 @ IpAddr::V4(_) => v4,
     };
-    [Key::Address(address), Key::Name(hash(name))]
+    Key::Address(address)
 }
 
 /// The state of the limiter: per key the theoretical arrival time of the next attempt (GCRA).
@@ -178,6 +214,14 @@ mod tests {
             assert_eq!(limits.attempt("alice", address(1)), Ok(()));
             limits.succeeded("alice", address(1));
         }
+    }
+
+    #[test]
+    fn an_hourly_limit_is_of_each_address_and_nothing_is_nothing() {
+        let limit = HourlyLimit::new(2);
+        let allowed = [1, 1, 1, 2].map(|host| limit.allows(address(host)));
+        assert_eq!(allowed, [true, true, false, true]);
+        assert!(!HourlyLimit::new(0).allows(address(1)));
     }
 
     #[test]

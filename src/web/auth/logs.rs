@@ -48,10 +48,8 @@ impl Operator {
             let detail = "there is one of this path and filter already";
             return Err(ApiError::conflict("exists", detail));
         }
-        let resource = self.stores().log_resources.add(resource).await?;
-        let detail = format!("{} for {}", resource.path, resource.selection);
-        self.audit("log_resource.create", &resource.id.to_string(), &detail)
-            .await;
+        let (stores, by) = (self.stores(), self.identity().doer());
+        let resource = stores.log_resources.add(resource, by).await?;
         self.devices().reload_log_resources().await?;
         Ok(resource)
     }
@@ -61,12 +59,12 @@ impl Operator {
     /// # Errors
     /// 404 without such a log resource.
     pub async fn remove_log_resource(&self, id: i64) -> Result<(), ApiError> {
-        if !self.stores().log_resources.remove(id).await? {
+        let (stores, by) = (self.stores(), self.identity().doer());
+        if !stores.log_resources.remove(id, by).await? {
             return Err(ApiError::not_found(format!(
                 "there is no log resource {id}"
             )));
         }
-        self.audit("log_resource.delete", &id.to_string(), "").await;
         self.devices().reload_log_resources().await?;
         Ok(())
     }

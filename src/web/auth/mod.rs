@@ -15,24 +15,32 @@ mod limits;
 pub mod login;
 mod logs;
 mod model_views;
+pub mod oidc;
 mod operate;
+mod own;
 pub mod password;
+mod people_views;
 pub mod proxies;
 mod rollout_views;
 mod rules;
+mod second_factor;
 pub mod session;
+mod signal;
 pub mod tokens;
 mod update_views;
 pub mod views;
 
-pub use access::{Credential, Identity};
+pub use access::{Credential, Duty, Identity};
 pub use credential_views::{GivenCredential, GivenProof, Refusal, Security};
-pub use limits::LoginLimits;
+pub use limits::{HourlyLimit, LoginLimits};
 pub use login::{
-    ChangePasswordError, LoginError, change_password, end_session, ensure_admin, login,
-    start_session,
+    ChangePasswordError, LoginError, ProvedBy, await_code, awaited, change_password, check_code,
+    end_session, ensure_admin, login, start_session,
 };
 pub use operate::Asked;
+pub use own::{Myself, SecondFactor};
 pub use password::PasswordHashing;
+pub use second_factor::Enrolment;
 pub use session::session_key;
+pub use signal::{AccessNews, AccessSignal, Affected};
 pub use views::{Admin, Operator, Stores, Viewer};

@@ -59,20 +59,8 @@ impl Operator {
             .await
             .map_err(ApiError::internal)??;
         let max = self.settings().models.max_uploaded;
-        let added = self.state.models.store().add(models, replace, max).await?;
-        for AddedModel { entry, replaced } in &added {
-            let action = if *replaced {
-                "model.replace"
-            } else {
-                "model.create"
-            };
-            self.audit(
-                action,
-                &subject(entry.object_id, &entry.version),
-                &entry.name,
-            )
-            .await;
-        }
+        let (store, by) = (self.state.models.store(), self.identity().doer());
+        let added = store.add(models, replace, max, by).await?;
         self.models_changed().await;
         Ok(added)
     }
@@ -82,7 +70,8 @@ impl Operator {
     /// # Errors
     /// 404 without such a model, 409 for one that is built in.
     pub async fn remove_model(&self, object_id: u16, version: &str) -> Result<(), ApiError> {
-        if !self.state.models.store().remove(object_id, version).await? {
+        let (store, by) = (self.state.models.store(), self.identity().doer());
+        if !store.remove(object_id, version, by).await? {
             let models = self.models();
             return Err(match models.exact(object_id, version) {
                 Some(model) if !models.is_uploaded(model) => ApiError::conflict(
@@ -92,8 +81,6 @@ impl Operator {
                 Some(_) | None => unknown(object_id, version),
             });
         }
-        self.audit("model.delete", &subject(object_id, version), "")
-            .await;
         self.models_changed().await;
         Ok(())
     }
@@ -149,10 +136,6 @@ fn refusal(file: &str, error: &ddf::DdfError) -> ApiError {
 }
 
 /// How the audit log names a model.
-fn subject(object_id: u16, version: &str) -> String {
-    format!("/{object_id} {version}")
-}
-
 fn unknown(object_id: u16, version: &str) -> ApiError {
     ApiError::not_found(format!(
         "there is no model of object {object_id} version {version}"

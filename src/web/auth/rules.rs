@@ -36,9 +36,11 @@ impl Operator {
             let detail = format!("there are {most} rules already (rules.max)");
             return Err(ApiError::conflict("too_many_rules", detail));
         }
-        let rule = self.stores().rules.add(spec).await?;
-        self.audit("rule.create", &rule.id.to_string(), &describe(&rule))
-            .await;
+        let rule = self
+            .stores()
+            .rules
+            .add(spec, self.identity().doer())
+            .await?;
         self.devices().reload_rules().await?;
         Ok(rule)
     }
@@ -48,10 +50,11 @@ impl Operator {
     /// # Errors
     /// 404 without such a rule, 409 when another one has the name.
     pub async fn replace_rule(&self, id: RuleId, spec: RuleSpec) -> Result<Rule, ApiError> {
-        let replaced = self.stores().rules.replace(id, spec).await?;
-        let rule = replaced.ok_or_else(|| unknown(id))?;
-        self.audit("rule.update", &id.to_string(), &describe(&rule))
-            .await;
+        let replaced = self
+            .stores()
+            .rules
+            .replace(id, spec, self.identity().doer());
+        let rule = replaced.await?.ok_or_else(|| unknown(id))?;
         self.devices().reload_rules().await?;
         Ok(rule)
     }
@@ -61,21 +64,18 @@ impl Operator {
     /// # Errors
     /// 404 without such a rule.
     pub async fn remove_rule(&self, id: RuleId) -> Result<(), ApiError> {
-        if !self.stores().rules.remove(id).await? {
+        if !self
+            .stores()
+            .rules
+            .remove(id, self.identity().doer())
+            .await?
+        {
             return Err(unknown(id));
         }
-        self.audit("rule.delete", &id.to_string(), "").await;
         self.devices().reload_rules().await?;
         self.stores().rules.forget_states(id).await?;
         Ok(())
     }
-}
-
-fn describe(rule: &Rule) -> String {
-    let spec = &rule.spec;
-    let off = if spec.enabled { "" } else { ", off" };
-    let (name, path, condition) = (&spec.name, spec.path, &spec.condition);
-    format!("{name}: {path} {condition}, for {}{off}", spec.selection)
 }
 
 fn unknown(id: RuleId) -> ApiError {

@@ -22,7 +22,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::config::Web;
-use crate::domain::Timestamp;
+use crate::domain::{Doer, Timestamp};
 use crate::store::{SessionStore, WebSession};
 use crate::web::AppState;
 
@@ -33,6 +33,18 @@ const LOGIN_KEY: &str = "actix_identity.user_id";
 
 /// Where we keep the moment at which a login ends whatever happens, in milliseconds since 1970.
 pub(super) const DEADLINE_KEY: &str = "deadline";
+
+/// Where we keep since when a session is, in milliseconds since 1970.
+pub(super) const BEGAN_KEY: &str = "began";
+
+/// Where we keep from which address it was begun.
+pub(super) const REMOTE_KEY: &str = "remote";
+
+/// Where we keep what the browser called itself then.
+pub(super) const AGENT_KEY: &str = "agent";
+
+/// Where we keep by what the person was known, for the audit log.
+pub(super) const PROOF_KEY: &str = "proof";
 
 /// The end of an idle session is moved at most this often, so that reading does not write.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(60);
@@ -131,15 +143,23 @@ pub(in crate::web) struct DatabaseSessions {
 
 type State = HashMap<String, String>;
 
+/// A text of the state, which holds JSON.
+fn text_of(state: &State, key: &str) -> Option<String> {
+    serde_json::from_str(state.get(key)?).ok()
+}
+
 impl DatabaseSessions {
     fn session(&self, key: &str, state: &State, now: Timestamp) -> anyhow::Result<WebSession> {
+        let began = state.get(BEGAN_KEY).and_then(|began| began.parse().ok());
         Ok(WebSession {
             key_hash: hash(key),
             state: serde_json::to_string(state)?,
-            user: state
-                .get(LOGIN_KEY)
-                .and_then(|login| serde_json::from_str(login).ok()),
+            user: text_of(state, LOGIN_KEY),
             expires_at: self.end(state, now),
+            began_at: began.map(Timestamp::clamped_from_millis),
+            used_at: Some(now),
+            remote: text_of(state, REMOTE_KEY).unwrap_or_default(),
+            agent: text_of(state, AGENT_KEY).unwrap_or_default(),
         })
     }
 
@@ -164,9 +184,11 @@ impl actix_session::storage::SessionStore for DatabaseSessions {
         let state: State = serde_json::from_str(&session.state)
             .map_err(|error| LoadError::Deserialization(error.into()))?;
         let end = self.end(&state, now);
-        if end.since(session.expires_at) >= TOUCH_INTERVAL {
+        let used = session.used_at.unwrap_or(session.expires_at);
+        if end.since(session.expires_at) >= TOUCH_INTERVAL || now.since(used) >= TOUCH_INTERVAL {
             let touched = WebSession {
                 expires_at: end,
+                used_at: Some(now),
                 ..session
             };
             // A session that cannot be lengthened is still a session.
@@ -185,7 +207,16 @@ impl actix_session::storage::SessionStore for DatabaseSessions {
         let session = self
             .session(&key, &state, Timestamp::system())
             .map_err(SaveError::Other)?;
-        let saved = self.store.save(session).await;
+        // A session of somebody gets a new key when it begins, and never again.
+        let line = session.user.clone().map(|user| {
+            let by = Doer {
+                actor: user.clone(),
+                remote: session.remote.clone(),
+            };
+            let proof = text_of(&state, PROOF_KEY).unwrap_or_default();
+            by.line("session.start", &user, proof)
+        });
+        let saved = self.store.save(session, line).await;
         saved.map_err(|error| SaveError::Other(error.into()))?;
         SessionKey::try_from(key).map_err(|error| SaveError::Other(error.into()))
     }

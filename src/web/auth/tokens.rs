@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::Timestamp;
-use crate::store::{ApiToken, Role, StoreError, TokenStore};
+use crate::domain::{Doer, Timestamp};
+use crate::store::{ApiToken, Role, StoreError, TokenStore, UserStore};
 use crate::web::ApiError;
 
 /// What every token begins with, so that scanners for leaked secrets know it.
@@ -19,15 +19,27 @@ const LENGTH: usize = 47;
 /// The time of the last use is exact to this.
 const USE_INTERVAL: Duration = Duration::from_secs(60);
 
+/// What somebody wants of a new token.
+#[derive(Clone, Debug)]
+pub struct TokenWish<'a> {
+    /// What it is for.
+    pub name: &'a str,
+    /// What it may do.
+    pub role: Role,
+    /// Whose it is.
+    pub owner: Option<&'a str>,
+    /// After this time it ends.
+    pub expires_in: Option<Duration>,
+}
+
 /// Makes and stores a token; its text is returned this once.
 ///
 /// # Errors
 /// When the name is taken or the store fails.
 pub async fn create(
     store: &dyn TokenStore,
-    name: &str,
-    role: Role,
-    expires_in: Option<Duration>,
+    wish: TokenWish<'_>,
+    by: Doer,
 ) -> Result<(ApiToken, String), ApiError> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(ApiError::internal)?;
@@ -35,14 +47,15 @@ pub async fn create(
     let now = Timestamp::system();
     let token = ApiToken {
         id: 0,
-        name: name.to_owned(),
-        role,
+        name: wish.name.to_owned(),
+        role: wish.role,
         hash: hash(&text),
         created_at: now,
-        expires_at: expires_in.map(|time| now.plus(time)),
+        expires_at: wish.expires_in.map(|time| now.plus(time)),
         last_used_at: None,
+        owner: wish.owner.map(str::to_owned),
     };
-    Ok((store.add(token).await?, text))
+    Ok((store.add(token, by).await?, text))
 }
 
 /// The token with this text, if it is in force. Notes its use, at most once a minute.
@@ -76,6 +89,23 @@ pub async fn verify(
         }
     }
     Ok(token)
+}
+
+/// What a token may do now: no more than the person it belongs to may, and nothing without that person.
+///
+/// # Errors
+/// When the store fails.
+pub(super) async fn role_now(
+    users: &dyn UserStore,
+    token: &ApiToken,
+) -> Result<Option<Role>, StoreError> {
+    let Some(owner) = &token.owner else {
+        return Ok(Some(token.role));
+    };
+    let owner = users.find(owner).await?;
+    Ok(owner
+        .filter(|owner| !owner.disabled)
+        .map(|owner| owner.role.min(token.role)))
 }
 
 /// True before the token's end.

@@ -8,24 +8,23 @@ mod gateway;
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::web::Data;
 
 use crate::config::Settings;
 use crate::domain::{
     AuditEntry, EndpointId, EndpointName, EventId, Node, Observation, Operation, OperationId,
-    OperationStatus, Path, Profile, ProfileChange, Timestamp, Wanted,
+    OperationStatus, Profile, ProfileChange, Timestamp, Wanted,
 };
 use crate::live::Hub;
 use crate::lwm2m::Models;
 use crate::registry::Devices;
 use crate::store::{
-    ApiToken, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
-    FirmwareUpdateReader, HistoryStore, LogReader, LogResourceStore, ObservationTemplate,
-    OperationFilter, OperationReader, PinStore, ResourceReader, ResourceType, Role, RolloutStore,
-    RuleStore, SeriesReader, SessionStore, StoredEvent, StoredValue, TemplateStore, TokenStore,
-    TrafficStore, User, UserStore,
+    AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader, FirmwareUpdateReader,
+    HistoryStore, LogReader, LogResourceStore, ObservationTemplate, OperationFilter,
+    OperationReader, PinStore, ResourceReader, ResourceType, Role, RolloutStore, RuleStore,
+    SeriesReader, SessionStore, StoredEvent, StoredValue, TemplateStore, TokenStore, TotpStore,
+    TrafficStore, UserStore,
 };
 use crate::web::{ApiError, AppState};
 
@@ -52,6 +51,7 @@ pub struct Stores {
     pub(in crate::web::auth) templates: Arc<dyn TemplateStore>,
     pub(in crate::web::auth) tokens: Arc<dyn TokenStore>,
     pub(in crate::web::auth) traffic: Arc<dyn TrafficStore>,
+    pub(in crate::web::auth) totp: Arc<dyn TotpStore>,
     pub(in crate::web::auth) users: Arc<dyn UserStore>,
 }
 
@@ -76,6 +76,7 @@ impl Stores {
             + TemplateStore
             + TokenStore
             + TrafficStore
+            + TotpStore
             + UserStore
             + 'static,
     {
@@ -97,6 +98,7 @@ impl Stores {
             templates: store.clone(),
             tokens: store.clone(),
             traffic: store.clone(),
+            totp: store.clone(),
             users: store,
         }
     }
@@ -341,12 +343,12 @@ impl Operator {
     /// # Errors
     /// 404 without such an endpoint.
     pub async fn forget(&self, name: &EndpointName) -> Result<(), ApiError> {
-        if !self.state.devices.forget(name).await? {
+        let by = Some(self.identity().doer());
+        if !self.state.devices.forget(name, by).await? {
             return Err(ApiError::not_found(format!(
                 "there is no endpoint `{name}`"
             )));
         }
-        self.audit("endpoint.delete", name.as_str(), "").await;
         Ok(())
     }
 
@@ -372,10 +374,8 @@ impl Operator {
         &self,
         template: ObservationTemplate,
     ) -> Result<ObservationTemplate, ApiError> {
-        let template = self.stores().templates.add(template).await?;
-        let subject = template.id.to_string();
-        self.audit("template.create", &subject, &describe(&template))
-            .await;
+        let (stores, by) = (self.stores(), self.identity().doer());
+        let template = stores.templates.add(template, by).await?;
         self.state.devices.reload_templates().await?;
         Ok(template)
     }
@@ -388,14 +388,12 @@ impl Operator {
         &self,
         template: ObservationTemplate,
     ) -> Result<ObservationTemplate, ApiError> {
-        let id = template.id;
-        let Some(template) = self.stores().templates.update(template).await? else {
+        let (id, by) = (template.id, self.identity().doer());
+        let Some(template) = self.stores().templates.update(template, by).await? else {
             return Err(ApiError::not_found(format!(
                 "there is no observation template {id}"
             )));
         };
-        self.audit("template.update", &id.to_string(), &describe(&template))
-            .await;
         self.state.devices.reload_templates().await?;
         Ok(template)
     }
@@ -405,157 +403,20 @@ impl Operator {
     /// # Errors
     /// 404 without such a template.
     pub async fn remove_template(&self, id: i64) -> Result<(), ApiError> {
-        if !self.stores().templates.remove(id).await? {
+        let by = self.identity().doer();
+        if !self.stores().templates.remove(id, by).await? {
             return Err(ApiError::not_found(format!(
                 "there is no observation template {id}"
             )));
         }
-        self.audit("template.delete", &id.to_string(), "").await;
         self.state.devices.reload_templates().await?;
         Ok(())
     }
 }
 
-fn describe(template: &ObservationTemplate) -> String {
-    let paths: Vec<String> = template.paths.iter().map(Path::to_string).collect();
-    let mut text = format!("{} {}", template.kind, paths.join(" "));
-    for (name, value) in &template.attributes {
-        text.push_str(&format!(" {name}={value}"));
-    }
-    if let Some(format) = template.format {
-        text.push_str(&format!(" as {}", format.name()));
-    }
-    text.push_str(&format!(" for {}", template.selection));
-    if !template.enabled {
-        text.push_str(", disabled");
-    }
-    text
-}
-
 impl Admin {
     pub(in crate::web::auth) fn new(operator: Operator) -> Self {
         Self(operator)
-    }
-
-    /// Everybody.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn users(&self) -> Result<Vec<User>, ApiError> {
-        Ok(self.stores().users.list().await?)
-    }
-
-    /// Makes an account. The person is asked to change the password at the first login.
-    ///
-    /// # Errors
-    /// 409 when the name is taken, 422 when the name or password cannot be used.
-    pub async fn add_user(
-        &self,
-        name: &str,
-        role: Role,
-        password: String,
-    ) -> Result<User, ApiError> {
-        check_login_name(name)?;
-        let password_hash = self.state.passwords.hash_new(password).await?;
-        let user = User {
-            id: 0,
-            name: name.to_owned(),
-            role,
-            password_hash,
-            must_change_password: true,
-            created_at: Timestamp::system(),
-        };
-        let user = self.stores().users.add(user).await?;
-        let detail = format!("role {}", role_name(role));
-        self.audit("user.create", name, &detail).await;
-        Ok(user)
-    }
-
-    /// Sets somebody's password and ends their sessions.
-    ///
-    /// # Errors
-    /// 404 without such a person, 422 when the password cannot be used.
-    pub async fn set_password(&self, name: &str, password: String) -> Result<(), ApiError> {
-        let hash = self.state.passwords.hash_new(password).await?;
-        if !self.stores().users.set_password(name, &hash).await? {
-            return Err(unknown_user(name));
-        }
-        self.audit("user.password", name, "").await;
-        Ok(())
-    }
-
-    /// Removes an account with its sessions.
-    ///
-    /// # Errors
-    /// 404 without such a person, 409 for oneself and for the last admin.
-    pub async fn remove_user(&self, name: &str) -> Result<(), ApiError> {
-        let users = self.stores().users.list().await?;
-        let Some(user) = users.iter().find(|user| user.name == name) else {
-            return Err(unknown_user(name));
-        };
-        if self.identity().login() == Some(name) {
-            let detail = "nobody can remove their own account";
-            return Err(ApiError::conflict("own_account", detail));
-        }
-        let admins = users.iter().filter(|user| user.role == Role::Admin).count();
-        if user.role == Role::Admin && admins == 1 {
-            let detail = "this is the last admin";
-            return Err(ApiError::conflict("last_admin", detail));
-        }
-        if !self.stores().users.remove(name).await? {
-            return Err(unknown_user(name));
-        }
-        self.audit("user.delete", name, "").await;
-        Ok(())
-    }
-
-    /// The tokens, without what would let one use them.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn tokens(&self) -> Result<Vec<ApiToken>, ApiError> {
-        Ok(self.stores().tokens.list().await?)
-    }
-
-    /// Makes a token; its text is returned this once and stored as a hash only.
-    ///
-    /// # Errors
-    /// 409 when the name is taken, 422 when it cannot be used.
-    pub async fn add_token(
-        &self,
-        name: &str,
-        role: Role,
-        expires_in: Option<Duration>,
-    ) -> Result<(ApiToken, String), ApiError> {
-        check_login_name(name)?;
-        let made = super::tokens::create(&*self.stores().tokens, name, role, expires_in).await?;
-        let detail = format!("role {}", role_name(role));
-        self.audit("token.create", name, &detail).await;
-        Ok(made)
-    }
-
-    /// Removes a token; it stops working at once.
-    ///
-    /// # Errors
-    /// 404 without such a token.
-    pub async fn remove_token(&self, id: i64) -> Result<(), ApiError> {
-        if !self.stores().tokens.remove(id).await? {
-            return Err(ApiError::not_found(format!("there is no token {id}")));
-        }
-        self.audit("token.delete", &id.to_string(), "").await;
-        Ok(())
-    }
-
-    /// The newest lines of the audit log.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn audit_log(
-        &self,
-        limit: u64,
-        before: Option<i64>,
-    ) -> Result<Vec<AuditEntry>, ApiError> {
-        Ok(self.stores().audit.list(limit, before).await?)
     }
 }
 
@@ -575,27 +436,7 @@ impl Deref for Admin {
     }
 }
 
-impl Operator {
-    pub(in crate::web::auth) async fn audit(&self, action: &str, subject: &str, detail: &str) {
-        record(self.stores(), self.identity(), action, subject, detail).await;
-    }
-}
-
-/// Writes a line of the audit log. The change has happened already, so a failure is told to the
-/// log only.
-pub(in crate::web::auth) async fn record(
-    stores: &Stores,
-    identity: &Identity,
-    action: &str,
-    subject: &str,
-    detail: &str,
-) {
-    let now = Timestamp::system();
-    let entry = AuditEntry::new(identity.doer(), now, action, subject, detail.to_owned());
-    write(stores, entry).await;
-}
-
-/// See [`record`].
+/// Writes a line about what is no change, such as a login that was refused; a failure is told to the log only.
 pub(in crate::web::auth) async fn write(stores: &Stores, entry: AuditEntry) {
     let (action, subject) = (entry.action.clone(), entry.subject.clone());
     if let Err(error) = stores.audit.add(entry).await {
@@ -615,10 +456,6 @@ pub fn role_name(role: Role) -> &'static str {
         Role::Operator => "operator",
         Role::Admin => "admin",
     }
-}
-
-fn unknown_user(name: &str) -> ApiError {
-    ApiError::not_found(format!("there is no user `{name}`"))
 }
 
 /// Login and token names: 1 to 64 visible characters, so that a log line shows them as they are.

@@ -1,28 +1,19 @@
-//! Logging in and out, and changing one's own password.
+//! `/account`: one's own password, sessions, one-time codes and tokens.
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Form, Query};
+use actix_web::web::{Form, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use super::browsers;
 use super::chrome::{Page, see_other};
+use super::login::refusal;
+use super::people::{NewToken, TokenForm, TokenLine};
 use super::words::sentence;
+use crate::domain::Timestamp;
+use crate::store::{UserSource, WebSession};
 use crate::web::ApiError;
-use crate::web::auth::{self, ChangePasswordError, LoginError, Viewer};
-
-#[derive(Debug, Deserialize)]
-pub(super) struct LoginQuery {
-    #[serde(default)]
-    next: String,
-}
-
-#[derive(Deserialize)]
-pub(super) struct LoginForm {
-    name: String,
-    password: String,
-    #[serde(default)]
-    next: String,
-}
+use crate::web::auth::{self, ChangePasswordError, LoginError, Myself, SecondFactor, Viewer};
 
 #[derive(Deserialize)]
 pub(super) struct PasswordForm {
@@ -32,154 +23,289 @@ pub(super) struct PasswordForm {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct PasswordQuery {
+pub(super) struct AccountQuery {
     done: Option<String>,
 }
 
-/// `GET /login`
-pub(super) async fn login_form(
-    viewer: Result<Viewer, ApiError>,
-    query: Query<LoginQuery>,
-) -> Result<HttpResponse, ApiError> {
-    if viewer.is_ok() {
-        return Ok(see_other(&local(&query.next)));
-    }
-    render_login(StatusCode::OK, "", &query.next, None)
+#[derive(Debug, Deserialize)]
+pub(super) struct SessionForm {
+    /// Nothing: all others.
+    #[serde(default)]
+    id: String,
 }
 
-/// `POST /login`
-pub(super) async fn login(
-    request: HttpRequest,
-    form: Form<LoginForm>,
-) -> Result<HttpResponse, ApiError> {
-    let form = form.into_inner();
-    match auth::login(&request, &form.name, form.password).await {
-        Ok(user) => {
-            auth::start_session(&request, &user).await?;
-            Ok(see_other(&local(&form.next)))
+#[derive(Deserialize)]
+pub(super) struct CodeForm {
+    code: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ProofForm {
+    password: String,
+}
+
+/// What the page has to say this once.
+#[derive(Default)]
+struct News {
+    status: StatusCode,
+    /// What went wrong.
+    error: Option<String>,
+    /// What was done.
+    done: Option<&'static str>,
+    recovery_codes: Vec<String>,
+    new_token: Option<NewToken>,
+}
+
+impl News {
+    fn error(status: StatusCode, text: String) -> Self {
+        Self {
+            status,
+            error: Some(text),
+            ..Self::default()
         }
-        Err(LoginError::Refused) => render_login(
-            StatusCode::UNAUTHORIZED,
-            &form.name,
-            &form.next,
-            Some("The name or the password is wrong.".to_owned()),
-        ),
-        Err(LoginError::TooMany { retry_after }) => render_login(
-            StatusCode::TOO_MANY_REQUESTS,
-            &form.name,
-            &form.next,
-            Some(format!(
-                "Too many failed logins. Try again in {} seconds.",
-                retry_after.as_secs().saturating_add(1)
-            )),
-        ),
-        Err(LoginError::Server(error)) => Err(error),
     }
-}
-
-/// `POST /logout`
-pub(super) async fn logout(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    auth::end_session(&request).await?;
-    Ok(see_other("/login"))
 }
 
 /// `GET /account`
-pub(super) async fn password_form(
-    viewer: Viewer,
-    query: Query<PasswordQuery>,
+pub(super) async fn page(
+    myself: Myself,
+    query: Query<AccountQuery>,
 ) -> Result<HttpResponse, ApiError> {
-    render_account(&viewer, StatusCode::OK, None, query.done.is_some())
+    let done = match query.done.as_deref() {
+        Some("password") => Some("Your password is changed. Your other sessions have ended."),
+        Some("sessions") => Some("The session has ended."),
+        Some("totp") => Some("One-time codes are switched off."),
+        Some(_) | None => None,
+    };
+    let news = News {
+        done,
+        ..News::default()
+    };
+    render(&myself, news).await
 }
 
 /// `POST /account`
 pub(super) async fn change_password(
     request: HttpRequest,
-    viewer: Viewer,
+    myself: Myself,
     form: Form<PasswordForm>,
 ) -> Result<HttpResponse, ApiError> {
     let form = form.into_inner();
+    let wrong = StatusCode::UNPROCESSABLE_ENTITY;
     if form.new != form.again {
         let error = "The new password is not the same both times.".to_owned();
-        return render_account(
-            &viewer,
-            StatusCode::UNPROCESSABLE_ENTITY,
-            Some(error),
-            false,
-        );
+        return render(&myself, News::error(wrong, error)).await;
     }
-    let changed = auth::change_password(&request, viewer.identity(), form.present, form.new).await;
-    let (status, error) = match changed {
-        Ok(()) => return Ok(see_other("/account?done=1")),
+    let changed = auth::change_password(&request, myself.identity(), form.present, form.new).await;
+    let (status, text) = match changed {
+        Ok(()) => return Ok(see_other("/account?done=password")),
         Err(ChangePasswordError::Login(LoginError::Server(error))) => return Err(error),
-        Err(ChangePasswordError::Login(LoginError::Refused)) => (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "The present password is wrong.".to_owned(),
-        ),
-        Err(ChangePasswordError::Login(error @ LoginError::TooMany { .. })) => {
-            (StatusCode::TOO_MANY_REQUESTS, sentence(&error.to_string()))
+        Err(ChangePasswordError::Login(LoginError::Refused(_))) => {
+            (wrong, "The present password is wrong.".to_owned())
         }
-        Err(ChangePasswordError::Unusable(why)) => {
-            (StatusCode::UNPROCESSABLE_ENTITY, sentence(&why))
-        }
+        Err(ChangePasswordError::Login(error)) => refusal(&error),
+        Err(ChangePasswordError::Unusable(why)) => (wrong, sentence(&why)),
     };
-    render_account(&viewer, status, Some(error), false)
+    render(&myself, News::error(status, text)).await
 }
 
-fn render_login(
-    status: StatusCode,
-    name: &str,
-    next: &str,
-    error: Option<String>,
+/// `POST /account/sessions/end`
+pub(super) async fn end_sessions(
+    myself: Myself,
+    form: Form<SessionForm>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut page = Page::bare();
-    page.insert("name", name);
-    page.insert("next", &local(next));
-    page.insert("error", &error);
-    page.render_as(status, "pages/login.html")
+    let ended = match form.id.as_str() {
+        "" => myself.end_other_sessions().await.map(|_| ()),
+        handle => myself.end_session(handle).await,
+    };
+    end_form(&myself, ended, "/account?done=sessions").await
 }
 
-fn render_account(
-    viewer: &Viewer,
-    status: StatusCode,
-    error: Option<String>,
-    done: bool,
+/// `POST /account/totp/begin`
+pub(super) async fn begin_totp(myself: Myself) -> Result<HttpResponse, ApiError> {
+    let begun = myself.begin_second_factor().await.map(|_| ());
+    end_form(&myself, begun, "/account#totp").await
+}
+
+/// `POST /account/totp/confirm`. The answer shows the recovery codes, which are nowhere else.
+pub(super) async fn confirm_totp(
+    myself: Myself,
+    form: Form<CodeForm>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut page = Page::new(viewer, "/account");
-    page.insert("error", &error);
-    page.insert("done", &done);
-    page.render_as(status, "pages/account.html")
-}
-
-/// Only addresses of this server are gone to after a login: a path with one slash at its head and
-/// nothing that a browser would drop or turn round.
-fn local(next: &str) -> String {
-    let plain = next
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
-    if plain && next.starts_with('/') && !next.starts_with("//") {
-        next.to_owned()
-    } else {
-        "/".to_owned()
+    match myself.confirm_second_factor(&form.code).await {
+        Ok(recovery_codes) => {
+            let news = News {
+                recovery_codes,
+                ..News::default()
+            };
+            render(&myself, news).await
+        }
+        Err(error) => end_form(&myself, Err(error), "").await,
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// `POST /account/totp/remove`
+pub(super) async fn remove_totp(
+    request: HttpRequest,
+    myself: Myself,
+    form: Form<ProofForm>,
+) -> Result<HttpResponse, ApiError> {
+    let password = form.into_inner().password;
+    match myself.remove_second_factor(&request, password).await {
+        Ok(()) => Ok(see_other("/account?done=totp")),
+        Err(LoginError::Server(error)) => end_form(&myself, Err(error), "").await,
+        Err(LoginError::Refused(_)) => {
+            let text = "The password is wrong.".to_owned();
+            render(&myself, News::error(StatusCode::UNPROCESSABLE_ENTITY, text)).await
+        }
+        Err(error) => {
+            let (status, text) = refusal(&error);
+            render(&myself, News::error(status, text)).await
+        }
+    }
+}
 
-    #[test]
-    fn after_a_login_nobody_is_sent_to_another_site() {
-        for (next, goal) in [
-            ("/devices?search=a", "/devices?search=a"),
-            ("", "/"),
-            ("devices", "/"),
-            ("//evil.example/", "/"),
-            ("/\\evil.example/", "/"),
-            ("/\t/evil.example/", "/"),
-            ("https://evil.example/", "/"),
-            ("javascript:alert(1)", "/"),
-        ] {
-            assert_eq!(local(next), goal, "{next:?}");
+/// `POST /account/tokens`. The answer shows the token, which is nowhere else.
+pub(super) async fn add_token(
+    viewer: Viewer,
+    myself: Myself,
+    form: Form<TokenForm>,
+) -> Result<HttpResponse, ApiError> {
+    let added = match form.expires_in() {
+        Ok(expires_in) => {
+            viewer
+                .add_own_token(&form.name, form.role, expires_in)
+                .await
+        }
+        Err(error) => Err(error),
+    };
+    match added {
+        Ok((token, text)) => {
+            let news = News {
+                new_token: Some(NewToken::new(token, text)),
+                ..News::default()
+            };
+            render(&myself, news).await
+        }
+        Err(error) => end_form(&myself, Err(error), "").await,
+    }
+}
+
+/// `POST /account/tokens/{id}/remove`
+pub(super) async fn remove_token(
+    viewer: Viewer,
+    myself: Myself,
+    id: Path<i64>,
+) -> Result<HttpResponse, ApiError> {
+    let removed = viewer.remove_own_token(*id).await;
+    end_form(&myself, removed, "/account#tokens").await
+}
+
+/// On to the page, or back to the form with what went wrong if it was its fault.
+async fn end_form(
+    myself: &Myself,
+    result: Result<(), ApiError>,
+    goal: &str,
+) -> Result<HttpResponse, ApiError> {
+    match result {
+        Ok(()) => Ok(see_other(goal)),
+        Err(error) if error.status().is_client_error() => {
+            let text = sentence(error.detail());
+            render(myself, News::error(error.status(), text)).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn render(myself: &Myself, news: News) -> Result<HttpResponse, ApiError> {
+    let mut page = Page::new(myself.viewer(), "/account");
+    let user = myself.account().await?;
+    let sessions = myself.sessions().await?;
+    let lines: Vec<SessionLine> = sessions
+        .iter()
+        .map(|session| SessionLine::new(session, myself.identity().is_of(session)))
+        .collect();
+    page.insert("sessions", &lines);
+    page.insert("is_local", &(user.source == UserSource::Local));
+    page.insert("error", &news.error);
+    page.insert("done", &news.done);
+    page.insert("recovery_codes", &news.recovery_codes);
+    page.insert("new_token", &news.new_token);
+    // A secret that does not open any more keeps nobody from the rest of the page.
+    let factor = match myself.second_factor().await {
+        Ok(SecondFactor::Absent) => Factor::default(),
+        Ok(SecondFactor::Begun(enrolment)) => Factor {
+            state: "begun",
+            secret: enrolment.secret,
+            image: enrolment.image,
+            ..Factor::default()
+        },
+        Ok(SecondFactor::InForce(left)) => Factor {
+            state: "on",
+            left,
+            ..Factor::default()
+        },
+        Err(_) => Factor {
+            state: "broken",
+            ..Factor::default()
+        },
+    };
+    page.insert("totp", &factor);
+    let tokens = match myself.identity().duty {
+        Some(_) => Vec::new(),
+        None => myself.viewer().own_tokens().await?,
+    };
+    let tokens: Vec<TokenLine<'_>> = tokens.iter().map(TokenLine::new).collect();
+    page.insert("tokens", &tokens);
+    page.render_as(news.status, "pages/account.html")
+}
+
+#[derive(Serialize)]
+struct Factor {
+    state: &'static str,
+    secret: String,
+    /// An SVG element, made here.
+    image: String,
+    /// Recovery codes that are left.
+    left: u64,
+}
+
+impl Default for Factor {
+    fn default() -> Self {
+        Self {
+            state: "off",
+            secret: String::new(),
+            image: String::new(),
+            left: 0,
+        }
+    }
+}
+
+/// A session in a list.
+#[derive(Serialize)]
+pub(super) struct SessionLine {
+    id: String,
+    user: String,
+    browser: String,
+    agent: String,
+    remote: String,
+    began_at: Option<Timestamp>,
+    used_at: Option<Timestamp>,
+    this: bool,
+}
+
+impl SessionLine {
+    /// Of one; `this` for the one that asks.
+    pub(super) fn new(session: &WebSession, this: bool) -> Self {
+        Self {
+            id: session.handle(),
+            user: session.user.clone().unwrap_or_default(),
+            browser: browsers::name(&session.agent),
+            agent: session.agent.clone(),
+            remote: session.remote.clone(),
+            began_at: session.began_at,
+            used_at: session.used_at,
+            this,
         }
     }
 }

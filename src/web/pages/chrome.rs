@@ -8,8 +8,8 @@ use tera::Context;
 use super::render;
 use crate::store::Role;
 use crate::web::ApiError;
-use crate::web::auth::Viewer;
 use crate::web::auth::views::role_name;
+use crate::web::auth::{Duty, Viewer};
 
 /// The pages of the navigation: address, label, icon, and who sees it.
 const NAVIGATION: &[(&str, &str, &str, Role)] = &[
@@ -49,7 +49,8 @@ impl Page {
         let visible = |pages: &'static [(&str, &str, &str, Role)]| -> Vec<Item> {
             pages
                 .iter()
-                .filter(|(_, _, _, role)| identity.role >= *role)
+                // Who has something to do first has nowhere else to go.
+                .filter(|(_, _, _, role)| identity.role >= *role && identity.duty.is_none())
                 .map(|(href, label, icon, _)| Item {
                     href,
                     label,
@@ -68,7 +69,11 @@ impl Page {
                 role: role_name(identity.role),
                 can_operate: identity.role >= Role::Operator,
                 is_admin: identity.role >= Role::Admin,
-                must_change_password: identity.must_change_password,
+                duty: match identity.duty {
+                    None => "",
+                    Some(Duty::ChangePassword) => "password",
+                    Some(Duty::SetUpTotp) => "totp",
+                },
             },
         );
         page
@@ -127,5 +132,6 @@ struct Visitor<'a> {
     role: &'static str,
     can_operate: bool,
     is_admin: bool,
-    must_change_password: bool,
+    /// What has to be done first: `password`, `totp`, or nothing.
+    duty: &'static str,
 }

@@ -30,6 +30,11 @@ pub(super) async fn as_page<B: MessageBody + 'static>(
     if is_for_programs(response.request().path()) {
         return Ok(response);
     }
+    if let Some(error) = error.as_error::<ApiError>()
+        && error.is_duty()
+    {
+        return Ok(response.into_response(see_other("/account")));
+    }
     let (status, text) = match error.as_error::<ApiError>() {
         Some(error) => (error.status(), error.detail().to_owned()),
         None => (

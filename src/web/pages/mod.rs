@@ -7,8 +7,9 @@
 //! devices is escaped by the template engine.
 
 mod account;
-mod admin;
 pub mod assets;
+mod audit;
+mod browsers;
 mod charts;
 mod chrome;
 mod credentials;
@@ -20,10 +21,12 @@ mod devices;
 mod errors;
 mod events;
 mod firmware;
+mod login;
 mod models;
 mod observation_templates;
 mod operations;
 mod overview;
+mod people;
 pub mod render;
 mod rollout_lines;
 mod rollouts;
@@ -46,11 +49,14 @@ pub fn configure(cfg: &mut ServiceConfig) {
             .wrap(from_fn(errors::as_page))
             .wrap(Compress::default())
             .route("/assets/{file}", web::get().to(assets::serve))
-            .route("/login", web::get().to(account::login_form))
-            .route("/login", web::post().to(account::login))
-            .route("/logout", web::post().to(account::logout))
-            .route("/account", web::get().to(account::password_form))
-            .route("/account", web::post().to(account::change_password))
+            .route("/login", web::get().to(login::login_form))
+            .route("/login", web::post().to(login::login))
+            .route("/login/code", web::get().to(login::code_form))
+            .route("/login/code", web::post().to(login::code))
+            .route("/login/oidc", web::get().to(login::begin_oidc))
+            .route("/login/oidc/return", web::get().to(login::finish_oidc))
+            .route("/logout", web::post().to(login::logout))
+            .configure(own_account)
             .route("/", web::get().to(overview::page))
             .route("/devices", web::get().to(devices::page))
             .route("/devices/{name}", web::get().to(device::page))
@@ -90,11 +96,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
             .route("/firmware", web::get().to(firmware::page))
             .route("/rollouts", web::get().to(rollouts::list))
             .route("/rollouts/{id}", web::get().to(rollouts::one))
-            .route("/users", web::get().to(admin::users))
-            .route("/users", web::post().to(admin::add_user))
-            .route("/users/remove", web::post().to(admin::remove_user))
-            .route("/tokens", web::post().to(admin::add_token))
-            .route("/tokens/{id}/remove", web::post().to(admin::remove_token))
+            .configure(people)
             .route("/credentials", web::get().to(credentials::page))
             .route("/credentials", web::post().to(credentials::add))
             .route("/credentials/revoked", web::post().to(credentials::revoke))
@@ -106,9 +108,46 @@ pub fn configure(cfg: &mut ServiceConfig) {
                 "/credentials/{id}/remove",
                 web::post().to(credentials::remove),
             )
-            .route("/audit", web::get().to(admin::audit))
+            .route("/audit", web::get().to(audit::page))
+            .route("/audit.csv", web::get().to(audit::table))
             .route("/settings", web::get().to(settings::page))
             .route("/about", web::get().to(settings::about))
             .default_service(web::to(errors::not_found)),
     );
+}
+
+/// One's own account.
+fn own_account(cfg: &mut ServiceConfig) {
+    cfg.route("/account", web::get().to(account::page))
+        .route("/account", web::post().to(account::change_password))
+        .route(
+            "/account/sessions/end",
+            web::post().to(account::end_sessions),
+        )
+        .route("/account/totp/begin", web::post().to(account::begin_totp))
+        .route(
+            "/account/totp/confirm",
+            web::post().to(account::confirm_totp),
+        )
+        .route("/account/totp/remove", web::post().to(account::remove_totp))
+        .route("/account/tokens", web::post().to(account::add_token))
+        .route(
+            "/account/tokens/{id}/remove",
+            web::post().to(account::remove_token),
+        );
+}
+
+/// People, and what opens the door for programs.
+fn people(cfg: &mut ServiceConfig) {
+    cfg.route("/users", web::get().to(people::users))
+        .route("/users", web::post().to(people::add_user))
+        .route("/users/role", web::post().to(people::change_role))
+        .route("/users/disable", web::post().to(people::disable))
+        .route("/users/enable", web::post().to(people::enable))
+        .route("/users/password", web::post().to(people::set_password))
+        .route("/users/totp/remove", web::post().to(people::remove_totp))
+        .route("/users/remove", web::post().to(people::remove_user))
+        .route("/users/sessions/end", web::post().to(people::end_session))
+        .route("/tokens", web::post().to(people::add_token))
+        .route("/tokens/{id}/remove", web::post().to(people::remove_token));
 }

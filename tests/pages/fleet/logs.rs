@@ -1,7 +1,7 @@
 //! The log of the device that has everything.
 
 use async_trait::async_trait;
-use flownexus::domain::{EndpointId, LogLevel, LogResource, StoredLogLine};
+use flownexus::domain::{Doer, EndpointId, LogLevel, LogResource, StoredLogLine};
 use flownexus::store::{LogFilter, LogReader, LogResourceStore, StoreError};
 
 use super::{Fleet, RICH, ago, name, path};
@@ -50,11 +50,11 @@ impl LogResourceStore for Fleet {
         Ok(Vec::new())
     }
 
-    async fn add(&self, resource: LogResource) -> Result<LogResource, StoreError> {
+    async fn add(&self, resource: LogResource, _: Doer) -> Result<LogResource, StoreError> {
         Ok(resource)
     }
 
-    async fn remove(&self, _: i64) -> Result<bool, StoreError> {
+    async fn remove(&self, _: i64, _: Doer) -> Result<bool, StoreError> {
         Ok(false)
     }
 }

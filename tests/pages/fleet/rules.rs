@@ -1,7 +1,7 @@
 //! The rules of the fleet.
 
 use async_trait::async_trait;
-use flownexus::domain::{Condition, Rule, RuleId, RuleSpec, Selection, Severity, Threshold};
+use flownexus::domain::{Condition, Doer, Rule, RuleId, RuleSpec, Selection, Severity, Threshold};
 use flownexus::store::{RuleStore, StoreError};
 
 use super::Fleet;
@@ -49,7 +49,7 @@ impl RuleStore for Fleet {
         Ok(self.lock().rules.clone())
     }
 
-    async fn add(&self, spec: RuleSpec) -> Result<Rule, StoreError> {
+    async fn add(&self, spec: RuleSpec, _: Doer) -> Result<Rule, StoreError> {
         let mut state = self.lock();
         if state.rules.iter().any(|rule| rule.spec.name == spec.name) {
             return Err(StoreError::Exists(format!("rule `{}`", spec.name)));
@@ -64,7 +64,12 @@ impl RuleStore for Fleet {
         Ok(rule)
     }
 
-    async fn replace(&self, id: RuleId, spec: RuleSpec) -> Result<Option<Rule>, StoreError> {
+    async fn replace(
+        &self,
+        id: RuleId,
+        spec: RuleSpec,
+        _: Doer,
+    ) -> Result<Option<Rule>, StoreError> {
         let mut state = self.lock();
         let rule = state.rules.iter_mut().find(|rule| rule.id == id);
         Ok(rule.map(|rule| {
@@ -73,7 +78,7 @@ impl RuleStore for Fleet {
         }))
     }
 
-    async fn remove(&self, id: RuleId) -> Result<bool, StoreError> {
+    async fn remove(&self, id: RuleId, _: Doer) -> Result<bool, StoreError> {
         let mut state = self.lock();
         let before = state.rules.len();
         state.rules.retain(|rule| rule.id != id);

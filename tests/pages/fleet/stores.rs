@@ -11,10 +11,9 @@ use flownexus::domain::{
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
-    Aggregate, ApiToken, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
-    HistoryStore, ObservationTemplate, OperationFilter, OperationReader, ResourceReader,
-    ResourceType, Retention, SessionStore, StoreError, StoredEvent, StoredValue, TemplateStore,
-    TokenStore, User, UserStore, WebSession,
+    Aggregate, EndpointFilter, EndpointReader, EndpointRow, EventReader, HistoryStore,
+    ObservationTemplate, OperationFilter, OperationReader, ResourceReader, ResourceType, Retention,
+    StoreError, StoredEvent, StoredValue, TemplateStore,
 };
 
 use super::{ASLEEP, Fleet, GONE, WRONG_KEY};
@@ -77,7 +76,7 @@ impl EndpointReader for Fleet {
         Ok((state.rows.len() as u64, registered.count() as u64))
     }
 
-    async fn remove(&self, id: EndpointId) -> Result<(), StoreError> {
+    async fn remove(&self, id: EndpointId, _: Option<AuditEntry>) -> Result<(), StoreError> {
         self.lock().rows.retain(|row| row.id != id);
         Ok(())
     }
@@ -151,6 +150,7 @@ impl HistoryStore for Fleet {
         object_id: u16,
         resource_id: u16,
         _: Retention,
+        _: Doer,
     ) -> Result<ResourceType, StoreError> {
         Ok(ResourceType {
             object_id,
@@ -243,7 +243,11 @@ impl TemplateStore for Fleet {
         Ok(self.lock().templates.clone())
     }
 
-    async fn add(&self, template: ObservationTemplate) -> Result<ObservationTemplate, StoreError> {
+    async fn add(
+        &self,
+        template: ObservationTemplate,
+        _: Doer,
+    ) -> Result<ObservationTemplate, StoreError> {
         let mut state = self.lock();
         let id = state.templates.len() as i64 + 1;
         state.templates.push(ObservationTemplate { id, ..template });
@@ -253,6 +257,7 @@ impl TemplateStore for Fleet {
     async fn update(
         &self,
         mut template: ObservationTemplate,
+        _: Doer,
     ) -> Result<Option<ObservationTemplate>, StoreError> {
         let mut state = self.lock();
         let mut templates = state.templates.iter_mut();
@@ -264,136 +269,11 @@ impl TemplateStore for Fleet {
         Ok(Some(template))
     }
 
-    async fn remove(&self, id: i64) -> Result<bool, StoreError> {
+    async fn remove(&self, id: i64, _: Doer) -> Result<bool, StoreError> {
         let mut state = self.lock();
         let before = state.templates.len();
         state.templates.retain(|template| template.id != id);
         Ok(state.templates.len() < before)
-    }
-}
-
-#[async_trait]
-impl UserStore for Fleet {
-    async fn list(&self) -> Result<Vec<User>, StoreError> {
-        Ok(self.lock().users.clone())
-    }
-
-    async fn find(&self, name: &str) -> Result<Option<User>, StoreError> {
-        Ok(self
-            .lock()
-            .users
-            .iter()
-            .find(|user| user.name == name)
-            .cloned())
-    }
-
-    async fn add(&self, user: User) -> Result<User, StoreError> {
-        let mut state = self.lock();
-        if state.users.iter().any(|known| known.name == user.name) {
-            return Err(StoreError::Exists(format!("the user `{}`", user.name)));
-        }
-        state.users.push(user.clone());
-        Ok(user)
-    }
-
-    async fn set_password(&self, name: &str, hash: &str) -> Result<bool, StoreError> {
-        let mut state = self.lock();
-        let Some(user) = state.users.iter_mut().find(|user| user.name == name) else {
-            return Ok(false);
-        };
-        user.password_hash = hash.to_owned();
-        user.must_change_password = false;
-        Ok(true)
-    }
-
-    async fn remove(&self, name: &str) -> Result<bool, StoreError> {
-        let mut state = self.lock();
-        let before = state.users.len();
-        state.users.retain(|user| user.name != name);
-        Ok(state.users.len() < before)
-    }
-}
-
-#[async_trait]
-impl SessionStore for Fleet {
-    async fn find(&self, key_hash: &[u8], _: Timestamp) -> Result<Option<WebSession>, StoreError> {
-        Ok(self.lock().sessions.get(key_hash).cloned())
-    }
-
-    async fn save(&self, session: WebSession) -> Result<(), StoreError> {
-        self.lock()
-            .sessions
-            .insert(session.key_hash.clone(), session);
-        Ok(())
-    }
-
-    async fn replace(&self, session: WebSession) -> Result<bool, StoreError> {
-        let mut state = self.lock();
-        let known = state.sessions.get_mut(&session.key_hash);
-        Ok(known.map(|known| *known = session).is_some())
-    }
-
-    async fn remove(&self, key_hash: &[u8]) -> Result<(), StoreError> {
-        self.lock().sessions.remove(key_hash);
-        Ok(())
-    }
-
-    async fn prune(&self, _: Timestamp) -> Result<u64, StoreError> {
-        Ok(0)
-    }
-}
-
-#[async_trait]
-impl TokenStore for Fleet {
-    async fn list(&self) -> Result<Vec<ApiToken>, StoreError> {
-        Ok(self.lock().tokens.clone())
-    }
-
-    async fn find(&self, hash: &[u8]) -> Result<Option<ApiToken>, StoreError> {
-        Ok(self
-            .lock()
-            .tokens
-            .iter()
-            .find(|token| token.hash == hash)
-            .cloned())
-    }
-
-    async fn add(&self, token: ApiToken) -> Result<ApiToken, StoreError> {
-        let mut state = self.lock();
-        let id = state.tokens.len() as i64 + 1;
-        state.tokens.push(ApiToken { id, ..token });
-        Ok(state.tokens.last().cloned().expect("just added"))
-    }
-
-    async fn used(&self, _: i64, _: Timestamp) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn remove(&self, id: i64) -> Result<bool, StoreError> {
-        let mut state = self.lock();
-        let before = state.tokens.len();
-        state.tokens.retain(|token| token.id != id);
-        Ok(state.tokens.len() < before)
-    }
-}
-
-#[async_trait]
-impl AuditStore for Fleet {
-    async fn add(&self, entry: AuditEntry) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        let id = state.audit.len() as i64 + 1;
-        state.audit.insert(0, AuditEntry { id, ..entry });
-        Ok(())
-    }
-
-    async fn list(&self, limit: u64, _: Option<i64>) -> Result<Vec<AuditEntry>, StoreError> {
-        Ok(self
-            .lock()
-            .audit
-            .iter()
-            .take(limit as usize)
-            .cloned()
-            .collect())
     }
 }
 
@@ -472,7 +352,7 @@ impl Devices for Fleet {
         Ok(operation.clone())
     }
 
-    async fn forget(&self, endpoint: &EndpointName) -> Result<bool, OperateError> {
+    async fn forget(&self, endpoint: &EndpointName, _: Option<Doer>) -> Result<bool, OperateError> {
         let mut state = self.lock();
         let before = state.rows.len();
         state.rows.retain(|row| row.name != *endpoint);
