@@ -5,6 +5,7 @@
 //! endpoint actor; the store's writer has a thread of its own; the web workers are those of
 //! actix-web; this one starts, waits and ends (docs/adr/0001).
 
+mod bulk;
 mod demo;
 mod downloads;
 mod firmware;
@@ -97,7 +98,6 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     };
     let witness = WitnessFile::open(&settings.data_dir)
         .with_context(|| format!("cannot use {}", settings.data_dir.display()))?;
-    let library = models.library();
     let places = Arc::new(Places::default());
     let images = ImageSource::new(
         Arc::clone(&firmware),
@@ -107,7 +107,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
     let devices = start_devices(
         &settings,
         &store,
-        library,
+        models.library(),
         images,
         proofs,
         &witness,
@@ -127,6 +127,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         &store,
         devices.handle.clone(),
         nudges,
+        hub.clone(),
         &mut metrics,
     );
     let heartbeat = actix_rt::spawn(heartbeat(
@@ -188,6 +189,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         stores: web::auth::Stores::new(Arc::new(store.clone())),
         devices: Arc::new(devices.handle.clone()),
         rollouts: Arc::new(rollouts),
+        bulk_news: bulk::start(&settings, &store, devices.handle.clone(), hub.clone()),
         hub,
         models,
         credentials: Arc::clone(&credentials),

@@ -220,6 +220,7 @@ pub struct Operations {
     pub max_per_endpoint: usize,
     pub default_expiry_s: u64,
     pub max_observations: usize,
+    pub max_bulk: u64,
 }
 
 /// See `[rules]` in `config/default.toml`.

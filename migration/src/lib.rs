@@ -49,6 +49,9 @@ mod m20261130_000021_create_firmware_step;
 mod m20261130_000030_create_rollout;
 mod m20261130_000031_create_rollout_target;
 mod m20261130_000032_updates_have_a_direction;
+mod m20261130_000400_devices_are_found_by_what_they_are;
+mod m20261130_000401_find_operations_by_their_end;
+mod m20261130_000410_create_bulk_operation;
 
 /// All steps in order.
 #[derive(Debug)]
@@ -99,6 +102,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000030_create_rollout::Migration),
             Box::new(m20261130_000031_create_rollout_target::Migration),
             Box::new(m20261130_000032_updates_have_a_direction::Migration),
+            Box::new(m20261130_000400_devices_are_found_by_what_they_are::Migration),
+            Box::new(m20261130_000401_find_operations_by_their_end::Migration),
+            Box::new(m20261130_000410_create_bulk_operation::Migration),
         ]
     }
 }

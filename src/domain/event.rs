@@ -6,14 +6,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::{
-    EndpointName, Lwm2mVersion, Operation, OperationId, OperationKind, OperationStatus, Path, Peer,
-    StepFacts, Timestamp, UpdateFacts, Value, Wanted, WantedState,
+    BulkId, EndpointName, Lwm2mVersion, Operation, OperationId, OperationKind, OperationStatus,
+    Path, Peer, RolloutId, StepFacts, Timestamp, UpdateFacts, Value, Wanted, WantedState,
 };
 
 /// What a live message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LiveKind {
+    /// Something that was asked of many devices went on.
+    Bulk,
     /// A device went away in order.
     Deregistered,
     /// An event was stored.
@@ -22,6 +24,8 @@ pub enum LiveKind {
     Expired,
     /// A firmware update moved on.
     FirmwareUpdate,
+    /// A device was forgotten, with its data.
+    Forgotten,
     /// A line of a device's log.
     Log,
     /// What is wanted to be observed changed its state: `paths`, `state`, `reason`, `wanted`.
@@ -34,6 +38,8 @@ pub enum LiveKind {
     Registered,
     /// A value arrived: `path`, `type`, `value` and `time`.
     Resource,
+    /// A rollout went on, or was steered or removed.
+    Rollout,
     /// A device updated its registration.
     Updated,
 }
@@ -41,35 +47,57 @@ pub enum LiveKind {
 /// What a client of the live socket can ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {
-    /// Every device.
+    /// What was asked of many devices at once.
+    Bulk(BulkId),
+    /// Every device, and all other topics.
     Fleet,
     /// One device.
     Endpoint(EndpointName),
+    /// One rollout.
+    Rollout(RolloutId),
 }
 
 impl Topic {
-    /// Reads `fleet` or `endpoint:NAME`.
+    /// Reads `fleet`, `endpoint:NAME`, `rollout:NUMBER` or `bulk:NUMBER`.
     ///
     /// # Errors
     /// Names the text that is no topic.
     pub fn parse(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            None if text == "fleet" => Ok(Self::Fleet),
-            Some(("endpoint", name)) => EndpointName::new(name)
-                .map(Self::Endpoint)
-                .map_err(|error| error.to_string()),
-            _ => Err(format!(
-                "`{text}` is no topic (`fleet` and `endpoint:NAME` are)"
-            )),
-        }
+        let number = |number: &str| number.parse::<i64>().ok();
+        let found = match text.split_once(':') {
+            None if text == "fleet" => Some(Self::Fleet),
+            Some(("endpoint", name)) => {
+                return EndpointName::new(name)
+                    .map(Self::Endpoint)
+                    .map_err(|error| error.to_string());
+            }
+            Some(("rollout", id)) => number(id).map(RolloutId).map(Self::Rollout),
+            Some(("bulk", id)) => number(id).map(BulkId).map(Self::Bulk),
+            _ => None,
+        };
+        found.ok_or_else(|| {
+            format!(
+                "`{text}` is no topic (`fleet`, `endpoint:NAME`, `rollout:NUMBER` and `bulk:NUMBER` are)"
+            )
+        })
+    }
+
+    /// True when a text that begins so may be a topic.
+    pub fn begins(text: &str) -> bool {
+        let with_name = ["endpoint:", "rollout:", "bulk:"];
+        text == "fleet"
+            || text.starts_with("fleet,")
+            || with_name.iter().any(|kind| text.starts_with(kind))
     }
 }
 
 impl std::fmt::Display for Topic {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Bulk(id) => write!(f, "bulk:{id}"),
             Self::Fleet => f.write_str("fleet"),
             Self::Endpoint(name) => write!(f, "endpoint:{name}"),
+            Self::Rollout(id) => write!(f, "rollout:{id}"),
         }
     }
 }
@@ -85,6 +113,19 @@ pub struct LiveEvent {
     pub time: Timestamp,
     /// The fields of this kind.
     pub body: LiveBody,
+}
+
+/// One fact that is about no device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveNews {
+    /// What it is about.
+    pub topic: Topic,
+    /// What happened.
+    pub kind: LiveKind,
+    /// When it happened.
+    pub time: Timestamp,
+    /// The fields of this kind, an object.
+    pub fields: Json,
 }
 
 /// What a live message tells beside whom, what and when. What happens often is made into JSON only when

@@ -3,21 +3,21 @@
 //! Whoever wants the fleet gathered gets what is in a [`Batch`]: it is put together and written once for all
 //! of them, so that many thousand values a second cost each of them a few frames.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use serde_json::Value as Json;
 use tokio::sync::Notify;
 
 use crate::config::Live;
-use crate::domain::{EndpointName, LiveEvent, LiveKind, Timestamp, Topic};
+use crate::domain::{EndpointName, LiveEvent, LiveNews, Timestamp, Topic};
 
 use super::gather::{Batch, Gathering};
+use super::message::{Fact, Message};
 
 /// A client that has been behind for so long without taking anything is given up, so that it does
 /// not keep a place.
@@ -30,34 +30,6 @@ const MAX_BATCHES: usize = 32;
 #[derive(Clone, Debug)]
 pub struct Hub {
     shared: Arc<Shared>,
-}
-
-/// A message as it goes to every client that asked for its topic.
-#[derive(Debug, PartialEq)]
-pub struct Message {
-    /// Grows by one with each message of the server.
-    pub seq: u64,
-    event: LiveEvent,
-    /// What is sent, once somebody has asked for it.
-    text: OnceLock<String>,
-}
-
-impl Message {
-    /// The JSON object `{"seq","topic","kind","time",…}`. Made once, for whoever asks first.
-    pub fn text(&self) -> &str {
-        self.text.get_or_init(|| text(self.seq, &self.event))
-    }
-
-    /// What it tells.
-    pub(super) fn event(&self) -> &LiveEvent {
-        &self.event
-    }
-
-    /// Whether those who listen to the whole fleet get it: device logs and single observations are only for
-    /// those who look at that device.
-    fn is_for_fleet(&self) -> bool {
-        !matches!(self.event.kind, LiveKind::Log | LiveKind::Observation)
-    }
 }
 
 /// What a client gets next.
@@ -180,6 +152,7 @@ impl Hub {
                     gathered: HashSet::new(),
                     gathering: Gathering::new(settings.history),
                     endpoints: HashMap::new(),
+                    others: HashMap::new(),
                 }),
             }),
         }
@@ -192,19 +165,24 @@ impl Hub {
 
     /// Sends facts to everybody who asked for them. Never waits.
     pub fn publish(&self, events: Vec<LiveEvent>) {
-        if events.is_empty() {
+        self.tell(events.into_iter().map(Fact::Device));
+    }
+
+    /// The same with a fact that is about no device.
+    pub fn announce(&self, news: LiveNews) {
+        self.tell(std::iter::once(Fact::News(news)));
+    }
+
+    fn tell(&self, facts: impl ExactSizeIterator<Item = Fact>) {
+        if facts.len() == 0 {
             return;
         }
-        self.shared.counters.published.inc_by(events.len() as u64);
+        self.shared.counters.published.inc_by(facts.len() as u64);
         let mut state = self.shared.lock();
         let now = Instant::now();
-        for event in events {
+        for fact in facts {
             state.last_seq += 1;
-            let message = Arc::new(Message {
-                seq: state.last_seq,
-                event,
-                text: OnceLock::new(),
-            });
+            let message = Message::new(state.last_seq, fact);
             state.deliver(&message, now, &self.shared);
             state.gather(&message, now, &self.shared);
             state.remember(message, self.shared.limits.history);
@@ -266,6 +244,9 @@ impl Hub {
                 Topic::Fleet => client.fleet = true,
                 Topic::Endpoint(name) => {
                     client.endpoints.insert(name);
+                }
+                Topic::Bulk(_) | Topic::Rollout(_) => {
+                    client.others.insert(topic);
                 }
             }
         }
@@ -413,6 +394,8 @@ struct State {
     gathering: Gathering,
     /// Who listens to a device.
     endpoints: HashMap<EndpointName, HashSet<u64>>,
+    /// Who listens to anything else.
+    others: HashMap<Topic, HashSet<u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -420,6 +403,8 @@ struct Client {
     fleet: bool,
     is_gathered: bool,
     endpoints: HashSet<EndpointName>,
+    /// Neither the fleet nor devices.
+    others: HashSet<Topic>,
     queue: VecDeque<Delivery>,
     /// Messages were lost; the last one of them.
     lost: Option<u64>,
@@ -430,7 +415,11 @@ struct Client {
 
 impl Client {
     fn wants(&self, message: &Message) -> bool {
-        (self.fleet && message.is_for_fleet()) || self.endpoints.contains(&message.event.endpoint)
+        let is_chosen = match message.fact() {
+            Fact::Device(event) => self.endpoints.contains(&event.endpoint),
+            Fact::News(news) => self.others.contains(&news.topic),
+        };
+        is_chosen || (self.fleet && message.is_for_fleet())
     }
 
     /// How many deliveries may wait for it.
@@ -482,7 +471,10 @@ impl State {
         if self.clients.is_empty() {
             return;
         }
-        let direct = self.endpoints.get(&message.event.endpoint);
+        let direct = match message.fact() {
+            Fact::Device(event) => self.endpoints.get(&event.endpoint),
+            Fact::News(news) => self.others.get(&news.topic),
+        };
         let fleet = message.is_for_fleet().then_some(&self.fleet);
         let others = direct.into_iter().flatten();
         let others = others.filter(|id| fleet.is_none_or(|fleet| !fleet.contains(id)));
@@ -610,6 +602,9 @@ impl State {
         for name in &client.endpoints {
             self.endpoints.entry(name.clone()).or_default().insert(id);
         }
+        for topic in &client.others {
+            self.others.entry(topic.clone()).or_default().insert(id);
+        }
         self.clients.insert(id, client);
     }
 
@@ -630,29 +625,16 @@ impl State {
                 }
             }
         }
+        for topic in &client.others {
+            if let Some(ids) = self.others.get_mut(topic) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.others.remove(topic);
+                }
+            }
+        }
         true
     }
-}
-
-fn text(seq: u64, event: &LiveEvent) -> String {
-    let mut fields: BTreeMap<String, Json> = match event.body.to_json() {
-        Json::Object(body) => body.into_iter().collect(),
-        _ => BTreeMap::new(),
-    };
-    fields.remove("seq");
-    fields
-        .entry("time".to_owned())
-        .or_insert_with(|| Json::from(event.time.to_string()));
-    fields.insert(
-        "topic".to_owned(),
-        Json::from(Topic::Endpoint(event.endpoint.clone()).to_string()),
-    );
-    let kind = serde_json::to_value(event.kind).unwrap_or_default();
-    fields.insert("kind".to_owned(), kind);
-    let rest = serde_json::to_string(&fields).unwrap_or_default();
-    // The number stands first.
-    let rest = rest.strip_prefix('{').unwrap_or("}");
-    format!("{{\"seq\":{seq},{rest}")
 }
 
 #[cfg(test)]

@@ -8,11 +8,13 @@
 
 mod audit;
 mod batch;
+mod bulk;
 mod change;
 mod checkpoint;
 mod connect;
 mod credential;
 mod device_log;
+mod devices;
 mod downsample;
 mod dtls_session;
 mod endpoint;
@@ -31,6 +33,7 @@ mod metrics;
 mod model;
 mod open;
 mod operation;
+mod operation_search;
 mod proof;
 mod prune;
 mod records;
@@ -64,10 +67,15 @@ use crate::domain::{
     Severity, StoredLogLine, Timestamp, Value, ValueType, Wanted,
 };
 
+pub use bulk::{BulkNews, BulkSettled, BulkStore, BulkTurn};
 pub use change::{Change, Commit, Notified, StoredEndpoint, StoredFleet, StoredRoute};
 pub use credential::{
     Addition, CredentialFilter, CredentialStore, RevocationStore, RevokedCertificate,
     StoredCertificate, StoredCredential, StoredProof,
+};
+pub use devices::{
+    DeviceFilter, DevicePage, DevicePlace, DeviceQuery, DeviceSearch, DeviceSort, DeviceState,
+    FleetCounts, ListedDevice, Moment,
 };
 pub use downsample::{Point, downsample};
 pub use firmware::{
@@ -78,6 +86,7 @@ pub use history::{Aggregate, HistoryStore, Retention};
 pub use ids::Ids;
 pub use metrics::Metrics;
 pub use open::{Publisher, Store};
+pub use operation_search::{OperationPage, OperationPlace, OperationQuery, OperationSearch};
 pub use rollout::{RolloutStore, TargetFilter};
 
 /// Why the store could not do it.

@@ -12,7 +12,7 @@ use crate::live::Hub;
 use crate::registry::Devices;
 use crate::rollout::Rollouts;
 use crate::security::Certificates;
-use crate::store::Shelf;
+use crate::store::{BulkNews, Shelf};
 
 use super::auth::{LoginLimits, PasswordHashing, Stores};
 use super::credentials::Credentials;
@@ -39,6 +39,8 @@ pub struct AppParts {
     pub rollouts: Arc<dyn Rollouts>,
     /// Live messages.
     pub hub: Hub,
+    /// Wakes who asks many devices at once.
+    pub bulk_news: BulkNews,
     /// The object models, and where uploaded ones are kept.
     pub models: Arc<Catalogue>,
     /// What devices prove themselves with.
@@ -76,6 +78,7 @@ pub struct AppState {
     pub(in crate::web) devices: Arc<dyn Devices>,
     pub(in crate::web) rollouts: Arc<dyn Rollouts>,
     pub(in crate::web) hub: Hub,
+    pub(in crate::web) bulk_news: BulkNews,
     pub(in crate::web) metrics: Registry,
     pub(in crate::web) http: HttpMetrics,
     pub(in crate::web) ready: Readiness,
@@ -102,6 +105,7 @@ impl AppState {
             devices: parts.devices,
             rollouts: parts.rollouts,
             hub: parts.hub,
+            bulk_news: parts.bulk_news,
             metrics: parts.metrics,
             http,
             ready: parts.ready,

@@ -17,6 +17,7 @@ use flownexus::store::{
     ApiToken, EndpointRow, ObservationTemplate, Role, StoredEvent, StoredValue, User, WebSession,
 };
 
+use crate::support::fake_fleet::{FakeBulks, finds_devices};
 use crate::support::fake_rollouts::{FakeRollouts, keeps_rollouts};
 use crate::support::fake_updates::{FakeUpdates, reads_updates};
 
@@ -46,10 +47,12 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) struct Fleet {
     state: Mutex<State>,
     pub(crate) updates: FakeUpdates,
+    pub(crate) bulks: FakeBulks,
     pub(crate) rollouts: Arc<FakeRollouts>,
 }
 
 reads_updates!(Fleet);
+finds_devices!(Fleet);
 keeps_rollouts!(Fleet);
 
 #[derive(Default)]
@@ -87,6 +90,7 @@ impl Fleet {
         Arc::new(Self {
             state: Mutex::new(state),
             updates: FakeUpdates::default(),
+            bulks: FakeBulks::default(),
             rollouts: Arc::new(rollouts::samples()),
         })
     }

@@ -7,6 +7,7 @@ mod firmware_images_are_listed;
 mod firmware_updates_are_shown;
 pub(crate) mod fleet;
 mod icons_are_in_the_sprite;
+mod many_are_asked_at_once;
 mod models_are_uploaded_and_removed;
 mod operations_are_found_and_explained;
 mod roles_on_pages;

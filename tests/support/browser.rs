@@ -154,6 +154,22 @@ impl Browser {
         answer.expect("the script runs").json().clone()
     }
 
+    /// Runs a command of the developer tools and returns what it returns.
+    pub(crate) async fn tools(&self, command: &str) -> serde_json::Value {
+        let session = self.driver.handle().session_id().clone();
+        let port = self.process.1;
+        let answer = reqwest::Client::new()
+            .post(format!(
+                "http://127.0.0.1:{port}/session/{session}/goog/cdp/execute"
+            ))
+            .json(&serde_json::json!({"cmd": command, "params": {}}))
+            .send()
+            .await;
+        let answer = answer.expect("the driver answers").json().await;
+        let mut answer: serde_json::Value = answer.expect("JSON");
+        answer["value"].take()
+    }
+
     /// Fills the login form and sends it.
     pub(crate) async fn log_in(&self, address: &str, name: &str, password: &str) {
         self.open(&format!("{address}/login")).await;

@@ -7,6 +7,7 @@ pub(crate) mod database;
 pub(crate) mod device;
 pub(crate) mod fake_credentials;
 pub(crate) mod fake_firmware;
+pub(crate) mod fake_fleet;
 pub(crate) mod fake_logs;
 pub(crate) mod fake_models;
 pub(crate) mod fake_rollouts;

@@ -65,6 +65,7 @@ impl Site {
             stores: Stores::new(store.clone()),
             devices: Arc::new(FakeDevices(store.clone())),
             rollouts: store.rollouts.clone(),
+            bulk_news: Default::default(),
             hub: hub.clone(),
             models: Arc::new(Catalogue::new(Arc::new(FakeModels::default()))),
             credentials: fake_credentials(&certificates),

@@ -8,6 +8,7 @@ pub mod access;
 mod credential_views;
 pub mod csrf;
 mod firmware_views;
+mod fleet_views;
 mod history;
 mod limits;
 pub mod login;
@@ -24,6 +25,7 @@ pub mod views;
 
 pub use access::{Credential, Identity};
 pub use credential_views::{GivenCredential, GivenProof, Refusal, Security};
+pub use fleet_views::BulkTarget;
 pub use limits::LoginLimits;
 pub use login::{
     ChangePasswordError, LoginError, change_password, end_session, ensure_admin, login,

@@ -14,18 +14,19 @@ use actix_web::web::Data;
 
 use crate::config::Settings;
 use crate::domain::{
-    AuditEntry, EndpointId, EndpointName, EventId, NewOperation, Node, Observation, Operation,
-    OperationId, OperationRequest, OperationStatus, Origin, Path, Profile, ProfileChange,
-    Timestamp, Wanted,
+    AuditEntry, EndpointId, EndpointName, EventId, LiveEvent, LiveKind, NewOperation, Node,
+    Observation, Operation, OperationId, OperationRequest, OperationStatus, Origin, Path, Profile,
+    ProfileChange, Timestamp, Wanted,
 };
 use crate::live::Hub;
 use crate::lwm2m::Models;
 use crate::registry::Devices;
 use crate::store::{
-    ApiToken, AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader,
-    FirmwareUpdateReader, HistoryStore, LogReader, LogResourceStore, ObservationTemplate,
-    OperationFilter, OperationReader, ResourceReader, ResourceType, Role, RolloutStore, RuleStore,
-    SessionStore, StoredEvent, StoredValue, TemplateStore, TokenStore, User, UserStore,
+    ApiToken, AuditStore, BulkStore, DeviceSearch, EndpointFilter, EndpointReader, EndpointRow,
+    EventReader, FirmwareUpdateReader, HistoryStore, LogReader, LogResourceStore,
+    ObservationTemplate, OperationFilter, OperationReader, OperationSearch, ResourceReader,
+    ResourceType, Role, RolloutStore, RuleStore, SessionStore, StoredEvent, StoredValue,
+    TemplateStore, TokenStore, User, UserStore,
 };
 use crate::web::{ApiError, AppState};
 
@@ -36,6 +37,8 @@ use super::access::Identity;
 #[expect(missing_debug_implementations, reason = "trait objects")]
 pub struct Stores {
     pub(in crate::web::auth) audit: Arc<dyn AuditStore>,
+    pub(in crate::web::auth) bulks: Arc<dyn BulkStore>,
+    pub(in crate::web::auth) devices: Arc<dyn DeviceSearch>,
     pub(in crate::web::auth) endpoints: Arc<dyn EndpointReader>,
     pub(in crate::web::auth) events: Arc<dyn EventReader>,
     pub(in crate::web::auth) firmware_updates: Arc<dyn FirmwareUpdateReader>,
@@ -43,6 +46,7 @@ pub struct Stores {
     pub(in crate::web::auth) log_resources: Arc<dyn LogResourceStore>,
     pub(in crate::web::auth) logs: Arc<dyn LogReader>,
     pub(in crate::web::auth) operations: Arc<dyn OperationReader>,
+    pub(in crate::web::auth) operation_search: Arc<dyn OperationSearch>,
     pub(in crate::web::auth) resources: Arc<dyn ResourceReader>,
     pub(in crate::web::auth) rollouts: Arc<dyn RolloutStore>,
     pub(in crate::web::auth) rules: Arc<dyn RuleStore>,
@@ -57,6 +61,8 @@ impl Stores {
     pub fn new<S>(store: Arc<S>) -> Self
     where
         S: AuditStore
+            + BulkStore
+            + DeviceSearch
             + EndpointReader
             + EventReader
             + FirmwareUpdateReader
@@ -64,6 +70,7 @@ impl Stores {
             + LogReader
             + LogResourceStore
             + OperationReader
+            + OperationSearch
             + ResourceReader
             + RolloutStore
             + RuleStore
@@ -75,6 +82,8 @@ impl Stores {
     {
         Self {
             audit: store.clone(),
+            bulks: store.clone(),
+            devices: store.clone(),
             endpoints: store.clone(),
             events: store.clone(),
             firmware_updates: store.clone(),
@@ -82,6 +91,7 @@ impl Stores {
             log_resources: store.clone(),
             logs: store.clone(),
             operations: store.clone(),
+            operation_search: store.clone(),
             resources: store.clone(),
             rollouts: store.clone(),
             rules: store.clone(),
@@ -369,6 +379,12 @@ impl Operator {
                 "there is no endpoint `{name}`"
             )));
         }
+        self.state.hub.publish(vec![LiveEvent {
+            endpoint: name.clone(),
+            kind: LiveKind::Forgotten,
+            time: Timestamp::system(),
+            body: serde_json::json!({}).into(),
+        }]);
         self.audit("endpoint.delete", name.as_str(), "").await;
         Ok(())
     }

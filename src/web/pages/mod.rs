@@ -9,6 +9,7 @@
 mod account;
 mod admin;
 pub mod assets;
+mod bulk;
 mod chrome;
 mod credentials;
 mod device;
@@ -60,6 +61,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
             .route("/events/rules/{id}/remove", web::post().to(rules::remove))
             .route("/events/{id}", web::get().to(events::one))
             .route("/operations", web::get().to(operations::list))
+            .route("/operations/bulk/{id}", web::get().to(bulk::page))
             .route("/models", web::get().to(models::list))
             .route("/models", web::post().to(models::add))
             .route("/models/{object_id}/{version}", web::get().to(models::one))
