@@ -13,12 +13,20 @@ const GONE = new Set(["deregistered", "expired"]);
 // What the device itself has not sent: it was not heard of.
 const SILENT = new Set(["operation", "expired", "profile", "forgotten", "firmware_update", "observation"]);
 
+// What of a row changes by a value.
+const SHOWN = new Set(["/3303/0/5700", "/3304/0/5700"]);
+
 const list = document.getElementById("device-list").parentElement;
+// Rows that one sees, and what came for the others since they were last seen: writing into a table that nobody looks at
+// costs as much as into one that somebody does.
+const visible = new Set();
+const held = new Map();
+const watcher = new IntersectionObserver(look, { rootMargin: "200px" });
 let rows = index();
 
 live(["fleet"], take, () => refresh());
-list.addEventListener("refreshed", () => {
-  rows = index();
+list.addEventListener("refreshed", (event) => {
+  if (event.target.id === "device-list") rows = index();
 });
 setInterval(sleep, 1000);
 
@@ -26,11 +34,30 @@ const filter = document.getElementById("filter");
 document.getElementById("state").addEventListener("change", () => filter.requestSubmit());
 
 function index() {
+  watcher.disconnect();
+  visible.clear();
+  held.clear();
   const found = new Map();
   for (const row of document.querySelectorAll("#device-list tr[data-endpoint]")) {
     found.set(row.dataset.endpoint, row);
+    watcher.observe(row);
   }
   return found;
+}
+
+function look(entries) {
+  const now = Date.now();
+  for (const { target, isIntersecting } of entries) {
+    if (!isIntersecting) {
+      visible.delete(target);
+      continue;
+    }
+    visible.add(target);
+    const change = held.get(target);
+    held.delete(target);
+    if (change) write(target, change, now);
+    else show(target, now);
+  }
 }
 
 // All messages of a frame; each row is written once, whatever came for it.
@@ -46,28 +73,31 @@ function take(messages) {
     if (message.kind === "forgotten" && row) refresh(["device-count", "device-list"]);
     if (!row) continue;
     if (message.kind === "profile") refresh(["device-list"]);
-    const change = changed.get(row) || { values: new Map() };
+    const change = changed.get(row) || held.get(row) || { values: new Map() };
     if (GONE.has(message.kind) || message.kind === "forgotten") change.registered = "false";
     if (message.kind === "registered") change.registered = "true";
-    if (!SILENT.has(message.kind)) change.isHeard = true;
-    if (message.kind === "resource") change.values.set(message.path, message);
+    if (!SILENT.has(message.kind)) change.heardAt = Date.now();
+    if (message.kind === "resource" && SHOWN.has(message.path)) change.values.set(message.path, message);
     changed.set(row, change);
   }
-  const now = Date.now();
-  for (const [row, change] of changed) write(row, change, now);
+  for (const [row, change] of changed) {
+    if (visible.has(row)) write(row, change, Date.now(), true);
+    else held.set(row, change);
+  }
 }
 
-function write(row, change, now) {
+function write(row, change, now, isNew = false) {
   if (change.registered) row.dataset.registered = change.registered;
-  if (change.isHeard) {
-    row.dataset.seen = new Date(now).toISOString();
-    setTime(row.querySelector("[data-seen] > time"), now);
+  if (change.heardAt) {
+    row.dataset.seen = new Date(change.heardAt).toISOString();
+    setTime(row.querySelector("[data-seen] > time"), change.heardAt);
   }
   for (const [path, message] of change.values) {
     const cell = row.querySelector(`[data-path="${CSS.escape(path)}"]`);
     if (cell) cell.textContent = value(message.type, message.value);
   }
   show(row, now);
+  if (!isNew) return;
   // Two names for one animation: it begins anew without a reflow in between.
   const again = row.classList.contains("changed");
   row.classList.toggle("changed", !again);
@@ -83,7 +113,7 @@ function show(row, now) {
 function sleep() {
   if (document.hidden) return;
   const now = Date.now();
-  for (const row of rows.values()) {
+  for (const row of visible) {
     if (row.dataset.queueMode === "true") show(row, now);
   }
 }

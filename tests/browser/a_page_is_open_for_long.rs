@@ -1,6 +1,6 @@
 //! Pages that are open while much happens: no frame is held up, nothing piles up, a lost connection is told and made good.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flownexus::domain::{LiveEvent, LiveKind};
 use serde_json::{Value as Json, json};
@@ -71,6 +71,12 @@ async fn list_of_many(browser: &Browser) -> Pages {
 
 async fn shows(browser: &Browser, device: u32, number: u32) {
     let cell = format!("tr[data-endpoint=\"device-{device:04}\"] [data-path=\"/3303/0/5700\"]");
+    // What nobody sees is written when it is seen.
+    let into_view = format!(
+        "document.querySelector('{}').scrollIntoView({{behavior: 'instant'}})",
+        cell.replace('\'', "\\'")
+    );
+    browser.script(&into_view).await;
     browser.text(&cell, |text| text == number.to_string()).await;
 }
 
@@ -84,6 +90,7 @@ async fn a_burst_holds_up_no_frame_and_leaves_nothing_behind() {
     // Once through, so that everything has been made that is made once.
     pages.publish_all((0..500).map(|device| value(device, 1)).collect());
     shows(&browser, 499, 1).await;
+    browser.script("window.scrollTo(0, 0)").await;
     let before = held(&browser).await;
     browser
         .script(
@@ -93,6 +100,7 @@ async fn a_burst_holds_up_no_frame_and_leaves_nothing_behind() {
              const frame = () => { counted += 1; requestAnimationFrame(frame); }; requestAnimationFrame(frame);",
         )
         .await;
+    let begun = Instant::now();
     let mut pace = tokio::time::interval(Duration::from_millis(50));
     for begin in (0..BURST).step_by(AT_ONCE as usize) {
         pace.tick().await;
@@ -124,9 +132,19 @@ async fn a_burst_holds_up_no_frame_and_leaves_nothing_behind() {
         seen["counted"],
         tasks.len()
     );
-    // Ten seconds and more on a machine that others use as well: the page has its time for itself.
-    assert!(longest < 500.0, "a frame was held up: {tasks:?}");
-    assert!(all < 2_500.0, "too much was done in long pieces: {tasks:?}");
+    // On a machine that others use as well, and without its graphics: before rows out of sight were left alone, one
+    // frame in ten came.
+    let frames = seen["counted"].as_f64().expect("a number");
+    let lasted = begun.elapsed();
+    assert!(longest < 800.0, "a frame was held up: {tasks:?}");
+    assert!(
+        all < lasted.as_millis() as f64 / 2.0,
+        "too much was done in long pieces: {tasks:?}"
+    );
+    assert!(
+        frames > 10.0 * lasted.as_secs_f64(),
+        "{frames} frames in {lasted:?}"
+    );
     let after = held(&browser).await;
     eprintln!("{before:?} became {after:?}");
     assert!(after.nodes <= before.nodes + 50.0, "{before:?} {after:?}");

@@ -121,11 +121,7 @@ impl BulkLine {
     ) -> Result<Vec<Self>, ApiError> {
         let mut lines = Vec::with_capacity(bulks.len());
         for bulk in bulks {
-            let (bulk, counts) = match viewer.bulk(bulk.id).await {
-                Ok(found) => found,
-                // Gone meanwhile.
-                Err(_) => continue,
-            };
+            let (bulk, counts) = viewer.bulk(bulk.id).await?;
             lines.push(Self::new(&bulk, counts));
         }
         Ok(lines)
