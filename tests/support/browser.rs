@@ -155,14 +155,14 @@ impl Browser {
     }
 
     /// Runs a command of the developer tools and returns what it returns.
-    pub(crate) async fn tools(&self, command: &str) -> serde_json::Value {
+    pub(crate) async fn tools(&self, command: &str, with: serde_json::Value) -> serde_json::Value {
         let session = self.driver.handle().session_id().clone();
         let port = self.process.1;
         let answer = reqwest::Client::new()
             .post(format!(
                 "http://127.0.0.1:{port}/session/{session}/goog/cdp/execute"
             ))
-            .json(&serde_json::json!({"cmd": command, "params": {}}))
+            .json(&serde_json::json!({"cmd": command, "params": with}))
             .send()
             .await;
         let answer = answer.expect("the driver answers").json().await;
