@@ -190,7 +190,10 @@ async fn a_page_that_is_open_for_a_day_does_not_grow() {
     let after = held(&browser).await;
     eprintln!("after {DAY} messages and {LOSSES} lost connections {before:?} became {after:?}");
     // A node for each message would be a hundred thousand.
-    assert!(after.nodes <= before.nodes + 2_000.0, "{before:?} {after:?}");
+    assert!(
+        after.nodes <= before.nodes + 2_000.0,
+        "{before:?} {after:?}"
+    );
     assert!(
         after.listeners <= before.listeners + 20.0,
         "{before:?} {after:?}"
