@@ -5,6 +5,7 @@
 //! endpoint actor; the store's writer has a thread of its own; the web workers are those of
 //! actix-web; this one starts, waits and ends (docs/adr/0001).
 
+mod bulk;
 mod demo;
 mod downloads;
 mod firmware;
@@ -132,6 +133,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         &store,
         devices.handle.clone(),
         nudges,
+        hub.clone(),
         &mut metrics,
     );
     let heartbeat = actix_rt::spawn(heartbeat(
@@ -200,6 +202,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
         stores: web::auth::Stores::new(Arc::new(store.clone())),
         devices: Arc::new(devices.handle.clone()),
         rollouts: Arc::new(rollouts),
+        bulk_news: bulk::start(&settings, &store, devices.handle.clone(), hub.clone()),
         hub,
         lens,
         coap: (devices.address, devices.secure_address),

@@ -236,6 +236,7 @@ pub struct Operations {
     /// How long asking again with the same `Idempotency-Key` finds the operation that there is, in seconds.
     pub idempotency_key_s: u64,
     pub max_observations: usize,
+    pub max_bulk: u64,
 }
 
 /// See `[rules]` in `config/default.toml`.

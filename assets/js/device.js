@@ -2,6 +2,7 @@
 
 import { api } from "./api.js";
 import { HistoryChart } from "./chart.js";
+import { goneOrBack } from "./gone.js";
 import { live } from "./live.js";
 import { DeviceLog } from "./log.js";
 import { openOperate, operationChanged } from "./operate.js";
@@ -34,6 +35,7 @@ document.addEventListener("refreshed", showSeen);
 // ---- what arrives ----
 
 function take(messages) {
+  if (goneOrBack(messages)) return;
   const lines = messages.filter((message) => message.kind === "log");
   if (lines.length > 0) log.take(lines);
   for (const message of messages) {

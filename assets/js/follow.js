@@ -1,13 +1,15 @@
-// A page of something that is under way fetches its parts anew every two seconds, until nothing of it goes on any more:
-// then the server leaves `data-follow` out. Nothing is fetched while nobody looks.
+// A page of rollouts fetches its parts anew when one of them goes on: each change of a rollout is told on its topic,
+// and on that of the fleet.
 
+import { live } from "./live.js";
 import { refresh } from "./refresh.js";
 
-const EVERY = 2000;
+const place = document.querySelector("[data-topic]");
 
-function look() {
-  if (!document.hidden && document.querySelector("[data-follow]")) refresh();
-}
-
-setInterval(look, EVERY);
-document.addEventListener("visibilitychange", look);
+live(
+  [place.dataset.topic],
+  (messages) => {
+    if (messages.some(({ kind }) => kind === "rollout")) refresh();
+  },
+  () => refresh(),
+);

@@ -6,6 +6,8 @@ import { loginEnded } from "./login_ended.js";
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 20000;
 const MAX_WAITING = 5000;
+// What a page that nobody looks at keeps: more is read anew when it is looked at.
+const MAX_HIDDEN = 200;
 
 // `onMessages` gets an array of messages, `onResync` is called when some were lost. Other parts of the page hear them as
 // `live` events of the document. `again` of what is returned connects anew, for topics that have changed.
@@ -38,6 +40,11 @@ export function live(topics, onMessages, onResync) {
   }
 
   function takeAll(text) {
+    // What was lost is read anew: there is nothing to be kept until then.
+    if (lost && document.hidden) {
+      seq = lastSeq(text) || seq;
+      return;
+    }
     let messages;
     try {
       messages = JSON.parse(text);
@@ -56,7 +63,7 @@ export function live(topics, onMessages, onResync) {
     } else {
       message.endpoint ??= message.topic?.startsWith("endpoint:") ? message.topic.slice(9) : "";
       waiting.push(message);
-      if (waiting.length > MAX_WAITING) {
+      if (waiting.length > (document.hidden ? MAX_HIDDEN : MAX_WAITING)) {
         lost = true;
         waiting = [];
       }
@@ -78,7 +85,11 @@ export function live(topics, onMessages, onResync) {
       show("live");
     });
     socket.addEventListener("message", (event) => takeAll(event.data));
+    const gone = () => socket.close();
+    // The system knows sooner than the socket.
+    window.addEventListener("offline", gone);
     socket.addEventListener("close", () => {
+      window.removeEventListener("offline", gone);
       show("offline");
       if (!opened) checkLogin();
       // Not all at the same moment after the server was away.
@@ -91,6 +102,12 @@ export function live(topics, onMessages, onResync) {
   show("connecting");
   connect();
   return { again: () => socket.close() };
+}
+
+// The number of the last message in a text, without reading all of it.
+function lastSeq(text) {
+  const at = text.lastIndexOf('{"seq":');
+  return at < 0 ? 0 : Number.parseInt(text.slice(at + 7), 10) || 0;
 }
 
 // A socket does not say why it was refused: when the login has ended, the page says so.

@@ -1,6 +1,8 @@
 // The overview: counts, a chart of live messages, and what happens as it happens.
 
+import "./bulk_progress.js";
 import { live } from "./live.js";
+import "./load.js";
 import { refresh } from "./refresh.js";
 import { makeTime } from "./time.js";
 import { value } from "./words.js";
@@ -12,10 +14,15 @@ const WORDS = {
   updated: ["updated its registration", "bg-secondary-lt"],
   deregistered: ["deregistered", "bg-yellow-lt"],
   expired: ["expired", "bg-red-lt"],
+  forgotten: ["was forgotten", "bg-red-lt"],
   event: ["sent an event", "bg-azure-lt"],
   operation: ["operation", "bg-blue-lt"],
   resource: ["sent", "bg-secondary-lt"],
 };
+
+const COMES_AND_GOES = new Set(["registered", "updated", "deregistered", "expired", "forgotten"]);
+// Who is late is known without any message.
+const LOOK_EVERY = 30000;
 
 const rates = new Array(SECONDS).fill(0);
 let count = 0;
@@ -25,20 +32,22 @@ const limit = Number(activity.dataset.limit);
 const showValues = document.getElementById("show-values");
 
 live(["fleet"], take, () => refresh());
+setInterval(() => refresh(["counts", "late", "sleep-counts"]), LOOK_EVERY);
 setInterval(() => {
   rates.shift();
   rates.push(count);
   document.getElementById("rate").textContent = String(count);
   count = 0;
-  rate.redraw();
+  if (!document.hidden) rate.redraw();
 }, 1000);
 
 function take(messages) {
   count += messages.length;
   for (const { kind } of messages) {
-    if (kind === "registered" || kind === "deregistered" || kind === "expired") refresh(["counts"]);
+    if (COMES_AND_GOES.has(kind)) refresh(["counts", "late", "sleep-counts"]);
     if (kind === "operation") refresh(["counts", "recent-operations"]);
     if (kind === "event") refresh(["recent-events"]);
+    if (kind === "bulk" || kind === "rollout") refresh(["counts", "under-way"]);
   }
   const shown = messages.filter(({ kind }) => kind in WORDS && (showValues.checked || kind !== "resource"));
   if (shown.length === 0) return;

@@ -5,6 +5,9 @@ import { loginEnded } from "./login_ended.js";
 import { writeTimes } from "./time.js";
 
 const MIN_INTERVAL = 1000;
+// A page that takes long is fetched less often: so many times as long lies in between.
+const REST = 4;
+let took = 0;
 let wanted = new Set();
 let timer = null;
 let last = 0;
@@ -17,9 +20,14 @@ export function refresh(ids) {
 }
 
 function schedule() {
-  if (timer !== null || running) return;
-  timer = setTimeout(run, Math.max(50, last + MIN_INTERVAL - Date.now()));
+  // Nothing is fetched while nobody looks.
+  if (timer !== null || running || document.hidden) return;
+  timer = setTimeout(run, Math.max(50, last + Math.max(MIN_INTERVAL, took * REST) - Date.now()));
 }
+
+document.addEventListener("visibilitychange", () => {
+  if (wanted.size > 0) schedule();
+});
 
 async function run() {
   timer = null;
@@ -27,6 +35,7 @@ async function run() {
   wanted = new Set();
   if (ids.size === 0) return;
   running = true;
+  const begun = Date.now();
   try {
     const response = await fetch(location.href, { headers: { Accept: "text/html" } });
     if (response.redirected && new URL(response.url).pathname === "/login") {
@@ -44,6 +53,7 @@ async function run() {
     // Offline: the live connection says so, and asks again when it is back.
   } finally {
     last = Date.now();
+    took = last - begun;
     running = false;
     if (wanted.size > 0) schedule();
   }

@@ -26,7 +26,36 @@ class NewRollout {
     element.addEventListener("input", () => {
       this.form.field("forecast").hidden = true;
     });
-    if (new URLSearchParams(location.search).has("image")) this.open(true);
+    this.takeOver(new URLSearchParams(location.search));
+  }
+
+  // What another page asks for: an image, or devices by name or tag.
+  takeOver(words) {
+    for (const id of ["names", "tags"]) {
+      if (words.has(id)) this.form.field(id).value = words.get(id);
+    }
+    if (["image", "names", "tags"].some((id) => words.has(id))) this.open(true);
+    if (words.has("after")) this.waitFor(words.get("after"));
+  }
+
+  // The devices are given their tag first: a rollout has those that have it when it is made.
+  async waitFor(bulk) {
+    const place = this.form.field("fitting");
+    const buttons = element.querySelectorAll(".card-footer button");
+    for (const button of buttons) button.disabled = true;
+    let state = "RUNNING";
+    try {
+      while (state === "RUNNING") {
+        const { counts, devices, state: now } = await api("GET", `/bulk-operations/${encodeURIComponent(bulk)}`);
+        state = now;
+        place.textContent = `${devices - counts.pending} of ${devices} devices are tagged.`;
+        if (state === "RUNNING") await new Promise((done) => setTimeout(done, 500));
+      }
+    } catch (error) {
+      place.textContent = error.message;
+    }
+    for (const button of buttons) button.disabled = false;
+    if (state === "FINISHED") this.count();
   }
 
   open(open) {

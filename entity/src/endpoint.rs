@@ -34,6 +34,14 @@ pub struct Model {
     pub edrx_cycle_s: Option<i64>,
     /// How often paths should be told of, a JSON array.
     pub periods: String,
+    /// A copy of its latest 3/0/0, cut at 255 characters.
+    pub manufacturer: Option<String>,
+    /// A copy of its latest 3/0/1, cut at 255 characters.
+    pub model_number: Option<String>,
+    /// A copy of its latest 3/0/3, cut at 255 characters.
+    pub firmware_version: Option<String>,
+    /// By its rhythm it is late from then on, epoch milliseconds.
+    pub late_at: Option<i64>,
 }
 
 /// Rows of other tables that belong to a row.

@@ -4,6 +4,8 @@
 
 pub mod api_token;
 pub mod audit_log;
+pub mod bulk_item;
+pub mod bulk_operation;
 pub mod credential;
 pub mod device_log;
 pub mod dtls_session;

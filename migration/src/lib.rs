@@ -56,6 +56,9 @@ mod m20261130_000202_sessions_are_told_apart;
 mod m20261130_000203_tokens_have_owners;
 mod m20261130_000204_find_lines_of_the_audit_log;
 mod m20261130_000300_create_pinned_chart;
+mod m20261130_000400_devices_are_found_by_what_they_are;
+mod m20261130_000401_find_operations_by_their_end;
+mod m20261130_000410_create_bulk_operation;
 mod m20261130_000500_create_idempotency_key;
 
 /// All steps in order.
@@ -114,6 +117,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000203_tokens_have_owners::Migration),
             Box::new(m20261130_000204_find_lines_of_the_audit_log::Migration),
             Box::new(m20261130_000300_create_pinned_chart::Migration),
+            Box::new(m20261130_000400_devices_are_found_by_what_they_are::Migration),
+            Box::new(m20261130_000401_find_operations_by_their_end::Migration),
+            Box::new(m20261130_000410_create_bulk_operation::Migration),
             Box::new(m20261130_000500_create_idempotency_key::Migration),
         ]
     }

@@ -1,17 +1,22 @@
-//! What rollouts may do with devices: the registry's handle, in their words.
+//! What rollouts may do with devices: the registry's handle, in their words. And who hears of them: each change is
+//! told on the live socket once it is on disk.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::json;
 
 use crate::config::Settings;
-use crate::domain::{EndpointName, FirmwareUpdate, FirmwareUpdateId, NewUpdate, RolloutId};
+use crate::domain::{
+    AuditEntry, Doer, EndpointName, FirmwareUpdate, FirmwareUpdateId, LiveKind, LiveNews,
+    NewUpdate, Rollout, RolloutId, RolloutState, RolloutTarget, Timestamp, Topic,
+};
 use crate::endpoint::UpdateRefusal;
 use crate::live::Hub;
 use crate::registry::{Devices, Handle, OperateError};
 use crate::rollout::{self, Fleet, Metrics, NotBegun, Nudges, Parts, Recalled, Supervisor};
-use crate::store::{Publisher, Store};
+use crate::store::{Publisher, RolloutStore, Store, StoreError, TargetFilter};
 
 /// Starts what is under way on this thread.
 pub(super) fn start(
@@ -19,11 +24,15 @@ pub(super) fn start(
     store: &Store,
     devices: Handle,
     nudges: Nudges,
+    hub: Hub,
     metrics: &mut prometheus_client::registry::Registry,
 ) -> rollout::Handle {
     let store = Arc::new(store.clone());
     let parts = Parts {
-        rollouts: store.clone(),
+        rollouts: Arc::new(ToldRollouts {
+            store: store.clone(),
+            hub,
+        }),
         updates: store.clone(),
         images: store.clone(),
         endpoints: store,
@@ -44,6 +53,85 @@ pub(super) fn noting(nudges: &Nudges, hub: Hub) -> Publisher {
         nudges.note(&events);
         hub.publish(events);
     })
+}
+
+/// The stored rollouts. Whoever listens hears of each change.
+struct ToldRollouts {
+    store: Arc<Store>,
+    hub: Hub,
+}
+
+impl ToldRollouts {
+    fn tell(&self, id: RolloutId, state: Option<RolloutState>) {
+        self.hub.announce(LiveNews {
+            topic: Topic::Rollout(id),
+            kind: LiveKind::Rollout,
+            time: Timestamp::system(),
+            fields: json!({"id": id.0, "state": state.map(RolloutState::name)}),
+        });
+    }
+}
+
+#[async_trait]
+impl RolloutStore for ToldRollouts {
+    async fn list(
+        &self,
+        before: Option<RolloutId>,
+        limit: u64,
+    ) -> Result<Vec<Rollout>, StoreError> {
+        RolloutStore::list(&*self.store, before, limit).await
+    }
+
+    async fn not_over(&self) -> Result<Vec<Rollout>, StoreError> {
+        self.store.not_over().await
+    }
+
+    async fn find(&self, id: RolloutId) -> Result<Option<Rollout>, StoreError> {
+        RolloutStore::find(&*self.store, id).await
+    }
+
+    async fn targets(
+        &self,
+        id: RolloutId,
+        filter: &TargetFilter,
+        limit: u64,
+    ) -> Result<Vec<RolloutTarget>, StoreError> {
+        self.store.targets(id, filter, limit).await
+    }
+
+    async fn add(
+        &self,
+        rollout: Rollout,
+        targets: Vec<RolloutTarget>,
+        by: Doer,
+        limit: u64,
+    ) -> Result<Rollout, StoreError> {
+        let added = RolloutStore::add(&*self.store, rollout, targets, by, limit).await?;
+        self.tell(added.id, Some(added.state));
+        Ok(added)
+    }
+
+    async fn save(
+        &self,
+        rollout: Rollout,
+        targets: Vec<RolloutTarget>,
+        audit: Vec<AuditEntry>,
+    ) -> Result<bool, StoreError> {
+        let (id, state) = (rollout.id, rollout.state);
+        let saved = self.store.save(rollout, targets, audit).await?;
+        if saved {
+            self.tell(id, Some(state));
+        }
+        Ok(saved)
+    }
+
+    async fn remove(&self, id: RolloutId, by: Doer) -> Result<bool, StoreError> {
+        let removed = RolloutStore::remove(&*self.store, id, by).await?;
+        if removed {
+            self.tell(id, None);
+        }
+        Ok(removed)
+    }
 }
 
 struct RegisteredFleet(Handle);

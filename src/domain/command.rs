@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::audit::Doer;
 use super::idempotency::IdempotencyKey;
 use super::identity::Unreachable;
-use super::ids::{EndpointId, EndpointName, FirmwareId, OperationId, Token};
+use super::ids::{BulkId, EndpointId, EndpointName, FirmwareId, OperationId, Token};
 use super::names::names;
 use super::path::Path;
 use super::time::Timestamp;
@@ -186,6 +186,8 @@ pub enum Origin {
     Template,
     /// A firmware update.
     Firmware,
+    /// A person or program, of many devices at once.
+    Bulk(BulkId, String),
 }
 
 /// What is to be done: checked against the object model, ready to be encoded.

@@ -6,14 +6,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::{
-    EndpointName, Lwm2mVersion, Operation, OperationId, OperationKind, OperationStatus, Path, Peer,
-    StepFacts, Timestamp, UpdateFacts, Value, Wanted, WantedState,
+    BulkId, EndpointName, Lwm2mVersion, Operation, OperationId, OperationKind, OperationStatus,
+    Path, Peer, RolloutId, StepFacts, Timestamp, UpdateFacts, Value, Wanted, WantedState,
 };
 
 /// What a live message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LiveKind {
+    /// Something that was asked of many devices went on.
+    Bulk,
     /// A device went away in order.
     Deregistered,
     /// An event was stored.
@@ -22,6 +24,8 @@ pub enum LiveKind {
     Expired,
     /// A firmware update moved on.
     FirmwareUpdate,
+    /// A device was forgotten, with its data.
+    Forgotten,
     /// A line of a device's log.
     Log,
     /// A device and the server have said something to each other: `newest`, the number of the last message. Told to
@@ -37,6 +41,8 @@ pub enum LiveKind {
     Registered,
     /// A value arrived: `path`, `type`, `value` and `time`.
     Resource,
+    /// A rollout went on, or was steered or removed.
+    Rollout,
     /// A device updated its registration.
     Updated,
 }
@@ -44,38 +50,59 @@ pub enum LiveKind {
 /// What a client of the live socket can ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {
-    /// Every device.
+    /// What was asked of many devices at once.
+    Bulk(BulkId),
+    /// Every device, and all other topics.
     Fleet,
     /// One device.
     Endpoint(EndpointName),
     /// The messages between one device and the server.
     Messages(EndpointName),
+    /// One rollout.
+    Rollout(RolloutId),
 }
 
 impl Topic {
-    /// Reads `fleet`, `endpoint:NAME` or `messages:NAME`.
+    /// Reads `fleet`, `endpoint:NAME`, `messages:NAME`, `rollout:NUMBER` or `bulk:NUMBER`.
     ///
     /// # Errors
     /// Names the text that is no topic.
     pub fn parse(text: &str) -> Result<Self, String> {
         let device = |name| EndpointName::new(name).map_err(|error| error.to_string());
-        match text.split_once(':') {
-            None if text == "fleet" => Ok(Self::Fleet),
-            Some(("endpoint", name)) => device(name).map(Self::Endpoint),
-            Some(("messages", name)) => device(name).map(Self::Messages),
-            _ => Err(format!(
-                "`{text}` is no topic (`fleet`, `endpoint:NAME` and `messages:NAME` are)"
-            )),
-        }
+        let number = |number: &str| number.parse::<i64>().ok();
+        let found = match text.split_once(':') {
+            None if text == "fleet" => Some(Self::Fleet),
+            Some(("endpoint", name)) => return device(name).map(Self::Endpoint),
+            Some(("messages", name)) => return device(name).map(Self::Messages),
+            Some(("rollout", id)) => number(id).map(RolloutId).map(Self::Rollout),
+            Some(("bulk", id)) => number(id).map(BulkId).map(Self::Bulk),
+            _ => None,
+        };
+        found.ok_or_else(|| {
+            format!(
+                "`{text}` is no topic (`fleet`, `endpoint:NAME`, `messages:NAME`, `rollout:NUMBER` and \
+                 `bulk:NUMBER` are)"
+            )
+        })
+    }
+
+    /// True when a text that begins so may be a topic.
+    pub fn begins(text: &str) -> bool {
+        let with_name = ["endpoint:", "messages:", "rollout:", "bulk:"];
+        text == "fleet"
+            || text.starts_with("fleet,")
+            || with_name.iter().any(|kind| text.starts_with(kind))
     }
 }
 
 impl std::fmt::Display for Topic {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Bulk(id) => write!(f, "bulk:{id}"),
             Self::Fleet => f.write_str("fleet"),
             Self::Endpoint(name) => write!(f, "endpoint:{name}"),
             Self::Messages(name) => write!(f, "messages:{name}"),
+            Self::Rollout(id) => write!(f, "rollout:{id}"),
         }
     }
 }
@@ -101,6 +128,19 @@ impl LiveEvent {
             _ => Topic::Endpoint(self.endpoint.clone()),
         }
     }
+}
+
+/// One fact that is about no device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveNews {
+    /// What it is about.
+    pub topic: Topic,
+    /// What happened.
+    pub kind: LiveKind,
+    /// When it happened.
+    pub time: Timestamp,
+    /// The fields of this kind, an object.
+    pub fields: Json,
 }
 
 /// What a live message tells beside whom, what and when. What happens often is made into JSON only when

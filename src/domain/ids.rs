@@ -234,6 +234,10 @@ macro_rules! row_id {
 }
 
 row_id! {
+    /// What was asked of many devices at once; never used again.
+    BulkId
+}
+row_id! {
     /// The row of a device's credential; never used again.
     CredentialId
 }

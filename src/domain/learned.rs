@@ -129,6 +129,13 @@ impl Learned {
         }
     }
 
+    /// From when on a device whose rhythm is known is late, unless it wakes: a tenth of its interval
+    /// after it was expected.
+    pub fn late_from(&self) -> Option<Timestamp> {
+        let interval = self.interval()?;
+        Some(self.woke_at?.plus(interval).plus(interval / 10))
+    }
+
     /// The usual time between two wakes.
     pub fn interval(&self) -> Option<Duration> {
         if self.intervals_s.len() < Self::INTERVALS_TO_BELIEVE {

@@ -4,6 +4,7 @@
 //! and parsers refuse what the rest of the system must never see.
 
 mod audit;
+mod bulk;
 mod command;
 mod denial;
 mod event;
@@ -35,14 +36,15 @@ mod window;
 mod words;
 
 pub use audit::{AuditEntry, Doer};
+pub use bulk::{BulkAction, BulkCounts, BulkItem, BulkItemState, BulkOperation, BulkState};
 pub use command::{
     ContentFormat, NewOperation, Operation, OperationFailure, OperationKind, OperationRequest,
     OperationResult, OperationStatus, Origin,
 };
 pub use denial::{Denial, Denied, Shown};
 pub use event::{
-    LiveBody, LiveEvent, LiveKind, LiveObservation, LiveOperation, LiveRegistration, LiveUpdate,
-    Topic,
+    LiveBody, LiveEvent, LiveKind, LiveNews, LiveObservation, LiveOperation, LiveRegistration,
+    LiveUpdate, Topic,
 };
 pub use firmware::{
     DeviceSays, FirmwareImage, FirmwareUpdate, ImageBytes, NewUpdate, Progress, UpdateLimits,
@@ -52,8 +54,9 @@ pub use gateway::{GatewayReport, GatewayState, REGISTRATION_EVENTS, Registration
 pub use idempotency::{IdempotencyKey, KeyedOperation};
 pub use identity::{CredentialKind, Identity, Reach, Unreachable};
 pub use ids::{
-    ById, CredentialId, EndpointId, EndpointName, EventId, FirmwareId, FirmwareUpdateId, IdHasher,
-    InvalidName, ObservationId, OperationId, RegistrationId, RolloutId, RuleId, Token, WantedId,
+    BulkId, ById, CredentialId, EndpointId, EndpointName, EventId, FirmwareId, FirmwareUpdateId,
+    IdHasher, InvalidName, ObservationId, OperationId, RegistrationId, RolloutId, RuleId, Token,
+    WantedId,
 };
 pub use learned::{Learned, LearntWindow, NextWake, WakeBasis};
 pub use log::{LogLevel, LogLine, LogResource, StoredLogLine};

@@ -10,6 +10,10 @@ use super::selection::{Selection, check_tag};
 pub struct ProfileChange {
     /// New tags, in the place of all that there were.
     pub tags: Option<Vec<String>>,
+    /// Tags that it has beside those, whatever they are.
+    pub with_tags: Vec<String>,
+    /// Tags that it does not have any more.
+    pub without_tags: Vec<String>,
     /// A new awake window, or none of its own.
     pub awake: Option<Option<Duration>>,
     /// A new eDRX cycle, or none.
@@ -23,9 +27,11 @@ impl ProfileChange {
         let mut changed = profile.clone();
         if let Some(tags) = &self.tags {
             changed.tags.clone_from(tags);
-            changed.tags.sort();
-            changed.tags.dedup();
         }
+        changed.tags.extend(self.with_tags.iter().cloned());
+        changed.tags.retain(|tag| !self.without_tags.contains(tag));
+        changed.tags.sort();
+        changed.tags.dedup();
         if let Some(awake) = self.awake {
             changed.awake = awake;
         }
@@ -94,11 +100,26 @@ mod tests {
         let change = ProfileChange {
             tags: Some(["b", "a", "b"].map(str::to_owned).to_vec()),
             awake: Some(None),
-            edrx_cycle: None,
+            ..ProfileChange::default()
         };
         let after = change.applied_to(&before);
         assert_eq!(after.tags, ["a", "b"]);
         assert_eq!((after.awake, after.edrx_cycle), (None, None));
+    }
+
+    #[test]
+    fn tags_are_added_and_taken_away_beside_the_others() {
+        let tags = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let before = Profile {
+            tags: tags(&["b", "old"]),
+            ..Profile::default()
+        };
+        let change = ProfileChange {
+            with_tags: tags(&["a", "b"]),
+            without_tags: tags(&["old", "never"]),
+            ..ProfileChange::default()
+        };
+        assert_eq!(change.applied_to(&before).tags, ["a", "b"]);
     }
 
     #[test]

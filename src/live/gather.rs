@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use bytestring::ByteString;
 
-use crate::domain::{EndpointName, LiveBody, Path};
+use crate::domain::{EndpointName, LiveBody, LiveEvent, Path, Topic};
 
-use super::hub::Message;
+use super::message::{Fact, Message};
 
-/// Messages of some moments, oldest first: at least one, and of each path of a device one value at most.
+/// Messages of some moments, oldest first: at least one, of each path of a device one value at most, and of each rollout and
+/// bulk operation one.
 #[derive(Debug)]
 pub struct Batch {
     messages: Vec<Arc<Message>>,
@@ -65,10 +66,19 @@ pub(super) struct Gathering {
     /// Without those that a newer value has taken the place of.
     messages: Vec<Option<Arc<Message>>>,
     /// Where the newest value of each path is.
-    newest: HashMap<(EndpointName, Path), usize>,
+    newest: HashMap<Key, usize>,
     /// When it ends; nothing while it is empty.
     due: Option<Instant>,
     limit: usize,
+}
+
+/// What only the newest message is told of.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Key {
+    /// What a topic's state is now.
+    News(Topic),
+    /// The value of a path.
+    Value(EndpointName, Path),
 }
 
 impl Gathering {
@@ -95,10 +105,15 @@ impl Gathering {
         self.due.get_or_insert(due);
         let at = self.messages.len();
         self.messages.push(Some(message.clone()));
-        let LiveBody::Resource { path, .. } = &message.event().body else {
-            return false;
+        let key = match message.fact() {
+            Fact::Device(LiveEvent {
+                endpoint,
+                body: LiveBody::Resource { path, .. },
+                ..
+            }) => Key::Value(endpoint.clone(), *path),
+            Fact::Device(_) => return false,
+            Fact::News(news) => Key::News(news.topic.clone()),
         };
-        let key = (message.event().endpoint.clone(), *path);
         let older = self.newest.insert(key, at);
         let older = older.and_then(|at| self.messages.get_mut(at));
         older.is_some_and(|older| older.take().is_some())

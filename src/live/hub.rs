@@ -3,21 +3,21 @@
 //! Whoever wants the fleet gathered gets what is in a [`Batch`]: it is put together and written once for all
 //! of them, so that many thousand values a second cost each of them a few frames.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use serde_json::Value as Json;
 use tokio::sync::Notify;
 
 use crate::config::Live;
-use crate::domain::{EndpointName, LiveEvent, LiveKind, Timestamp, Topic};
+use crate::domain::{EndpointName, LiveEvent, LiveKind, LiveNews, Timestamp, Topic};
 
 use super::gather::{Batch, Gathering};
+use super::message::{Fact, Message};
 
 /// A client that has been behind for so long without taking anything is given up, so that it does
 /// not keep a place.
@@ -30,37 +30,6 @@ const MAX_BATCHES: usize = 32;
 #[derive(Clone, Debug)]
 pub struct Hub {
     shared: Arc<Shared>,
-}
-
-/// A message as it goes to every client that asked for its topic.
-#[derive(Debug, PartialEq)]
-pub struct Message {
-    /// Grows by one with each message of the server.
-    pub seq: u64,
-    event: LiveEvent,
-    /// What is sent, once somebody has asked for it.
-    text: OnceLock<String>,
-}
-
-impl Message {
-    /// The JSON object `{"seq","topic","kind","time",…}`. Made once, for whoever asks first.
-    pub fn text(&self) -> &str {
-        self.text.get_or_init(|| text(self.seq, &self.event))
-    }
-
-    /// What it tells.
-    pub(super) fn event(&self) -> &LiveEvent {
-        &self.event
-    }
-
-    /// Whether those who listen to the whole fleet get it: device logs, single observations and what is said to a
-    /// device are only for those who look at that device.
-    fn is_for_fleet(&self) -> bool {
-        !matches!(
-            self.event.kind,
-            LiveKind::Log | LiveKind::Messages | LiveKind::Observation
-        )
-    }
 }
 
 /// What a client gets next.
@@ -195,19 +164,24 @@ impl Hub {
 
     /// Sends facts to everybody who asked for them. Never waits.
     pub fn publish(&self, events: Vec<LiveEvent>) {
-        if events.is_empty() {
+        self.tell(events.into_iter().map(Fact::Device));
+    }
+
+    /// The same with a fact that is about no device.
+    pub fn announce(&self, news: LiveNews) {
+        self.tell(std::iter::once(Fact::News(news)));
+    }
+
+    fn tell(&self, facts: impl ExactSizeIterator<Item = Fact>) {
+        if facts.len() == 0 {
             return;
         }
-        self.shared.counters.published.inc_by(events.len() as u64);
+        self.shared.counters.published.inc_by(facts.len() as u64);
         let mut state = self.shared.lock();
         let now = Instant::now();
-        for event in events {
+        for fact in facts {
             state.last_seq += 1;
-            let message = Arc::new(Message {
-                seq: state.last_seq,
-                event,
-                text: OnceLock::new(),
-            });
+            let message = Message::new(state.last_seq, fact);
             state.deliver(&message, now, &self.shared);
             state.gather(&message, now, &self.shared);
             state.remember(message, self.shared.limits.history);
@@ -442,7 +416,7 @@ struct Client {
 
 impl Client {
     fn wants(&self, message: &Message) -> bool {
-        (self.fleet && message.is_for_fleet()) || self.topics.contains(&message.event.topic())
+        (self.fleet && message.is_for_fleet()) || self.topics.contains(&message.topic())
     }
 
     /// How many deliveries may wait for it.
@@ -494,7 +468,7 @@ impl State {
         if self.clients.is_empty() {
             return;
         }
-        let direct = self.topics.get(&message.event.topic());
+        let direct = self.topics.get(&message.topic());
         let fleet = message.is_for_fleet().then_some(&self.fleet);
         let others = direct.into_iter().flatten();
         let others = others.filter(|id| fleet.is_none_or(|fleet| !fleet.contains(id)));
@@ -570,7 +544,7 @@ impl State {
 
     fn remember(&mut self, message: Arc<Message>, limit: usize) {
         // Whoever missed that something was said reads all of it anyway.
-        if message.event.kind == LiveKind::Messages {
+        if matches!(message.fact(), Fact::Device(event) if event.kind == LiveKind::Messages) {
             return;
         }
         self.history.push_back(message);
@@ -648,24 +622,6 @@ impl State {
         }
         true
     }
-}
-
-fn text(seq: u64, event: &LiveEvent) -> String {
-    let mut fields: BTreeMap<String, Json> = match event.body.to_json() {
-        Json::Object(body) => body.into_iter().collect(),
-        _ => BTreeMap::new(),
-    };
-    fields.remove("seq");
-    fields
-        .entry("time".to_owned())
-        .or_insert_with(|| Json::from(event.time.to_string()));
-    fields.insert("topic".to_owned(), Json::from(event.topic().to_string()));
-    let kind = serde_json::to_value(event.kind).unwrap_or_default();
-    fields.insert("kind".to_owned(), kind);
-    let rest = serde_json::to_string(&fields).unwrap_or_default();
-    // The number stands first.
-    let rest = rest.strip_prefix('{').unwrap_or("}");
-    format!("{{\"seq\":{seq},{rest}")
 }
 
 #[cfg(test)]

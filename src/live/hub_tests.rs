@@ -1,7 +1,9 @@
 //! The bounds of the hub, filled; and what clients get when they are.
 
+use serde_json::Value as Json;
+
 use super::*;
-use crate::domain::{LiveBody, Path, Value};
+use crate::domain::{LiveBody, LiveKind, Path, Value};
 
 fn limits() -> Live {
     Live {

@@ -6,6 +6,8 @@
 
 mod gather;
 mod hub;
+mod message;
 
 pub use gather::Batch;
-pub use hub::{Counters, Delivery, Hub, Message, SubscribeError, Subscription};
+pub use hub::{Counters, Delivery, Hub, SubscribeError, Subscription};
+pub use message::Message;

@@ -7,6 +7,7 @@
 
 mod actor;
 mod asks;
+mod bulk;
 mod deadlines;
 mod firmware;
 mod handle;
@@ -20,4 +21,5 @@ mod teller;
 mod tests;
 
 pub use actor::{HandshakeRefused, RegistryActor, Surroundings};
+pub use bulk::BulkRunner;
 pub use handle::{Devices, Handle, OperateError};

@@ -7,7 +7,7 @@
 //! it), [`Batch::conflicts`] says so and what was collected is written first.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sea_orm::Value as Bind;
 
@@ -18,8 +18,8 @@ use super::failure::Failure;
 use super::firmware_update::{step_row, update_row};
 use super::idempotency::key_row;
 use super::records::{
-    answer_row, gateway_columns, notified_row, observation_row, operation_row, peer_columns,
-    profile_row, registration_row, text, to_json, wanted_row,
+    answer_row, gateway_columns, millis, notified_row, observation_row, operation_row,
+    peer_columns, profile_row, registration_row, text, to_json, wanted_row,
 };
 use super::rows::{self, Statements};
 use super::rule::state_row;
@@ -441,7 +441,11 @@ impl<'a> Batch<'a> {
             .flat_map(|(endpoint, at)| [endpoint.0.into(), at.as_millis().into()]);
         let mut learned = Vec::new();
         for (endpoint, is) in self.learned {
-            learned.extend([endpoint.0.into(), to_json(is)?.into()]);
+            learned.extend([
+                endpoint.0.into(),
+                to_json(is)?.into(),
+                millis(is.late_from()).into(),
+            ]);
         }
         let mut profiles = Vec::new();
         for (endpoint, profile) in self.profiles {
@@ -473,6 +477,7 @@ impl<'a> Batch<'a> {
         for update in self.updates.into_values() {
             update_row(update, &mut firmware_updates)?;
         }
+        let described = described(self.latest.keys());
         let latest = self.latest.into_iter().flat_map(|((endpoint, path), is)| {
             [
                 endpoint.0.into(),
@@ -522,6 +527,7 @@ impl<'a> Batch<'a> {
             (&rows::FIRMWARE_STEPS, self.update_steps),
             (&rows::RESOURCES, self.resources),
             (&rows::LATEST, latest.collect()),
+            (&rows::DESCRIBED, described),
             (&rows::EVENTS, self.events),
             (&rows::RULE_STATES, rule_states),
             (&rows::LOGS, self.logs),
@@ -617,6 +623,16 @@ impl<'a> Batch<'a> {
         }
         Ok(row)
     }
+}
+
+/// The devices that told anew what they are: manufacturer, model number or firmware version.
+fn described<'a>(latest: impl Iterator<Item = &'a (EndpointId, Path)>) -> Vec<Bind> {
+    let tells = |path: &Path| matches!(path.ids(), [3, 0, 0 | 1 | 3]);
+    let devices: BTreeSet<EndpointId> = latest
+        .filter(|(_, path)| tells(path))
+        .map(|(endpoint, _)| *endpoint)
+        .collect();
+    devices.into_iter().map(|id| id.0.into()).collect()
 }
 
 fn endpoint_row(registration: &Registration, row: &mut Vec<Bind>) {

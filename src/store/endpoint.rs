@@ -189,7 +189,7 @@ fn is_registered() -> Condition {
         .add(with_gateway)
 }
 
-fn row(
+pub(super) fn row(
     (endpoint, registration): (endpoint::Model, Option<registration::Model>),
     forgiven: Forgiven,
 ) -> Result<EndpointRow, StoreError> {

@@ -65,6 +65,11 @@ impl Forgiven {
         records::time(stored.saturating_add(self.0))
     }
 
+    /// A time of the system's clock as it would be stored, in milliseconds.
+    pub(super) fn served(self, time: Timestamp) -> i64 {
+        time.earlier_by_millis(self.0).as_millis()
+    }
+
     /// Converts what a commit has of such times.
     pub(super) fn convert(self, commit: &mut Commit) {
         for change in &mut commit.changes {

@@ -8,11 +8,13 @@
 
 mod audit;
 mod batch;
+mod bulk;
 mod change;
 mod checkpoint;
 mod connect;
 mod credential;
 mod device_log;
+mod devices;
 mod downsample;
 mod dtls_session;
 mod endpoint;
@@ -32,6 +34,7 @@ mod metrics;
 mod model;
 mod open;
 mod operation;
+mod operation_search;
 mod people;
 mod pinned_chart;
 mod proof;
@@ -69,10 +72,15 @@ use crate::domain::{
     RuleSpec, Selection, Severity, StoredLogLine, Timestamp, Value, ValueType, Wanted,
 };
 
+pub use bulk::{BulkNews, BulkSettled, BulkStore, BulkTurn};
 pub use change::{Change, Commit, Notified, StoredEndpoint, StoredFleet, StoredRoute};
 pub use credential::{
     Addition, CredentialFilter, CredentialStore, RevocationStore, RevokedCertificate,
     StoredCertificate, StoredCredential, StoredProof,
+};
+pub use devices::{
+    DeviceFilter, DevicePage, DevicePlace, DeviceQuery, DeviceSearch, DeviceSort, DeviceState,
+    FleetCounts, ListedDevice, Moment,
 };
 pub use downsample::{Point, downsample};
 pub use firmware::{
@@ -86,6 +94,7 @@ pub use history::{
 pub use ids::Ids;
 pub use metrics::Metrics;
 pub use open::{Publisher, Store};
+pub use operation_search::{OperationPage, OperationPlace, OperationQuery, OperationSearch};
 pub use people::{
     ApiToken, AuditFilter, AuditStore, Outsider, Role, SessionStore, TokenStore, Totp, TotpStore,
     User, UserChange, UserSource, UserStore, WebSession,

@@ -98,7 +98,7 @@ impl Store {
     }
 }
 
-fn operation(
+pub(super) fn operation(
     (row, endpoint): (endpoint_operation::Model, Option<endpoint::Model>),
 ) -> Result<Operation, StoreError> {
     let endpoint = endpoint.ok_or_else(|| corrupt("operation", "it belongs to no endpoint"))?;

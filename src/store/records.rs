@@ -443,7 +443,7 @@ pub(super) fn narrow<T: Copy + ToString, N: TryFrom<T>>(
         .map_err(|_| corrupt(what, format!("{} is out of its range", number.to_string())))
 }
 
-fn request_to_json(request: &OperationRequest) -> Json {
+pub(super) fn request_to_json(request: &OperationRequest) -> Json {
     let mut json = json!({
         "kind": request.kind,
         "paths": request.paths,
@@ -464,7 +464,7 @@ fn request_to_json(request: &OperationRequest) -> Json {
     json
 }
 
-fn request_from_json(json: &Json) -> Result<OperationRequest, String> {
+pub(super) fn request_from_json(json: &Json) -> Result<OperationRequest, String> {
     Ok(OperationRequest {
         kind: field(json, "kind")?,
         paths: field(json, "paths")?,
@@ -514,7 +514,7 @@ fn nodes_from_json(json: Option<&Json>) -> Result<Vec<Node>, String> {
 }
 
 /// A field of an object; a missing one is null, so that a field that is optional may be left out.
-fn field<T: DeserializeOwned>(json: &Json, name: &str) -> Result<T, String> {
+pub(super) fn field<T: DeserializeOwned>(json: &Json, name: &str) -> Result<T, String> {
     let value = json.get(name).cloned().unwrap_or(Json::Null);
     T::deserialize(value).map_err(|error| format!("`{name}`: {error}"))
 }

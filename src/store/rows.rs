@@ -202,11 +202,11 @@ pub(super) const SEEN: Rows = Rows {
         AND (endpoint.last_seen_at IS NULL OR endpoint.last_seen_at < fresh.seen_at)",
 };
 
-/// endpoint, what was learnt.
+/// endpoint, what was learnt, from when on it is late.
 pub(super) const LEARNED: Rows = Rows {
-    head: "WITH fresh (endpoint_id, learned) AS (VALUES ",
-    columns: 2,
-    tail: ") UPDATE endpoint SET learned = fresh.learned FROM fresh \
+    head: "WITH fresh (endpoint_id, learned, late_at) AS (VALUES ",
+    columns: 3,
+    tail: ") UPDATE endpoint SET learned = fresh.learned, late_at = fresh.late_at FROM fresh \
         WHERE endpoint.id = fresh.endpoint_id",
 };
 
@@ -336,6 +336,23 @@ pub(super) const LATEST: Rows = Rows {
     tail: " ON CONFLICT (endpoint_id, path) DO UPDATE SET \
         resource_row = excluded.resource_row, \"at\" = excluded.\"at\" \
         WHERE excluded.\"at\" >= latest_resource.\"at\"",
+};
+
+/// Endpoints of whose object 3 something came: what the list of devices is searched and sorted by.
+pub(super) const DESCRIBED: Rows = Rows {
+    head: "UPDATE endpoint SET \
+        manufacturer = (SELECT substr(value_text, 1, 255) FROM resource WHERE id = (\
+            SELECT resource_row FROM latest_resource \
+            WHERE latest_resource.endpoint_id = endpoint.id AND path = '/3/0/0')), \
+        model_number = (SELECT substr(value_text, 1, 255) FROM resource WHERE id = (\
+            SELECT resource_row FROM latest_resource \
+            WHERE latest_resource.endpoint_id = endpoint.id AND path = '/3/0/1')), \
+        firmware_version = (SELECT substr(value_text, 1, 255) FROM resource WHERE id = (\
+            SELECT resource_row FROM latest_resource \
+            WHERE latest_resource.endpoint_id = endpoint.id AND path = '/3/0/3')) \
+        WHERE id IN (VALUES ",
+    columns: 1,
+    tail: ")",
 };
 
 /// The columns of the table.

@@ -12,6 +12,7 @@ pub mod api;
 pub mod auth;
 pub mod credentials;
 pub mod csv;
+pub mod device_query;
 pub mod error;
 mod fallback;
 pub mod firmware_files;

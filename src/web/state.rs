@@ -14,7 +14,7 @@ use crate::live::Hub;
 use crate::registry::Devices;
 use crate::rollout::Rollouts;
 use crate::security::{Certificates, Sealer};
-use crate::store::Shelf;
+use crate::store::{BulkNews, Shelf};
 
 use super::auth::oidc::Oidc;
 use super::auth::{AccessSignal, HourlyLimit, LoginLimits, PasswordHashing, Stores};
@@ -46,6 +46,8 @@ pub struct AppParts {
     pub lens: Lens,
     /// Where CoAP is served, plainly and over DTLS.
     pub coap: (Option<SocketAddr>, Option<SocketAddr>),
+    /// Wakes who asks many devices at once.
+    pub bulk_news: BulkNews,
     /// The object models, and where uploaded ones are kept.
     pub models: Arc<Catalogue>,
     /// What devices prove themselves with.
@@ -87,6 +89,7 @@ pub struct AppState {
     pub(in crate::web) hub: Hub,
     pub(in crate::web) lens: Lens,
     pub(in crate::web) coap: (Option<SocketAddr>, Option<SocketAddr>),
+    pub(in crate::web) bulk_news: BulkNews,
     pub(in crate::web) metrics: Registry,
     pub(in crate::web) http: HttpMetrics,
     pub(in crate::web) ready: Readiness,
@@ -123,6 +126,7 @@ impl AppState {
             hub: parts.hub,
             lens: parts.lens,
             coap: parts.coap,
+            bulk_news: parts.bulk_news,
             metrics: parts.metrics,
             http,
             ready: parts.ready,

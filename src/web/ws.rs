@@ -46,7 +46,8 @@ const MAX_FRAMES: u32 = 64;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct LiveQuery {
-    /// `fleet`, `endpoint:NAME`, `messages:NAME`, or several of them with commas between.
+    /// `fleet`, `endpoint:NAME`, `messages:NAME`, `rollout:NUMBER`, `bulk:NUMBER`, or several of them with commas
+    /// between.
     #[param(required = true, value_type = String, example = "fleet")]
     topics: Option<String>,
     /// The `seq` of the last message that the client has; it gets those after it, or a `resync`.
@@ -62,9 +63,9 @@ pub(super) struct LiveQuery {
 ///
 /// A WebSocket. Every message is a JSON object `{"seq","topic","kind","time",…}`; kinds are
 /// `registered`, `updated`, `deregistered`, `expired`, `resource` (with `path`, `type`, `value`),
-/// `event`, `operation`, `firmware_update` and `log` (only with its device's topic), and `messages` (with
-/// `messages:NAME`: the device and the server have said something, see its `messages`). The kind
-/// `resync` says that messages were lost: read the present state, what follows is after `seq`.
+/// `event`, `operation`, `firmware_update`, `forgotten`, `log` (only with its device's topic), `messages` (with
+/// `messages:NAME`: the device and the server have said something, see its `messages`), `rollout` and `bulk`. The
+/// kind `resync` says that messages were lost: read the present state, what follows is after `seq`.
 #[utoipa::path(
     get,
     path = "/live",
@@ -127,11 +128,7 @@ fn topics(text: Option<&str>, limit: usize) -> Result<Vec<Topic>, ApiError> {
         // A name may hold commas: a comma ends a topic only where another topic begins.
         let end = rest.match_indices(',').map(|(at, _)| at).find(|at| {
             let next = rest.get(at + 1..).unwrap_or_default();
-            next.is_empty()
-                || next == "fleet"
-                || next.starts_with("fleet,")
-                || next.starts_with("endpoint:")
-                || next.starts_with("messages:")
+            next.is_empty() || Topic::begins(next)
         });
         let topic = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
         let topic = Topic::parse(topic).map_err(|error| ApiError::parameter("topics", error))?;

@@ -11,3 +11,4 @@ mod rules_survive_the_server;
 mod the_promises_hold_on_postgresql;
 mod wanted_observations_survive_the_server;
 mod what_is_acknowledged_is_on_disk;
+mod what_many_are_asked_survives_the_server;

@@ -41,12 +41,24 @@ pub(crate) fn password_hash() -> &'static str {
 
 /// What the pages stand on.
 pub(crate) fn state(fleet: Arc<Fleet>, hub: Hub, settings: Settings) -> Data<AppState> {
+    let stores = Stores::new(fleet.clone());
+    state_over(stores, fleet, hub, settings)
+}
+
+/// The same over other stores; the fleet is what is asked of devices.
+pub(crate) fn state_over(
+    stores: Stores,
+    fleet: Arc<Fleet>,
+    hub: Hub,
+    settings: Settings,
+) -> Data<AppState> {
     let certificates = fake_certificates();
     Data::new(AppState::new(AppParts {
         firmware: fake_firmware_with(&settings, fleet.images()),
         settings: Arc::new(settings),
-        stores: Stores::new(fleet.clone()),
+        stores,
         rollouts: fleet.rollouts.clone(),
+        bulk_news: Default::default(),
         hub,
         lens: flownexus::lens::Lens::new(&Settings::defaults().lens),
         coap: (None, None),

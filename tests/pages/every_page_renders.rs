@@ -7,7 +7,7 @@ use flownexus::web::pages::render;
 use super::dashboard::{Browser, password_hash};
 use super::fleet::{ASLEEP, Fleet, GONE, HOSTILE, RICH};
 
-pub(crate) const FOR_ALL: [&str; 28] = [
+pub(crate) const FOR_ALL: [&str; 32] = [
     "/",
     "/devices",
     "/devices?search=urn&registered=true",
@@ -17,11 +17,15 @@ pub(crate) const FOR_ALL: [&str; 28] = [
     "/charts",
     "/charts?series=/3303/0/5700@urn:imei:490154203237518&series=/3303/0/5700@gone",
     "/map",
+    "/devices?state=late&queue_mode=true&firmware=1&sort=-last_seen&limit=500",
     "/events",
     "/events?before=100",
     "/events/rules",
     "/operations",
     "/operations?status=failed&before=100",
+    "/operations?after=1",
+    "/operations?path=/3303&by=ada&hours=24",
+    "/rollouts?names=a&tags=lab&after=1",
     "/templates",
     "/firmware",
     "/rollouts",
@@ -92,7 +96,7 @@ async fn every_page_renders_for_every_role_with_and_without_devices() {
 #[actix_web::test]
 async fn every_template_is_a_page_or_part_of_one() {
     // A template that no page uses is rendered by no test.
-    let used = "about account audit charts credentials device devices error error_plain event events firmware \
+    let used = "about account audit bulk charts credentials device devices error error_plain event events firmware \
                 login login_code map model models operations overview rollout rollouts rules settings templates \
                 users";
     for name in render::template_names() {

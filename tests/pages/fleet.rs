@@ -18,6 +18,7 @@ use flownexus::store::{
 };
 
 use crate::support::fake_charts::FakePins;
+use crate::support::fake_fleet::{FakeBulks, finds_devices};
 use crate::support::fake_people::{People, keeps_people};
 use crate::support::fake_rollouts::{FakeRollouts, keeps_rollouts};
 use crate::support::fake_updates::{FakeUpdates, reads_updates};
@@ -52,10 +53,12 @@ pub(crate) struct Fleet {
     pub(crate) pins: FakePins,
     pub(crate) people: Arc<Mutex<People>>,
     pub(crate) updates: FakeUpdates,
+    pub(crate) bulks: FakeBulks,
     pub(crate) rollouts: Arc<FakeRollouts>,
 }
 
 reads_updates!(Fleet);
+finds_devices!(Fleet);
 keeps_rollouts!(Fleet);
 keeps_people!(Fleet);
 
@@ -84,6 +87,7 @@ impl Fleet {
             pins: FakePins::default(),
             people: Arc::new(Mutex::new(people)),
             updates: FakeUpdates::default(),
+            bulks: FakeBulks::default(),
             rollouts: Arc::new(rollouts::samples()),
         })
     }

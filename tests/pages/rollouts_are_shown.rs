@@ -22,7 +22,7 @@ async fn the_list_says_how_each_stands() {
         "&lt;b&gt;2 of 3 devices failed",
         "by &lt;b&gt;ada",
         "aria-label=\"Of 12: 1 succeeded, 1 unchanged, 1 rolled back",
-        "id=\"rollouts\" data-refresh data-follow",
+        "id=\"rollouts\" data-refresh data-topic=\"fleet\"",
     ] {
         assert!(page.contains(part), "{part}: {page}");
     }
@@ -78,7 +78,7 @@ async fn the_page_of_one_says_what_became_of_its_devices() {
         "id=\"do-pause\"",
         "id=\"do-stop\"",
         "id=\"do-roll-back\"",
-        "id=\"rollout\" data-rollout=\"3\" data-refresh data-follow",
+        "id=\"rollout\" data-rollout=\"3\" data-refresh data-topic=\"rollout:3\"",
     ] {
         let plain = |text: &str| text.replace("&#x2F;", "/");
         assert!(plain(&page).contains(part), "{part}: {page}");
@@ -112,8 +112,8 @@ async fn what_is_offered_is_what_can_be_done() {
             let is_there = page.contains(&format!("id=\"do-{action}\""));
             assert_eq!(is_there, offered.contains(&action), "{id} {action}: {page}");
         }
-        let is_followed = page.contains("data-refresh data-follow");
-        assert_eq!(is_followed, id < 5, "{id}");
+        let topic = format!("data-topic=\"rollout:{id}\"");
+        assert!(page.contains(&topic), "{topic}: {page}");
     }
 }
 

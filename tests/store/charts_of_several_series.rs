@@ -7,7 +7,7 @@ use flownexus::store::{
 };
 use rstest::rstest;
 
-use super::samples::{self, commit, device, values};
+use super::samples::{self, commit, device, newest, values};
 use crate::support::database::{Engine, TestDatabase};
 
 const WARM: Path = Path::resource(3303, 0, 5700);
@@ -212,7 +212,9 @@ async fn pinned_charts_keep_their_order_and_say_who_did_it(
         (pins[0].view.as_str(), pins[0].created_by.as_str()),
         (view, "ada")
     );
-    let lines = AuditStore::list(&store, 20, None).await.expect("read");
+    let lines = AuditStore::list(&store, &newest(20, None))
+        .await
+        .expect("read");
     let lines: Vec<(&str, &str)> = lines
         .iter()
         .rev()

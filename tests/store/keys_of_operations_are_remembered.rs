@@ -43,7 +43,7 @@ async fn for_each_device_and_until_the_device_is_forgotten(
     store.commit(commit([change])).await.expect("a commit");
     assert_eq!(found(&store, one, [1; 32]).await, Some(again));
 
-    store.remove(one).await.expect("removed");
+    store.remove(one, None).await.expect("removed");
     assert_eq!(found(&store, one, [1; 32]).await, None);
     assert_eq!(found(&store, other, [1; 32]).await, Some(second));
     store.close().await;

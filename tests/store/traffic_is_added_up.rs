@@ -65,7 +65,7 @@ async fn days_are_added_up_and_removed(
     assert_eq!(all.len(), 1);
 
     // A device that is forgotten takes its own along, but not what all of them cost.
-    EndpointReader::remove(&store, other)
+    EndpointReader::remove(&store, other, None)
         .await
         .expect("removed");
     let gone = store

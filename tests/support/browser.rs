@@ -122,14 +122,9 @@ impl Browser {
 
     /// Runs a script in every page before its own scripts.
     pub(crate) async fn before_each_page(&self, script: &str) {
-        let tools = thirtyfour::extensions::cdp::ChromeDevTools::new(std::sync::Arc::clone(
-            self.driver.handle(),
-        ));
-        let parameters = serde_json::json!({"source": script});
-        tools
-            .execute_cdp_with_params("Page.addScriptToEvaluateOnNewDocument", parameters)
-            .await
-            .expect("the browser takes the script");
+        let with = serde_json::json!({"source": script});
+        self.tools("Page.addScriptToEvaluateOnNewDocument", with)
+            .await;
     }
 
     /// Runs a script that calls its last argument with what it returns.
@@ -173,6 +168,22 @@ impl Browser {
     pub(crate) async fn script(&self, script: &str) -> serde_json::Value {
         let answer = self.driver.execute(script, Vec::new()).await;
         answer.expect("the script runs").json().clone()
+    }
+
+    /// Runs a command of the developer tools and returns what it returns.
+    pub(crate) async fn tools(&self, command: &str, with: serde_json::Value) -> serde_json::Value {
+        let session = self.driver.handle().session_id().clone();
+        let port = self.process.1;
+        let answer = reqwest::Client::new()
+            .post(format!(
+                "http://127.0.0.1:{port}/session/{session}/goog/cdp/execute"
+            ))
+            .json(&serde_json::json!({"cmd": command, "params": with}))
+            .send()
+            .await;
+        let answer = answer.expect("the driver answers").json().await;
+        let mut answer: serde_json::Value = answer.expect("JSON");
+        answer["value"].take()
     }
 
     /// Fills the login form and sends it.

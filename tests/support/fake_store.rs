@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flownexus::domain::{
-    AuditEntry, EndpointId, EndpointName, EventId, GatewayState, KeyedOperation, Learned,
+    AuditEntry, Doer, EndpointId, EndpointName, EventId, GatewayState, KeyedOperation, Learned,
     LogResource, Node, Observation, Operation, OperationId, OperationStatus, Path, Peer, Profile,
     Registration, RegistrationId, Rule, StoredLogLine, Timestamp, Value, ValueType, Wanted,
 };
@@ -50,11 +50,12 @@ pub(crate) struct FakeStore {
     pub(crate) pins: super::fake_charts::FakePins,
     pub(crate) people: Arc<Mutex<People>>,
     pub(crate) updates: FakeUpdates,
+    pub(crate) bulks: super::fake_fleet::FakeBulks,
     pub(crate) rollouts: Arc<super::fake_rollouts::FakeRollouts>,
 }
 
-reads_updates!(FakeStore);
 keeps_people!(FakeStore);
+super::fake_fleet::finds_devices!(FakeStore);
 
 impl FakeStore {
     pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -154,30 +155,9 @@ fn at_most(limit: u64) -> usize {
 
 #[async_trait]
 impl EndpointReader for FakeStore {
-    async fn list(&self, filter: &EndpointFilter) -> Result<(Vec<EndpointRow>, bool), StoreError> {
-        let tables = self.tables();
-        let search = filter.search.as_ref().map(|text| text.to_lowercase());
-        let mut rows: Vec<EndpointRow> = tables
-            .endpoints
-            .values()
-            .filter(|row| {
-                filter
-                    .registered
-                    .is_none_or(|wanted| wanted == row.registration.is_some())
-                    && filter
-                        .tag
-                        .as_ref()
-                        .is_none_or(|tag| row.profile.tags.contains(tag))
-                    && filter.after.as_ref().is_none_or(|after| row.name > *after)
-                    && search
-                        .as_ref()
-                        .is_none_or(|text| row.name.as_str().to_lowercase().contains(text))
-            })
-            .cloned()
-            .collect();
-        let more = rows.len() > at_most(filter.limit);
-        rows.truncate(at_most(filter.limit));
-        Ok((rows, more))
+    async fn list(&self, _: &EndpointFilter) -> Result<(Vec<EndpointRow>, bool), StoreError> {
+        // Only rollouts ask so.
+        Ok((self.all_rows(), false))
     }
 
     async fn find(&self, name: &EndpointName) -> Result<Option<EndpointRow>, StoreError> {

@@ -9,6 +9,7 @@ pub(crate) mod fake_charts;
 pub(crate) mod fake_credentials;
 pub(crate) mod fake_devices;
 pub(crate) mod fake_firmware;
+pub(crate) mod fake_fleet;
 pub(crate) mod fake_logs;
 pub(crate) mod fake_models;
 pub(crate) mod fake_people;

@@ -68,6 +68,7 @@ impl Site {
             stores: Stores::new(store.clone()),
             devices: Arc::new(FakeDevices(store.clone())),
             rollouts: store.rollouts.clone(),
+            bulk_news: Default::default(),
             hub: hub.clone(),
             lens: flownexus::lens::Lens::new(&Settings::defaults().lens),
             coap: (None, None),

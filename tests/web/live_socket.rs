@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use flownexus::domain::{EndpointName, LiveBody, LiveEvent, LiveKind, Path, Timestamp, Value};
+use flownexus::domain::{
+    BulkId, EndpointName, LiveBody, LiveEvent, LiveKind, LiveNews, Path, RolloutId, Timestamp,
+    Topic, Value,
+};
 use flownexus::store::Role;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value as Json, json};
@@ -156,6 +159,72 @@ async fn who_wants_the_fleet_gathered_gets_arrays_with_the_newest_values() {
         "?topics=fleet&gathered=maybe",
     ] {
         assert_eq!(connect(&site, query, &headers).await.err(), Some(400));
+    }
+}
+
+/// What is about no device has a topic of its own, and the fleet hears of it.
+#[actix_web::test]
+async fn rollouts_and_bulk_operations_are_told_on_their_topics() {
+    let site = Site::start().await;
+    let token = site.token(Role::Viewer).await;
+    let mut rollout = connect_as(&site, "?topics=rollout:7,bulk:2", &token).await;
+    let mut fleet = connect_as(&site, "?topics=fleet&gathered=true", &token).await;
+    listeners(&site, 2).await;
+    let news = |topic: Topic, kind, state: &str| LiveNews {
+        topic,
+        kind,
+        time: Timestamp::system(),
+        fields: json!({"state": state}),
+    };
+    site.hub.announce(news(
+        Topic::Rollout(RolloutId(8)),
+        LiveKind::Rollout,
+        "RUNNING",
+    ));
+    for state in ["RUNNING", "PAUSED"] {
+        site.hub
+            .announce(news(Topic::Rollout(RolloutId(7)), LiveKind::Rollout, state));
+    }
+    site.hub
+        .announce(news(Topic::Bulk(BulkId(2)), LiveKind::Bulk, "FINISHED"));
+    for (topic, kind, state) in [
+        ("rollout:7", "rollout", "RUNNING"),
+        ("rollout:7", "rollout", "PAUSED"),
+        ("bulk:2", "bulk", "FINISHED"),
+    ] {
+        let message = next(&mut rollout).await.expect("a message");
+        assert_eq!(
+            (&message["topic"], &message["kind"]),
+            (&json!(topic), &json!(kind))
+        );
+        assert_eq!(message["state"], state);
+    }
+    // Gathered, the newest of each.
+    let messages = next(&mut fleet).await.expect("an array");
+    let told = messages.as_array().expect("an array").iter();
+    let told: Vec<_> = told
+        .map(|one| (one["topic"].clone(), one["state"].clone()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (json!("rollout:8"), json!("RUNNING")),
+            (json!("rollout:7"), json!("PAUSED")),
+            (json!("bulk:2"), json!("FINISHED")),
+        ]
+    );
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    for query in [
+        "?topics=rollout:x",
+        "?topics=bulk:",
+        "?topics=fleet,rollouts",
+    ] {
+        assert_eq!(
+            connect(&site, query, &headers).await.err(),
+            Some(400),
+            "{query}"
+        );
     }
 }
 

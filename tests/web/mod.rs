@@ -1,6 +1,7 @@
 //! The web room over real sockets: who may do what, what the API answers, and the live socket.
 
 mod answers;
+mod bulk_operations;
 mod charts;
 mod credentials;
 mod cross_site;

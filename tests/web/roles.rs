@@ -21,6 +21,7 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Json>)> {
     let person = json!({"name": "x y", "role": "viewer", "password": "short"});
     vec![
         ("GET", "/api/v1/endpoints".into(), Viewer, None),
+        ("GET", "/api/v1/endpoints.csv".into(), Viewer, None),
         ("GET", device.clone(), Viewer, None),
         ("DELETE", "/api/v1/endpoints/nobody".into(), Operator, None),
         (
@@ -39,6 +40,21 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Json>)> {
         ("GET", "/api/v1/operations/0".into(), Viewer, None),
         ("DELETE", "/api/v1/operations/0".into(), Operator, None),
         ("POST", "/api/v1/operations/0/repeat".into(), Operator, None),
+        ("GET", "/api/v1/bulk-operations".into(), Viewer, None),
+        (
+            "POST",
+            "/api/v1/bulk-operations".into(),
+            Operator,
+            Some(json!({})),
+        ),
+        ("GET", "/api/v1/bulk-operations/0".into(), Viewer, None),
+        (
+            "GET",
+            "/api/v1/bulk-operations/0/devices".into(),
+            Viewer,
+            None,
+        ),
+        ("DELETE", "/api/v1/bulk-operations/0".into(), Operator, None),
         ("GET", format!("{device}/resources"), Viewer, None),
         (
             "GET",

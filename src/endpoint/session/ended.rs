@@ -197,7 +197,7 @@ impl Session {
 /// Who wants what an operation asks for; a template says so itself.
 fn asker(origin: &Origin) -> Option<String> {
     match origin {
-        Origin::User(name) => Some(name.clone()),
+        Origin::Bulk(_, name) | Origin::User(name) => Some(name.clone()),
         Origin::Template => None,
         Origin::Firmware => Some(FIRMWARE_UPDATE.to_owned()),
     }

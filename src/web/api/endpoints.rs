@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use actix_web::web::{Json, Path, Query};
 use actix_web::{HttpResponse, delete, get};
+use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::{ContentFormat, EndpointName, Timestamp};
-use crate::store::{EndpointFilter, EndpointRow};
+use crate::domain::{ContentFormat, Timestamp};
+use crate::store::{DeviceFilter, DeviceQuery, DeviceState, EndpointRow, ListedDevice, Moment};
 use crate::web::ApiError;
 use crate::web::api::refused::{NoDevice, NotLoggedIn, NotOperator, UnreadableParameter};
 use crate::web::auth::{self, Operator, Viewer};
+use crate::web::csv;
+use crate::web::device_query::{self, DeviceWords};
 use crate::web::observed::{Observed, wanted_and_actual};
 
 use super::query::{self, NoQuery, Page};
@@ -262,26 +265,84 @@ impl From<Observed> for ObservedView {
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
+#[derive(Default)]
 #[into_params(parameter_in = Query)]
 pub(super) struct EndpointQuery {
-    /// Only registered devices, or only the others.
+    /// Only registered devices, or only the others: the same as `state` with `registered` or `offline`.
     #[param(value_type = Option<bool>)]
-    registered: Option<String>,
-    /// A part of the name, upper and lower case alike.
-    search: Option<String>,
+    registered: String,
+    /// A part of the name, address, a tag, the manufacturer or the model number, upper and lower case alike;
+    /// `/3303` finds devices that announced that object.
+    #[param(value_type = Option<String>)]
+    search: String,
+    /// `registered`, `awake`, `asleep`, `late` (should have been heard of by now) or `offline`.
+    #[param(value_type = Option<String>)]
+    state: String,
     /// A tag that they have.
-    tag: Option<String>,
+    #[param(value_type = Option<String>)]
+    tag: String,
+    /// Registered with queue mode, or without.
+    #[param(value_type = Option<bool>)]
+    queue_mode: String,
+    /// Registered over DTLS, or without.
+    #[param(value_type = Option<bool>)]
+    secure: String,
+    /// The version of LwM2M that they registered with.
+    #[param(value_type = Option<String>, example = "1.1")]
+    lwm2m_version: String,
+    /// The version of their firmware (3/0/3), exactly.
+    #[param(value_type = Option<String>)]
+    firmware: String,
+    /// The number of an object that they announced.
+    #[param(value_type = Option<u16>)]
+    object: String,
+    /// Only those that do something wrong that was forgiven, or only the others.
+    #[param(value_type = Option<bool>)]
+    warnings: String,
+    /// `name`, `last_seen`, `registered_at`, `lifetime_end` or `firmware`; `-` in front turns it round.
+    #[param(value_type = Option<String>, default = "name")]
+    sort: String,
     /// Rows of a page, at most `web.max_page_rows`.
     #[param(value_type = Option<u64>, minimum = 1, default = 100)]
-    limit: Option<String>,
+    limit: String,
     /// `next` of the page before.
-    cursor: Option<String>,
+    #[param(value_type = Option<String>)]
+    cursor: String,
+}
+
+impl EndpointQuery {
+    fn filter(&self) -> Result<DeviceFilter, ApiError> {
+        let words = DeviceWords {
+            search: self.search.clone(),
+            state: self.state.clone(),
+            tag: self.tag.clone(),
+            queue_mode: self.queue_mode.clone(),
+            secure: self.secure.clone(),
+            lwm2m_version: self.lwm2m_version.clone(),
+            firmware: self.firmware.clone(),
+            object: self.object.clone(),
+            warnings: self.warnings.clone(),
+        };
+        let mut filter = words.filter()?;
+        let registered = Some(self.registered.as_str()).filter(|text| !text.is_empty());
+        if let Some(registered) = query::parse::<bool>("registered", registered)? {
+            if filter.state.is_some() {
+                let detail = "give `state` or `registered`, not both";
+                return Err(ApiError::parameter("registered", detail));
+            }
+            filter.state = Some(match registered {
+                true => DeviceState::Registered,
+                false => DeviceState::Offline,
+            });
+        }
+        Ok(filter)
+    }
 }
 
 /// List devices
 ///
-/// By name.
+/// By name, or as `sort` says.
 #[utoipa::path(
     get,
     path = "/endpoints",
@@ -298,27 +359,119 @@ pub(super) async fn list_endpoints(
     viewer: Viewer,
     query: Query<EndpointQuery>,
 ) -> Result<Json<Page<Endpoint>>, ApiError> {
-    let filter = EndpointFilter {
-        registered: query::parse("registered", query.registered.as_deref())?,
-        search: query.search.clone().filter(|search| !search.is_empty()),
-        tag: query.tag.clone().filter(|tag| !tag.is_empty()),
-        limit: query::limit(&viewer, query.limit.as_deref())?,
-        after: query::read_cursor::<String>(query.cursor.as_deref())?
-            .map(|name| EndpointName::new(&name))
-            .transpose()
-            .map_err(|error| ApiError::parameter("cursor", error.to_string()))?,
+    let (sort, descending) = device_query::sort(&query.sort)?;
+    let limit = Some(query.limit.as_str()).filter(|text| !text.is_empty());
+    let wanted = DeviceQuery {
+        filter: query.filter()?,
+        sort,
+        descending,
+        place: device_query::place(&query.cursor)?,
+        limit: query::limit(&viewer, limit)?,
     };
-    let (rows, more) = viewer.endpoints(&filter).await?;
-    let next = rows
+    let page = viewer.devices_page(&wanted).await?;
+    let next = page
+        .devices
         .last()
-        .filter(|_| more)
-        .map(|row| query::cursor(&row.name));
-    let mut items = Vec::with_capacity(rows.len());
-    for row in &rows {
-        items.push(Endpoint::of(&viewer, row).await);
+        .filter(|_| page.has_next)
+        .map(|device| device_query::cursor(device, false));
+    let mut items = Vec::with_capacity(page.devices.len());
+    for device in &page.devices {
+        items.push(Endpoint::of(&viewer, &device.row).await);
     }
     Ok(Json(Page { items, next }))
 }
+
+/// Download the list of devices
+///
+/// As a table (RFC 4180) with a line for each device that fits, by name. What would be a formula in a spreadsheet has
+/// an apostrophe in front.
+#[utoipa::path(
+    get,
+    path = "/endpoints.csv",
+    impl_for = download_endpoints,
+    tag = "endpoints",
+    params(EndpointQuery),
+    responses(
+        (status = 200, description = "The table", body = String, content_type = "text/csv"),
+        UnreadableParameter, NotLoggedIn,
+    ),
+)]
+#[get("/endpoints.csv")]
+pub(super) async fn download_endpoints(
+    viewer: Viewer,
+    query: Query<EndpointQuery>,
+) -> Result<HttpResponse, ApiError> {
+    for (name, given) in [
+        ("sort", !query.sort.is_empty()),
+        ("limit", !query.limit.is_empty()),
+        ("cursor", !query.cursor.is_empty()),
+    ] {
+        if given {
+            let detail =
+                format!("a file has every device that fits, by name: it takes no `{name}`");
+            return Err(ApiError::parameter(name, detail));
+        }
+    }
+    let first = device_query::from_the_start(query.filter()?, TABLE_ROWS);
+    let pages = stream::try_unfold((viewer, Some(first)), |(viewer, query)| async move {
+        let Some(mut query) = query else {
+            return Ok(None);
+        };
+        let page = viewer.devices_page(&query).await?;
+        let at = viewer.moment();
+        let lines = page.devices.iter();
+        let lines = lines.map(|device| table_line(device, at)).collect();
+        query.place = device_query::after(&page);
+        let next = query.place.is_some().then_some(query);
+        Ok(Some((lines, (viewer, next))))
+    });
+    Ok(csv::download("devices.csv", &COLUMNS, pages))
+}
+
+/// A device as a line of the table.
+fn table_line(device: &ListedDevice, at: Moment) -> Vec<String> {
+    let row = &device.row;
+    let registration = row.registration.as_ref();
+    let of = |text: Option<String>| text.unwrap_or_default();
+    let awake = row.profile.awake.unwrap_or(at.awake);
+    vec![
+        row.name.to_string(),
+        device_query::state(row, at.now, awake).to_owned(),
+        of(registration.map(|found| found.peer.address.to_string())),
+        of(registration.map(|found| found.peer.is_secure().to_string())),
+        of(registration.map(|found| found.lwm2m_version.to_string())),
+        of(registration.map(|found| found.queue_mode.to_string())),
+        of(registration.map(|found| found.lifetime.as_secs().to_string())),
+        of(registration.map(|found| found.registered_at.to_string())),
+        of(row.last_seen_at.map(|time| time.to_string())),
+        of(registration.map(|found| found.expires_at.to_string())),
+        of(device.manufacturer.clone()),
+        of(device.model_number.clone()),
+        of(device.firmware_version.clone()),
+        row.profile.tags.join(" "),
+    ]
+}
+
+/// The columns of the table.
+const COLUMNS: [&str; 14] = [
+    "name",
+    "state",
+    "address",
+    "secure",
+    "lwm2m_version",
+    "queue_mode",
+    "lifetime_s",
+    "registered_at",
+    "last_seen_at",
+    "expires_at",
+    "manufacturer",
+    "model_number",
+    "firmware_version",
+    "tags",
+];
+
+/// Lines of the table that are read at once.
+const TABLE_ROWS: u64 = 500;
 
 /// Show a device
 ///

@@ -13,7 +13,7 @@ use crate::store::{EndpointFilter, LatestValue};
 use crate::web::ApiError;
 use crate::web::api::refused::{NotLoggedIn, UnreadableParameter};
 use crate::web::auth::Viewer;
-use crate::web::pages::device_state;
+use crate::web::device_query::state;
 
 use super::query::{self, Page};
 
@@ -116,7 +116,7 @@ pub(super) async fn list_locations(
             .into_iter()
             .find_map(|degrees| degrees.as_ref().err().cloned());
         Some(Location {
-            state: device_state(&row, now, awake),
+            state: state(&row, now, awake),
             latitude: latitude.ok(),
             longitude: longitude.ok(),
             radius_m: told.number(RADIUS).filter(|radius| *radius >= 0.0),

@@ -2,6 +2,7 @@
 //! fixed: scripts rely on them.
 
 mod audit;
+mod bulk;
 mod chart_choice;
 mod credentials;
 mod endpoints;
@@ -75,6 +76,7 @@ macro_rules! routes {
             .service(
                 $scope("/api/v1")
                     .service(endpoints::list_endpoints)
+                    .service(endpoints::download_endpoints)
                     .service(endpoints::show_endpoint)
                     .service(endpoints::delete_endpoint)
                     .service(profile::change_endpoint)
@@ -83,6 +85,11 @@ macro_rules! routes {
                     .service(operations::show_operation)
                     .service(operations::cancel_operation)
                     .service(operations::repeat_operation)
+                    .service(bulk::create_bulk)
+                    .service(bulk::list_bulks)
+                    .service(bulk::show_bulk)
+                    .service(bulk::list_bulk_devices)
+                    .service(bulk::cancel_bulk)
                     .service(resources::list_resources)
                     .service(resources::show_history)
                     .service(resources::list_data)

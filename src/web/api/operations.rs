@@ -156,7 +156,7 @@ impl From<&Operation> for OperationView {
             error: operation.error.clone(),
             waits_for: None,
             requested_by: match &operation.origin {
-                Origin::User(name) => name.clone(),
+                Origin::Bulk(_, name) | Origin::User(name) => name.clone(),
                 Origin::Template => "template".to_owned(),
                 Origin::Firmware => "firmware".to_owned(),
             },
@@ -425,7 +425,11 @@ fn wait(text: Option<&str>, settings: &Settings) -> Result<Duration, ApiError> {
         .min(most))
 }
 
-fn expires_in(seconds: Option<u64>, settings: &Settings) -> Result<Option<Duration>, ApiError> {
+/// After which time an operation is given up.
+pub(super) fn expires_in(
+    seconds: Option<u64>,
+    settings: &Settings,
+) -> Result<Option<Duration>, ApiError> {
     match seconds {
         Some(0) => Err(ApiError::invalid("expires_in_s", "must be at least 1")),
         Some(seconds) => Ok(Some(Duration::from_secs(seconds))),

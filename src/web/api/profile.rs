@@ -143,6 +143,7 @@ mod tests {
             tags: Some(Vec::new()),
             awake: Some(Some(Duration::from_secs(20))),
             edrx_cycle: Some(None),
+            ..ProfileChange::default()
         };
         assert_eq!(read, Ok(expected));
     }

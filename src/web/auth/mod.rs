@@ -9,6 +9,7 @@ mod chart_views;
 mod credential_views;
 pub mod csrf;
 mod firmware_views;
+mod fleet_views;
 mod history;
 mod lens;
 mod limits;
@@ -32,6 +33,7 @@ pub mod views;
 
 pub use access::{Credential, Duty, Identity};
 pub use credential_views::{GivenCredential, GivenProof, Refusal, Security};
+pub use fleet_views::BulkTarget;
 pub use limits::{HourlyLimit, LoginLimits};
 pub use login::{
     ChangePasswordError, LoginError, ProvedBy, await_code, awaited, change_password, check_code,

@@ -13,18 +13,18 @@ use actix_web::web::Data;
 
 use crate::config::Settings;
 use crate::domain::{
-    AuditEntry, EndpointId, EndpointName, EventId, Node, Observation, Operation, OperationId,
-    OperationStatus, Profile, ProfileChange, Timestamp, Wanted,
+    AuditEntry, EndpointId, EndpointName, EventId, LiveEvent, LiveKind, Node, Observation,
+    Operation, OperationId, OperationStatus, Profile, ProfileChange, Timestamp, Wanted,
 };
 use crate::live::Hub;
 use crate::lwm2m::Models;
 use crate::registry::Devices;
 use crate::store::{
-    AuditStore, EndpointFilter, EndpointReader, EndpointRow, EventReader, FirmwareUpdateReader,
-    HistoryStore, LogReader, LogResourceStore, ObservationTemplate, OperationFilter,
-    OperationReader, PinStore, ResourceReader, ResourceType, Role, RolloutStore, RuleStore,
-    SeriesReader, SessionStore, StoredEvent, StoredValue, TemplateStore, TokenStore, TotpStore,
-    TrafficStore, UserStore,
+    AuditStore, BulkStore, DeviceSearch, EndpointFilter, EndpointReader, EndpointRow, EventReader,
+    FirmwareUpdateReader, HistoryStore, LogReader, LogResourceStore, ObservationTemplate,
+    OperationFilter, OperationReader, OperationSearch, PinStore, ResourceReader, ResourceType,
+    Role, RolloutStore, RuleStore, SeriesReader, SessionStore, StoredEvent, StoredValue,
+    TemplateStore, TokenStore, TotpStore, TrafficStore, UserStore,
 };
 use crate::web::{ApiError, AppState};
 
@@ -35,6 +35,8 @@ use super::access::Identity;
 #[expect(missing_debug_implementations, reason = "trait objects")]
 pub struct Stores {
     pub(in crate::web::auth) audit: Arc<dyn AuditStore>,
+    pub(in crate::web::auth) bulks: Arc<dyn BulkStore>,
+    pub(in crate::web::auth) devices: Arc<dyn DeviceSearch>,
     pub(in crate::web::auth) endpoints: Arc<dyn EndpointReader>,
     pub(in crate::web::auth) events: Arc<dyn EventReader>,
     pub(in crate::web::auth) firmware_updates: Arc<dyn FirmwareUpdateReader>,
@@ -43,6 +45,7 @@ pub struct Stores {
     pub(in crate::web::auth) logs: Arc<dyn LogReader>,
     pub(in crate::web::auth) operations: Arc<dyn OperationReader>,
     pub(in crate::web::auth) pins: Arc<dyn PinStore>,
+    pub(in crate::web::auth) operation_search: Arc<dyn OperationSearch>,
     pub(in crate::web::auth) resources: Arc<dyn ResourceReader>,
     pub(in crate::web::auth) rollouts: Arc<dyn RolloutStore>,
     pub(in crate::web::auth) rules: Arc<dyn RuleStore>,
@@ -60,6 +63,8 @@ impl Stores {
     pub fn new<S>(store: Arc<S>) -> Self
     where
         S: AuditStore
+            + BulkStore
+            + DeviceSearch
             + EndpointReader
             + EventReader
             + FirmwareUpdateReader
@@ -68,6 +73,7 @@ impl Stores {
             + LogResourceStore
             + OperationReader
             + PinStore
+            + OperationSearch
             + ResourceReader
             + RolloutStore
             + RuleStore
@@ -82,6 +88,8 @@ impl Stores {
     {
         Self {
             audit: store.clone(),
+            bulks: store.clone(),
+            devices: store.clone(),
             endpoints: store.clone(),
             events: store.clone(),
             firmware_updates: store.clone(),
@@ -90,6 +98,7 @@ impl Stores {
             logs: store.clone(),
             operations: store.clone(),
             pins: store.clone(),
+            operation_search: store.clone(),
             resources: store.clone(),
             rollouts: store.clone(),
             rules: store.clone(),
@@ -349,6 +358,12 @@ impl Operator {
                 "there is no endpoint `{name}`"
             )));
         }
+        self.state.hub.publish(vec![LiveEvent {
+            endpoint: name.clone(),
+            kind: LiveKind::Forgotten,
+            time: Timestamp::system(),
+            body: serde_json::json!({}).into(),
+        }]);
         Ok(())
     }
 

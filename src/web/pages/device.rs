@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::chrome::Page;
 use super::device_view::{ChartItem, ObjectView, chart_items, object_views};
-use super::devices::{DeviceLine, state};
+use super::devices::DeviceLine;
 use super::events::EventLine;
 use super::operations::OperationLine;
 use super::{device_log, device_security, traffic, updates};
@@ -16,6 +16,7 @@ use crate::domain::{ContentFormat, EndpointName, Path, Timestamp, WantedState, W
 use crate::store::EndpointRow;
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
+use crate::web::device_query::state;
 use crate::web::models::of_device;
 use crate::web::observed::{Observed, wanted_and_actual};
 use crate::web::waiting::waits;

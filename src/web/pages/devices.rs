@@ -1,50 +1,120 @@
-//! `/devices`: the devices by name, searched and paged by the store.
+//! `/devices`: the devices, searched, sorted and paged by the store, and asked for something together.
 
-use std::time::Duration;
+use std::collections::HashMap;
 
 use actix_web::HttpResponse;
 use actix_web::web::Query;
 use serde::{Deserialize, Serialize};
 
+use super::bulk::BulkLine;
 use super::chrome::Page;
 use super::words;
-use crate::domain::{EndpointName, Path, Timestamp};
-use crate::store::{EndpointFilter, EndpointRow};
+use crate::domain::{EndpointId, Path, Timestamp, Value};
+use crate::store::{DeviceQuery, DeviceSort, DeviceState, EndpointRow, ListedDevice};
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
+use crate::web::device_query::{self, DeviceWords, state};
 
-/// Devices on one page.
-const LIMIT: u64 = 50;
+/// Devices on one page, as one may choose.
+const LIMITS: [u64; 3] = [50, 100, 500];
+
+/// Devices are counted up to here.
+const COUNTED: u64 = 10_000;
+
+/// Versions of firmware that are offered.
+const VERSIONS: u64 = 100;
 
 /// What the list shows of a device; the page's script knows the same paths.
 const TEMPERATURE: Path = Path::resource(3303, 0, 5700);
 const HUMIDITY: Path = Path::resource(3304, 0, 5700);
 
-#[derive(Debug, Deserialize)]
+/// The columns that can be hidden: what the script calls them, and their heads.
+const COLUMNS: [(&str, &str); 13] = [
+    ("tags", "Tags"),
+    ("state", "State"),
+    ("seen", "Last seen"),
+    ("temperature", "Temperature"),
+    ("humidity", "Humidity"),
+    ("address", "Address"),
+    ("lwm2m", "LwM2M"),
+    ("lifetime", "Lifetime"),
+    ("registered", "Registered at"),
+    ("end", "Lifetime end"),
+    ("firmware", "Firmware"),
+    ("model", "Model"),
+    ("warnings", "Warnings"),
+];
+
+/// Columns that are hidden until somebody wants them.
+const HIDDEN: [&str; 4] = ["registered", "end", "model", "warnings"];
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct DevicesQuery {
-    #[serde(default)]
     search: String,
-    #[serde(default)]
+    state: String,
     tag: String,
-    #[serde(default)]
+    queue_mode: String,
+    secure: String,
+    lwm2m_version: String,
+    firmware: String,
+    object: String,
+    warnings: String,
+    /// Of links from before: `true` or `false`.
     registered: String,
-    #[serde(default)]
-    after: String,
+    sort: String,
+    limit: String,
+    cursor: String,
 }
 
 impl DevicesQuery {
-    /// The address of the same list from another place on.
-    fn address(&self, after: Option<&EndpointName>) -> String {
-        let after = after.map_or("", EndpointName::as_str);
-        words::address(
-            "/devices",
-            &[
-                ("search", &self.search),
-                ("tag", &self.tag),
-                ("registered", &self.registered),
-                ("after", after),
-            ],
-        )
+    fn words(&self) -> DeviceWords {
+        let state = match (self.state.as_str(), self.registered.as_str()) {
+            ("", "true") => DeviceState::Registered.name().to_owned(),
+            ("", "false") => DeviceState::Offline.name().to_owned(),
+            (state, _) => state.to_owned(),
+        };
+        DeviceWords {
+            search: self.search.trim().to_owned(),
+            state,
+            tag: self.tag.trim().to_owned(),
+            queue_mode: self.queue_mode.clone(),
+            secure: self.secure.clone(),
+            lwm2m_version: self.lwm2m_version.clone(),
+            firmware: self.firmware.trim().to_owned(),
+            object: self.object.trim().to_owned(),
+            warnings: self.warnings.clone(),
+        }
+    }
+
+    /// Devices on one page.
+    fn limit(&self) -> u64 {
+        let wanted = self.limit.parse().ok();
+        let known = wanted.filter(|wanted| LIMITS.contains(wanted));
+        known.unwrap_or(LIMITS[0])
+    }
+}
+
+/// The addresses of the same list in other ways.
+struct Addresses<'a> {
+    words: &'a DeviceWords,
+    sort: &'a str,
+    limit: u64,
+}
+
+impl Addresses<'_> {
+    fn of(&self, sort: &str, limit: u64, cursor: &str) -> String {
+        let limit = match limit {
+            limit if limit == LIMITS[0] => String::new(),
+            limit => limit.to_string(),
+        };
+        let mut parameters = self.words.pairs().to_vec();
+        parameters.extend([("sort", sort), ("limit", &limit), ("cursor", cursor)]);
+        words::address("/devices", &parameters)
+    }
+
+    fn from(&self, cursor: &str) -> String {
+        self.of(self.sort, self.limit, cursor)
     }
 }
 
@@ -54,72 +124,140 @@ pub(super) async fn page(
     query: Query<DevicesQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let mut page = Page::new(&viewer, "/devices");
-    let search = query.search.trim();
-    let tag = query.tag.trim();
-    let filter = EndpointFilter {
-        registered: query.registered.parse().ok(),
-        search: (!search.is_empty()).then(|| search.to_owned()),
-        tag: (!tag.is_empty()).then(|| tag.to_owned()),
-        limit: LIMIT,
-        after: EndpointName::new(&query.after).ok(),
+    let words = query.words();
+    let filter = words.filter()?;
+    let (sort, descending) = device_query::sort(&query.sort)?;
+    let limit = query.limit();
+    let wanted = DeviceQuery {
+        filter: filter.clone(),
+        sort,
+        descending,
+        place: device_query::place(&query.cursor)?,
+        limit,
     };
-    let (rows, more) = viewer.endpoints(&filter).await?;
-    let (total, registered) = viewer.count_endpoints().await?;
-    let awake_s = viewer.settings().queue_mode.awake_s;
-    let now = Timestamp::system();
-    let mut lines = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let awake = row
-            .profile
-            .awake
-            .unwrap_or_else(|| Duration::from_secs(awake_s));
-        let mut line = DeviceLine::new(row, state(row, now, awake));
-        line.awake_s = line.awake_s.or(Some(awake_s));
-        for stored in viewer.latest(row.id).await? {
-            if stored.path == TEMPERATURE {
-                line.temperature = words::value(&stored.value);
-            } else if stored.path == HUMIDITY {
-                line.humidity = words::value(&stored.value);
-            }
-        }
-        lines.push(line);
-    }
-    let next = rows
-        .last()
-        .filter(|_| more)
-        .map(|last| query.address(Some(&last.name)));
+    let list = viewer.devices_page(&wanted).await?;
+    let count = viewer.count_devices(&filter, COUNTED).await?;
+    let ids: Vec<EndpointId> = list.devices.iter().map(|device| device.row.id).collect();
+    let values = viewer.latest_of(&ids, &[TEMPERATURE, HUMIDITY]).await?;
+    let at = viewer.moment();
+    let lines: Vec<DeviceLine> = list
+        .devices
+        .iter()
+        .map(|device| {
+            let awake = device.row.profile.awake.unwrap_or(at.awake);
+            DeviceLine::listed(device, state(&device.row, at.now, awake), awake.as_secs())
+                .with_values(device.row.id, &values)
+        })
+        .collect();
+    let addresses = Addresses {
+        words: &words,
+        sort: &query.sort,
+        limit,
+    };
+    let next = list.devices.last().filter(|_| list.has_next);
+    let next = next.map(|last| addresses.from(&device_query::cursor(last, false)));
+    let previous = list.devices.first().filter(|_| list.has_previous);
+    let previous = previous.map(|first| addresses.from(&device_query::cursor(first, true)));
+    let versions = viewer.firmware_versions(VERSIONS).await?;
+    let under_way = viewer.bulks_under_way().await?;
     page.insert("devices", &lines);
-    page.insert("total", &total);
-    page.insert("registered", &registered);
-    page.insert("awake_s", &awake_s);
-    page.insert("search", search);
-    page.insert("tag", tag);
-    page.insert("which", &query.registered);
-    page.insert("limit", &LIMIT);
-    page.insert("first", &filter.after.is_none());
-    page.insert("first_href", &query.address(None));
+    page.insert("count", &count.min(COUNTED));
+    page.insert("more", &(count > COUNTED));
+    page.insert("max_bulk", &viewer.settings().operations.max_bulk);
+    page.insert("words", &words);
+    page.insert("filter", &serde_json::json!(words).to_string());
+    page.insert("filtered", &!filter.is_everyone());
+    page.insert("refined", &refined(&words));
+    page.insert("states", &DeviceState::ALL.map(DeviceState::name));
+    page.insert("versions", &versions);
+    page.insert("columns", &columns(&addresses, sort, descending));
+    page.insert("limit", &limit);
+    page.insert("limits", &limits(&addresses));
+    page.insert("sort", &query.sort);
+    page.insert("first", &!list.has_previous);
+    page.insert("first_href", &addresses.from(""));
     page.insert("next", &next);
+    page.insert("previous", &previous);
+    page.insert("table_href", &table_address(&words));
+    page.insert("bulks", &BulkLine::all(&viewer, &under_way).await?);
     page.render("pages/devices.html")
 }
 
-/// Whether a device can be reached, in one word. One in queue mode listens for a while after it
-/// was heard of.
-pub(in crate::web) fn state(row: &EndpointRow, now: Timestamp, awake: Duration) -> &'static str {
-    match &row.registration {
-        None if row.through_gateway().is_some() => "registered",
-        None => "offline",
-        Some(registration) if !registration.queue_mode => "registered",
-        Some(registration) => {
-            let seen = row.last_seen_at.map_or(registration.updated_at, |at| {
-                at.max(registration.updated_at)
-            });
-            if now.since(seen) < awake {
-                "awake"
+/// Whether something is filtered by what lies behind "more filters".
+fn refined(words: &DeviceWords) -> bool {
+    let shown = ["search", "state", "tag"];
+    let pairs = words.pairs();
+    let mut hidden = pairs.iter().filter(|(name, _)| !shown.contains(name));
+    hidden.any(|(_, value)| !value.is_empty())
+}
+
+/// Where the same list is as a file.
+fn table_address(words: &DeviceWords) -> String {
+    words::address("/api/v1/endpoints.csv", &words.pairs())
+}
+
+/// The head of a column.
+#[derive(Debug, Serialize)]
+struct Column {
+    name: &'static str,
+    label: &'static str,
+    hidden: bool,
+    /// The same list sorted by it, or by it the other way round.
+    href: Option<String>,
+    /// `ascending` or `descending` where the list is sorted by it.
+    sorted: Option<&'static str>,
+}
+
+fn columns(addresses: &Addresses<'_>, sort: DeviceSort, descending: bool) -> Vec<Column> {
+    let by = |name: &str| match name {
+        "name" => Some(DeviceSort::Name),
+        "seen" => Some(DeviceSort::Seen),
+        "registered" => Some(DeviceSort::RegisteredAt),
+        "end" => Some(DeviceSort::LifetimeEnd),
+        "firmware" => Some(DeviceSort::Firmware),
+        _ => None,
+    };
+    let column = |(name, label): &(&'static str, &'static str)| {
+        let sorts = by(name);
+        let is_sorted = sorts == Some(sort);
+        let href = sorts.map(|by| {
+            // What is newest is looked for first.
+            let newest = matches!(by, DeviceSort::Seen | DeviceSort::RegisteredAt);
+            let turned = if is_sorted { !descending } else { newest };
+            let text = format!("{}{}", if turned { "-" } else { "" }, by.name());
+            let text = if text == "name" { String::new() } else { text };
+            addresses.of(&text, addresses.limit, "")
+        });
+        Column {
+            name,
+            label,
+            hidden: HIDDEN.contains(name) && !is_sorted,
+            href,
+            sorted: is_sorted.then_some(if descending {
+                "descending"
             } else {
-                "asleep"
-            }
+                "ascending"
+            }),
         }
-    }
+    };
+    let all = [("name", "Device")];
+    all.iter().chain(&COLUMNS).map(column).collect()
+}
+
+#[derive(Debug, Serialize)]
+struct Limit {
+    rows: u64,
+    href: String,
+    active: bool,
+}
+
+fn limits(addresses: &Addresses<'_>) -> Vec<Limit> {
+    let each = LIMITS.iter().map(|rows| Limit {
+        rows: *rows,
+        href: addresses.of(addresses.sort, *rows, ""),
+        active: *rows == addresses.limit,
+    });
+    each.collect()
 }
 
 /// A device as tables and headlines show it.
@@ -135,12 +273,18 @@ pub(super) struct DeviceLine {
     address: String,
     lwm2m_version: String,
     lifetime_s: Option<u64>,
+    registered_at: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
     last_seen_at: Option<Timestamp>,
     tags: Vec<String>,
     /// Its own awake window; on the list, the one that counts.
     awake_s: Option<u64>,
     /// Its eDRX cycle.
     edrx_cycle_s: Option<u64>,
+    /// How much of what it does wrong was forgiven.
+    warnings: usize,
+    firmware: String,
+    model: String,
     /// The value of [`TEMPERATURE`], as text.
     temperature: String,
     /// The value of [`HUMIDITY`], as text.
@@ -150,6 +294,7 @@ pub(super) struct DeviceLine {
 impl DeviceLine {
     pub(super) fn new(row: &EndpointRow, state: &'static str) -> Self {
         let registration = row.registration.as_ref();
+        let none = || "–".to_owned();
         Self {
             name: row.name.to_string(),
             state,
@@ -157,23 +302,53 @@ impl DeviceLine {
             gateway: row.through_gateway().is_some(),
             queue_mode: registration.is_some_and(|registration| registration.queue_mode),
             secure: registration.is_some_and(|registration| registration.peer.is_secure()),
-            address: registration.map_or_else(
-                || "–".to_owned(),
-                |registration| registration.peer.address.to_string(),
-            ),
-            lwm2m_version: registration.map_or_else(
-                || "–".to_owned(),
-                |registration| registration.lwm2m_version.to_string(),
-            ),
+            address: registration
+                .map_or_else(none, |registration| registration.peer.address.to_string()),
+            lwm2m_version: registration
+                .map_or_else(none, |registration| registration.lwm2m_version.to_string()),
             lifetime_s: registration.map(|registration| registration.lifetime.as_secs()),
+            registered_at: registration
+                .map(|registration| registration.registered_at)
+                .or_else(|| row.through_gateway()),
+            expires_at: registration.map(|registration| registration.expires_at),
             last_seen_at: row
                 .last_seen_at
                 .or_else(|| registration.map(|registration| registration.updated_at)),
             tags: row.profile.tags.clone(),
             awake_s: row.profile.awake.map(|time| time.as_secs()),
             edrx_cycle_s: row.profile.edrx_cycle.map(|time| time.as_secs()),
-            temperature: "–".to_owned(),
-            humidity: "–".to_owned(),
+            warnings: registration
+                .map_or(&row.gateway.warnings, |registration| &registration.warnings)
+                .len(),
+            firmware: none(),
+            model: none(),
+            temperature: none(),
+            humidity: none(),
         }
+    }
+
+    fn listed(device: &ListedDevice, state: &'static str, awake_s: u64) -> Self {
+        let made_by = [&device.manufacturer, &device.model_number];
+        let made_by: Vec<&str> = made_by.into_iter().flatten().map(String::as_str).collect();
+        let none = || "–".to_owned();
+        Self {
+            awake_s: Some(awake_s),
+            firmware: device.firmware_version.clone().unwrap_or_else(none),
+            model: match made_by.is_empty() {
+                true => none(),
+                false => made_by.join(" "),
+            },
+            ..Self::new(&device.row, state)
+        }
+    }
+
+    fn with_values(mut self, id: EndpointId, values: &HashMap<(EndpointId, Path), Value>) -> Self {
+        if let Some(value) = values.get(&(id, TEMPERATURE)) {
+            self.temperature = words::value(value);
+        }
+        if let Some(value) = values.get(&(id, HUMIDITY)) {
+            self.humidity = words::value(value);
+        }
+        self
     }
 }

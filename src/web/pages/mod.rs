@@ -10,6 +10,7 @@ mod account;
 pub mod assets;
 mod audit;
 mod browsers;
+mod bulk;
 mod charts;
 mod chrome;
 mod credentials;
@@ -35,8 +36,6 @@ mod settings;
 mod traffic;
 mod updates;
 mod words;
-
-pub(in crate::web) use devices::state as device_state;
 
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::web::{self, ServiceConfig};
@@ -72,6 +71,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
             .route("/events/rules/{id}/remove", web::post().to(rules::remove))
             .route("/events/{id}", web::get().to(events::one))
             .route("/operations", web::get().to(operations::list))
+            .route("/operations/bulk/{id}", web::get().to(bulk::page))
             .route("/models", web::get().to(models::list))
             .route("/models", web::post().to(models::add))
             .route("/models/{object_id}/{version}", web::get().to(models::one))

@@ -8,13 +8,14 @@ use actix_web::http::StatusCode;
 use actix_web::web::Query;
 use serde::{Deserialize, Serialize};
 
+use super::bulk::BulkLine;
 use super::chrome::Page;
 use super::words;
 use crate::domain::{
-    EndpointName, Operation, OperationId, OperationKind, OperationStatus, Origin, Path, Timestamp,
-    count,
+    EndpointId, EndpointName, Operation, OperationId, OperationKind, OperationStatus, Origin, Path,
+    Timestamp, count,
 };
-use crate::store::OperationFilter;
+use crate::store::{OperationPage, OperationPlace, OperationQuery};
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
 use crate::web::waiting::{Waits, waits};
@@ -33,35 +34,85 @@ const TABS: [(&str, Option<OperationStatus>); 7] = [
     ("Cancelled", Some(OperationStatus::Cancelled)),
 ];
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct OperationsQuery {
-    #[serde(default)]
     status: String,
-    #[serde(default)]
     kind: String,
-    #[serde(default)]
     device: String,
+    path: String,
+    by: String,
+    /// Asked for within so many hours.
+    hours: String,
     before: Option<i64>,
+    after: Option<i64>,
 }
+
+/// The times that are offered, in hours.
+const HOURS: [(&str, &str); 4] = [
+    ("1", "last hour"),
+    ("24", "last day"),
+    ("168", "last week"),
+    ("720", "last 30 days"),
+];
 
 impl OperationsQuery {
     /// The address of the same list with another status.
-    fn address(&self, status: Option<OperationStatus>, before: Option<i64>) -> String {
+    fn address(&self, status: Option<OperationStatus>, place: Option<OperationPlace>) -> String {
         let status = status.map_or("", OperationStatus::name);
-        let before = before.map(|id| id.to_string()).unwrap_or_default();
-        let mut address = "/operations".to_owned();
-        for (name, value) in [
-            ("status", status),
-            ("kind", self.kind.as_str()),
-            ("device", self.device.trim()),
-            ("before", before.as_str()),
-        ] {
-            if !value.is_empty() {
-                let separator = if address.contains('?') { '&' } else { '?' };
-                address.push_str(&format!("{separator}{name}={}", words::segment(value)));
-            }
-        }
-        address
+        let (before, after) = match place {
+            Some(OperationPlace::OlderThan(id)) => (id.to_string(), String::new()),
+            Some(OperationPlace::NewerThan(id)) => (String::new(), id.to_string()),
+            None => (String::new(), String::new()),
+        };
+        words::address(
+            "/operations",
+            &[
+                ("status", status),
+                ("kind", &self.kind),
+                ("device", self.device.trim()),
+                ("path", self.path.trim()),
+                ("by", self.by.trim()),
+                ("hours", &self.hours),
+                ("before", &before),
+                ("after", &after),
+            ],
+        )
+    }
+
+    fn place(&self) -> Option<OperationPlace> {
+        let older = self.before.map(OperationId).map(OperationPlace::OlderThan);
+        older.or_else(|| self.after.map(OperationId).map(OperationPlace::NewerThan))
+    }
+
+    /// Which operations of this device, or of all.
+    fn wanted(&self, endpoint: Option<EndpointId>) -> Result<OperationQuery, ApiError> {
+        let hours: Option<u32> = match self.hours.as_str() {
+            "" => None,
+            hours => Some(hours.parse().map_err(|_| {
+                ApiError::parameter("hours", format!("`{hours}` is no number of hours"))
+            })?),
+        };
+        let path: Option<Path> = match self.path.trim() {
+            "" => None,
+            path => Some(
+                path.parse()
+                    .map_err(|error| ApiError::parameter("path", format!("{error}")))?,
+            ),
+        };
+        let now = Timestamp::system();
+        let since = |hours: u32| now.earlier_by_millis(i64::from(hours) * 3_600_000);
+        Ok(OperationQuery {
+            endpoint,
+            status: choice("status", &self.status)?,
+            kind: choice("kind", &self.kind)?,
+            path,
+            by: Some(self.by.trim().to_owned()).filter(|by| !by.is_empty()),
+            from: hours.map(since),
+            to: None,
+            place: self.place(),
+            limit: LIMIT,
+        })
     }
 }
 
@@ -71,8 +122,6 @@ pub(super) async fn list(
     query: Query<OperationsQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let mut page = Page::new(&viewer, "/operations");
-    let status: Option<OperationStatus> = choice("status", &query.status)?;
-    let kind: Option<OperationKind> = choice("kind", &query.kind)?;
     let device = query.device.trim();
     // A name that nothing has: the list is empty, and says so.
     let endpoint = match EndpointName::new(device) {
@@ -80,24 +129,14 @@ pub(super) async fn list(
         Ok(name) => viewer.endpoint(&name).await.map(|row| Some(row.id)),
         Err(error) => Err(ApiError::not_found(error.to_string())),
     };
-    let operations = match &endpoint {
-        Ok(endpoint) => {
-            let filter = OperationFilter {
-                endpoint: *endpoint,
-                status,
-                kind,
-                before: query.before.map(OperationId),
-            };
-            viewer
-                .filtered_operations(&filter, LIMIT.saturating_add(1))
-                .await?
-        }
-        Err(error) if error.status() == StatusCode::NOT_FOUND => Vec::new(),
+    let wanted = query.wanted(endpoint.as_ref().ok().copied().flatten())?;
+    let found = match &endpoint {
+        Ok(_) => viewer.search_operations(&wanted).await?,
+        Err(error) if error.status() == StatusCode::NOT_FOUND => OperationPage::default(),
         Err(error) => return Err(error.clone()),
     };
-    let shown = usize::try_from(LIMIT).unwrap_or(usize::MAX);
-    let page_of = operations.get(..shown).unwrap_or(&operations);
-    let lines = OperationLine::all(page_of, &waits(&viewer, page_of).await?);
+    let status = wanted.status;
+    let lines = OperationLine::all(&found.operations, &waits(&viewer, &found.operations).await?);
     let tabs: Vec<Tab> = TABS
         .iter()
         .map(|(label, of)| Tab {
@@ -106,24 +145,33 @@ pub(super) async fn list(
             active: *of == status,
         })
         .collect();
-    let next = lines
-        .last()
-        .filter(|_| operations.len() > shown)
-        .map(|last| query.address(status, Some(last.id)));
+    let older = found.operations.last().filter(|_| found.has_older);
+    let older = older.map(|last| query.address(status, Some(OperationPlace::OlderThan(last.id))));
+    let newer = found.operations.first().filter(|_| found.has_newer);
+    let newer = newer.map(|first| query.address(status, Some(OperationPlace::NewerThan(first.id))));
     let kinds = OperationKind::ALL.map(|kind| Kind {
         name: kind.name(),
         words: kind.name().replace('_', " "),
     });
+    let under_way = viewer.bulks_under_way().await?;
+    let refined = [&query.path, &query.by, &query.hours];
     page.insert("operations", &lines);
     page.insert("tabs", &tabs);
     page.insert("kinds", &kinds);
     page.insert("kind", &query.kind);
     page.insert("status", &query.status);
     page.insert("device", device);
+    page.insert("path", query.path.trim());
+    page.insert("by", query.by.trim());
+    page.insert("hours", &query.hours);
+    page.insert("times", &HOURS);
+    page.insert("refined", &refined.iter().any(|word| !word.is_empty()));
     page.insert("unknown_device", &endpoint.is_err());
-    page.insert("first", &query.before.is_none());
+    page.insert("first", &!found.has_newer);
     page.insert("first_href", &query.address(status, None));
-    page.insert("next", &next);
+    page.insert("older", &older);
+    page.insert("newer", &newer);
+    page.insert("bulks", &BulkLine::all(&viewer, &under_way).await?);
     page.render("pages/operations.html")
 }
 
@@ -200,7 +248,7 @@ impl OperationLine {
                 OperationKind::Create | OperationKind::Delete | OperationKind::Execute
             ),
             origin: match &operation.origin {
-                Origin::User(name) => name.clone(),
+                Origin::Bulk(_, name) | Origin::User(name) => name.clone(),
                 Origin::Template => "a template".to_owned(),
                 Origin::Firmware => "a firmware update".to_owned(),
             },

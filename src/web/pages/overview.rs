@@ -1,62 +1,182 @@
 //! `/`: how the fleet is.
 
-use std::time::Duration;
-
 use actix_web::HttpResponse;
+use serde::Serialize;
 
+use super::bulk::BulkLine;
 use super::charts;
 use super::chrome::Page;
 use super::credentials::EndingNotice;
 use super::events::EventLine;
 use super::operations::OperationLine;
+use super::rollout_lines::RolloutLine;
 use super::traffic;
-use crate::domain::{OperationStatus, Timestamp};
+use crate::domain::{Rollout, Timestamp};
+use crate::store::{EndpointRow, FleetCounts};
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
 use crate::web::waiting::waits;
 
-/// Operations are counted up to here.
-const COUNT_LIMIT: u64 = 500;
-
 /// Lines in the lists of the latest operations and events.
 const LATEST: u64 = 6;
 
-const DAY: Duration = Duration::from_secs(86_400);
+/// Lines in the list of devices that are late.
+const LATE: u64 = 8;
+
+/// Rollouts that are looked at for those that go on.
+const ROLLOUTS: u64 = 50;
 
 /// `GET /`
 pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
     let mut page = Page::new(&viewer, "/");
     let now = Timestamp::system();
-    let (total, registered) = viewer.count_endpoints().await?;
-    let queued = viewer
-        .operations(None, Some(OperationStatus::Queued), COUNT_LIMIT, None)
-        .await?;
-    let failed = viewer
-        .operations(None, Some(OperationStatus::Failed), COUNT_LIMIT, None)
-        .await?;
-    let failed_today = failed
-        .iter()
-        .filter(|operation| {
-            let at = operation.finished_at.unwrap_or(operation.created_at);
-            now.since(at) < DAY
-        })
-        .count();
-    let limit = usize::try_from(COUNT_LIMIT).unwrap_or(usize::MAX);
+    let counts = viewer.fleet_counts().await?;
+    let late = viewer.late_devices(LATE).await?;
     let operations = viewer.operations(None, None, LATEST, None).await?;
     let events = viewer.events(None, None, LATEST, None).await?;
     let endings = viewer.certificates_ending()?;
     charts::insert_pins(&mut page, &viewer).await?;
-    page.insert("certificates", &EndingNotice::new(&endings, now));
-    page.insert("total", &total);
-    page.insert("registered", &registered);
-    page.insert("offline", &total.saturating_sub(registered));
-    page.insert("waiting", &queued.len());
-    page.insert("waiting_more", &(queued.len() >= limit));
-    page.insert("failed", &failed_today);
-    page.insert("failed_more", &(failed_today >= limit));
+    let rollouts = viewer.rollouts(None, ROLLOUTS).await?;
+    let going_on: Vec<RolloutLine> = rollouts
+        .iter()
+        .filter(|rollout| goes_on(rollout))
+        .map(RolloutLine::of)
+        .collect();
+    let under_way = viewer.bulks_under_way().await?;
     let waits = waits(&viewer, &operations).await?;
+    page.insert("certificates", &EndingNotice::new(&endings, now));
+    page.insert("tiles", &tiles(&counts));
+    page.insert("counts", &Counts::from(counts));
+    page.insert("late", &late.iter().map(LateLine::new).collect::<Vec<_>>());
     page.insert("operations", &OperationLine::all(&operations, &waits));
     page.insert("events", &EventLine::all(&events, &viewer.models()));
     traffic::insert_of_fleet(&mut page, &viewer).await?;
+    page.insert("rollouts", &going_on);
+    page.insert("bulks", &BulkLine::all(&viewer, &under_way).await?);
     page.render("pages/overview.html")
+}
+
+fn goes_on(rollout: &Rollout) -> bool {
+    rollout.state.is_under_way()
+}
+
+/// The numbers that the page tells beside those of its tiles.
+#[derive(Debug, Serialize)]
+struct Counts {
+    known: u64,
+    awake: u64,
+    asleep: u64,
+    late: u64,
+    updates: u64,
+}
+
+impl From<FleetCounts> for Counts {
+    fn from(counts: FleetCounts) -> Self {
+        Self {
+            known: counts.known,
+            awake: counts.awake,
+            asleep: counts.asleep,
+            late: counts.late,
+            updates: counts.updates,
+        }
+    }
+}
+
+/// A number that leads to its list.
+#[derive(Debug, Serialize)]
+struct Tile {
+    id: &'static str,
+    label: &'static str,
+    number: String,
+    /// A colour of the theme where the number is not 0.
+    colour: &'static str,
+    below: String,
+    href: &'static str,
+}
+
+fn tiles(counts: &FleetCounts) -> Vec<Tile> {
+    let colour = |many: u64, colour: &'static str| if many > 0 { colour } else { "" };
+    let up_to = |many: u64| match many > FleetCounts::MOST {
+        true => format!("{}+", FleetCounts::MOST),
+        false => many.to_string(),
+    };
+    let devices = if counts.known == 1 {
+        "device"
+    } else {
+        "devices"
+    };
+    vec![
+        Tile {
+            id: "count-registered",
+            label: "Registered",
+            number: counts.registered.to_string(),
+            colour: colour(counts.registered, "green"),
+            below: format!("of {} {devices}", counts.known),
+            href: "/devices?state=registered",
+        },
+        Tile {
+            id: "count-late",
+            label: "Late",
+            number: counts.late.to_string(),
+            colour: colour(counts.late, "yellow"),
+            below: "should have been heard of by now".to_owned(),
+            href: "/devices?state=late",
+        },
+        Tile {
+            id: "count-offline",
+            label: "Offline",
+            number: counts.known.saturating_sub(counts.registered).to_string(),
+            colour: "",
+            below: "seen before, gone now".to_owned(),
+            href: "/devices?state=offline",
+        },
+        Tile {
+            id: "count-waiting",
+            label: "Waiting operations",
+            number: up_to(counts.waiting),
+            colour: colour(counts.waiting, "yellow"),
+            below: "for devices to wake or answer".to_owned(),
+            href: "/operations?status=QUEUED",
+        },
+        Tile {
+            id: "count-failed",
+            label: "Failed in the last day",
+            number: up_to(counts.failed),
+            colour: colour(counts.failed, "red"),
+            below: "operations".to_owned(),
+            href: "/operations?status=FAILED",
+        },
+        Tile {
+            id: "count-rollouts",
+            label: "Running rollouts",
+            number: counts.rollouts.to_string(),
+            colour: colour(counts.rollouts, "azure"),
+            below: match counts.updates {
+                1 => "1 device is being updated".to_owned(),
+                many => format!("{many} devices are being updated"),
+            },
+            href: "/rollouts",
+        },
+    ]
+}
+
+/// A device that should have been heard of.
+#[derive(Debug, Serialize)]
+struct LateLine {
+    name: String,
+    since: Timestamp,
+    last_seen_at: Option<Timestamp>,
+    queue_mode: bool,
+}
+
+impl LateLine {
+    fn new((row, since): &(EndpointRow, Timestamp)) -> Self {
+        let registration = row.registration.as_ref();
+        Self {
+            name: row.name.to_string(),
+            since: *since,
+            last_seen_at: row.last_seen_at,
+            queue_mode: registration.is_some_and(|found| found.queue_mode),
+        }
+    }
 }

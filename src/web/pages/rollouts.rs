@@ -43,7 +43,6 @@ pub(super) async fn list(
         .last()
         .filter(|_| rollouts.len() > shown.len())
         .map(|last| format!("/rollouts?before={}", last.id));
-    page.insert("goes_on", &lines.iter().any(|line| !line.is_over));
     page.insert("rollouts", &lines);
     page.insert("first", &before.is_none());
     page.insert("next", &next);

@@ -18,30 +18,26 @@ use flownexus::store::{
 
 use super::{ASLEEP, Fleet, GONE, WRONG_KEY};
 
+impl Fleet {
+    pub(super) fn all_rows(&self) -> Vec<EndpointRow> {
+        self.lock().rows.clone()
+    }
+
+    /// Only the first device has values.
+    pub(super) fn all_values(&self) -> Vec<StoredValue> {
+        self.lock().values.clone()
+    }
+
+    pub(super) fn all_operations(&self) -> Vec<Operation> {
+        self.lock().operations.clone()
+    }
+}
+
 #[async_trait]
 impl EndpointReader for Fleet {
-    async fn list(&self, filter: &EndpointFilter) -> Result<(Vec<EndpointRow>, bool), StoreError> {
-        let state = self.lock();
-        let mut rows: Vec<EndpointRow> = state
-            .rows
-            .iter()
-            .filter(|row| filter.registered.is_none_or(|on| row.is_registered() == on))
-            .filter(|row| {
-                let search = filter.search.as_deref().unwrap_or("").to_lowercase();
-                row.name.as_str().to_lowercase().contains(&search)
-            })
-            .filter(|row| {
-                filter
-                    .tag
-                    .as_ref()
-                    .is_none_or(|tag| row.profile.tags.contains(tag))
-            })
-            .filter(|row| filter.after.as_ref().is_none_or(|after| row.name > *after))
-            .cloned()
-            .collect();
-        let more = rows.len() > filter.limit as usize;
-        rows.truncate(filter.limit as usize);
-        Ok((rows, more))
+    async fn list(&self, _: &EndpointFilter) -> Result<(Vec<EndpointRow>, bool), StoreError> {
+        // Only rollouts ask so.
+        Ok((self.all_rows(), false))
     }
 
     async fn find(&self, name: &EndpointName) -> Result<Option<EndpointRow>, StoreError> {

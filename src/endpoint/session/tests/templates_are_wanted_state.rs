@@ -87,7 +87,7 @@ fn a_profile_is_stored_before_it_is_answered_and_survives_everything() {
     let change = ProfileChange {
         tags: Some(vec!["lab".to_owned()]),
         awake: Some(Some(Duration::from_secs(20))),
-        edrx_cycle: None,
+        ..ProfileChange::default()
     };
     bench.done.clear();
     bench.feed(Input::Profile {

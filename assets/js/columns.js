@@ -1,0 +1,44 @@
+// Which columns of the list of devices are shown: chosen in its menu, remembered by the browser.
+
+const KEY = "device-columns";
+
+function remembered() {
+  try {
+    return JSON.parse(localStorage.getItem(KEY)) || {};
+  } catch {
+    // Private windows, or somebody else wrote there.
+    return {};
+  }
+}
+
+function apply() {
+  const chosen = remembered();
+  const table = document.querySelector(".device-table");
+  for (const box of document.querySelectorAll("[data-column]")) {
+    const name = box.dataset.column;
+    const head = table?.querySelector(`th.col-${CSS.escape(name)}`);
+    // A column that the list is sorted by is always there.
+    const isSorted = head?.hasAttribute("aria-sort");
+    box.checked = isSorted || (chosen[name] ?? box.defaultChecked);
+    table?.classList.toggle(`without-${name}`, !box.checked);
+  }
+}
+
+document.addEventListener("change", (event) => {
+  const name = event.target.dataset?.column;
+  if (!name) return;
+  try {
+    localStorage.setItem(KEY, JSON.stringify({ ...remembered(), [name]: event.target.checked }));
+  } catch {
+    // Then it lasts as long as the page.
+  }
+  document.querySelector(".device-table")?.classList.toggle(`without-${name}`, !event.target.checked);
+});
+document.addEventListener("refreshed", (event) => {
+  if (event.target.id === "device-list") apply();
+});
+document.addEventListener("click", (event) => {
+  const menu = document.getElementById("column-menu");
+  if (menu?.open && !menu.contains(event.target)) menu.open = false;
+});
+apply();

@@ -1,0 +1,235 @@
+//! The list of devices as an address says it: the same words in the API, on the page and in files.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::ApiError;
+use crate::domain::{EndpointName, Timestamp};
+use crate::store::{
+    DeviceFilter, DevicePage, DevicePlace, DeviceQuery, DeviceSort, DeviceState, EndpointRow,
+    ListedDevice,
+};
+
+/// Which devices are meant. Without anything every device is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, IntoParams, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+#[schema(example = json!({"tag": "lab", "state": "registered", "firmware": "1.4.0"}))]
+pub struct DeviceWords {
+    /// A part of the name, address, a tag, the manufacturer or the model number, upper and lower case alike;
+    /// `/3303` finds devices that announced that object.
+    pub search: String,
+    /// `registered`, `awake`, `asleep`, `late` or `offline`.
+    pub state: String,
+    /// A tag that they have.
+    pub tag: String,
+    /// `true` or `false`: registered with queue mode.
+    pub queue_mode: String,
+    /// `true` or `false`: registered over DTLS.
+    pub secure: String,
+    /// The version of LwM2M that they registered with, such as `1.1`.
+    pub lwm2m_version: String,
+    /// The version of their firmware (3/0/3), exactly.
+    pub firmware: String,
+    /// The number of an object that they announced.
+    pub object: String,
+    /// `true` or `false`: they do something wrong that was forgiven.
+    pub warnings: String,
+}
+
+impl DeviceWords {
+    /// The filter that they mean.
+    ///
+    /// # Errors
+    /// 400 naming the word that makes no sense.
+    pub fn filter(&self) -> Result<DeviceFilter, ApiError> {
+        let text = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        Ok(DeviceFilter {
+            search: text(&self.search),
+            state: word::<DeviceState>("state", &self.state)?,
+            tag: text(&self.tag),
+            queue_mode: flag("queue_mode", &self.queue_mode)?,
+            secure: flag("secure", &self.secure)?,
+            lwm2m_version: word("lwm2m_version", &self.lwm2m_version)?,
+            firmware: text(&self.firmware),
+            object: word("object", &self.object)?,
+            warnings: flag("warnings", &self.warnings)?,
+        })
+    }
+
+    /// The words with their values, in the order in which addresses have them.
+    pub fn pairs(&self) -> [(&'static str, &str); 9] {
+        [
+            ("search", &self.search),
+            ("state", &self.state),
+            ("tag", &self.tag),
+            ("queue_mode", &self.queue_mode),
+            ("secure", &self.secure),
+            ("lwm2m_version", &self.lwm2m_version),
+            ("firmware", &self.firmware),
+            ("object", &self.object),
+            ("warnings", &self.warnings),
+        ]
+    }
+}
+
+/// Reads `last_seen`, or `-last_seen` for the other way round.
+///
+/// # Errors
+/// 400 naming `sort`.
+pub fn sort(text: &str) -> Result<(DeviceSort, bool), ApiError> {
+    let (descending, text) = match text.strip_prefix('-') {
+        Some(text) => (true, text),
+        None => (false, text),
+    };
+    Ok((word("sort", text)?.unwrap_or_default(), descending))
+}
+
+/// Where a page begins that comes after a device, or ends that comes before it.
+pub fn cursor(device: &ListedDevice, is_before: bool) -> String {
+    let place = (device.key.as_str(), device.row.name.as_str(), is_before);
+    let json = serde_json::to_string(&place).unwrap_or_default();
+    URL_SAFE_NO_PAD.encode(json)
+}
+
+/// Reads what [`cursor`] made; nothing of an empty text.
+///
+/// # Errors
+/// 400 when this list did not give it out.
+pub fn place(text: &str) -> Result<Option<DevicePlace>, ApiError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let read = || {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (key, name, is_before): (String, String, bool) = serde_json::from_slice(&bytes).ok()?;
+        Some(DevicePlace {
+            key,
+            name: EndpointName::new(&name).ok()?,
+            is_before,
+        })
+    };
+    match read() {
+        Some(place) => Ok(Some(place)),
+        None => Err(ApiError::parameter(
+            "cursor",
+            "`cursor` is not one that this list gave out",
+        )),
+    }
+}
+
+/// Where the page after this one begins; nothing when it is the last one.
+pub fn after(page: &DevicePage) -> Option<DevicePlace> {
+    let last = page.devices.last().filter(|_| page.has_next)?;
+    Some(DevicePlace {
+        key: last.key.clone(),
+        name: last.row.name.clone(),
+        is_before: false,
+    })
+}
+
+/// Whether a device can be reached, in one word. One in queue mode listens for a while after it
+/// was heard of.
+pub fn state(row: &EndpointRow, now: Timestamp, awake: Duration) -> &'static str {
+    match &row.registration {
+        None if row.through_gateway().is_some() => "registered",
+        None => "offline",
+        Some(registration) if !registration.queue_mode => "registered",
+        Some(registration) => {
+            let seen = row.last_seen_at.map_or(registration.updated_at, |at| {
+                at.max(registration.updated_at)
+            });
+            if now.since(seen) < awake {
+                "awake"
+            } else {
+                "asleep"
+            }
+        }
+    }
+}
+
+/// The query for the pages of a list from its beginning to its end.
+pub fn from_the_start(filter: DeviceFilter, limit: u64) -> DeviceQuery {
+    DeviceQuery {
+        filter,
+        sort: DeviceSort::Name,
+        descending: false,
+        place: None,
+        limit,
+    }
+}
+
+fn word<T>(name: &'static str, text: &str) -> Result<Option<T>, ApiError>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let read = text.parse().map(Some);
+    read.map_err(|error| ApiError::parameter(name, format!("`{name}`: {error}")))
+}
+
+fn flag(name: &'static str, text: &str) -> Result<Option<bool>, ApiError> {
+    match text.trim() {
+        "" => Ok(None),
+        "true" => Ok(Some(true)),
+        "false" => Ok(Some(false)),
+        other => Err(ApiError::parameter(
+            name,
+            format!("`{name}` is `true` or `false`, not `{other}`"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_make_a_filter_and_nonsense_is_named() {
+        let words = DeviceWords {
+            search: " lamp ".into(),
+            state: "late".into(),
+            lwm2m_version: "1.1".into(),
+            object: "3303".into(),
+            warnings: "true".into(),
+            ..DeviceWords::default()
+        };
+        let filter = words.filter().expect("a filter");
+        assert_eq!(filter.search.as_deref(), Some("lamp"));
+        assert_eq!(filter.state, Some(DeviceState::Late));
+        assert_eq!((filter.object, filter.warnings), (Some(3303), Some(true)));
+        for (name, value) in [
+            ("state", "tired"),
+            ("queue_mode", "yes"),
+            ("lwm2m_version", "9.9"),
+            ("object", "70000"),
+        ] {
+            let json = serde_json::json!({ name: value });
+            let words: DeviceWords = serde_json::from_value(json).expect("words");
+            assert_eq!(words.filter().expect_err("nonsense").field(), Some(name));
+        }
+        assert!(DeviceWords::default().filter().expect("all").is_everyone());
+    }
+
+    #[test]
+    fn a_sort_has_a_direction() {
+        assert_eq!(sort(""), Ok((DeviceSort::Name, false)));
+        assert_eq!(sort("-last_seen"), Ok((DeviceSort::Seen, true)));
+        assert_eq!(sort("size").expect_err("none").field(), Some("sort"));
+    }
+
+    #[test]
+    fn what_is_no_cursor_is_refused() {
+        assert_eq!(place(""), Ok(None));
+        for text in ["%%", "WzFd", "bnVsbA"] {
+            assert_eq!(place(text).expect_err("none").field(), Some("cursor"));
+        }
+    }
+}
