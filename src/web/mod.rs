@@ -10,6 +10,7 @@
 
 pub mod api;
 pub mod auth;
+mod bodies;
 pub mod credentials;
 pub mod csv;
 pub mod device_query;
@@ -25,7 +26,6 @@ pub mod openapi;
 pub mod pages;
 pub mod router;
 mod security;
-mod slow;
 pub mod state;
 mod tls;
 mod upload;

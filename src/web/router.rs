@@ -17,7 +17,7 @@ use crate::config::Settings;
 use super::auth::{access, csrf, session};
 use super::state::AppState;
 use super::tls::{Acceptor, TlsError};
-use super::{api, fallback, metrics, pages, security, slow};
+use super::{api, bodies, fallback, metrics, pages, security};
 
 /// How long a client may take to send the head of a request; then it is cut off (slow loris).
 const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -116,7 +116,7 @@ pub fn app(
         .wrap(from_fn(csrf::refuse_cross_site))
         .wrap(IdentityMiddleware::default())
         .wrap(sessions)
-        .wrap(from_fn(slow::bound_bodies))
+        .wrap(from_fn(bodies::bound_bodies))
         .wrap(from_fn(security::add_headers))
         .wrap(from_fn(metrics::measure))
         .wrap(TracingLogger::default())

@@ -75,7 +75,16 @@ const CRATE_HOMES: &[(&str, &[&str])] = &[
     ("actix_web_actors", &["web/ws.rs"]),
     ("flownexus_entity", &["store"]),
     ("flownexus_migration", &["store", "app", "cli"]),
-    ("openssl", &["net/dtls", "net/https", "security", "web/tls"]),
+    (
+        "openssl",
+        &[
+            "net/dtls",
+            "net/https",
+            "security",
+            "web/auth/oidc",
+            "web/tls",
+        ],
+    ),
     ("sea_orm", &["store"]),
     ("sea_orm_migration", &["store", "app", "cli"]),
     ("tokio_openssl", &["web/tls"]),

@@ -15,7 +15,9 @@ async fn messages_are_listed_opened_filtered_and_held() {
         return;
     };
     let demo = Demo::start();
-    browser.log_in(&demo.address, "admin", &demo.password).await;
+    browser
+        .log_in_first(&demo.address, "admin", &demo.password)
+        .await;
     browser.open(&format!("{}/devices", demo.address)).await;
     let link = browser.element("tr[data-endpoint] a.stretched").await;
     let page = link.attr("href").await.expect("a link").expect("a link");

@@ -56,11 +56,13 @@ impl From<AuditEntry> for AuditLine {
 #[into_params(parameter_in = Query)]
 pub(super) struct AuditQuery {
     /// Only what this one did: a login, `token:NAME`, or `cli`.
+    #[param(example = "alice")]
     actor: Option<String>,
     /// Only this, or all that begins with it where it ends with a dot.
     #[param(example = "user.")]
     action: Option<String>,
     /// Only what was done to something with this in its name, upper and lower case alike.
+    #[param(example = "urn:imei")]
     subject: Option<String>,
     /// Not before this time: RFC 3339, or milliseconds since 1970.
     from: Option<String>,

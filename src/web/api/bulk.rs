@@ -257,6 +257,9 @@ impl BulkView {
 
 /// One of the devices.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "endpoint": "urn:imei:490154203237518", "state": "ASKED", "operation_id": 42, "status": "CONFIRMED", "error": null
+}))]
 pub(super) struct BulkItemView {
     /// Its name.
     endpoint: String,

@@ -190,8 +190,10 @@ impl From<ValueLine> for ValueView {
 pub(super) struct MessageQuery {
     /// Only messages of these kinds, with commas between: `ack`, `data`, `firmware`, `operation`, `other`,
     /// `registration`.
+    #[param(example = "data,operation")]
     kind: Option<String>,
     /// `up` from the device, or `down` to it.
+    #[param(example = "up")]
     direction: Option<String>,
     /// Only messages with this in their words, upper and lower case alike.
     search: Option<String>,

@@ -18,6 +18,7 @@ use super::tokens::{MadeToken, NewToken, Token};
 /// A password in the place of another.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"present": "what it was", "new": "correct horse battery staple"}))]
 pub(super) struct PasswordChange {
     /// The present password.
     #[schema(format = Password)]
@@ -39,6 +40,10 @@ pub(super) struct TotpState {
 
 /// What an app needs to know to make codes.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "secret": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
+    "address": "otpauth://totp/flownexus:alice?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=flownexus"
+}))]
 pub(super) struct TotpSecret {
     /// The secret in base32.
     #[schema(example = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")]
@@ -51,6 +56,7 @@ pub(super) struct TotpSecret {
 /// A first code.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"code": "287082"}))]
 pub(super) struct TotpCode {
     /// Six digits.
     #[schema(example = "287082")]
@@ -59,6 +65,7 @@ pub(super) struct TotpCode {
 
 /// Codes that stand in for a lost phone, each once.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({"recovery_codes": ["k7wq-2m4x-9d", "p3vn-8s6t-1c"]}))]
 pub(super) struct RecoveryCodes {
     /// They are shown this once.
     recovery_codes: Vec<String>,
@@ -67,6 +74,7 @@ pub(super) struct RecoveryCodes {
 /// The password, as a proof.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"password": "correct horse battery staple"}))]
 pub(super) struct PasswordProof {
     /// The present password.
     #[schema(format = Password)]
