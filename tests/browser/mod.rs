@@ -13,6 +13,7 @@ mod every_page_is_for_everybody;
 mod pages;
 mod pages_work_in_a_browser;
 mod people_log_in_and_out;
+mod pictures;
 mod series_are_charted_and_pinned;
 mod ten_thousand_devices;
 mod the_demo_is_alive;
