@@ -9,6 +9,7 @@ mod network;
 mod oidc;
 mod people;
 mod rollouts;
+mod secrets;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -424,22 +425,6 @@ impl Settings {
         toml::from_str(DEFAULTS).expect("config/default.toml is complete")
     }
 
-    /// The settings with every secret masked, to be shown.
-    #[must_use]
-    pub fn without_secrets(&self) -> Self {
-        let mut shown = self.clone();
-        if let Some((scheme, rest)) = shown.database.url.split_once("://")
-            && let Some((login, place)) = rest.rsplit_once('@')
-            && let Some((user, _)) = login.split_once(':')
-        {
-            shown.database.url = format!("{scheme}://{user}:***@{place}");
-        }
-        if !shown.oidc.client_secret.is_empty() {
-            shown.oidc.client_secret = "***".to_owned();
-        }
-        shown
-    }
-
     fn check(&self) -> Result<(), SettingsError> {
         let invalid = |key, reason: &str| {
             Err(SettingsError::Invalid {
@@ -645,18 +630,6 @@ mod tests {
         let defaults = Settings::defaults();
         assert!(defaults.check().is_ok());
         assert_eq!(Settings::load(None).expect("defaults"), defaults);
-    }
-
-    #[test]
-    fn the_password_of_the_database_is_not_shown() {
-        let mut settings = Settings::defaults();
-        settings.database.url = "postgres://me:p@ss:w0rd@db.local/fleet".to_owned();
-        assert_eq!(
-            settings.without_secrets().database.url,
-            "postgres://me:***@db.local/fleet"
-        );
-        settings.database.url = "postgres://me@db.local/fleet".to_owned();
-        assert_eq!(settings.without_secrets(), settings);
     }
 
     #[test]

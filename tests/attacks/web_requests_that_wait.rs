@@ -52,12 +52,12 @@ async fn heads_and_bodies_that_never_end_are_given_up_and_others_are_served_mean
     let form = "POST /login HTTP/1.1\r\nHost: nexus\r\nContent-Type: application/x-www-form-urlencoded\r\n\
          Content-Length: 60000\r\n\r\nname=";
     let head = "GET /health/live HTTP/1.1\r\nHost: nexus\r\nX-";
-    let attack = join_all((0..300).map(|number| drip(server, [login, form, head][number % 3])));
+    let attack = join_all((0..150).map(|number| drip(server, [login, form, head][number % 3])));
     let served = async {
-        let api = server.api();
         for _ in 0..20 {
             let begun = Instant::now();
-            api.read("/api/v1/endpoints").await;
+            // Over a connection of its own: one that was kept may have ended in the same moment.
+            server.api().read("/api/v1/endpoints").await;
             assert!(begun.elapsed() < LIMIT, "somebody waits for the attackers");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

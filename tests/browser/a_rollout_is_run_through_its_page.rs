@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::support::browser::{Browser, LISTEN};
+use crate::support::server::{SOON, eventually};
 
 use super::demo::Demo;
 
@@ -87,9 +88,7 @@ async fn a_rollout_is_rehearsed_run_and_taken_back_on_its_page() {
         .text("#rollout", |text| text.contains("5 succeeded"))
         .await;
     assert!(!told.contains("failed"), "{told}");
-    let stands = "return Array.from(document.querySelectorAll('#targets [data-stands]'), (badge) => badge.dataset.stands)";
-    let devices = browser.script(stands).await;
-    assert_eq!(devices, serde_json::json!(vec!["SUCCEEDED"; DEVICES]));
+    all_stand(&browser, "SUCCEEDED").await;
 
     browser.press("#do-roll-back").await;
     browser.driver.accept_alert().await.expect("a question");
@@ -97,8 +96,7 @@ async fn a_rollout_is_rehearsed_run_and_taken_back_on_its_page() {
     browser
         .text("#rollout", |text| text.contains("5 rolled back"))
         .await;
-    let devices = browser.script(stands).await;
-    assert_eq!(devices, serde_json::json!(vec!["ROLLED_BACK"; DEVICES]));
+    all_stand(&browser, "ROLLED_BACK").await;
     let kept = browser
         .script("return window.neverLoadedAgain === true")
         .await;
@@ -119,6 +117,16 @@ async fn a_rollout_is_rehearsed_run_and_taken_back_on_its_page() {
         .text("#rollouts", |text| text.contains("No rollouts"))
         .await;
     browser.close().await;
+}
+
+/// Waits until every device of the table stands so: its rows follow the numbers above them.
+async fn all_stand(browser: &Browser, status: &str) {
+    let stands = "return Array.from(document.querySelectorAll('#targets [data-stands]'), (badge) => badge.dataset.stands)";
+    let wanted = serde_json::json!(vec![status; DEVICES]);
+    eventually(&format!("every device is {status}"), SOON, async || {
+        (browser.script(stands).await == wanted).then_some(())
+    })
+    .await;
 }
 
 async fn upload(browser: &Browser, folder: &Path, version: &str) {

@@ -86,19 +86,18 @@ async fn furnish(api: &Api) -> String {
     api.create("/api/v1/pinned-charts", &pin).await;
     let image = uploaded(api, "2.0.0", &labelled("2.0.0", 2, 60_000)).await;
     let rollout = json!({
-        "name": "autumn", "firmware_id": image["id"], "filter": {"tags": ["lab", "greenhouse"]},
-        "groups": [{"name": "canary", "count": 2}, {"name": "the rest", "percent": 100}], "start": true,
+        "name": "autumn", "firmware_id": image["id"], "filter": {"names": ["demo-*"]},
+        "groups": [{"name": "canary", "count": 2}, {"name": "the rest"}], "start": true,
     });
     let rollout = api.create("/api/v1/rollouts", &rollout).await;
     format!("/rollouts/{}", rollout["id"])
 }
 
+/// How many temperatures of a device there are; none of one that has not registered yet.
 async fn points(api: &Api, device: &str) -> usize {
-    let history = api
-        .read(&format!(
-            "/api/v1/endpoints/{device}/history?path=/3303/0/5700"
-        ))
-        .await;
+    let path = format!("/api/v1/endpoints/{device}/history?path=/3303/0/5700");
+    let answer = api.get(&path).await;
+    let history: Json = answer.json().await.unwrap_or_default();
     history["points"].as_array().map_or(0, Vec::len)
 }
 
