@@ -155,9 +155,14 @@ fn at_most(limit: u64) -> usize {
 
 #[async_trait]
 impl EndpointReader for FakeStore {
-    async fn list(&self, _: &EndpointFilter) -> Result<(Vec<EndpointRow>, bool), StoreError> {
-        // Only rollouts ask so.
-        Ok((self.all_rows(), false))
+    async fn list(&self, filter: &EndpointFilter) -> Result<(Vec<EndpointRow>, bool), StoreError> {
+        // Rollouts ask for all of them, and charts for those with a tag.
+        let mut rows = self.all_rows();
+        rows.retain(|row| {
+            let tags = &row.profile.tags;
+            filter.tag.as_ref().is_none_or(|tag| tags.contains(tag))
+        });
+        Ok((rows, false))
     }
 
     async fn find(&self, name: &EndpointName) -> Result<Option<EndpointRow>, StoreError> {
