@@ -16,7 +16,7 @@ use crate::config::Settings;
 
 use super::auth::{access, csrf, session};
 use super::state::AppState;
-use super::tls::{Acceptor, TlsError};
+use super::tls::{self, TlsError};
 use super::{api, bodies, fallback, metrics, pages, security};
 
 /// How long a client may take to send the head of a request; then it is cut off (slow loris).
@@ -57,7 +57,7 @@ pub fn serve(state: Data<AppState>) -> Result<(Server, Vec<String>), ServeError>
     let web = &state.settings.web;
     let (address, workers) = (web.listen, web.workers);
     let acceptor = if web.tls {
-        Some(Acceptor::new(web, &state.certificates)?.builder()?)
+        Some(tls::acceptor(web, &state.certificates)?)
     } else {
         None
     };

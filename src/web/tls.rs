@@ -3,26 +3,23 @@
 //! TLS 1.2 and 1.3 (RFC 5246, RFC 8446). The server proves itself, clients do not. There are no sessions to be taken
 //! up again, so every connection sees the certificate in force.
 
+mod contexts;
 mod pages;
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use actix_rt::net::TcpStream;
-use arc_swap::ArcSwap;
 use openssl::error::ErrorStack;
-use openssl::pkey::{PKey, Private};
 use openssl::ssl::{
-    Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode,
-    SslVersion,
+    Ssl, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode, SslVersion,
 };
-use openssl::x509::X509;
 use tokio_openssl::SslStream;
 
-pub(super) use self::pages::Acceptor;
+use self::contexts::{Contexts, Source};
+pub(super) use self::pages::acceptor;
+use crate::security::Certificates;
 use crate::security::certificates::CertificateError;
-use crate::security::{Certificates, ServerCertificates};
 
 /// A connection after its handshake.
 pub(super) type TlsStream = SslStream<TcpStream>;
@@ -38,32 +35,19 @@ pub enum TlsError {
     Refused(#[from] ErrorStack),
 }
 
-/// Makes TLS of TCP.
-pub(super) struct Tls {
-    certificates: Certificates,
-    made: ArcSwap<Made>,
-}
-
-/// A context and what it was made of.
-struct Made {
-    of: Arc<ServerCertificates>,
-    context: SslContext,
-}
+/// Makes TLS of TCP, for devices.
+pub(super) struct Tls(Contexts);
 
 impl Tls {
     /// With these certificates, as they change.
     pub(super) fn new(certificates: Certificates) -> Result<Self, TlsError> {
-        let of = certificates.current();
-        let context = context(&of)?;
-        Ok(Self {
-            certificates,
-            made: ArcSwap::from_pointee(Made { of, context }),
-        })
+        let source = Source::Own(certificates);
+        Contexts::new("firmware.listen", source, for_devices).map(Self)
     }
 
     /// The handshake of one connection.
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream> {
-        let ssl = Ssl::new(&self.context()).map_err(io::Error::other)?;
+        let ssl = Ssl::new(&self.0.current()).map_err(io::Error::other)?;
         let mut stream = SslStream::new(ssl, stream).map_err(io::Error::other)?;
         Pin::new(&mut stream)
             .accept()
@@ -71,40 +55,18 @@ impl Tls {
             .map_err(|error| error.into_io_error().unwrap_or_else(io::Error::other))?;
         Ok(stream)
     }
-
-    fn context(&self) -> SslContext {
-        let (made, of) = (self.made.load(), self.certificates.current());
-        if Arc::ptr_eq(&made.of, &of) {
-            return made.context.clone();
-        }
-        let context = context(&of).unwrap_or_else(|error| {
-            // Once for these certificates: what was made stands in for them until others come.
-            tracing::error!("HTTPS goes on with the certificate from before: {error}");
-            made.context.clone()
-        });
-        self.made.store(Arc::new(Made {
-            of,
-            context: context.clone(),
-        }));
-        context
-    }
 }
 
-/// A context for devices.
-fn context(certificates: &ServerCertificates) -> Result<SslContext, TlsError> {
+fn for_devices() -> Result<SslContextBuilder, ErrorStack> {
     let mut context = SslContextBuilder::new(SslMethod::tls_server())?;
     context.set_cipher_list(TLS_1_2_SUITES)?;
     context.set_ciphersuites(TLS_1_3_SUITES)?;
-    set_up(&mut context, &certificates.chain, &certificates.key)?;
-    Ok(context.build())
+    set_up(&mut context)?;
+    Ok(context)
 }
 
 /// What holds for devices and browsers.
-fn set_up(
-    context: &mut SslContextBuilder,
-    chain: &[X509],
-    key: &PKey<Private>,
-) -> Result<(), ErrorStack> {
+fn set_up(context: &mut SslContextBuilder) -> Result<(), ErrorStack> {
     context.set_min_proto_version(Some(SslVersion::TLS1_2))?;
     context.set_sigalgs_list("ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:RSA-PSS+SHA256:RSA+SHA256")?;
     context.set_groups_list("P-256:X25519:P-384")?;
@@ -119,15 +81,7 @@ fn set_up(
             | SslMode::ENABLE_PARTIAL_WRITE
             | SslMode::ACCEPT_MOVING_WRITE_BUFFER,
     );
-    let mut chain = chain.iter();
-    if let Some(own) = chain.next() {
-        context.set_certificate(own)?;
-    }
-    for between in chain {
-        context.add_extra_chain_cert(between.clone())?;
-    }
-    context.set_private_key(key)?;
-    context.check_private_key()
+    Ok(())
 }
 
 /// With forward secrecy; the client chooses among them, since it is the one that has to count its cycles. CCM with 8

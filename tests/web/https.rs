@@ -3,6 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -11,7 +13,7 @@ use openssl::bn::BigNum;
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
-use openssl::ssl::{Ssl, SslConnector, SslMethod, SslVerifyMode, SslVersion};
+use openssl::ssl::{Ssl, SslConnector, SslMethod, SslSessionCacheMode, SslVerifyMode, SslVersion};
 use openssl::x509::extension::SubjectAlternativeName;
 use openssl::x509::{X509, X509NameBuilder};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -151,6 +153,31 @@ async fn with_the_certificate_of_the_server_s_own_ca() {
         old.build().connect("127.0.0.1", stream).is_err(),
         "TLS 1.1 was spoken"
     );
+}
+
+/// Every connection sees the certificate in force: none takes up where another one stopped.
+#[tokio::test]
+async fn no_session_is_taken_up_again() {
+    let server = Server::setup().setting("web.tls", true).start().await;
+    for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+        let offered = Arc::new(AtomicUsize::new(0));
+        let mut builder = SslConnector::builder(SslMethod::tls_client()).expect("TLS");
+        builder.set_verify(SslVerifyMode::NONE);
+        builder.set_max_proto_version(Some(version)).expect("known");
+        builder.set_session_cache_mode(SslSessionCacheMode::CLIENT);
+        let counted = Arc::clone(&offered);
+        builder.set_new_session_callback(move |_, _| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        let stream = TcpStream::connect(address(&server)).expect("a connection");
+        let connector = builder.build();
+        let mut stream = connector.connect("127.0.0.1", stream).expect("a handshake");
+        let request = b"GET /health/live HTTP/1.1\r\nHost: nexus\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).expect("sent");
+        // What a server of TLS 1.3 gives for later comes with its first words.
+        let _ = stream.read_to_end(&mut Vec::new());
+        assert_eq!(offered.load(Ordering::Relaxed), 0, "{version:?}");
+    }
 }
 
 #[tokio::test]
