@@ -114,6 +114,7 @@ pub async fn serve(settings: Settings, demo: usize) -> anyhow::Result<()> {
             models: library.clone(),
             images,
             lens: lens.clone(),
+            hub: hub.clone(),
         },
         proofs,
         &witness,
@@ -270,11 +271,12 @@ struct Proofs {
     session_key: Zeroizing<[u8; dtls::SESSION_KEY]>,
 }
 
-/// By what devices are understood, what they fetch, and who looks on.
+/// By what devices are understood, what they fetch, who looks on, and who listens to what becomes of them.
 struct Served {
     models: ModelLibrary,
     images: ImageSource,
     lens: Lens,
+    hub: Hub,
 }
 
 /// The devices arbiter, from outside.
@@ -350,6 +352,7 @@ async fn start_devices(
         models,
         images,
         lens,
+        hub,
     } = served;
     let refusals = Refusals::new(settings.registration.max_refusals);
     refusals.register(metrics);
@@ -449,15 +452,7 @@ async fn start_devices(
         begun.elapsed().as_millis()
     );
     let store = Arc::new(store.clone());
-    let handle = Handle::new(
-        registry,
-        store.clone(),
-        store.clone(),
-        store.clone(),
-        store.clone(),
-        store,
-        refusals,
-    );
+    let handle = Handle::new(registry, store, refusals, hub);
     Ok(Devices {
         arbiter,
         handle,

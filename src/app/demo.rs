@@ -140,10 +140,7 @@ impl Surroundings {
                     endpoint: name.clone(),
                     proof: CheckedProof::Psk { identity, key },
                     note: NOTE.to_owned(),
-                    by: Doer {
-                        actor: BY.to_owned(),
-                        remote: String::new(),
-                    },
+                    by: Doer::from_nowhere(BY),
                 };
                 self.credentials.add(new).await?;
                 Ok(Way::Secure)

@@ -104,13 +104,11 @@ impl Wire for NetWire {
     }
 
     fn is_stranger(&self, peer: Peer) -> bool {
-        self.lens.is_on() && self.lens.is_stranger(peer)
+        self.lens.is_stranger(peer)
     }
 
     fn belongs(&self, peer: Peer, endpoint: &EndpointName) {
-        if self.lens.is_on() {
-            self.lens.belongs(peer, endpoint);
-        }
+        self.lens.belongs(peer, endpoint);
     }
 
     fn forgotten(&self, endpoint: &EndpointName) {

@@ -24,6 +24,11 @@ fn mask_password(url: &str) -> String {
         Some((address, _)) => (address, "?…"),
         None => (url, ""),
     };
+    // Perhaps a `?` in a password, which is `%3F` in an address: then what is in front of it is secret too.
+    if !address.contains('@') && url.contains('@') {
+        let scheme = address.split_once("://").map_or("", |(scheme, _)| scheme);
+        return format!("{scheme}://…");
+    }
     let masked = address.split_once("://").and_then(|(scheme, rest)| {
         let (credentials, host) = rest.rsplit_once('@')?;
         let (user, _) = credentials.split_once(':')?;
@@ -48,6 +53,7 @@ mod tests {
                 "postgres://nexus:a@b:c@db:5432/flow",
                 "postgres://nexus:…@db:5432/flow",
             ),
+            ("postgres://nexus:sec?ret@db/flow", "postgres://…"),
             (
                 "postgres://nexus@db/flow?password=secret",
                 "postgres://nexus@db/flow?…",

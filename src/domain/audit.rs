@@ -16,7 +16,7 @@ use super::time::Timestamp;
 pub struct Doer {
     /// A login or `token:NAME`, or [`COMMAND_LINE`](Doer::COMMAND_LINE).
     pub actor: String,
-    /// From which address; empty for the command line.
+    /// From which address; empty for the command line, and for what the server goes on with later.
     pub remote: String,
 }
 
@@ -26,8 +26,13 @@ impl Doer {
 
     /// Somebody at the command line of the server's machine.
     pub fn command_line() -> Self {
+        Self::from_nowhere(Self::COMMAND_LINE)
+    }
+
+    /// Somebody who is at no address now.
+    pub fn from_nowhere(actor: &str) -> Self {
         Self {
-            actor: Self::COMMAND_LINE.to_owned(),
+            actor: actor.to_owned(),
             remote: String::new(),
         }
     }

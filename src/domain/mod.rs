@@ -88,3 +88,5 @@ pub use value::{InvalidValue, Node, ObjectLink, Value, ValueType};
 pub use wanted::{Periods, TemplateVersion, Wanted, WantedState, same_paths};
 pub use window::{DailyWindow, Opening, WindowText};
 pub use words::{count, span};
+
+pub(crate) use names::names;

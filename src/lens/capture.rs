@@ -147,14 +147,16 @@ impl Lens {
         self.lock().over(peer);
     }
 
-    /// True while it is not known whose messages those of the peer are.
+    /// True while it is not known whose messages those of the peer are, and anything is kept or counted of them.
     pub fn is_stranger(&self, peer: Peer) -> bool {
-        self.lock().is_stranger(peer)
+        self.is_on() && self.lock().is_stranger(peer)
     }
 
     /// The messages of a peer are those of this device, also those that were seen already.
     pub fn belongs(&self, peer: Peer, endpoint: &EndpointName) {
-        self.lock().belongs(peer, endpoint);
+        if self.is_on() {
+            self.lock().belongs(peer, endpoint);
+        }
     }
 
     /// The device is forgotten, and with it what it said.

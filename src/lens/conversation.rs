@@ -10,7 +10,7 @@ use super::secret;
 use super::subject::{Subject, What};
 use super::words::{self, Told};
 use crate::coap::{Code, DecodeError, Message, MessageType};
-use crate::domain::{EndpointName, Observation, Path, Timestamp, Token};
+use crate::domain::{EndpointName, Observation, Path, Timestamp, Token, names};
 use crate::lwm2m::ModelView;
 
 /// What is known of the device whose messages these are.
@@ -45,29 +45,14 @@ pub enum Kind {
     Registration,
 }
 
-impl Kind {
-    /// Every one of them.
-    pub const ALL: [Self; 6] = [
-        Self::Ack,
-        Self::Data,
-        Self::Firmware,
-        Self::Operation,
-        Self::Other,
-        Self::Registration,
-    ];
-
-    /// The name used in the API.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ack => "ack",
-            Self::Data => "data",
-            Self::Firmware => "firmware",
-            Self::Operation => "operation",
-            Self::Other => "other",
-            Self::Registration => "registration",
-        }
-    }
-}
+names!(Kind, "kind of message", {
+    Ack = "ack",
+    Data = "data",
+    Firmware = "firmware",
+    Operation = "operation",
+    Other = "other",
+    Registration = "registration",
+});
 
 /// The head of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]

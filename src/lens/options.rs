@@ -1,6 +1,7 @@
 //! Options by their names, with values as people read them.
 
 use super::secret::{MASK, is_unguessable, path_option};
+use super::subject::LINK_FORMAT;
 use crate::coap::{Block, Message, number};
 use crate::domain::ContentFormat;
 
@@ -28,7 +29,7 @@ pub(super) fn shown(message: &Message) -> Vec<(u16, String, String)> {
 /// A content format by its number and its name.
 pub(super) fn format(code: u16) -> String {
     let name = match code {
-        40 => "link format",
+        LINK_FORMAT => "link format",
         code => match ContentFormat::from_code(code) {
             Some(format) => return format!("{} ({code})", format.name()),
             None => return code.to_string(),

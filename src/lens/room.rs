@@ -367,15 +367,16 @@ impl Room {
     }
 
     fn count(&mut self, place: usize, day: Day, kind: TrafficKind, traffic: Traffic) {
-        let mut one = DayTraffic::default();
-        one.add(kind, traffic);
         let Some(book) = self.books.get_mut(place) else {
             return;
         };
-        match &mut book.pending {
-            Some(pending) if pending.day == day => pending.traffic.add(kind, traffic),
-            _ => self.add(place, day, &one),
+        if let Some(pending) = book.pending.as_mut().filter(|pending| pending.day == day) {
+            pending.traffic.add(kind, traffic);
+            return;
         }
+        let mut one = DayTraffic::default();
+        one.add(kind, traffic);
+        self.add(place, day, &one);
     }
 
     fn add(&mut self, place: usize, day: Day, traffic: &DayTraffic) {

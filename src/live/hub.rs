@@ -241,7 +241,7 @@ impl Hub {
         for topic in topics {
             match topic {
                 Topic::Fleet => client.fleet = true,
-                of_device => _ = client.topics.insert(of_device),
+                one => _ = client.topics.insert(one),
             }
         }
         if let Some(after) = after {
@@ -397,7 +397,7 @@ struct State {
     gathered: HashSet<u64>,
     /// The next batch.
     gathering: Gathering,
-    /// Who listens to something of a device.
+    /// Who listens to something other than everything.
     topics: HashMap<Topic, HashSet<u64>>,
 }
 

@@ -15,8 +15,8 @@ use serde_json::json;
 use super::actor::PATIENCE;
 use super::handle::{Devices, OperateError};
 use crate::domain::{
-    BulkAction, BulkId, BulkItemState, BulkOperation, BulkState, EndpointName, LiveEvent, LiveKind,
-    LiveNews, NewOperation, Origin, ProfileChange, Selection, Timestamp, Topic,
+    BulkAction, BulkId, BulkItemState, BulkOperation, BulkState, Doer, EndpointName, LiveKind,
+    LiveNews, NewOperation, OperationId, Origin, ProfileChange, Selection, Timestamp, Topic,
 };
 use crate::live::Hub;
 use crate::store::{BulkNews, BulkSettled, BulkStore, BulkTurn, EndpointReader, StoreError};
@@ -46,6 +46,14 @@ struct Progress {
     from: u64,
     /// Since when it is not known whether the operation of a device was made.
     in_doubt: HashMap<u64, Instant>,
+}
+
+impl Progress {
+    /// True while an operation may still be made for this device of which nobody knows.
+    fn doubts(&self, turn: &BulkTurn) -> bool {
+        let since = self.in_doubt.get(&turn.position);
+        turn.operation.is_none() && since.is_some_and(|since| since.elapsed() < DOUBT)
+    }
 }
 
 /// What came of some turns.
@@ -120,12 +128,8 @@ impl BulkRunner {
             });
         };
         progress.from = last.position + 1;
-        let doubted = |turn: &BulkTurn| {
-            let since = progress.in_doubt.get(&turn.position);
-            turn.operation.is_none() && since.is_some_and(|since| since.elapsed() < DOUBT)
-        };
-        let due: Vec<BulkTurn> = turns.into_iter().filter(|turn| !doubted(turn)).collect();
-        let outcomes: Vec<(u64, Option<BulkSettled>)> = stream::iter(due)
+        let due = turns.into_iter().filter(|turn| !progress.doubts(turn));
+        let outcomes: Vec<(u64, Option<BulkSettled>)> = stream::iter(due.collect::<Vec<_>>())
             .map(|turn| async move { (turn.position, self.ask(bulk, turn).await) })
             .buffer_unordered(TOGETHER)
             .collect()
@@ -173,7 +177,13 @@ impl BulkRunner {
                     .operate(&turn.endpoint, operation, Duration::ZERO);
                 asked.await.map(|operation| Some(operation.id))
             }
-            BulkAction::Forget => self.forget(&turn.endpoint).await.map(|()| None),
+            BulkAction::Forget => {
+                // Each has a line of its own: it is by its name that somebody looks for what became of it.
+                let by = Doer::from_nowhere(&bulk.requested_by);
+                // Nothing to forget: somebody else has done it, or this one before a crash.
+                let forgotten = self.devices.forget(&turn.endpoint, Some(by)).await;
+                forgotten.map(|_| None)
+            }
             BulkAction::Tag(tags) => {
                 let change = ProfileChange {
                     with_tags: tags.clone(),
@@ -199,10 +209,6 @@ impl BulkRunner {
             Ok(Some(operation)) => Some(settled(BulkItemState::Asked, Some(operation), None)),
             Ok(None) => Some(settled(BulkItemState::Done, None, None)),
             Err(OperateError::Busy | OperateError::Store(_)) => None,
-            // Somebody else has forgotten it, or this one before a crash.
-            Err(OperateError::UnknownEndpoint(_)) if bulk.action == BulkAction::Forget => {
-                Some(settled(BulkItemState::Done, None, None))
-            }
             Err(error) => Some(settled(
                 BulkItemState::Refused,
                 None,
@@ -215,7 +221,8 @@ impl BulkRunner {
         &self,
         endpoint: &EndpointName,
         change: ProfileChange,
-    ) -> Result<Option<crate::domain::OperationId>, OperateError> {
+    ) -> Result<Option<OperationId>, OperateError> {
+        // The line of the whole is enough: by its number tags and devices are found, and nothing is lost.
         let changed = self.devices.change_profile(endpoint, change, None);
         changed.await.map(|_| None)
     }
@@ -238,35 +245,18 @@ impl BulkRunner {
         Ok(())
     }
 
-    async fn forget(&self, endpoint: &EndpointName) -> Result<(), OperateError> {
-        if !self.devices.forget(endpoint, None).await? {
-            return Err(OperateError::UnknownEndpoint(endpoint.clone()));
-        }
-        self.hub.publish(vec![LiveEvent {
-            endpoint: endpoint.clone(),
-            kind: LiveKind::Forgotten,
-            time: Timestamp::system(),
-            body: json!({}).into(),
-        }]);
-        Ok(())
-    }
-
     /// Takes back what can be: first the devices that had no turn yet, then operations that wait.
     async fn take_back(
         &self,
         bulk: &BulkOperation,
-        progress: &mut Progress,
+        progress: &Progress,
     ) -> Result<After, StoreError> {
         let turns = self.bulks.turns(bulk, 0, AT_ONCE).await?;
         if !turns.is_empty() {
-            let doubted = |position: u64| {
-                let since = progress.in_doubt.get(&position);
-                since.is_some_and(|since| since.elapsed() < DOUBT)
-            };
             let mut waits = false;
             let mut settled = Vec::with_capacity(turns.len());
             for turn in turns {
-                if turn.operation.is_none() && doubted(turn.position) {
+                if progress.doubts(&turn) {
                     waits = true;
                     continue;
                 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix::{Addr, Handler, Message};
 use async_trait::async_trait;
+use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::actor::{ForgetOne, IsAwake, PATIENCE, RegistryActor, ReportOn};
@@ -15,10 +16,11 @@ use super::reload::{LogResources, Rules};
 use super::teller::Templates;
 use crate::domain::{
     Denial, Doer, EndpointName, FirmwareId, FirmwareUpdate, FirmwareUpdateId, GatewayReport,
-    IdempotencyKey, NewOperation, NewUpdate, Operation, OperationId, Profile, ProfileChange,
-    Progress, Timestamp,
+    IdempotencyKey, LiveEvent, LiveKind, NewOperation, NewUpdate, Operation, OperationId, Profile,
+    ProfileChange, Progress, Timestamp,
 };
 use crate::endpoint::{NotTaken, UpdateRefusal};
+use crate::live::Hub;
 use crate::security::Refusals;
 use crate::store::{
     EndpointReader, LogResourceStore, OperationReader, RuleStore, StoreError, TemplateStore,
@@ -44,8 +46,8 @@ pub trait Devices: Send + Sync {
     async fn cancel(&self, id: OperationId, by: Option<Doer>) -> Result<Operation, OperateError>;
 
     /// Ends the device's actor and removes all that is known of it; false when there is no such
-    /// device. A device that is forgotten while registered gets 4.04 for its next Update and
-    /// registers again.
+    /// device. The audit log names `by` in the last commit; then whoever listens hears of it. A
+    /// device that is forgotten while registered gets 4.04 for its next Update and registers again.
     async fn forget(&self, endpoint: &EndpointName, by: Option<Doer>)
     -> Result<bool, OperateError>;
 
@@ -155,28 +157,35 @@ pub struct Handle {
     reloading: Arc<tokio::sync::Mutex<()>>,
     log_resources: Arc<dyn LogResourceStore>,
     refusals: Refusals,
+    hub: Hub,
 }
 
 impl Handle {
-    /// A handle of a running registry.
-    pub fn new(
+    /// A handle of a running registry. `hub`: who listens to what becomes of devices.
+    pub fn new<S>(
         registry: Addr<RegistryActor>,
-        operations: Arc<dyn OperationReader>,
-        endpoints: Arc<dyn EndpointReader>,
-        templates: Arc<dyn TemplateStore>,
-        rules: Arc<dyn RuleStore>,
-        log_resources: Arc<dyn LogResourceStore>,
+        store: Arc<S>,
         refusals: Refusals,
-    ) -> Self {
+        hub: Hub,
+    ) -> Self
+    where
+        S: OperationReader
+            + EndpointReader
+            + TemplateStore
+            + RuleStore
+            + LogResourceStore
+            + 'static,
+    {
         Self {
             registry,
-            operations,
-            endpoints,
-            templates,
-            rules,
+            operations: store.clone(),
+            endpoints: store.clone(),
+            templates: store.clone(),
+            rules: store.clone(),
             reloading: Arc::default(),
-            log_resources,
+            log_resources: store,
             refusals,
+            hub,
         }
     }
 
@@ -326,6 +335,12 @@ impl Devices for Handle {
         let _ = tokio::time::timeout(PATIENCE, gone).await;
         let line = by.map(|by| by.line("endpoint.delete", endpoint.as_str(), ""));
         self.endpoints.remove(id, line).await?;
+        self.hub.publish(vec![LiveEvent {
+            endpoint: endpoint.clone(),
+            kind: LiveKind::Forgotten,
+            time: Timestamp::system(),
+            body: json!({}).into(),
+        }]);
         Ok(true)
     }
 

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use flownexus_entity::{bulk_item, bulk_operation};
@@ -17,7 +18,7 @@ use sea_orm::{
 use serde_json::{Value as Json, json};
 use tokio::sync::Notify;
 
-use super::open::statement;
+use super::open::{places, statement};
 use super::records::{
     self, corrupt, from_json, millis, name, parse, request_from_json, request_to_json, text, time,
     to_json,
@@ -28,7 +29,6 @@ use crate::domain::{
     AuditEntry, BulkAction, BulkCounts, BulkId, BulkItem, BulkItemState, BulkOperation, BulkState,
     Doer, EndpointName, OperationId, OperationStatus, Origin, Timestamp, count,
 };
-use std::time::Duration;
 
 /// Wakes whoever carries bulk operations out. Cheap to clone; every clone is the same one.
 #[derive(Clone, Debug, Default)]
@@ -393,7 +393,7 @@ async fn made(
     if items.is_empty() {
         return Ok(HashMap::new());
     }
-    let places = vec!["?"; items.len()].join(",");
+    let places = places(items.len());
     let sql = format!(
         "SELECT endpoint.name, endpoint_operation.id FROM endpoint \
         JOIN endpoint_operation ON endpoint_operation.endpoint_id = endpoint.id \

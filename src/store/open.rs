@@ -445,6 +445,11 @@ pub(super) fn statement(
     Statement::from_sql_and_values(backend, numbered(backend, sql), values)
 }
 
+/// So many variables between commas.
+pub(super) fn places(many: usize) -> String {
+    vec!["?"; many].join(",")
+}
+
 /// The text of a statement as the database wants it: PostgreSQL has `$1`, `$2` and so on for `?`.
 pub(super) fn numbered(backend: DbBackend, sql: &str) -> String {
     if backend != DbBackend::Postgres {

@@ -9,7 +9,7 @@ use sea_orm::{
 };
 
 use super::history::snapshot;
-use super::open::statement;
+use super::open::{places, statement};
 use super::records::{corrupt, name, narrow, time};
 use super::values::node;
 use super::{ResourceReader, ResourceType, Store, StoreError, StoredValue};
@@ -122,7 +122,7 @@ pub(super) async fn rows(
     let mut left = ids;
     for chunk in CHUNKS {
         while let Some((now, rest)) = left.split_at_checked(chunk) {
-            let places = vec!["?"; chunk].join(",");
+            let places = places(chunk);
             let sql = format!("SELECT * FROM resource WHERE id IN ({places})");
             let values = now.iter().map(|id| (*id).into());
             let found = resource::Entity::find().from_raw_sql(statement(database, &sql, values));

@@ -9,7 +9,7 @@ use sea_orm::{
 
 use super::audit;
 use super::forgiven::Forgiven;
-use super::open::statement;
+use super::open::{places, statement};
 use super::records::{corrupt, from_json, millis, text, time, to_json};
 use super::remove::Rows;
 use super::sequence::next_id;
@@ -176,7 +176,7 @@ pub(super) async fn states(
     endpoints: &[EndpointId],
     forgiven: Forgiven,
 ) -> Result<Vec<RuleState>, StoreError> {
-    let marks = vec!["?"; endpoints.len()].join(", ");
+    let marks = places(endpoints.len());
     let sql = format!(
         "SELECT rule_state.rule_id, rule_state.endpoint_id, rule_state.path, rule_state.revision, \
         rule_state.phase, CASE WHEN latest_resource.\"at\" > rule_state.newest_at \

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use flownexus_entity::{recovery_code, user};
+use sea_orm::sea_query::{ExprTrait as _, SimpleExpr};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, PaginatorTrait as _,
     QueryFilter as _,
@@ -47,17 +48,13 @@ impl TotpStore for Store {
         };
         self.write(move |transaction| {
             Box::pin(async move {
-                let result = user::Entity::update_many()
-                    .set(user::ActiveModel {
-                        totp_secret: Set(Some(sealed_secret)),
-                        totp_step: Set(0),
-                        ..user::ActiveModel::default()
-                    })
-                    .filter(user::Column::Name.eq(name))
-                    .filter(user::Column::TotpConfirmed.eq(false))
-                    .exec(transaction)
-                    .await?;
-                Ok(result.rows_affected > 0)
+                let change = user::ActiveModel {
+                    totp_secret: Set(Some(sealed_secret)),
+                    totp_step: Set(0),
+                    ..user::ActiveModel::default()
+                };
+                let is_open = user::Column::TotpConfirmed.eq(false);
+                change_where(transaction, &name, change, is_open).await
             })
         })
         .await
@@ -76,21 +73,18 @@ impl TotpStore for Store {
         };
         self.write(move |transaction| {
             Box::pin(async move {
-                let result = user::Entity::update_many()
-                    .set(user::ActiveModel {
-                        totp_confirmed: Set(true),
-                        totp_step: Set(step),
-                        ..user::ActiveModel::default()
-                    })
-                    .filter(user::Column::Name.eq(name.as_str()))
-                    .filter(user::Column::TotpConfirmed.eq(false))
-                    .filter(user::Column::TotpSecret.eq(sealed_secret))
-                    .exec(transaction)
-                    .await?;
-                let Some(id) = id_of(transaction, &name)
-                    .await?
-                    .filter(|_| result.rows_affected > 0)
-                else {
+                let change = user::ActiveModel {
+                    totp_confirmed: Set(true),
+                    totp_step: Set(step),
+                    ..user::ActiveModel::default()
+                };
+                let is_begun = user::Column::TotpConfirmed
+                    .eq(false)
+                    .and(user::Column::TotpSecret.eq(sealed_secret));
+                if !change_where(transaction, &name, change, is_begun).await? {
+                    return Ok(false);
+                }
+                let Some(id) = id_of(transaction, &name).await? else {
                     return Ok(false);
                 };
                 // None should be left of another time.
@@ -120,18 +114,15 @@ impl TotpStore for Store {
         };
         self.write(move |transaction| {
             Box::pin(async move {
-                let result = user::Entity::update_many()
-                    .set(user::ActiveModel {
-                        totp_step: Set(step),
-                        ..user::ActiveModel::default()
-                    })
-                    .filter(user::Column::Name.eq(name))
-                    .filter(user::Column::TotpSecret.eq(sealed_secret))
-                    .filter(user::Column::TotpConfirmed.eq(true))
-                    .filter(user::Column::TotpStep.lt(step))
-                    .exec(transaction)
-                    .await?;
-                Ok(result.rows_affected > 0)
+                let change = user::ActiveModel {
+                    totp_step: Set(step),
+                    ..user::ActiveModel::default()
+                };
+                let is_unused = user::Column::TotpSecret
+                    .eq(sealed_secret)
+                    .and(user::Column::TotpConfirmed.eq(true))
+                    .and(user::Column::TotpStep.lt(step));
+                change_where(transaction, &name, change, is_unused).await
             })
         })
         .await
@@ -177,21 +168,17 @@ impl TotpStore for Store {
         };
         self.write(move |transaction| {
             Box::pin(async move {
-                let result = user::Entity::update_many()
-                    .set(user::ActiveModel {
-                        totp_secret: Set(None),
-                        totp_confirmed: Set(false),
-                        totp_step: Set(0),
-                        ..user::ActiveModel::default()
-                    })
-                    .filter(user::Column::Name.eq(name.as_str()))
-                    .filter(user::Column::TotpConfirmed.eq(true))
-                    .exec(transaction)
-                    .await?;
-                let Some(id) = id_of(transaction, &name)
-                    .await?
-                    .filter(|_| result.rows_affected > 0)
-                else {
+                let change = user::ActiveModel {
+                    totp_secret: Set(None),
+                    totp_confirmed: Set(false),
+                    totp_step: Set(0),
+                    ..user::ActiveModel::default()
+                };
+                let is_in_force = user::Column::TotpConfirmed.eq(true);
+                if !change_where(transaction, &name, change, is_in_force).await? {
+                    return Ok(false);
+                }
+                let Some(id) = id_of(transaction, &name).await? else {
                     return Ok(false);
                 };
                 remove_codes(transaction, id).await?;
@@ -201,6 +188,22 @@ impl TotpStore for Store {
         })
         .await
     }
+}
+
+/// Changes the row of a person in one conditional update; false where it is not so, or there is nobody of this name.
+async fn change_where(
+    transaction: &DatabaseTransaction,
+    name: &str,
+    change: user::ActiveModel,
+    is_so: SimpleExpr,
+) -> Result<bool, StoreError> {
+    let result = user::Entity::update_many()
+        .set(change)
+        .filter(user::Column::Name.eq(name))
+        .filter(is_so)
+        .exec(transaction)
+        .await?;
+    Ok(result.rows_affected > 0)
 }
 
 async fn id_of(transaction: &DatabaseTransaction, name: &str) -> Result<Option<i64>, StoreError> {

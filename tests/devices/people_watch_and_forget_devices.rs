@@ -5,26 +5,32 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use reqwest::StatusCode;
 use serde_json::{Value as Json, json};
-use tokio_tungstenite::connect_async;
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::support::device::{ScriptedDevice, TEXT};
 use crate::support::server::{SOON, Server};
 use flownexus::coap::Code;
 
-#[tokio::test]
-async fn the_live_socket_tells_what_arrives_in_order() {
-    let server = Server::start().await;
+async fn listen(server: &Server, topics: &str) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
     let mut request = server
-        .ws_url("fleet,endpoint:alive")
+        .ws_url(topics)
         .into_client_request()
         .expect("a request");
     let bearer = format!("Bearer {}", server.token());
     request
         .headers_mut()
         .insert("authorization", bearer.parse().expect("a header"));
-    let (mut socket, _) = connect_async(request).await.expect("a socket");
+    let (socket, _) = connect_async(request).await.expect("a socket");
+    socket
+}
+
+#[tokio::test]
+async fn the_live_socket_tells_what_arrives_in_order() {
+    let server = Server::start().await;
+    let mut socket = listen(&server, "fleet,endpoint:alive").await;
 
     let mut device = ScriptedDevice::new("alive", server.coap());
     device.register_now(3600, "</3303/0>");
@@ -79,8 +85,21 @@ async fn a_forgotten_device_is_gone_and_may_come_back() {
     device.answer_content(&read, TEXT, b"300");
     server.api().ended(&operation).await;
 
+    let mut socket = listen(&server, "endpoint:forgotten").await;
     let deleted = server.api().delete("/api/v1/endpoints/forgotten").await;
     assert!(deleted.status().is_success(), "{}", deleted.status());
+    tokio::time::timeout(SOON, async {
+        while let Some(message) = socket.next().await {
+            if let Message::Text(text) = message.expect("an open socket")
+                && text.contains(r#""kind":"forgotten""#)
+            {
+                return;
+            }
+        }
+        panic!("the socket has ended");
+    })
+    .await
+    .expect("told in time");
     assert!(server.api().endpoint("forgotten").await.is_none());
     let gone = server
         .api()

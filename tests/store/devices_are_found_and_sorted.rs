@@ -8,7 +8,7 @@ use flownexus::domain::{
 };
 use flownexus::store::{
     Change, DeviceFilter, DevicePlace, DeviceQuery, DeviceSearch as _, DeviceSort, DeviceState,
-    FleetLoader as _, FleetWriter as _, Moment, Store,
+    FleetLoader as _, FleetWriter as _, Moment, SeriesReader as _, Store,
 };
 use rstest::rstest;
 
@@ -401,11 +401,14 @@ async fn what_a_device_is_follows_its_latest_values(
     let long = "x".repeat(1_000);
     tell(&long, 40, false).await;
     assert_eq!(firmware().await.map(|text| text.len()), Some(255));
-    let paths = [Path::resource(3, 0, 0), Path::resource(3303, 0, 5700)];
-    let latest = store.latest_of(&[lamp], &paths).await.expect("read");
+    let paths = vec![Path::resource(3, 0, 0), Path::resource(3303, 0, 5700)];
+    let latest = store.latest_at(vec![lamp], paths.clone()).await;
+    let latest = latest.expect("read");
+    let found = latest
+        .iter()
+        .map(|one| (one.endpoint_id, one.path, &one.value));
     let expected = Value::String("a".into());
-    assert_eq!(latest.get(&(lamp, paths[0])), Some(&expected));
-    assert_eq!(latest.len(), 1);
+    assert_eq!(found.collect::<Vec<_>>(), [(lamp, paths[0], &expected)]);
     store.close().await;
 }
 

@@ -311,8 +311,8 @@ impl BulkStore for FakeBulks {
     }
 }
 
-/// Finds devices and keeps bulk operations: for something with the methods `all_rows`, `all_values` and
-/// `all_operations`, and the field `bulks`.
+/// Finds devices and keeps bulk operations: for something with the methods `all_rows` and `all_operations`, and the
+/// field `bulks`.
 macro_rules! finds_devices {
     ($type:ty) => {
         #[async_trait::async_trait]
@@ -357,31 +357,6 @@ macro_rules! finds_devices {
                 names.sort();
                 names.truncate(limit as usize);
                 Ok(names)
-            }
-
-            async fn latest_of(
-                &self,
-                devices: &[flownexus::domain::EndpointId],
-                paths: &[flownexus::domain::Path],
-            ) -> Result<
-                std::collections::HashMap<
-                    (flownexus::domain::EndpointId, flownexus::domain::Path),
-                    flownexus::domain::Value,
-                >,
-                flownexus::store::StoreError,
-            > {
-                let mut found = std::collections::HashMap::new();
-                for row in self.all_rows() {
-                    let is_wanted = |value: &&flownexus::store::StoredValue| {
-                        value.endpoint == row.name && paths.contains(&value.path)
-                    };
-                    if devices.contains(&row.id) {
-                        for value in self.all_values().iter().filter(is_wanted) {
-                            found.insert((row.id, value.path), value.value.clone());
-                        }
-                    }
-                }
-                Ok(found)
             }
 
             async fn fleet_counts(
@@ -548,10 +523,6 @@ pub(crate) use finds_devices;
 impl super::fake_store::FakeStore {
     pub(super) fn all_rows(&self) -> Vec<EndpointRow> {
         self.tables().endpoints.values().cloned().collect()
-    }
-
-    pub(super) fn all_values(&self) -> Vec<flownexus::store::StoredValue> {
-        self.tables().values.clone()
     }
 
     pub(super) fn all_operations(&self) -> Vec<Operation> {

@@ -142,6 +142,10 @@ async fn tags_are_given_and_taken_away_and_devices_are_forgotten() {
     );
     let gone = EndpointName::new("second").expect("a name");
     assert!(!site.store.tables().endpoints.contains_key(&gone));
+    let admin = site.token(Role::Admin).await;
+    let path = "/api/v1/audit?action=endpoint.delete&subject=second";
+    let (_, log) = site.ask("GET", path, &admin, None).await;
+    assert_eq!(log["items"][0]["actor"], "token:Operator0", "{log}");
 }
 
 #[actix_web::test]

@@ -11,20 +11,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flownexus_entity::{endpoint, registration};
-use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, Value as Bind,
-};
+use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _};
 
-use self::sql::{Found, SEEN_OR_NEVER, Sql, TABLES, listed, page_sql, places};
+use self::sql::{Found, SEEN_OR_NEVER, Sql, TABLES, listed, page_sql};
 use super::endpoint::row;
 use super::history::snapshot;
 use super::open::statement;
-use super::resource::rows;
-use super::values::node;
 use super::{EndpointRow, Store, StoreError, records};
-use crate::domain::{
-    EndpointId, EndpointName, Lwm2mVersion, OperationStatus, Path, RolloutState, Timestamp, Value,
-};
+use crate::domain::{EndpointName, Lwm2mVersion, OperationStatus, RolloutState, Timestamp, names};
 
 /// How a device is, as a filter of the list says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,38 +35,14 @@ pub enum DeviceState {
     Registered,
 }
 
-impl DeviceState {
-    /// All of them, in the order in which they are offered.
-    pub const ALL: [Self; 5] = [
-        Self::Registered,
-        Self::Awake,
-        Self::Asleep,
-        Self::Late,
-        Self::Offline,
-    ];
-
-    /// The word for it in addresses.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Asleep => "asleep",
-            Self::Awake => "awake",
-            Self::Late => "late",
-            Self::Offline => "offline",
-            Self::Registered => "registered",
-        }
-    }
-}
-
-impl std::str::FromStr for DeviceState {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|state| state.name() == word);
-        found.ok_or_else(|| {
-            format!("`{word}` is no state (registered, awake, asleep, late and offline are)")
-        })
-    }
-}
+// In the order in which they are offered.
+names!(DeviceState, "state of a device", {
+    Registered = "registered",
+    Awake = "awake",
+    Asleep = "asleep",
+    Late = "late",
+    Offline = "offline",
+});
 
 /// What the list is sorted by. Devices that are equal in it are sorted by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,27 +60,15 @@ pub enum DeviceSort {
     Seen,
 }
 
+names!(DeviceSort, "order of the list", {
+    Name = "name",
+    Seen = "last_seen",
+    RegisteredAt = "registered_at",
+    LifetimeEnd = "lifetime_end",
+    Firmware = "firmware",
+});
+
 impl DeviceSort {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Name,
-        Self::Seen,
-        Self::RegisteredAt,
-        Self::LifetimeEnd,
-        Self::Firmware,
-    ];
-
-    /// The word for it in addresses.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Firmware => "firmware",
-            Self::LifetimeEnd => "lifetime_end",
-            Self::Name => "name",
-            Self::RegisteredAt => "registered_at",
-            Self::Seen => "last_seen",
-        }
-    }
-
     /// The SQL of the key. It is never NULL: what has none comes first.
     fn key(self) -> &'static str {
         match self {
@@ -126,20 +84,6 @@ impl DeviceSort {
 
     fn is_text(self) -> bool {
         matches!(self, Self::Firmware | Self::Name)
-    }
-}
-
-impl std::str::FromStr for DeviceSort {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|sort| sort.name() == word);
-        found.ok_or_else(|| {
-            format!(
-                "the list cannot be sorted by `{word}` (name, last_seen, registered_at, lifetime_end and \
-                 firmware are possible)"
-            )
-        })
     }
 }
 
@@ -279,12 +223,6 @@ pub trait DeviceSearch: Send + Sync {
         at: Moment,
         limit: u64,
     ) -> Result<Vec<EndpointName>, StoreError>;
-    /// The latest values of these paths of these devices.
-    async fn latest_of(
-        &self,
-        devices: &[EndpointId],
-        paths: &[Path],
-    ) -> Result<HashMap<(EndpointId, Path), Value>, StoreError>;
     /// How the fleet is, with what failed since `since`.
     async fn fleet_counts(&self, at: Moment, since: Timestamp) -> Result<FleetCounts, StoreError>;
     /// Those that are late, the longest first, at most `limit`, each with since when.
@@ -390,47 +328,6 @@ impl DeviceSearch for Store {
                 records::name(&name)
             });
             names.collect()
-        })
-        .await
-    }
-
-    async fn latest_of(
-        &self,
-        devices: &[EndpointId],
-        paths: &[Path],
-    ) -> Result<HashMap<(EndpointId, Path), Value>, StoreError> {
-        let paths: Vec<String> = paths.iter().map(Path::to_string).collect();
-        let devices = devices.to_vec();
-        if devices.is_empty() || paths.is_empty() {
-            return Ok(HashMap::new());
-        }
-        self.read_devices(&devices.clone(), move |database| async move {
-            let snapshot = snapshot(&database).await?;
-            let mut ids = Vec::new();
-            for part in devices.chunks(ROWS_AT_ONCE) {
-                let sql = format!(
-                    "SELECT resource_row FROM latest_resource WHERE endpoint_id IN ({}) AND path IN ({})",
-                    places(part.len()),
-                    places(paths.len())
-                );
-                let values = part.iter().map(|id| Bind::from(id.0));
-                let values = values.chain(paths.iter().map(|path| Bind::from(path.clone())));
-                for row in snapshot
-                    .query_all_raw(statement(&snapshot, &sql, values))
-                    .await?
-                {
-                    ids.push(row.try_get_by_index::<i64>(0)?);
-                }
-            }
-            let rows = rows(&snapshot, &ids).await?;
-            snapshot.rollback().await?;
-            let mut values = HashMap::with_capacity(rows.len());
-            for row in rows {
-                let endpoint = EndpointId(row.endpoint_id);
-                let node = node(row)?;
-                values.insert((endpoint, node.path), node.value);
-            }
-            Ok(values)
         })
         .await
     }

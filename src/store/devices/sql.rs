@@ -233,11 +233,6 @@ pub(super) fn listed(
     })
 }
 
-/// So many places for values.
-pub(super) fn places(many: usize) -> String {
-    vec!["?"; many].join(",")
-}
-
 /// What is listed.
 pub(super) const TABLES: &str =
     "endpoint LEFT JOIN registration ON registration.endpoint_id = endpoint.id";

@@ -18,7 +18,7 @@ use sea_orm::{
 };
 
 use self::chart::Chart;
-use self::tier::{SeriesKey, Tier, pack};
+use self::tier::{SeriesKey, Tier};
 use super::audit;
 use super::downsample::Point;
 use super::ids::Counter;
@@ -221,14 +221,11 @@ impl HistoryStore for Store {
         points: usize,
         aggregate: Aggregate,
     ) -> Result<Vec<Point>, StoreError> {
-        let Some(path) = pack(path) else {
+        let Some(key) = SeriesKey::of(id, path) else {
             return Ok(Vec::new());
         };
         let chart = Chart {
-            key: SeriesKey {
-                endpoint: id.0,
-                path,
-            },
+            key,
             from: from.as_millis(),
             to: to.as_millis(),
             points,

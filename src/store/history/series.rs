@@ -6,10 +6,10 @@ use sea_orm::{ConnectionTrait as _, EntityTrait as _};
 
 use super::chart::{Chart, Stretches};
 use super::raw;
-use super::tier::{SeriesKey, Sum, pack};
+use super::tier::{SeriesKey, Sum};
 use super::{Aggregate, snapshot};
 use crate::domain::{EndpointId, Path, Timestamp, Value};
-use crate::store::open::statement;
+use crate::store::open::{places, statement};
 use crate::store::records::{parse, time};
 use crate::store::resource::rows;
 use crate::store::values::node;
@@ -161,15 +161,12 @@ impl SeriesReader for Store {
             let transaction = snapshot(&database).await?;
             let mut all = Vec::with_capacity(wanted.len());
             for (id, path) in wanted {
-                let Some(path) = pack(path) else {
+                let Some(key) = SeriesKey::of(id, path) else {
                     all.push(Series::default());
                     continue;
                 };
                 let chart = Chart {
-                    key: SeriesKey {
-                        endpoint: id.0,
-                        path,
-                    },
+                    key,
                     from: from.as_millis(),
                     to: to.as_millis(),
                     points,
@@ -192,12 +189,8 @@ impl SeriesReader for Store {
         after: Option<(Timestamp, i64)>,
         limit: u64,
     ) -> Result<Vec<RawValue>, StoreError> {
-        let Some(path) = pack(path) else {
+        let Some(key) = SeriesKey::of(id, path) else {
             return Ok(Vec::new());
-        };
-        let key = SeriesKey {
-            endpoint: id.0,
-            path,
         };
         let (condition, mut values) = raw::condition(key);
         let limit = limit.min(i64::MAX as u64);
@@ -235,7 +228,7 @@ impl SeriesReader for Store {
         self.read_devices(&devices, move |database| async move {
             let mut all = Vec::new();
             for part in ids.chunks(DEVICES) {
-                let places = vec!["?"; part.len()].join(",");
+                let places = places(part.len());
                 let sql = format!(
                     "SELECT endpoint_id, path FROM latest_resource WHERE endpoint_id IN ({places})"
                 );
@@ -268,11 +261,11 @@ impl SeriesReader for Store {
             let transaction = snapshot(&database).await?;
             let mut found: Vec<i64> = Vec::new();
             for part in ids.chunks(DEVICES) {
-                let places = vec!["?"; part.len()].join(",");
-                let texts = vec!["?"; paths.len()].join(",");
                 let sql = format!(
                     "SELECT resource_row FROM latest_resource \
-                    WHERE endpoint_id IN ({places}) AND path IN ({texts})"
+                    WHERE endpoint_id IN ({}) AND path IN ({})",
+                    places(part.len()),
+                    places(paths.len())
                 );
                 let values = part.iter().map(|id| id.0.into());
                 let values = values.chain(paths.iter().map(|path| path.to_string().into()));

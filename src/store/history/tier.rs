@@ -4,7 +4,7 @@
 //! many into minutes. So the size of what is computed follows the density of the values, and where the
 //! finer rows are missing there are so few values that a chart reads these.
 
-use crate::domain::{Path, Timestamp};
+use crate::domain::{EndpointId, Path, Timestamp};
 
 /// A day with fewer values has no rows for its hours, and an hour with fewer none for its minutes: two
 /// values for each row of a day, and two for each of an hour. A device that reports every ten minutes
@@ -83,9 +83,17 @@ pub(super) struct SeriesKey {
     pub(super) path: i64,
 }
 
+impl SeriesKey {
+    /// Nothing for what is no resource.
+    pub(super) fn of(id: EndpointId, path: Path) -> Option<Self> {
+        let endpoint = id.0;
+        pack(path).map(|path| Self { endpoint, path })
+    }
+}
+
 /// The four ids of a path as one number, the last 65535 where there is no resource instance (LwM2M
 /// reserves it); nothing for what is no resource.
-pub(super) fn pack(path: Path) -> Option<i64> {
+fn pack(path: Path) -> Option<i64> {
     let [object, instance, resource, rest @ ..] = path.ids() else {
         return None;
     };

@@ -331,11 +331,8 @@ struct Filter {
 impl Filter {
     fn new(query: &MessageQuery) -> Result<Self, ApiError> {
         let kind = |name: &str| {
-            let mut all = Kind::ALL.into_iter();
-            all.find(|kind| kind.name() == name).ok_or_else(|| {
-                let names = Kind::ALL.map(Kind::name).join(", ");
-                ApiError::parameter("kind", format!("`kind` is one of these: {names}"))
-            })
+            let kind = name.parse::<Kind>();
+            kind.map_err(|why| ApiError::parameter("kind", why))
         };
         let kinds = query.kind.iter().flat_map(|kinds| kinds.split(','));
         let kinds = kinds.filter(|name| !name.is_empty());

@@ -1,11 +1,11 @@
 //! What each role may do with the fleet as a whole: find and count devices, and ask many of them at once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::domain::{
-    BulkAction, BulkCounts, BulkId, BulkItem, BulkItemState, BulkOperation, BulkState, EndpointId,
-    EndpointName, Path, Timestamp, Value,
+    BulkAction, BulkCounts, BulkId, BulkItem, BulkItemState, BulkOperation, BulkState,
+    EndpointName, Timestamp,
 };
 use crate::store::{
     DeviceFilter, DevicePage, DeviceQuery, EndpointRow, FleetCounts, Moment, OperationPage,
@@ -42,18 +42,6 @@ impl Viewer {
     pub async fn count_devices(&self, filter: &DeviceFilter, most: u64) -> Result<u64, ApiError> {
         let devices = &self.stores().devices;
         Ok(devices.count_matching(filter, self.moment(), most).await?)
-    }
-
-    /// The latest values of these paths of these devices.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn latest_of(
-        &self,
-        devices: &[EndpointId],
-        paths: &[Path],
-    ) -> Result<HashMap<(EndpointId, Path), Value>, ApiError> {
-        Ok(self.stores().devices.latest_of(devices, paths).await?)
     }
 
     /// How the fleet is now, with what failed in the last day.

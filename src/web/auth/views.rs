@@ -13,8 +13,8 @@ use actix_web::web::Data;
 
 use crate::config::Settings;
 use crate::domain::{
-    AuditEntry, EndpointId, EndpointName, EventId, LiveEvent, LiveKind, Node, Observation,
-    Operation, OperationId, OperationStatus, Profile, ProfileChange, Timestamp, Wanted,
+    AuditEntry, EndpointId, EndpointName, EventId, Node, Observation, Operation, OperationId,
+    OperationStatus, Profile, ProfileChange, Timestamp, Wanted,
 };
 use crate::live::Hub;
 use crate::lwm2m::Models;
@@ -358,12 +358,6 @@ impl Operator {
                 "there is no endpoint `{name}`"
             )));
         }
-        self.state.hub.publish(vec![LiveEvent {
-            endpoint: name.clone(),
-            kind: LiveKind::Forgotten,
-            time: Timestamp::system(),
-            body: serde_json::json!({}).into(),
-        }]);
         Ok(())
     }
 

@@ -138,7 +138,11 @@ pub(super) async fn page(
     let list = viewer.devices_page(&wanted).await?;
     let count = viewer.count_devices(&filter, COUNTED).await?;
     let ids: Vec<EndpointId> = list.devices.iter().map(|device| device.row.id).collect();
-    let values = viewer.latest_of(&ids, &[TEMPERATURE, HUMIDITY]).await?;
+    let values = viewer.latest_at(ids, vec![TEMPERATURE, HUMIDITY]).await?;
+    let values: HashMap<(EndpointId, Path), Value> = values
+        .into_iter()
+        .map(|one| ((one.endpoint_id, one.path), one.value))
+        .collect();
     let at = viewer.moment();
     let lines: Vec<DeviceLine> = list
         .devices

@@ -23,11 +23,6 @@ impl Fleet {
         self.lock().rows.clone()
     }
 
-    /// Only the first device has values.
-    pub(super) fn all_values(&self) -> Vec<StoredValue> {
-        self.lock().values.clone()
-    }
-
     pub(super) fn all_operations(&self) -> Vec<Operation> {
         self.lock().operations.clone()
     }
