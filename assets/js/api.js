@@ -2,7 +2,7 @@
 
 import { loginEnded } from "./login_ended.js";
 
-export class ApiError extends Error {
+class ApiError extends Error {
   // `field`: what of the request is to blame, where one thing is.
   constructor(status, message, field = "") {
     super(message);

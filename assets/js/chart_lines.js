@@ -1,6 +1,7 @@
 // Series as the API gives them, made ready to be drawn, and kept up to date by live values.
 
 import { api } from "./api.js";
+import { number } from "./words.js";
 
 // A line breaks where a device was silent for so many of its usual intervals.
 const SILENT = 3;
@@ -8,8 +9,10 @@ const SILENT = 3;
 const USUAL = 0.9;
 // As many points as are looked at for that.
 const LOOKED_AT = 1000;
+// As many digits behind the point as a number can be written with.
+const MOST_DIGITS = 20;
 
-export class Line {
+class Line {
   constructor(answer, index) {
     this.endpoint = answer.endpoint;
     this.path = answer.path;
@@ -25,6 +28,9 @@ export class Line {
     this.highs = answer.points.map((point) => point[3] ?? null);
     this.lows = answer.points.map((point) => point[2] ?? null);
     this.sum = answer.summary;
+    // Behind the point, of the values themselves: those of stretches are means.
+    const exact = this.step === 0 ? this.values : [...this.highs, ...this.lows];
+    this.digits = exact.reduce((most, value) => Math.max(most, digits(value)), digits(this.sum?.last ?? 0));
     this.index = index;
     this.hidden = false;
   }
@@ -49,6 +55,7 @@ export class Line {
     if (Number.isNaN(at) || !Number.isFinite(as) || at <= (this.times.at(-1) ?? -Infinity)) return false;
     this.times.push(at);
     this.values.push(as);
+    this.digits = Math.max(this.digits, digits(as));
     this.highs.push(null);
     this.lows.push(null);
     const before = this.sum || { count: 0, mean: 0, min: as, max: as };
@@ -96,6 +103,15 @@ export class Line {
     });
     return table;
   }
+}
+
+// A number as charts show it: six digits, but for very small ones.
+export const shorten = (value) => (Math.abs(value) < 1e-4 ? value : Number(value.toPrecision(6)));
+
+// How many digits it is shown with behind the point.
+function digits(value) {
+  const text = number(shorten(value));
+  return text.includes("e") ? MOST_DIGITS : (text.split(".")[1] ?? "").length;
 }
 
 // The lines of a choice in a time (seconds), with whether some were left out.

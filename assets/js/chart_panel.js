@@ -1,6 +1,8 @@
 // A plot with its title and its legend: what each line is called, and its figures.
 
-import { Plot, colour, dash, moment } from "./plot.js";
+import { shorten } from "./chart_lines.js";
+import { element } from "./element.js";
+import { Plot, dash, moment } from "./plot.js";
 import { number } from "./words.js";
 
 const NOTHING = "No data in this time.";
@@ -91,8 +93,7 @@ export class Panel {
       });
       name.append(toggle);
       if (line.error || line.times.length === 0) {
-        this.missing = element("div", "small text-secondary chart-missing", line.error || NOTHING);
-        name.append(this.missing);
+        name.append(element("div", "small text-secondary chart-missing", line.error || NOTHING));
       }
       return ["here", "last", "min", "mean", "max"].map((figure) => {
         const cell = row.insertCell();
@@ -136,10 +137,12 @@ export class Panel {
   }
 }
 
+// What is reckoned of values, a mean, has as many digits as they have.
 export function write(value, line) {
   if (value === undefined || value === null) return "–";
   if (line.stepped && (value === 0 || value === 1)) return String(value === 1);
-  return `${number(Math.abs(value) < 1e-4 ? value : value.toPrecision(6))} ${line.stepped ? "" : line.units}`.trim();
+  if (line.stepped) return number(shorten(value));
+  return `${number(shorten(value).toFixed(line.digits))} ${line.units}`.trim();
 }
 
 // A piece of the line, drawn so that it shows without colours too.
@@ -154,12 +157,3 @@ function swatch(line) {
   box.append(stroke);
   return box;
 }
-
-export function element(tag, classes = "", text = "") {
-  const made = document.createElement(tag);
-  if (classes) made.className = classes;
-  if (text) made.textContent = text;
-  return made;
-}
-
-export { colour };

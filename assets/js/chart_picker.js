@@ -1,7 +1,7 @@
 // The field in which a series is looked for: the server searches, the arrow keys choose, Enter adds.
 
 import { api } from "./api.js";
-import { element } from "./chart_panel.js";
+import { element } from "./element.js";
 
 const PAUSE = 200;
 const HITS = 20;

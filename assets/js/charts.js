@@ -2,10 +2,11 @@
 // Back undoes a step.
 
 import { Picker } from "./chart_picker.js";
-import { Panel, element } from "./chart_panel.js";
+import { Panel } from "./chart_panel.js";
 import { picture, save } from "./chart_png.js";
 import { loadLines } from "./chart_lines.js";
 import { RANGES, View, groups } from "./chart_view.js";
+import { element } from "./element.js";
 import { live } from "./live.js";
 import { openPin } from "./pin.js";
 import { toast } from "./toast.js";

@@ -8,7 +8,7 @@ import { size } from "./words.js";
 const form = document.getElementById("firmware-form");
 
 // What the name of a file says of its version: `app-v1.2.3.signed.bin` holds 1.2.3.
-export function versionOf(name) {
+function versionOf(name) {
   let stem = name;
   let shorter = name;
   do {

@@ -2,6 +2,8 @@
 // is open, a socket of its own tells when there is more.
 
 import { api } from "./api.js";
+import { element } from "./element.js";
+import { liveUrl } from "./live.js";
 import { makeTime } from "./time.js";
 
 const SHOWN = 300;
@@ -83,6 +85,8 @@ async function loadMore() {
   if (page && question === asked && page.items.length > 0) {
     newest = page.items[0].id;
     list.querySelector("[data-empty]")?.remove();
+    // More came than a page has: with a hole the list would tell another story.
+    if (page.next) list.replaceChildren();
     list.prepend(...page.items.map(makeLine));
     while (list.childElementCount > SHOWN) list.lastElementChild.remove();
   }
@@ -107,10 +111,7 @@ async function ask(chosen) {
 // ---- what comes ----
 
 function listen() {
-  const url = new URL("/api/v1/live", location.href);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  url.searchParams.set("topics", `messages:${endpoint}`);
-  const own = new WebSocket(url);
+  const own = new WebSocket(liveUrl([`messages:${endpoint}`]));
   socket = own;
   own.addEventListener("message", () => {
     if (held()) {
@@ -233,11 +234,4 @@ function nothing() {
   const line = element("li", "text-secondary", "No such messages since the start of the server.");
   line.dataset.empty = "";
   return line;
-}
-
-function element(name, classes, text = "") {
-  const made = document.createElement(name);
-  if (classes) made.className = classes;
-  made.textContent = text;
-  return made;
 }

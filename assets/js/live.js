@@ -71,9 +71,7 @@ export function live(topics, onMessages, onResync) {
   }
 
   function connect() {
-    const url = new URL("/api/v1/live", location.href);
-    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    url.searchParams.set("topics", topics.join(","));
+    const url = liveUrl(topics);
     // Many devices may speak at once.
     if (topics.join() === "fleet") url.searchParams.set("gathered", "true");
     if (seq > 0) url.searchParams.set("after", String(seq));
@@ -102,6 +100,14 @@ export function live(topics, onMessages, onResync) {
   show("connecting");
   connect();
   return { again: () => socket.close() };
+}
+
+// Where the server tells of these topics.
+export function liveUrl(topics) {
+  const url = new URL("/api/v1/live", location.href);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  url.searchParams.set("topics", topics.join(","));
+  return url;
 }
 
 // The number of the last message in a text, without reading all of it.

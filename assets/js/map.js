@@ -1,8 +1,8 @@
 // The page Map: where devices say that they are (object 6), on a map and in a list, moving as they tell.
 
 import { api } from "./api.js";
-import { element } from "./chart_panel.js";
 import { loadLines } from "./chart_lines.js";
+import { element } from "./element.js";
 import { live } from "./live.js";
 import { MapCanvas, ZOOM_STEP, place } from "./map_canvas.js";
 import { coordinates, rings } from "./map_world.js";

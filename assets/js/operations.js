@@ -46,14 +46,14 @@ function show() {
   }
   bar.hidden = chosen.size === 0;
   document.getElementById("selection-count").textContent = chosen.size === 1 ? "1 operation selected" : `${chosen.size} operations selected`;
-  document.getElementById("cancel-selected").disabled = rows("QUEUED").length === 0;
-  document.getElementById("repeat-selected").disabled = rows("QUEUED").length === chosen.size;
+  document.getElementById("cancel-selected").disabled = rows(true).length === 0;
+  document.getElementById("repeat-selected").disabled = rows(false).length === 0;
 }
 
-// The chosen ones that wait, or with `false` those that do not.
-function rows(status) {
+// The chosen ones that wait, or those that are over.
+function rows(wait) {
   const all = boxes().filter((box) => box.checked).map((box) => box.closest("tr"));
-  return all.filter((row) => (row.dataset.status === "QUEUED") === (status === "QUEUED"));
+  return all.filter((row) => (row.dataset.status === "QUEUED") === wait);
 }
 
 async function each(title, all, call) {
@@ -91,9 +91,9 @@ document.addEventListener("click", (event) => {
     chosen.clear();
     show();
   } else if (target.id === "cancel-selected") {
-    each("Cancelled", rows("QUEUED"), (id) => api("DELETE", `/operations/${id}`));
+    each("Cancelled", rows(true), (id) => api("DELETE", `/operations/${id}`));
   } else if (target.id === "repeat-selected") {
-    const again = rows("over");
+    const again = rows(false);
     const delicate = again.filter((row) => "delicate" in row.dataset).length;
     const question = `${delicate} of these change something each time that they are done. Ask for them once more?`;
     if (delicate > 0 && !window.confirm(question)) return;

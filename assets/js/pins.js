@@ -1,9 +1,10 @@
 // Charts on the overview: small, live, and in the order that people have given them.
 
 import { api } from "./api.js";
-import { Panel, element } from "./chart_panel.js";
+import { Panel } from "./chart_panel.js";
 import { loadLines } from "./chart_lines.js";
 import { View, groups } from "./chart_view.js";
+import { element } from "./element.js";
 import { toast } from "./toast.js";
 
 // So many plots of one chart at most; its page has the others.

@@ -1,5 +1,7 @@
 // Shows what a rehearsal foresees. Texts are from people and devices, so only ever textContent.
 
+import { element } from "./element.js";
+
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 // A duration in its two largest units: `3 h 30 min`.
@@ -17,22 +19,15 @@ export function span(seconds) {
   return parts.join(" ");
 }
 
-function make(name, className, text) {
-  const element = document.createElement(name);
-  if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
-
 function moment(time) {
   return time ? exact.format(new Date(time)) : "–";
 }
 
 function list(title, texts, className) {
-  const box = make("div", className);
-  if (title) box.append(make("div", "fw-medium", title));
-  const lines = make("ul", "mb-0 ps-3");
-  for (const text of texts) lines.append(make("li", "text-break", text));
+  const box = element("div", className);
+  if (title) box.append(element("div", "fw-medium", title));
+  const lines = element("ul", "mb-0 ps-3");
+  for (const text of texts) lines.append(element("li", "text-break", text));
   box.append(lines);
   return box;
 }
@@ -40,54 +35,54 @@ function list(title, texts, className) {
 function headline(forecast) {
   const devices = forecast.devices === 1 ? "1 device" : `${forecast.devices} devices`;
   const state = forecast.state.toLowerCase().replaceAll("_", " ");
-  const line = make("p", "mb-2");
+  const line = element("p", "mb-2");
   if (forecast.ends_at === null) {
-    line.append(make("strong", "", `${devices}, not over within a year`), `: it would still be ${state}.`);
+    line.append(element("strong", "", `${devices}, not over within a year`), `: it would still be ${state}.`);
     return line;
   }
   line.append(
-    make("strong", "", `${devices}, over after ${span(forecast.duration_s ?? 0)}`),
+    element("strong", "", `${devices}, over after ${span(forecast.duration_s ?? 0)}`),
     `: from ${moment(forecast.begins_at)} to ${moment(forecast.ends_at)}, then `,
-    make("strong", "", state),
+    element("strong", "", state),
     ".",
   );
   return line;
 }
 
 function groups(forecast) {
-  const table = make("table", "table table-sm table-vcenter table-stack mb-2");
-  const head = make("tr");
+  const table = element("table", "table table-sm table-vcenter table-stack mb-2");
+  const head = element("tr");
   const names = ["Group", "Devices", "Begins", "Next group", "Over", "Succeeded", "Failed", "Rolled back"];
-  for (const name of names) head.append(make("th", "", name));
-  const body = make("tbody");
+  for (const name of names) head.append(element("th", "", name));
+  const body = element("tbody");
   for (const group of forecast.groups) {
-    const row = make("tr");
+    const row = element("tr");
     const cells = [
       group.name, group.devices, moment(group.begins_at), moment(group.passes_at), moment(group.ends_at),
       group.succeeded, group.failed, group.rolled_back,
     ];
     for (const [at, cell] of cells.entries()) {
-      const place = make("td", at === 0 ? "text-break fw-medium" : "", String(cell));
+      const place = element("td", at === 0 ? "text-break fw-medium" : "", String(cell));
       place.dataset.label = names[at];
       row.append(place);
     }
     body.append(row);
   }
-  const top = make("thead");
+  const top = element("thead");
   top.append(head);
   table.append(top, body);
-  const box = make("div", "table-responsive");
+  const box = element("div", "table-responsive");
   box.append(table);
   return box;
 }
 
 function log(forecast) {
-  const details = make("details", "mt-2");
-  details.append(make("summary", "text-secondary", "What would happen"));
-  const lines = make("ol", "list-unstyled mb-0 mt-1 rollout-log");
+  const details = element("details", "mt-2");
+  details.append(element("summary", "text-secondary", "What would happen"));
+  const lines = element("ol", "list-unstyled mb-0 mt-1 rollout-log");
   for (const line of forecast.log) {
-    const item = make("li", "text-break");
-    item.append(make("span", "small text-secondary", moment(line.time)), ` ${line.text}`);
+    const item = element("li", "text-break");
+    item.append(element("span", "small text-secondary", moment(line.time)), ` ${line.text}`);
     lines.append(item);
   }
   details.append(lines);
@@ -95,8 +90,8 @@ function log(forecast) {
 }
 
 export function showForecast(place, forecast) {
-  const parts = [make("h3", "rollout-part", "Rehearsal"), headline(forecast)];
-  if (forecast.reason) parts.push(make("p", "text-break mb-2", forecast.reason));
+  const parts = [element("h3", "rollout-part", "Rehearsal"), headline(forecast)];
+  if (forecast.reason) parts.push(element("p", "text-break mb-2", forecast.reason));
   if (forecast.warnings.length > 0) {
     const box = list("", forecast.warnings, "alert alert-warning mb-2");
     box.setAttribute("role", "alert");

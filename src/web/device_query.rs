@@ -163,7 +163,11 @@ pub fn from_the_start(filter: DeviceFilter, limit: u64) -> DeviceQuery {
     }
 }
 
-fn word<T>(name: &'static str, text: &str) -> Result<Option<T>, ApiError>
+/// Reads a word that a list is filtered by; nothing of an empty one.
+///
+/// # Errors
+/// 400 naming it.
+pub fn word<T>(name: &'static str, text: &str) -> Result<Option<T>, ApiError>
 where
     T: std::str::FromStr<Err: std::fmt::Display>,
 {

@@ -332,3 +332,39 @@ async fn a_port_in_use_is_one_clear_error() {
         200
     );
 }
+
+/// Serde takes a list for a struct, field by field in the order of the source: `[null, "x"]` would be a request.
+#[actix_web::test]
+async fn a_body_is_an_object_and_no_list() {
+    let site = Site::start().await;
+    let admin = site.token(Role::Admin).await;
+    for (method, path, list) in [
+        ("POST", "/api/v1/log-resources", json!(["/3/0/1", null])),
+        ("POST", "/api/v1/bulk-operations", json!([null, null])),
+        ("POST", "/api/v1/rollouts/rehearse", json!([])),
+        (
+            "POST",
+            "/api/v1/users",
+            json!(["ada", "admin", "long enough, really"]),
+        ),
+        ("PATCH", "/api/v1/users/ada", json!([null, null])),
+        (
+            "POST",
+            "/api/v1/session",
+            json!(["ada", "long enough, really"]),
+        ),
+        ("PATCH", &format!("/api/v1/endpoints/{DEVICE}"), json!([[]])),
+    ] {
+        let (status, problem) = site.ask(method, path, &admin, Some(list)).await;
+        assert_eq!(
+            (status, &problem["code"]),
+            (422, &json!("invalid")),
+            "{path}"
+        );
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(
+            detail.starts_with("invalid type: sequence"),
+            "{path}: {detail}"
+        );
+    }
+}

@@ -96,13 +96,14 @@ pub(super) async fn list_audit(
 ) -> Result<Json<Page<AuditLine>>, ApiError> {
     let limit = query::limit(&admin, query.limit.as_deref())?;
     let query = query.into_inner();
+    let text = |text: Option<String>| query::given(text.as_deref()).map(str::to_owned);
     let filter = AuditFilter {
         before: query::read_cursor(query.cursor.as_deref())?,
         from: query::moment("from", query.from.as_deref())?,
         to: query::moment("to", query.to.as_deref())?,
-        actor: query.actor,
-        action: query.action,
-        subject: query.subject,
+        actor: text(query.actor),
+        action: text(query.action),
+        subject: text(query.subject),
         limit: limit.saturating_add(1),
     };
     let lines = admin.audit_log(&filter).await?;

@@ -13,16 +13,15 @@ use crate::domain::{
     check_tags,
 };
 use crate::web::ApiError;
-use crate::web::api::refused::{
-    NotLoggedIn, NotOperator, SenselessField, UnreadableJson, UnreadableParameter,
-};
+use crate::web::api::refused::{NotLoggedIn, NotOperator, UnreadableParameter};
 use crate::web::auth::{BulkTarget, Operator, Viewer};
 use crate::web::device_query::DeviceWords;
 use crate::web::error::Problem;
 
+use super::object::Object;
 use super::operation_request::{OperationBody, check};
 use super::operations::expires_in;
-use super::query::{self, NoQuery, Page};
+use super::query::{self, NoQuery, Page, PageQuery};
 
 /// What is asked, and of whom.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
@@ -291,17 +290,6 @@ impl From<BulkItem> for BulkItemView {
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct BulkQuery {
-    /// Rows of a page, at most `web.max_page_rows`.
-    #[param(value_type = Option<u64>, minimum = 1, default = 100)]
-    limit: Option<String>,
-    /// `next` of the page before.
-    cursor: Option<String>,
-}
-
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
 pub(super) struct BulkItemQuery {
     /// Only devices that stand so.
     #[param(example = "REFUSED")]
@@ -327,15 +315,14 @@ pub(super) struct BulkItemQuery {
     responses(
         (status = 201, description = "It is stored", body = BulkView,
          headers(("Location" = String, description = "How it stands"))),
-        (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, SenselessField, NotOperator,
+        NotOperator,
     ),
 )]
 #[post("/bulk-operations")]
 pub(super) async fn create_bulk(
     operator: Operator,
     _query: Query<NoQuery>,
-    body: Json<BulkBody>,
+    body: Object<BulkBody>,
 ) -> Result<HttpResponse, ApiError> {
     let body = body.into_inner();
     let target = body.target()?;
@@ -359,7 +346,7 @@ pub(super) async fn create_bulk(
     path = "/bulk-operations",
     impl_for = list_bulks,
     tag = "operations",
-    params(BulkQuery),
+    params(PageQuery),
     responses(
         (status = 200, description = "A page of bulk operations", body = Page<BulkView>),
         UnreadableParameter, NotLoggedIn,
@@ -368,7 +355,7 @@ pub(super) async fn create_bulk(
 #[get("/bulk-operations")]
 pub(super) async fn list_bulks(
     viewer: Viewer,
-    query: Query<BulkQuery>,
+    query: Query<PageQuery>,
 ) -> Result<Json<Page<BulkView>>, ApiError> {
     let limit = query::limit(&viewer, query.limit.as_deref())?;
     let before = query::read_cursor(query.cursor.as_deref())?.map(BulkId);

@@ -16,8 +16,8 @@ use crate::web::auth::Viewer;
 
 use super::query;
 
-/// The presets of the page, which its script knows the lengths of.
-pub(super) const RANGES: [&str; 11] = [
+/// The presets of the page, which `chart_view.js` knows the lengths of.
+pub(in crate::web) const RANGES: [&str; 11] = [
     "5m", "15m", "1h", "3h", "6h", "24h", "2d", "7d", "30d", "90d", "1y",
 ];
 
@@ -169,13 +169,8 @@ impl Choice {
                 looked_at += found.len();
                 filter.after = found.last().map(|row| row.name.clone());
                 let ids = found.iter().map(|row| row.id).collect();
-                let having: BTreeSet<_> = viewer
-                    .paths(ids)
-                    .await?
-                    .into_iter()
-                    .filter(|(_, its)| *its == path)
-                    .map(|(id, _)| id)
-                    .collect();
+                let latest = viewer.latest_at(ids, vec![path]).await?;
+                let having: BTreeSet<_> = latest.iter().map(|one| one.endpoint_id).collect();
                 for row in found.into_iter().filter(|row| having.contains(&row.id)) {
                     let name = SeriesName {
                         path,

@@ -13,11 +13,12 @@ use zeroize::Zeroizing;
 use crate::domain::{CredentialId, CredentialKind, EndpointName};
 use crate::store::{CredentialFilter, RevokedCertificate, StoredCredential, StoredProof};
 use crate::web::ApiError;
-use crate::web::api::refused::{NotAdmin, SenselessField, UnreadableJson, UnreadableParameter};
+use crate::web::api::refused::{NotAdmin, UnreadableParameter};
 use crate::web::auth::{Admin, GivenCredential, GivenProof};
 use crate::web::credentials::AfterRemoval;
 use crate::web::error::Problem;
 
+use super::object::Object;
 use super::query::{self, NoQuery, Page};
 
 /// How a device proves itself.
@@ -371,14 +372,14 @@ pub(super) async fn show_credential(
     responses(
         (status = 201, description = "It is stored and in force", body = AddedCredential),
         (status = 409, description = "Another credential has this identity, key or certificate, the certificate is revoked, or there are too many (`credentials.max`)", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotAdmin, SenselessField,
+        NotAdmin,
     ),
 )]
 #[post("/credentials")]
 pub(super) async fn create_credential(
     admin: Admin,
     _query: Query<NoQuery>,
-    body: Json<NewCredential>,
+    body: Object<NewCredential>,
 ) -> Result<HttpResponse, ApiError> {
     let given = body.into_inner().given()?;
     let (credential, warnings) = admin.add_credential(given).await?;
@@ -460,14 +461,14 @@ pub(super) async fn list_revoked(
     responses(
         (status = 201, description = "It is revoked", body = Revoked),
         (status = 409, description = "It is revoked already", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotAdmin, SenselessField,
+        NotAdmin,
     ),
 )]
 #[post("/credentials/revoked")]
 pub(super) async fn create_revoked(
     admin: Admin,
     _query: Query<NoQuery>,
-    body: Json<NewRevoked>,
+    body: Object<NewRevoked>,
 ) -> Result<HttpResponse, ApiError> {
     let body = body.into_inner();
     let revoked = admin

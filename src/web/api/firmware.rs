@@ -12,13 +12,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::{FirmwareId, FirmwareImage, ImageBytes, Selection, Timestamp};
-use crate::web::api::refused::{NotLoggedIn, NotOperator, SenselessField, UnreadableJson};
+use crate::web::api::refused::{NotLoggedIn, NotOperator};
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
 use crate::web::{ApiError, firmware_upload};
 
 use super::filter::DeviceFilter;
-use super::query::{self, NoQuery, Page};
+use super::object::Object;
+use super::query::{self, NoQuery, Page, PageQuery};
 
 /// An image. Its bytes never change.
 #[derive(Debug, Serialize, ToSchema)]
@@ -106,24 +107,13 @@ pub(super) struct FirmwarePatch {
     selection: Option<DeviceFilter>,
 }
 
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct FirmwareQuery {
-    /// Rows of a page, at most `web.max_page_rows`.
-    #[param(value_type = Option<u64>, minimum = 1, default = 100)]
-    limit: Option<String>,
-    /// `next` of the page before.
-    cursor: Option<String>,
-}
-
 /// List firmware images
 #[utoipa::path(
     get,
     path = "/firmware",
     impl_for = list_firmware,
     tag = "firmware",
-    params(FirmwareQuery),
+    params(PageQuery),
     responses(
         (status = 200, description = "Images, newest first", body = Page<Firmware>),
         (status = 400, description = "A parameter makes no sense", body = Problem, content_type = "application/problem+json"),
@@ -133,7 +123,7 @@ pub(super) struct FirmwareQuery {
 #[get("/firmware")]
 pub(super) async fn list_firmware(
     viewer: Viewer,
-    query: Query<FirmwareQuery>,
+    query: Query<PageQuery>,
 ) -> Result<Json<Page<Firmware>>, ApiError> {
     let limit = query::limit(&viewer, query.limit.as_deref())?;
     let before: Option<i64> = query::read_cursor(query.cursor.as_deref())?;
@@ -254,7 +244,7 @@ pub(super) async fn show_firmware_file(
     responses(
         (status = 200, description = "The image", body = Firmware),
         (status = 404, description = "No image has this number", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotOperator, SenselessField,
+        NotOperator,
     ),
 )]
 #[patch("/firmware/{id}")]
@@ -262,7 +252,7 @@ pub(super) async fn describe_firmware(
     operator: Operator,
     id: Path<String>,
     _query: Query<NoQuery>,
-    body: Json<FirmwarePatch>,
+    body: Object<FirmwarePatch>,
 ) -> Result<Json<Firmware>, ApiError> {
     let FirmwarePatch { notes, selection } = body.into_inner();
     let selection = selection.map(Selection::from);

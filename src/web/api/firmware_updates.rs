@@ -13,13 +13,12 @@ use crate::domain::{
 };
 use crate::store::UpdateFilter;
 use crate::web::ApiError;
-use crate::web::api::refused::{
-    NotLoggedIn, NotOperator, SenselessField, UnreadableJson, UnreadableParameter,
-};
+use crate::web::api::refused::{NotLoggedIn, NotOperator, UnreadableParameter};
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
 use crate::web::waiting::waits_of;
 
+use super::object::Object;
 use super::query::{self, NoQuery, Page};
 
 /// A firmware update of one device.
@@ -254,14 +253,13 @@ pub(super) struct UpdateQuery {
          headers(("Location" = String, description = "The update"))),
         (status = 404, description = "No device has this name", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The device is being updated already, does not have object 5, or is not one that the image is meant for", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, SenselessField, NotOperator,
+        NotOperator,
     ),
 )]
 #[post("/firmware-updates")]
 pub(super) async fn create_update(
     operator: Operator,
-    body: Json<UpdateBody>,
+    body: Object<UpdateBody>,
 ) -> Result<HttpResponse, ApiError> {
     let name = query::endpoint_name(&body.endpoint)?;
     let method = body.method.as_deref().map(str::parse::<UpdateMethod>);

@@ -7,11 +7,12 @@ use utoipa::ToSchema;
 
 use crate::domain::{LogResource, PathPattern, Selection};
 use crate::web::ApiError;
-use crate::web::api::refused::{NotLoggedIn, NotOperator, SenselessField, UnreadableJson};
+use crate::web::api::refused::{NotLoggedIn, NotOperator};
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
 
 use super::filter::DeviceFilter;
+use super::object::Object;
 use super::query::{self, NoQuery, Page};
 
 /// Values that are logs.
@@ -83,14 +84,14 @@ pub(super) async fn list_log_resources(
     responses(
         (status = 201, description = "It is in force", body = LogResourceView),
         (status = 409, description = "There is one like it, or there are too many", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotOperator, SenselessField,
+        NotOperator,
     ),
 )]
 #[post("/log-resources")]
 pub(super) async fn create_log_resource(
     operator: Operator,
     _query: Query<NoQuery>,
-    body: Json<NewLogResource>,
+    body: Object<NewLogResource>,
 ) -> Result<HttpResponse, ApiError> {
     let body = body.into_inner();
     let path: PathPattern = body

@@ -18,6 +18,7 @@ mod log_resources;
 mod logs;
 mod messages;
 mod models;
+mod object;
 mod operation_parameters;
 mod operation_request;
 mod operations;
@@ -48,6 +49,7 @@ use crate::config::Settings;
 
 use super::{error, fallback, metrics, openapi, ws};
 
+pub(in crate::web) use chart_choice::RANGES;
 pub use filter::DeviceFilter;
 pub use operation_request::{OperationBody, check as check_operation};
 pub(in crate::web) use rollout_request::{DEFAULT_ERROR_PERCENT, DEFAULT_SUCCESS_PERCENT};

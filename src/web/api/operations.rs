@@ -17,6 +17,7 @@ use crate::web::error::Problem;
 use crate::web::idempotency::{REPLAYED, key};
 use crate::web::waiting::waits;
 
+use super::object::Object;
 use super::operation_request::{OperationBody, check};
 use super::query::{self, NoQuery, Page};
 
@@ -236,7 +237,6 @@ pub(super) struct OperationQuery {
         (status = 400, description = "The body is no JSON, or a parameter or the key cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field does not fit the kind or the object model, or the key came with something else before", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many operations wait for the device", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
         NotOperator, NoDevice,
     ),
 )]
@@ -246,7 +246,7 @@ pub(super) async fn create_operation(
     name: Path<String>,
     query: Query<WaitQuery>,
     http: HttpRequest,
-    body: Json<OperationBody>,
+    body: Object<OperationBody>,
 ) -> Result<HttpResponse, ApiError> {
     let name = query::endpoint_name(&name)?;
     let wait = wait(query.wait.as_deref(), operator.settings())?;
@@ -308,7 +308,6 @@ pub(super) async fn list_operations(
     responses(
         (status = 200, description = "The operation, in its final status or as it is when `wait` is over", body = OperationView),
         (status = 404, description = "No operation has this number", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
         UnreadableParameter, NotLoggedIn,
     ),
 )]
@@ -372,7 +371,6 @@ pub(super) async fn cancel_operation(
         (status = 404, description = "No operation has this number, or its device is forgotten", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The key came with something else before", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many operations wait for the device", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
         UnreadableParameter, NotOperator,
     ),
 )]

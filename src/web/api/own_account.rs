@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::web::ApiError;
-use crate::web::api::refused::{NotAToken, NotLoggedIn, SenselessField, UnreadableJson};
+use crate::web::api::refused::{NotAToken, NotLoggedIn};
 use crate::web::auth::{self, Enrolment, Myself, SecondFactor, Viewer};
 use crate::web::error::Problem;
 
+use super::object::Object;
 use super::query::{self, NoQuery, Page};
 use super::sessions::SessionView;
 use super::tokens::{MadeToken, NewToken, Token};
@@ -111,7 +112,7 @@ impl From<Enrolment> for TotpSecret {
          headers(("Set-Cookie" = String, description = "The session"))),
         (status = 422, description = "The new password cannot be used, or there is none to change", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many failed attempts", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotLoggedIn,
+        NotLoggedIn,
     ),
 )]
 #[put("/session/password")]
@@ -119,7 +120,7 @@ pub(super) async fn change_password(
     myself: Myself,
     request: HttpRequest,
     _query: Query<NoQuery>,
-    body: Json<PasswordChange>,
+    body: Object<PasswordChange>,
 ) -> Result<HttpResponse, ApiError> {
     let body = body.into_inner();
     auth::change_password(&request, myself.identity(), body.present, body.new).await?;
@@ -142,15 +143,8 @@ pub(super) async fn list_own_sessions(
     myself: Myself,
     _query: Query<NoQuery>,
 ) -> Result<Json<Page<SessionView>>, ApiError> {
-    let sessions = myself.sessions().await?.into_iter();
-    Ok(Json(Page::whole(
-        sessions
-            .map(|session| {
-                let this = myself.identity().is_of(&session);
-                SessionView::new(session, this)
-            })
-            .collect(),
-    )))
+    let sessions = myself.sessions().await?;
+    Ok(Json(SessionView::all(sessions, myself.identity())))
 }
 
 /// End all of one's sessions but this one
@@ -259,14 +253,14 @@ pub(super) async fn begin_totp(
         (status = 200, description = "Recovery codes, shown this once", body = RecoveryCodes),
         (status = 409, description = "Nothing was begun (`not_begun`), or it is in force (`totp_in_force`)", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many wrong codes", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotLoggedIn, NotAToken, SenselessField,
+        NotLoggedIn, NotAToken,
     ),
 )]
 #[put("/session/totp")]
 pub(super) async fn confirm_totp(
     myself: Myself,
     _query: Query<NoQuery>,
-    body: Json<TotpCode>,
+    body: Object<TotpCode>,
 ) -> Result<Json<RecoveryCodes>, ApiError> {
     let recovery_codes = myself.confirm_second_factor(&body.code).await?;
     Ok(Json(RecoveryCodes { recovery_codes }))
@@ -283,7 +277,7 @@ pub(super) async fn confirm_totp(
         (status = 204, description = "The password alone is enough again"),
         (status = 409, description = "There are none (`no_totp`)", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many failed attempts", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotLoggedIn, NotAToken,
+        NotLoggedIn, NotAToken,
     ),
 )]
 #[delete("/session/totp")]
@@ -291,7 +285,7 @@ pub(super) async fn remove_totp(
     myself: Myself,
     request: HttpRequest,
     _query: Query<NoQuery>,
-    body: Json<PasswordProof>,
+    body: Object<PasswordProof>,
 ) -> Result<HttpResponse, ApiError> {
     let password = body.into_inner().password;
     myself.remove_second_factor(&request, password).await?;
@@ -332,14 +326,14 @@ pub(super) async fn list_own_tokens(
     responses(
         (status = 201, description = "The token, shown this once", body = MadeToken),
         (status = 409, description = "The name is taken (`exists`), or there are too many (`full`)", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotLoggedIn, NotAToken, SenselessField,
+        NotLoggedIn, NotAToken,
     ),
 )]
 #[post("/session/tokens")]
 pub(super) async fn create_own_token(
     viewer: Viewer,
     _query: Query<NoQuery>,
-    body: Json<NewToken>,
+    body: Object<NewToken>,
 ) -> Result<HttpResponse, ApiError> {
     let expires_in = body.expires_in()?;
     let (name, role) = body.about();

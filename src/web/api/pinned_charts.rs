@@ -7,11 +7,12 @@ use utoipa::ToSchema;
 
 use crate::store::{PinChange, PinnedChart};
 use crate::web::ApiError;
-use crate::web::api::refused::{NotLoggedIn, NotOperator, SenselessField, UnreadableJson};
+use crate::web::api::refused::{NotLoggedIn, NotOperator};
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
 
 use super::chart_choice::check_view;
+use super::object::Object;
 use super::query::{self, NoQuery, Page};
 
 /// The longest title, in characters.
@@ -108,14 +109,14 @@ pub(super) async fn list_pinned_charts(
     responses(
         (status = 201, description = "It is on the overview", body = PinnedChartView),
         (status = 409, description = "There are too many", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotOperator, SenselessField,
+        NotOperator,
     ),
 )]
 #[post("/pinned-charts")]
 pub(super) async fn create_pinned_chart(
     operator: Operator,
     _query: Query<NoQuery>,
-    body: Json<NewPinnedChart>,
+    body: Object<NewPinnedChart>,
 ) -> Result<HttpResponse, ApiError> {
     let body = body.into_inner();
     let title = title(&body.title)?;
@@ -135,7 +136,7 @@ pub(super) async fn create_pinned_chart(
     responses(
         (status = 200, description = "As it is now", body = PinnedChartView),
         (status = 404, description = "No pinned chart has this number", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotOperator, SenselessField,
+        NotOperator,
     ),
 )]
 #[patch("/pinned-charts/{id}")]
@@ -143,7 +144,7 @@ pub(super) async fn change_pinned_chart(
     operator: Operator,
     id: Path<String>,
     _query: Query<NoQuery>,
-    body: Json<PinnedChartChange>,
+    body: Object<PinnedChartChange>,
 ) -> Result<Json<PinnedChartView>, ApiError> {
     let id = query::row_id("pinned chart", &id)?;
     let body = body.into_inner();

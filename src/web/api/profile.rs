@@ -10,9 +10,8 @@ use utoipa::ToSchema;
 
 use crate::domain::{ProfileChange, check_awake, check_edrx_cycle, check_tags};
 use crate::web::ApiError;
-use crate::web::api::refused::{NoDevice, NotOperator, SenselessField, UnreadableJson};
+use crate::web::api::refused::{NoDevice, NotOperator};
 use crate::web::auth::Operator;
-use crate::web::error::Problem;
 
 use super::endpoints::Endpoint;
 use super::query::{self, NoQuery};
@@ -50,8 +49,7 @@ pub(super) struct ProfilePatch {
     request_body = ProfilePatch,
     responses(
         (status = 200, description = "The device", body = Endpoint),
-        (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotOperator, NoDevice, SenselessField,
+        NotOperator, NoDevice,
     ),
 )]
 #[patch("/endpoints/{name}")]

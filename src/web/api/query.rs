@@ -6,7 +6,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::{EndpointName, Timestamp};
 use crate::web::ApiError;
@@ -19,6 +19,18 @@ const DEFAULT_LIMIT: u64 = 100;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NoQuery {}
+
+/// The query of a list that can only be turned over.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PageQuery {
+    /// Rows of a page, at most `web.max_page_rows`.
+    #[param(value_type = Option<u64>, minimum = 1, default = 100)]
+    pub(super) limit: Option<String>,
+    /// `next` of the page before.
+    pub(super) cursor: Option<String>,
+}
 
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]

@@ -1,4 +1,5 @@
-//! How calls refuse, where many do it alike: named in their `responses(…)`, for the OpenAPI document.
+//! How calls refuse, where many do it alike, for the OpenAPI document: by name in their `responses(…)`, or added to
+//! every call of a kind.
 
 use std::collections::BTreeMap;
 
@@ -21,14 +22,8 @@ pub(in crate::web) enum NotAdmin {}
 /// 403: a token asks for what only an account has, or something has to be done first.
 pub(in crate::web) enum NotAToken {}
 
-/// 400: the body.
-pub(in crate::web) enum UnreadableJson {}
-
 /// 400: a part of the query.
 pub(in crate::web) enum UnreadableParameter {}
-
-/// 422: what can be read and is wrong.
-pub(in crate::web) enum SenselessField {}
 
 /// 404: an endpoint.
 pub(in crate::web) enum NoDevice {}
@@ -59,21 +54,9 @@ impl IntoResponses for NotAToken {
     }
 }
 
-impl IntoResponses for UnreadableJson {
-    fn responses() -> Responses {
-        problems(&[("400", "The body is no JSON")])
-    }
-}
-
 impl IntoResponses for UnreadableParameter {
     fn responses() -> Responses {
         problems(&[("400", "A parameter cannot be read")])
-    }
-}
-
-impl IntoResponses for SenselessField {
-    fn responses() -> Responses {
-        problems(&[("422", "A field makes no sense")])
     }
 }
 

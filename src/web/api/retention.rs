@@ -8,9 +8,10 @@ use utoipa::ToSchema;
 use crate::domain::Path as ResourcePath;
 use crate::store::{ResourceType, Retention};
 use crate::web::ApiError;
-use crate::web::api::refused::{NotAdmin, NotLoggedIn, SenselessField, UnreadableJson};
+use crate::web::api::refused::{NotAdmin, NotLoggedIn};
 use crate::web::auth::{Admin, Viewer};
 
+use super::object::Object;
 use super::query::{NoQuery, Page};
 
 /// How many days something is kept. 0: for ever; null: as `[history]` of the settings says.
@@ -125,7 +126,7 @@ pub(super) async fn list_resource_types(
     responses(
         (status = 200, description = "It is in force", body = ResourceTypeView),
         (status = 404, description = "No resource has these ids", body = crate::web::error::Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotAdmin, SenselessField,
+        NotAdmin,
     ),
 )]
 #[put("/resource-types/{object_id}/{resource_id}/retention")]
@@ -133,7 +134,7 @@ pub(super) async fn set_retention(
     admin: Admin,
     ids: Path<(String, String)>,
     _query: Query<NoQuery>,
-    body: Json<RetentionView>,
+    body: Object<RetentionView>,
 ) -> Result<Json<ResourceTypeView>, ApiError> {
     let (object, resource) = ids.into_inner();
     let id = |text: &str| {

@@ -9,26 +9,14 @@ use crate::domain::{EndpointId, Rollout, RolloutId, TargetStatus};
 use crate::rollout::Command;
 use crate::store::TargetFilter;
 use crate::web::ApiError;
-use crate::web::api::refused::{
-    NotLoggedIn, NotOperator, SenselessField, UnreadableJson, UnreadableParameter,
-};
+use crate::web::api::refused::{NotLoggedIn, NotOperator, UnreadableParameter};
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
 
-use super::query::{self, NoQuery, Page};
+use super::object::Object;
+use super::query::{self, NoQuery, Page, PageQuery};
 use super::rollout_request::RolloutBody;
 use super::rollout_view::{ForecastView, RolloutView, TargetView};
-
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct RolloutQuery {
-    /// Rows of a page, at most `web.max_page_rows`.
-    #[param(value_type = Option<u64>, minimum = 1, default = 100)]
-    limit: Option<String>,
-    /// `next` of the page before.
-    cursor: Option<String>,
-}
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -55,7 +43,7 @@ pub(super) struct TargetQuery {
     path = "/rollouts",
     impl_for = list_rollouts,
     tag = "rollouts",
-    params(RolloutQuery),
+    params(PageQuery),
     responses(
         (status = 200, description = "A page of rollouts", body = Page<RolloutView>),
         UnreadableParameter, NotLoggedIn,
@@ -64,7 +52,7 @@ pub(super) struct TargetQuery {
 #[get("/rollouts")]
 pub(super) async fn list_rollouts(
     viewer: Viewer,
-    query: Query<RolloutQuery>,
+    query: Query<PageQuery>,
 ) -> Result<Json<Page<RolloutView>>, ApiError> {
     let limit = query::limit(&viewer, query.limit.as_deref())?;
     let before = query::read_cursor(query.cursor.as_deref())?.map(RolloutId);
@@ -91,15 +79,14 @@ pub(super) async fn list_rollouts(
         (status = 201, description = "It is stored", body = RolloutView,
          headers(("Location" = String, description = "The rollout"))),
         (status = 409, description = "There are too many rollouts", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, SenselessField, NotOperator,
+        NotOperator,
     ),
 )]
 #[post("/rollouts")]
 pub(super) async fn create_rollout(
     operator: Operator,
     _query: Query<NoQuery>,
-    body: Json<RolloutBody>,
+    body: Object<RolloutBody>,
 ) -> Result<HttpResponse, ApiError> {
     let settings = &operator.settings().rollouts;
     let (spec, start) = body.into_inner().into_rollout(settings)?;
@@ -122,15 +109,14 @@ pub(super) async fn create_rollout(
     request_body = RolloutBody,
     responses(
         (status = 200, description = "What would happen", body = ForecastView),
-        (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, SenselessField, NotOperator,
+        NotOperator,
     ),
 )]
 #[post("/rollouts/rehearse")]
 pub(super) async fn rehearse_rollout(
     operator: Operator,
     _query: Query<NoQuery>,
-    body: Json<RolloutBody>,
+    body: Object<RolloutBody>,
 ) -> Result<Json<ForecastView>, ApiError> {
     let settings = &operator.settings().rollouts;
     let (spec, rehearsal) = body.into_inner().into_rehearsal(settings)?;
@@ -176,7 +162,6 @@ pub(super) async fn show_rollout(
         (status = 204, description = "It is removed"),
         (status = 404, description = "No rollout has this number", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is under way or paused", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
         NotOperator,
     ),
 )]
@@ -259,7 +244,6 @@ macro_rules! steers {
                 (status = 200, description = "How it stands then", body = RolloutView),
                 (status = 404, description = "No rollout has this number", body = Problem, content_type = "application/problem+json"),
                 (status = 409, description = $can, body = Problem, content_type = "application/problem+json"),
-                (status = 503, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
                 NotOperator,
             ),
         )]

@@ -7,11 +7,12 @@ use utoipa::ToSchema;
 
 use crate::domain::{Condition, PathPattern, Rule, RuleId, RuleSpec, Threshold};
 use crate::web::ApiError;
-use crate::web::api::refused::{NotLoggedIn, NotOperator, SenselessField, UnreadableJson};
+use crate::web::api::refused::{NotLoggedIn, NotOperator};
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
 
 use super::filter::DeviceFilter;
+use super::object::Object;
 use super::query::{self, NoQuery, Page};
 
 /// A rule as it is wanted.
@@ -297,14 +298,14 @@ pub(super) async fn show_rule(
     responses(
         (status = 201, description = "It is stored", body = RuleView),
         (status = 409, description = "The name is taken, or there are too many rules", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotOperator, SenselessField,
+        NotOperator,
     ),
 )]
 #[post("/rules")]
 pub(super) async fn create_rule(
     operator: Operator,
     _query: Query<NoQuery>,
-    body: Json<RuleBody>,
+    body: Object<RuleBody>,
 ) -> Result<HttpResponse, ApiError> {
     let rule = operator.add_rule(check(body.into_inner())?).await?;
     Ok(HttpResponse::Created().json(RuleView::from(rule)))
@@ -325,7 +326,7 @@ pub(super) async fn create_rule(
         (status = 200, description = "It is stored", body = RuleView),
         (status = 404, description = "No rule has this number", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The name is taken", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotOperator, SenselessField,
+        NotOperator,
     ),
 )]
 #[put("/rules/{id}")]
@@ -333,7 +334,7 @@ pub(super) async fn replace_rule(
     operator: Operator,
     id: Path<String>,
     _query: Query<NoQuery>,
-    body: Json<RuleBody>,
+    body: Object<RuleBody>,
 ) -> Result<Json<RuleView>, ApiError> {
     let id = RuleId(query::row_id("rule", &id)?);
     let rule = operator.replace_rule(id, check(body.into_inner())?).await?;

@@ -7,10 +7,11 @@ use utoipa::ToSchema;
 
 use crate::store::Role;
 use crate::web::ApiError;
-use crate::web::api::refused::{NotLoggedIn, UnreadableJson};
+use crate::web::api::refused::NotLoggedIn;
 use crate::web::auth::{self, Duty, LoginError, Myself, ProvedBy};
 use crate::web::error::Problem;
 
+use super::object::Object;
 use super::query::NoQuery;
 use super::users::RoleName;
 
@@ -72,14 +73,13 @@ impl WhoAmI {
          headers(("Set-Cookie" = String, description = "The session"))),
         (status = 401, description = "The name, the password or the code is wrong, or a code is needed too (`totp_required`)", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many failed logins", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson,
     ),
 )]
 #[post("/session")]
 pub(super) async fn log_in(
     request: HttpRequest,
     _query: Query<NoQuery>,
-    body: Json<Login>,
+    body: Object<Login>,
 ) -> Result<Json<WhoAmI>, ApiError> {
     let body = body.into_inner();
     let user = auth::login(&request, &body.name, body.password).await?;

@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 use crate::store::WebSession;
 use crate::web::ApiError;
 use crate::web::api::refused::{NotAdmin, UnreadableParameter};
-use crate::web::auth::Admin;
+use crate::web::auth::{Admin, Identity};
 use crate::web::error::Problem;
 
-use super::query::Page;
+use super::query::{self, NoQuery, Page};
 
 /// A session of the pages, or of a program that keeps cookies.
 #[derive(Debug, Serialize, ToSchema)]
@@ -43,9 +43,15 @@ pub(super) struct SessionView {
 }
 
 impl SessionView {
-    /// Of one; `this` for the one that asks.
-    pub(super) fn new(session: WebSession, this: bool) -> Self {
+    /// All of these, for the one that asks.
+    pub(super) fn all(sessions: Vec<WebSession>, asks: &Identity) -> Page<Self> {
+        let views = sessions.into_iter().map(|session| Self::new(session, asks));
+        Page::whole(views.collect())
+    }
+
+    fn new(session: WebSession, asks: &Identity) -> Self {
         Self {
+            this: asks.is_of(&session),
             id: session.handle(),
             user: session.user.unwrap_or_default(),
             began_at: session.began_at.map(|time| time.to_string()),
@@ -53,7 +59,6 @@ impl SessionView {
             expires_at: session.expires_at.to_string(),
             remote: session.remote,
             agent: session.agent,
-            this,
         }
     }
 }
@@ -83,17 +88,9 @@ pub(super) async fn list_sessions(
     admin: Admin,
     query: Query<SessionsQuery>,
 ) -> Result<Json<Page<SessionView>>, ApiError> {
-    let sessions = admin.sessions(query.user.as_deref()).await?;
-    let is_this = |session: &WebSession| admin.identity().is_of(session);
-    Ok(Json(Page::whole(
-        sessions
-            .into_iter()
-            .map(|session| {
-                let this = is_this(&session);
-                SessionView::new(session, this)
-            })
-            .collect(),
-    )))
+    let user = query::given(query.user.as_deref());
+    let sessions = admin.sessions(user).await?;
+    Ok(Json(SessionView::all(sessions, admin.identity())))
 }
 
 /// End somebody's session
@@ -115,7 +112,7 @@ pub(super) async fn list_sessions(
 pub(super) async fn end_session(
     admin: Admin,
     id: Path<String>,
-    _query: Query<super::query::NoQuery>,
+    _query: Query<NoQuery>,
 ) -> Result<HttpResponse, ApiError> {
     admin.end_session(&id).await?;
     Ok(HttpResponse::NoContent().finish())

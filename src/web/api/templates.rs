@@ -8,11 +8,12 @@ use utoipa::ToSchema;
 
 use crate::store::ObservationTemplate;
 use crate::web::ApiError;
-use crate::web::api::refused::{NotLoggedIn, NotOperator, SenselessField, UnreadableJson};
+use crate::web::api::refused::{NotLoggedIn, NotOperator};
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
 
 use super::filter::DeviceFilter;
+use super::object::Object;
 use super::query::{self, NoQuery, Page};
 use super::template_request::{TemplateBody, check};
 
@@ -98,14 +99,14 @@ pub(super) async fn list_templates(
     responses(
         (status = 201, description = "It is stored", body = Template),
         (status = 409, description = "There is one like it", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotOperator, SenselessField,
+        NotOperator,
     ),
 )]
 #[post("/observation-templates")]
 pub(super) async fn create_template(
     operator: Operator,
     _query: Query<NoQuery>,
-    body: Json<TemplateBody>,
+    body: Object<TemplateBody>,
 ) -> Result<HttpResponse, ApiError> {
     let template = check(&body, &operator.models())?;
     let template = operator.add_template(template).await?;
@@ -126,7 +127,7 @@ pub(super) async fn create_template(
     responses(
         (status = 200, description = "It is stored", body = Template),
         (status = 404, description = "No template has this number", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotOperator, SenselessField,
+        NotOperator,
     ),
 )]
 #[put("/observation-templates/{id}")]
@@ -134,7 +135,7 @@ pub(super) async fn replace_template(
     operator: Operator,
     id: Path<String>,
     _query: Query<NoQuery>,
-    body: Json<TemplateBody>,
+    body: Object<TemplateBody>,
 ) -> Result<Json<Template>, ApiError> {
     let id = query::row_id("observation template", &id)?;
     let template = check(&body, &operator.models())?;

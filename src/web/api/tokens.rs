@@ -9,15 +9,14 @@ use utoipa::ToSchema;
 
 use crate::store::{ApiToken, Role};
 use crate::web::ApiError;
-use crate::web::api::refused::{NotAdmin, SenselessField, UnreadableJson};
+use crate::web::api::refused::NotAdmin;
 use crate::web::auth::Admin;
+use crate::web::auth::tokens::lifetime;
 use crate::web::error::Problem;
 
+use super::object::Object;
 use super::query::{self, NoQuery, Page};
 use super::users::RoleName;
-
-/// The longest life of a token that ends, in days.
-const MAX_DAYS: u64 = 36_500;
 
 /// A token, without what would let one use it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -94,13 +93,9 @@ impl NewToken {
 
     /// When it ends.
     pub(super) fn expires_in(&self) -> Result<Option<Duration>, ApiError> {
-        match self.expires_in_days {
-            Some(days) if !(1..=MAX_DAYS).contains(&days) => {
-                let detail = format!("from 1 to {MAX_DAYS} days");
-                Err(ApiError::invalid("expires_in_days", detail))
-            }
-            days => Ok(days.map(|days| Duration::from_secs(days * 24 * 3600))),
-        }
+        let days = self.expires_in_days;
+        days.map(|days| lifetime("expires_in_days", days))
+            .transpose()
     }
 }
 
@@ -146,14 +141,14 @@ pub(super) async fn list_tokens(
     responses(
         (status = 201, description = "The token, shown this once", body = MadeToken),
         (status = 409, description = "The name is taken", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotAdmin, SenselessField,
+        NotAdmin,
     ),
 )]
 #[post("/tokens")]
 pub(super) async fn create_token(
     admin: Admin,
     _query: Query<NoQuery>,
-    body: Json<NewToken>,
+    body: Object<NewToken>,
 ) -> Result<HttpResponse, ApiError> {
     let expires_in = body.expires_in()?;
     let (name, role) = body.about();

@@ -7,10 +7,11 @@ use utoipa::ToSchema;
 
 use crate::store::{Role, User, UserChange, UserSource};
 use crate::web::ApiError;
-use crate::web::api::refused::{NotAdmin, SenselessField, UnreadableJson};
+use crate::web::api::refused::NotAdmin;
 use crate::web::auth::Admin;
 use crate::web::error::Problem;
 
+use super::object::Object;
 use super::query::{NoQuery, Page};
 
 /// What somebody may do.
@@ -168,14 +169,14 @@ pub(super) async fn list_users(
         (status = 201, description = "The account is made", body = Person),
         (status = 409, description = "The name is taken", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The name or password cannot be used", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotAdmin,
+        NotAdmin,
     ),
 )]
 #[post("/users")]
 pub(super) async fn create_user(
     admin: Admin,
     _query: Query<NoQuery>,
-    body: Json<NewPerson>,
+    body: Object<NewPerson>,
 ) -> Result<HttpResponse, ApiError> {
     let body = body.into_inner();
     let user = admin
@@ -204,7 +205,7 @@ pub(super) async fn create_user(
         (status = 200, description = "The person as it is now", body = Person),
         (status = 404, description = "Nobody has this name", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The last admin (`last_admin`), one's own account (`own_account`), or a role that the provider says (`oidc`)", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotAdmin, SenselessField,
+        NotAdmin,
     ),
 )]
 #[patch("/users/{name}")]
@@ -212,7 +213,7 @@ pub(super) async fn change_user(
     admin: Admin,
     name: Path<String>,
     _query: Query<NoQuery>,
-    body: Json<PersonChange>,
+    body: Object<PersonChange>,
 ) -> Result<Json<Person>, ApiError> {
     let change = UserChange {
         role: body.role.map(Role::from),
@@ -287,7 +288,7 @@ pub(super) async fn delete_user(
         (status = 404, description = "Nobody has this name", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The person has no password here (`oidc`)", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The password cannot be used", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotAdmin,
+        NotAdmin,
     ),
 )]
 #[put("/users/{name}/password")]
@@ -295,7 +296,7 @@ pub(super) async fn set_user_password(
     admin: Admin,
     name: Path<String>,
     _query: Query<NoQuery>,
-    body: Json<NewPassword>,
+    body: Object<NewPassword>,
 ) -> Result<HttpResponse, ApiError> {
     let body = body.into_inner();
     admin

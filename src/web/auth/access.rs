@@ -222,7 +222,7 @@ fn bearer_token(request: &HttpRequest) -> Option<Result<&str, ApiError>> {
     )
 }
 
-fn app_state(request: &HttpRequest) -> Result<Data<AppState>, ApiError> {
+pub(super) fn app_state(request: &HttpRequest) -> Result<Data<AppState>, ApiError> {
     request
         .app_data::<Data<AppState>>()
         .cloned()

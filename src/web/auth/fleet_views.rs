@@ -112,7 +112,15 @@ impl Viewer {
     pub async fn bulk(&self, id: BulkId) -> Result<(BulkOperation, BulkCounts), ApiError> {
         let bulks = &self.stores().bulks;
         let found = bulks.find(id).await?.ok_or_else(|| unknown_bulk(id))?;
-        Ok((found, bulks.counts(id).await?))
+        Ok((found, self.bulk_counts(id).await?))
+    }
+
+    /// How many of its devices stand how.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn bulk_counts(&self, id: BulkId) -> Result<BulkCounts, ApiError> {
+        Ok(self.stores().bulks.counts(id).await?)
     }
 
     /// Its devices in their order, from this place on.

@@ -6,14 +6,13 @@ use std::time::Duration;
 use actix_identity::{Identity as SessionIdentity, IdentityExt as _};
 use actix_session::SessionExt as _;
 use actix_web::http::header;
-use actix_web::web::Data;
 use actix_web::{HttpMessage as _, HttpRequest};
 
 use crate::domain::{Doer, Timestamp};
 use crate::store::{Role, StoreError, User, UserSource, UserStore};
 use crate::web::{ApiError, AppState};
 
-use super::access::{Credential, Duty, Identity};
+use super::access::{Credential, Duty, Identity, app_state};
 use super::{password, proxies, second_factor, session, tokens, views};
 
 /// The login name of the account that the first start makes.
@@ -355,13 +354,6 @@ pub async fn ensure_admin(users: &dyn UserStore) -> Result<Option<String>, ApiEr
     }
 }
 
-pub(super) fn app_state(request: &HttpRequest) -> Result<Data<AppState>, ApiError> {
-    request
-        .app_data::<Data<AppState>>()
-        .cloned()
-        .ok_or_else(|| ApiError::internal("the server was put together without its state"))
-}
-
 impl From<ApiError> for LoginError {
     fn from(error: ApiError) -> Self {
         Self::Server(error)
@@ -403,7 +395,7 @@ impl From<ChangePasswordError> for ApiError {
     fn from(error: ChangePasswordError) -> Self {
         match error {
             ChangePasswordError::Login(error) => error.into(),
-            ChangePasswordError::Unusable(why) => Self::invalid("password", why),
+            ChangePasswordError::Unusable(why) => Self::invalid("new", why),
         }
     }
 }

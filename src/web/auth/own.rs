@@ -178,7 +178,8 @@ impl Myself {
     /// Switches the second factor off, with the password.
     ///
     /// # Errors
-    /// 401 when the password is wrong, 409 when there is none or it is required.
+    /// 401 when the password is wrong, 409 when there is none. Where it is required, setting up another one is what has
+    /// to be done next.
     pub async fn remove_second_factor(
         &self,
         request: &HttpRequest,

@@ -13,6 +13,9 @@ use crate::web::ApiError;
 /// What every token begins with, so that scanners for leaked secrets know it.
 pub const PREFIX: &str = "fnx_";
 
+/// The longest life of a token that ends, in days.
+const MAX_DAYS: u64 = 36_500;
+
 /// The prefix and 32 bytes of base64.
 const LENGTH: usize = 47;
 
@@ -30,6 +33,18 @@ pub struct TokenWish<'a> {
     pub owner: Option<&'a str>,
     /// After this time it ends.
     pub expires_in: Option<Duration>,
+}
+
+/// How long a token lives that ends after so many days, as `field` says.
+///
+/// # Errors
+/// 422 when that is no time or too long.
+pub(in crate::web) fn lifetime(field: &'static str, days: u64) -> Result<Duration, ApiError> {
+    if !(1..=MAX_DAYS).contains(&days) {
+        let detail = format!("a token lives from 1 to {MAX_DAYS} days");
+        return Err(ApiError::invalid(field, detail));
+    }
+    Ok(Duration::from_secs(days * 24 * 3600))
 }
 
 /// Makes and stores a token; its text is returned this once.

@@ -12,6 +12,7 @@ use crate::domain::{
 };
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
+use crate::web::device_query::word;
 
 /// Devices on one page.
 const LIMIT: u64 = 100;
@@ -33,13 +34,7 @@ pub(super) async fn page(
     let unknown = || ApiError::not_found(format!("there is no bulk operation `{}`", *id));
     let id = BulkId(id.parse().map_err(|_| unknown())?);
     let (bulk, counts) = viewer.bulk(id).await?;
-    let state = match query.state.as_str() {
-        "" => None,
-        text => Some(
-            text.parse::<BulkItemState>()
-                .map_err(|error| ApiError::parameter("state", error))?,
-        ),
-    };
+    let state: Option<BulkItemState> = word("state", &query.state)?;
     let from = query.from.unwrap_or(0);
     let mut items = viewer
         .bulk_items(id, state, from, LIMIT.saturating_add(1))
@@ -121,8 +116,7 @@ impl BulkLine {
     ) -> Result<Vec<Self>, ApiError> {
         let mut lines = Vec::with_capacity(bulks.len());
         for bulk in bulks {
-            let (bulk, counts) = viewer.bulk(bulk.id).await?;
-            lines.push(Self::new(&bulk, counts));
+            lines.push(Self::new(bulk, viewer.bulk_counts(bulk.id).await?));
         }
         Ok(lines)
     }

@@ -6,12 +6,8 @@ use serde::Serialize;
 use super::chrome::Page;
 use crate::store::PinnedChart;
 use crate::web::ApiError;
+use crate::web::api::RANGES;
 use crate::web::auth::Viewer;
-
-/// The presets of the time; `chart_view.js` knows their lengths.
-const RANGES: [&str; 11] = [
-    "5m", "15m", "1h", "3h", "6h", "24h", "2d", "7d", "30d", "90d", "1y",
-];
 
 /// `GET /charts`
 pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
@@ -25,7 +21,6 @@ pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
 /// `GET /map`
 pub(super) async fn map(viewer: Viewer) -> Result<HttpResponse, ApiError> {
     let mut page = Page::new(&viewer, "/map");
-    page.insert("awake_s", &viewer.settings().queue_mode.awake_s);
     page.insert("page_rows", &viewer.settings().web.max_page_rows.max(1));
     page.render("pages/map.html")
 }

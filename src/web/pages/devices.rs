@@ -51,15 +51,8 @@ const HIDDEN: [&str; 4] = ["registered", "end", "model", "warnings"];
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct DevicesQuery {
-    search: String,
-    state: String,
-    tag: String,
-    queue_mode: String,
-    secure: String,
-    lwm2m_version: String,
-    firmware: String,
-    object: String,
-    warnings: String,
+    #[serde(flatten)]
+    words: DeviceWords,
     /// Of links from before: `true` or `false`.
     registered: String,
     sort: String,
@@ -69,21 +62,19 @@ pub(super) struct DevicesQuery {
 
 impl DevicesQuery {
     fn words(&self) -> DeviceWords {
-        let state = match (self.state.as_str(), self.registered.as_str()) {
+        let words = &self.words;
+        let state = match (words.state.as_str(), self.registered.as_str()) {
             ("", "true") => DeviceState::Registered.name().to_owned(),
             ("", "false") => DeviceState::Offline.name().to_owned(),
             (state, _) => state.to_owned(),
         };
         DeviceWords {
-            search: self.search.trim().to_owned(),
+            search: words.search.trim().to_owned(),
             state,
-            tag: self.tag.trim().to_owned(),
-            queue_mode: self.queue_mode.clone(),
-            secure: self.secure.clone(),
-            lwm2m_version: self.lwm2m_version.clone(),
-            firmware: self.firmware.trim().to_owned(),
-            object: self.object.trim().to_owned(),
-            warnings: self.warnings.clone(),
+            tag: words.tag.trim().to_owned(),
+            firmware: words.firmware.trim().to_owned(),
+            object: words.object.trim().to_owned(),
+            ..words.clone()
         }
     }
 

@@ -1,7 +1,6 @@
 //! `/operations`: what was asked of devices.
 
 use std::collections::HashMap;
-use std::str::FromStr;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -18,6 +17,7 @@ use crate::domain::{
 use crate::store::{OperationPage, OperationPlace, OperationQuery};
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
+use crate::web::device_query::word;
 use crate::web::waiting::{Waits, waits};
 
 /// Operations on one page.
@@ -87,26 +87,14 @@ impl OperationsQuery {
 
     /// Which operations of this device, or of all.
     fn wanted(&self, endpoint: Option<EndpointId>) -> Result<OperationQuery, ApiError> {
-        let hours: Option<u32> = match self.hours.as_str() {
-            "" => None,
-            hours => Some(hours.parse().map_err(|_| {
-                ApiError::parameter("hours", format!("`{hours}` is no number of hours"))
-            })?),
-        };
-        let path: Option<Path> = match self.path.trim() {
-            "" => None,
-            path => Some(
-                path.parse()
-                    .map_err(|error| ApiError::parameter("path", format!("{error}")))?,
-            ),
-        };
+        let hours: Option<u32> = word("hours", &self.hours)?;
         let now = Timestamp::system();
         let since = |hours: u32| now.earlier_by_millis(i64::from(hours) * 3_600_000);
         Ok(OperationQuery {
             endpoint,
-            status: choice("status", &self.status)?,
-            kind: choice("kind", &self.kind)?,
-            path,
+            status: word("status", &self.status)?,
+            kind: word("kind", &self.kind)?,
+            path: word("path", &self.path)?,
             by: Some(self.by.trim().to_owned()).filter(|by| !by.is_empty()),
             from: hours.map(since),
             to: None,
@@ -173,15 +161,6 @@ pub(super) async fn list(
     page.insert("newer", &newer);
     page.insert("bulks", &BulkLine::all(&viewer, &under_way).await?);
     page.render("pages/operations.html")
-}
-
-/// What a filter of the list is set to.
-fn choice<T: FromStr<Err = String>>(name: &'static str, text: &str) -> Result<Option<T>, ApiError> {
-    let chosen = Some(text).filter(|text| !text.is_empty());
-    chosen
-        .map(str::parse)
-        .transpose()
-        .map_err(|error| ApiError::parameter(name, error))
 }
 
 #[derive(Debug, Serialize)]

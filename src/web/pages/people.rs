@@ -14,6 +14,7 @@ use crate::domain::Timestamp;
 use crate::store::{ApiToken, Role, User, UserChange, UserSource};
 use crate::web::ApiError;
 use crate::web::auth::Admin;
+use crate::web::auth::tokens::lifetime;
 use crate::web::auth::views::role_name;
 
 #[derive(Deserialize)]
@@ -62,13 +63,8 @@ impl TokenForm {
     pub(super) fn expires_in(&self) -> Result<Option<Duration>, ApiError> {
         match self.days.trim() {
             "" => Ok(None),
-            days => match days.parse::<u32>() {
-                Ok(days @ 1..=3650) => Ok(Some(Duration::from_secs(u64::from(days) * 86_400))),
-                _ => Err(ApiError::invalid(
-                    "days",
-                    "a token lives from 1 to 3650 days",
-                )),
-            },
+            // What is no number is no time that a token could live.
+            days => lifetime("days", days.parse().unwrap_or(0)).map(Some),
         }
     }
 }

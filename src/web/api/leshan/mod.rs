@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use crate::domain::{EndpointName, GatewayReport, Value};
 use crate::store::StoredValue;
 use crate::web::ApiError;
-use crate::web::api::refused::{NotLoggedIn, NotOperator, UnreadableJson, UnreadableParameter};
+use crate::web::api::refused::{NotLoggedIn, NotOperator, UnreadableParameter};
 use crate::web::auth::{Operator, Viewer};
 use crate::web::error::Problem;
 
@@ -148,11 +148,10 @@ pub(super) struct RowQuery {
     )),
     responses(
         (status = 201, description = "It is on disk; the answer repeats what came", body = Single),
-        (status = 413, description = "The body is larger than `web.max_json_bytes`", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Nothing is stored: `field` is the place of what cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "The device would be more than `registration.max_endpoints`", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The server is busy: send it again", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotOperator,
+        NotOperator,
     ),
 )]
 #[routes]
@@ -184,11 +183,10 @@ pub(super) async fn post_single(
     })),
     responses(
         (status = 201, description = "It is on disk; the answer repeats what came", body = Composite),
-        (status = 413, description = "The body is larger than `web.max_json_bytes`", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Nothing is stored: `field` is the place of what cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "The device would be more than `registration.max_endpoints`", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The server is busy: send it again", body = Problem, content_type = "application/problem+json"),
-        UnreadableJson, NotOperator,
+        NotOperator,
     ),
 )]
 #[routes]

@@ -25,7 +25,8 @@ use crate::domain::{Doer, Timestamp};
 use crate::store::{Outsider, StoreError, User};
 use crate::web::{ApiError, AppState};
 
-use super::login::{app_state, note_failure};
+use super::access::app_state;
+use super::login::note_failure;
 use super::proxies;
 use super::views::check_login_name;
 use provider::Provider;
