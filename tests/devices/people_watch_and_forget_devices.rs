@@ -7,7 +7,6 @@ use reqwest::StatusCode;
 use serde_json::{Value as Json, json};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::support::device::{ScriptedDevice, TEXT};
 use crate::support::server::{SOON, Server};
@@ -16,14 +15,7 @@ use flownexus::coap::Code;
 #[tokio::test]
 async fn the_live_socket_tells_what_arrives_in_order() {
     let server = Server::start().await;
-    let mut request = server
-        .ws_url("fleet,endpoint:alive")
-        .into_client_request()
-        .expect("a request");
-    let bearer = format!("Bearer {}", server.token());
-    request
-        .headers_mut()
-        .insert("authorization", bearer.parse().expect("a header"));
+    let request = server.live_request("fleet,endpoint:alive");
     let (mut socket, _) = connect_async(request).await.expect("a socket");
 
     let mut device = ScriptedDevice::new("alive", server.coap());
