@@ -1,4 +1,4 @@
-//! Attacks 16 to 18 and 23: registrations and what refers to them.
+//! Attacks 16 to 18, 23 and 31: registrations and what refers to them.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -193,5 +193,18 @@ async fn attack_23_a_send_of_somebody_who_is_not_registered_leaves_nothing() {
     assert_eq!(device.ask(&send).code, Code::BAD_REQUEST);
     let listed = api.read("/api/v1/endpoints?limit=100").await;
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(1));
+    siege.ends_well().await;
+}
+
+#[tokio::test]
+async fn attack_31_a_name_that_is_a_formula_is_a_text_in_the_table() {
+    let siege = Siege::begin(|setup| setup).await;
+    let formula = "=cmd|' /C calc'!A0";
+    let mut device = siege.device(formula);
+    device.register_now(300, "</1/0>");
+    let table = siege.server.api().get("/api/v1/endpoints.csv").await;
+    let table = table.text().await.expect("a table");
+    let row = table.lines().nth(1).expect("a row");
+    assert!(row.starts_with(&format!("'{formula},")), "{table}");
     siege.ends_well().await;
 }

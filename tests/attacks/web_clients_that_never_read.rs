@@ -7,10 +7,10 @@ use serde_json::json;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use super::{Siege, resident_kb};
 use crate::support::server::{SOON, Server};
+use crate::support::site::address_of;
 
 const CLIENTS: usize = 999;
 
@@ -19,22 +19,14 @@ const MESSAGES: usize = 3_000;
 
 /// A live socket; its kernel buffer is as small as can be.
 async fn listen(server: &Server) -> WebSocketStream<TcpStream> {
-    let url = server.ws_url("fleet");
-    let address: std::net::SocketAddr = url
-        .split('/')
-        .nth(2)
-        .and_then(|it| it.parse().ok())
-        .expect("an address");
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).expect("a socket");
     socket.set_recv_buffer_size(4096).expect("set");
-    socket.connect(&address.into()).expect("a connection");
+    socket
+        .connect(&address_of(&server.url("")).into())
+        .expect("a connection");
     socket.set_nonblocking(true).expect("set");
     let stream = TcpStream::from_std(socket.into()).expect("a socket");
-    let mut request = url.into_client_request().expect("a URL");
-    let token = format!("Bearer {}", server.token())
-        .parse()
-        .expect("a header");
-    request.headers_mut().insert("authorization", token);
+    let request = server.live_request("fleet");
     let (socket, _) = tokio_tungstenite::client_async(request, stream)
         .await
         .expect("an upgrade");

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 
 use super::{Siege, resident_kb};
 use crate::support::server::Server;
+use crate::support::site::address_of;
 
 /// How long the server waits for a body in these tests.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -18,11 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// No connection lives longer than the head's time of the server, ten seconds, and a little.
 const LIMIT: Duration = Duration::from_secs(30);
 
+async fn connect(server: &Server) -> TcpStream {
+    let address = address_of(&server.url(""));
+    TcpStream::connect(address).await.expect("a connection")
+}
+
 /// Sends a beginning, and then a byte now and then until the server has had enough. Returns what it said and when.
 async fn drip(server: &Server, beginning: &str) -> (String, Duration) {
-    let address = server.url("");
-    let address = address.strip_prefix("http://").expect("HTTP");
-    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let mut stream = connect(server).await;
     let begun = Instant::now();
     stream.write_all(beginning.as_bytes()).await.expect("sent");
     let mut answer = Vec::new();
@@ -86,9 +90,7 @@ async fn an_upload_may_take_as_long_as_its_parts_come() {
     let server = &siege.server;
     let body = "--b\r\nContent-Disposition: form-data; name=\"version\"\r\n\r\n1.0\r\n\
          --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"slow.bin\"\r\n\r\nimage\r\n--b--\r\n";
-    let address = server.url("");
-    let address = address.strip_prefix("http://").expect("HTTP");
-    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let mut stream = connect(server).await;
     let head = format!(
         "POST /api/v1/firmware HTTP/1.1\r\nHost: nexus\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\
          Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\n\r\n",

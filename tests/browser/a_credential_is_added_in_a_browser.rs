@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::browser::{Browser, LISTEN};
+use crate::support::browser::Browser;
 use crate::support::device::ScriptedDevice;
 use crate::support::secure::Credentials;
 use crate::support::server::Server;
@@ -20,7 +20,6 @@ async fn a_key_that_the_page_made_lets_its_device_in() {
         .log_in_first(&server.url(""), "admin", &password)
         .await;
     browser.open(&server.url("/credentials")).await;
-    browser.script(LISTEN).await;
 
     // What belongs to another kind is hidden.
     let shown = "return [...document.querySelectorAll('#credential-form fieldset')]\
@@ -49,8 +48,7 @@ async fn a_key_that_the_page_made_lets_its_device_in() {
     let other = browser.script(KEY).await;
     let other = hex::decode(other.as_str().expect("text")).expect("hex");
     assert_ne!(key, other, "each is new");
-    let complaints = browser.script("return complaints").await;
-    assert_eq!(complaints, json!([]));
+    browser.no_complaints().await;
     browser.press("#credential-form button[type=submit]").await;
     browser.element("[data-credential]").await;
     assert_eq!(

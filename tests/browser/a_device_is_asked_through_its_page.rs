@@ -7,7 +7,7 @@ use flownexus::sim::{Fleet, FleetSettings};
 use serde_json::json;
 use tokio::task::LocalSet;
 
-use crate::support::browser::{Browser, LISTEN};
+use crate::support::browser::Browser;
 use crate::support::server::{SOON, Server, eventually};
 
 /// The name of the device; the number is the fleet's.
@@ -98,18 +98,15 @@ async fn ask_for_everything(browser: &Browser, server: &Server) {
         .log_in_first(&server.url(""), "admin", &password)
         .await;
     browser
-        .open(&server.url(&format!("/devices/{DEVICE}")))
+        .open_live(&server.url(&format!("/devices/{DEVICE}")))
         .await;
-    browser.script(LISTEN).await;
-    browser.element("#connection[data-connection=live]").await;
     let dialog = Dialog(browser);
     write_and_read_back(&dialog).await;
     types_have_their_controls(&dialog).await;
     make_and_remove_an_instance(&dialog).await;
     ask_about_many_at_once(&dialog).await;
     mistakes_are_told_in_the_dialog(&dialog).await;
-    let complaints = browser.script("return window.complaints").await;
-    assert_eq!(complaints, json!([]));
+    browser.no_complaints().await;
 }
 
 async fn write_and_read_back(dialog: &Dialog<'_>) {

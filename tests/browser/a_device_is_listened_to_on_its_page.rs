@@ -1,7 +1,6 @@
 //! The card Protocol of a device: nothing until it is opened, then the messages in words and live; a line opens to
 //! what is in it, by the keyboard too.
 
-use serde_json::Value as Json;
 use thirtyfour::Key;
 
 use super::demo::Demo;
@@ -15,13 +14,9 @@ async fn messages_are_listed_opened_filtered_and_held() {
         return;
     };
     let demo = Demo::start();
-    browser
-        .log_in_first(&demo.address, "admin", &demo.password)
-        .await;
-    browser.open(&format!("{}/devices", demo.address)).await;
-    let link = browser.element("tr[data-endpoint] a.stretched").await;
-    let page = link.attr("href").await.expect("a link").expect("a link");
-    browser.open(&format!("{}{page}", demo.address)).await;
+    demo.log_in(&browser).await;
+    let page = demo.find_device(&browser).await;
+    browser.open(&page).await;
     // The demo has given the device templates; its page is there.
     browser.element("#lens > summary").await;
     assert_eq!(browser.script(COUNT).await, 0, "nothing was asked for yet");
@@ -33,7 +28,7 @@ async fn messages_are_listed_opened_filtered_and_held() {
     // It goes on by itself.
     let newest = "return Number(document.querySelector('.lens-row').dataset.message)";
     let first = browser.script(newest).await;
-    until(&browser, "something new", newest, |now| *now != first).await;
+    browser.until(newest, |now| *now != first).await;
 
     // Held still, nothing moves; by the keyboard a line opens, with options and bytes.
     browser.press("#lens-pause").await;
@@ -53,7 +48,7 @@ async fn messages_are_listed_opened_filtered_and_held() {
         assert!(body.contains(part), "{part}: {body}");
     }
     browser.press("#lens-pause").await;
-    until(&browser, "it goes on", newest, |now| *now != held).await;
+    browser.until(newest, |now| *now != held).await;
 
     // Only what is asked for.
     let choose = "const kind = document.querySelector('#lens-kind'); \
@@ -61,7 +56,7 @@ async fn messages_are_listed_opened_filtered_and_held() {
     browser.script(choose).await;
     let only = "return [...document.querySelectorAll('.lens-words')]\
         .every((words) => /regist|Update/i.test(words.textContent))";
-    until(&browser, "registrations alone", only, |all| *all == true).await;
+    browser.until(only, |all| *all == true).await;
     let search = browser.element("#lens-search").await;
     search.send_keys("nothing says this").await.expect("text");
     browser
@@ -79,12 +74,4 @@ async fn messages_are_listed_opened_filtered_and_held() {
         .await;
     assert_ne!(today, "0 bytes");
     browser.close().await;
-}
-
-/// Asks a script again and again until its answer is right.
-async fn until(browser: &Browser, what: &str, script: &str, right: impl Fn(&Json) -> bool) {
-    crate::support::server::eventually(what, crate::support::server::SOON, async || {
-        right(&browser.script(script).await).then_some(())
-    })
-    .await;
 }

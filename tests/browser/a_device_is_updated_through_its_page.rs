@@ -12,9 +12,7 @@ async fn a_device_is_updated_and_its_timeline_tells_so() {
         return;
     };
     let demo = Demo::start();
-    browser
-        .log_in_first(&demo.address, "admin", &demo.password)
-        .await;
+    demo.log_in(&browser).await;
     browser.open(&format!("{}/firmware", demo.address)).await;
     browser
         .text("#updates", |text| {
@@ -34,10 +32,8 @@ async fn a_device_is_updated_and_its_timeline_tells_so() {
     browser.press("#upload").await;
     browser.element("[data-version='7.8.9']").await;
 
-    browser.open(&format!("{}/devices", demo.address)).await;
-    let link = browser.element("tr[data-endpoint] a.stretched").await;
-    let page = link.attr("href").await.expect("a link").expect("a link");
-    browser.open(&format!("{}{page}", demo.address)).await;
+    let page = demo.find_device(&browser).await;
+    browser.open(&page).await;
     browser
         .text("#update-image", |text| text.contains("7.8.9"))
         .await;

@@ -4,7 +4,7 @@
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::support::browser::{Browser, LISTEN};
+use crate::support::browser::Browser;
 use crate::support::server::Server;
 
 /// What the first argument of the element's name is.
@@ -24,7 +24,6 @@ async fn an_image_is_uploaded_listed_and_removed() {
         .log_in_first(&server.url(""), "admin", &password)
         .await;
     browser.open(&server.url("/firmware")).await;
-    browser.script(LISTEN).await;
     browser
         .text("#images", |text| text.contains("No images"))
         .await;
@@ -109,7 +108,7 @@ async fn an_image_is_uploaded_listed_and_removed() {
     browser
         .text("#images", |text| text.contains("No images"))
         .await;
-    assert_eq!(browser.script("return complaints").await, json!([]));
+    browser.no_complaints().await;
     browser.close().await;
 }
 
@@ -129,7 +128,6 @@ async fn a_dropped_file_is_taken_and_versions_are_guessed() {
         .log_in_first(&server.url(""), "admin", &password)
         .await;
     browser.open(&server.url("/firmware")).await;
-    browser.script(LISTEN).await;
     browser
         .text("#images", |text| text.contains("No images"))
         .await;
@@ -164,6 +162,6 @@ async fn a_dropped_file_is_taken_and_versions_are_guessed() {
             text == "This file has 1001 bytes; an image has at most 1000 bytes."
         })
         .await;
-    assert_eq!(browser.script("return complaints").await, json!([]));
+    browser.no_complaints().await;
     browser.close().await;
 }

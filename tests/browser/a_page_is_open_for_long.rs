@@ -6,7 +6,7 @@ use flownexus::domain::{LiveEvent, LiveKind};
 use serde_json::{Value as Json, json};
 
 use crate::pages::fleet::{PASSWORD, RICH};
-use crate::support::browser::{Browser, LISTEN};
+use crate::support::browser::Browser;
 
 use super::pages::{Pages, event};
 
@@ -67,9 +67,7 @@ async fn list_of_many(browser: &Browser) -> Pages {
     }
     browser.log_in(&pages.address, "viewer", PASSWORD).await;
     let address = format!("{}/devices?limit=500&search=device-", pages.address);
-    browser.open(&address).await;
-    browser.script(LISTEN).await;
-    browser.element("#connection[data-connection=live]").await;
+    browser.open_live(&address).await;
     pages
 }
 
@@ -116,15 +114,11 @@ async fn a_burst_holds_up_no_frame_and_leaves_nothing_behind() {
                 .collect(),
         );
     }
-    let last = BURST - 1;
-    let device = (0..BURST)
+    let (device, number) = (0..BURST)
         .rev()
-        .map(|number| (number * 7 % DEVICES, number));
-    let (device, number) = device
-        .into_iter()
+        .map(|number| (number * 7 % DEVICES, number))
         .find(|(device, _)| *device < 500)
         .expect("one that is shown");
-    assert!(last - number < 500);
     shows(&browser, device, number).await;
     let seen = browser.script("return {tasks, counted, handed}").await;
     let tasks: Vec<f64> = serde_json::from_value(seen["tasks"].clone()).expect("durations");
@@ -155,7 +149,7 @@ async fn a_burst_holds_up_no_frame_and_leaves_nothing_behind() {
         "{before:?} {after:?}"
     );
     assert!(after.heap <= before.heap + 3e6, "{before:?} {after:?}");
-    assert_eq!(browser.script("return window.complaints").await, json!([]));
+    browser.no_complaints().await;
     browser.close().await;
     pages.stop().await;
 }
@@ -185,7 +179,9 @@ async fn a_page_that_is_open_for_a_day_does_not_grow() {
         browser
             .script("window.dispatchEvent(new Event('offline'))")
             .await;
-        until(&browser, "return window.losses", &json!(loss + 1)).await;
+        browser
+            .until("return window.losses", |is| *is == json!(loss + 1))
+            .await;
         pages.publish_all(vec![value(7, 100_000 + loss)]);
         browser.element("#connection[data-connection=live]").await;
         shows(&browser, 7, 100_000 + loss).await;
@@ -220,8 +216,8 @@ async fn a_page_that_is_open_for_a_day_does_not_grow() {
     browser.script(&hidden(false)).await;
     // Too much came to be told one by one: the list was read anew.
     let exchanged = "return window.marked !== document.querySelector('#device-list')";
-    until(&browser, exchanged, &json!(true)).await;
-    assert_eq!(browser.script("return window.complaints").await, json!([]));
+    browser.until(exchanged, |is| *is == json!(true)).await;
+    browser.no_complaints().await;
     browser.close().await;
     pages.stop().await;
 }
@@ -234,9 +230,7 @@ async fn a_lost_connection_is_told_and_no_line_is_lost_or_doubled() {
     };
     let mut pages = Pages::serve();
     browser.log_in(&pages.address, "viewer", PASSWORD).await;
-    browser.open(&pages.address).await;
-    browser.script(LISTEN).await;
-    browser.element("#connection[data-connection=live]").await;
+    browser.open_live(&pages.address).await;
     let line = |number: u32| {
         let body =
             json!({"path": "/3303/0/5700", "type": "STRING", "value": format!("line {number}")});
@@ -247,7 +241,9 @@ async fn a_lost_connection_is_told_and_no_line_is_lost_or_doubled() {
     for number in 0..3 {
         pages.publish_all(vec![line(number)]);
     }
-    until(&browser, lines, &json!(["line 0", "line 1", "line 2"])).await;
+    browser
+        .until(lines, |is| *is == json!(["line 0", "line 1", "line 2"]))
+        .await;
 
     pages.go_away().await;
     browser
@@ -263,8 +259,8 @@ async fn a_lost_connection_is_told_and_no_line_is_lost_or_doubled() {
     browser.element("#connection[data-connection=live]").await;
     pages.publish_all(vec![line(6)]);
     let all: Vec<String> = (0..7).map(|number| format!("line {number}")).collect();
-    until(&browser, lines, &json!(all)).await;
-    assert_eq!(browser.script("return window.complaints").await, json!([]));
+    browser.until(lines, |is| *is == json!(all)).await;
+    browser.no_complaints().await;
     browser.close().await;
     pages.stop().await;
 }
@@ -277,33 +273,20 @@ async fn a_page_of_a_device_that_is_forgotten_says_so_at_once() {
     };
     let pages = Pages::serve();
     browser.log_in(&pages.address, "operator", PASSWORD).await;
-    browser.open(&pages.device(RICH)).await;
-    browser.script(LISTEN).await;
-    browser.element("#connection[data-connection=live]").await;
+    browser.open_live(&pages.device(RICH)).await;
     pages.publish(RICH, LiveKind::Forgotten, json!({}));
     browser
         .text("#gone", |text| text.contains("was forgotten"))
         .await;
     let disabled = "return document.querySelector('[data-action=operate]').disabled";
     assert_eq!(browser.script(disabled).await, json!(true));
-    assert_eq!(browser.script("return window.complaints").await, json!([]));
+    browser.no_complaints().await;
     // It is back: the page begins anew.
     browser.script("window.marked = true").await;
     pages.publish(RICH, LiveKind::Registered, json!({}));
-    until(&browser, "return window.marked ?? null", &Json::Null).await;
+    browser
+        .until("return window.marked ?? null", |is| *is == Json::Null)
+        .await;
     browser.close().await;
     pages.stop().await;
-}
-
-/// Waits until a script in the page returns this.
-async fn until(browser: &Browser, script: &str, wanted: &Json) {
-    let mut last = Json::Null;
-    for _ in 0..200 {
-        last = browser.script(script).await;
-        if last == *wanted {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("`{script}` stays {last}");
 }

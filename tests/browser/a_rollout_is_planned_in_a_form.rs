@@ -7,7 +7,7 @@ use serde_json::json;
 use thirtyfour::prelude::*;
 
 use crate::pages::fleet::PASSWORD;
-use crate::support::browser::{Browser, LISTEN};
+use crate::support::browser::Browser;
 
 use super::pages::Pages;
 
@@ -16,7 +16,6 @@ async fn form(test: &str) -> Option<(Browser, Pages)> {
     let pages = Pages::serve();
     browser.log_in(&pages.address, "operator", PASSWORD).await;
     browser.open(&format!("{}/rollouts", pages.address)).await;
-    browser.script(LISTEN).await;
     browser.press("#new-rollout").await;
     browser
         .text("#fitting", |text| text == "12 devices fit now.")
@@ -99,8 +98,7 @@ async fn what_the_form_says_arrives() {
     fill(&browser, "#at_once", "4").await;
     let hidden = "return document.querySelector('#forecast').hidden";
     assert_eq!(browser.script(hidden).await, true);
-    let complaints = browser.script("return window.complaints").await;
-    assert_eq!(complaints, json!([]));
+    browser.no_complaints().await;
 
     browser.press("#create").await;
     browser.element("#do-start").await;
@@ -240,8 +238,7 @@ async fn what_makes_no_sense_is_told_beside_its_field() {
         .await;
     let made = pages.fleet.rollouts.find(RolloutId(8)).await;
     assert_eq!(made.expect("a store"), None, "nothing was made");
-    let complaints = browser.script("return window.complaints").await;
-    assert_eq!(complaints, json!([]));
+    browser.no_complaints().await;
     browser.close().await;
     pages.stop().await;
 }

@@ -2,9 +2,9 @@
 //! it goes until the last device runs the new version; then takes it back. The page is never loaded again.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::support::browser::{Browser, LISTEN};
+use crate::support::browser::Browser;
 use crate::support::server::{SOON, eventually};
 
 use super::demo::Demo;
@@ -22,23 +22,22 @@ async fn a_rollout_is_rehearsed_run_and_taken_back_on_its_page() {
         return;
     };
     let demo = Demo::start_with(DEVICES);
-    browser
-        .log_in_first(&demo.address, "admin", &demo.password)
-        .await;
+    demo.log_in(&browser).await;
     let folder = tempfile::tempdir().expect("a folder");
     browser.open(&format!("{}/firmware", demo.address)).await;
     for version in ["7.0.0", "7.8.9"] {
         upload(&browser, folder.path(), version).await;
     }
     let count = "return fetch('/api/v1/endpoints').then((answer) => answer.json()).then((page) => page.items.length)";
-    until(&browser, count, |found| found == DEVICES).await;
+    browser
+        .until_within(PATIENCE, count, |found| found == DEVICES)
+        .await;
 
     // From the image to the form, which says how many devices fit.
     browser
         .press("[data-version='7.8.9'] a[href^='/rollouts']")
         .await;
     browser.element("#rollout-form:not([hidden])").await;
-    browser.script(LISTEN).await;
     browser
         .text("#fitting", |text| text == "5 devices fit now.")
         .await;
@@ -72,18 +71,18 @@ async fn a_rollout_is_rehearsed_run_and_taken_back_on_its_page() {
     for part in ["canary", "rest", "then finished"] {
         assert!(forecast.contains(part), "{part}: {forecast}");
     }
-    let complaints = browser.script("return window.complaints").await;
-    assert_eq!(complaints, serde_json::json!([]));
+    browser.no_complaints().await;
 
     browser.press("#create-start").await;
     browser.element("#rollout").await;
-    browser.script(LISTEN).await;
     browser.script("window.neverLoadedAgain = true").await;
     // A refusal is shown for a few seconds only.
     let state = "const refusal = document.querySelector('[data-toast=bad]'); \
                  if (refusal) window.refusal = refusal.textContent; \
                  return window.refusal || document.querySelector('#rollout-state [data-stands]').dataset.stands";
-    until(&browser, state, |state| state == "FINISHED").await;
+    browser
+        .until_within(PATIENCE, state, |state| state == "FINISHED")
+        .await;
     let told = browser
         .text("#rollout", |text| text.contains("5 succeeded"))
         .await;
@@ -92,7 +91,9 @@ async fn a_rollout_is_rehearsed_run_and_taken_back_on_its_page() {
 
     browser.press("#do-roll-back").await;
     browser.driver.accept_alert().await.expect("a question");
-    until(&browser, state, |state| state == "ROLLED_BACK").await;
+    browser
+        .until_within(PATIENCE, state, |state| state == "ROLLED_BACK")
+        .await;
     browser
         .text("#rollout", |text| text.contains("5 rolled back"))
         .await;
@@ -101,8 +102,7 @@ async fn a_rollout_is_rehearsed_run_and_taken_back_on_its_page() {
         .script("return window.neverLoadedAgain === true")
         .await;
     assert_eq!(kept, true, "the page was loaded again");
-    let complaints = browser.script("return window.complaints").await;
-    assert_eq!(complaints, serde_json::json!([]));
+    browser.no_complaints().await;
 
     // The list says so too, and what is over can be removed.
     browser.open(&format!("{}/rollouts", demo.address)).await;
@@ -150,20 +150,4 @@ async fn fill(browser: &Browser, selector: &str, text: &str) {
          field.dispatchEvent(new Event('input', {{ bubbles: true }}))"
     );
     browser.script(&script).await;
-}
-
-/// Waits until a script returns what is wanted.
-async fn until(browser: &Browser, script: &str, wanted: impl Fn(&serde_json::Value) -> bool) {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let found = browser.script(script).await;
-        if wanted(&found) {
-            return;
-        }
-        let shown = || async { browser.script("return document.body.innerText").await };
-        if Instant::now() >= end {
-            panic!("`{script}` stays {found}: {}", shown().await);
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::support::browser::Browser;
+
 /// How long the first start may take: a debug build on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
@@ -65,6 +67,21 @@ impl Demo {
         demo.password = password(&lines);
         demo.wait_for_pages(&address);
         demo
+    }
+
+    /// Logs in for the first time.
+    pub(crate) async fn log_in(&self, browser: &Browser) {
+        browser
+            .log_in_first(&self.address, "admin", &self.password)
+            .await;
+    }
+
+    /// Waits until a device is in the list, which it is left at, and returns where its page is.
+    pub(crate) async fn find_device(&self, browser: &Browser) -> String {
+        browser.open(&format!("{}/devices", self.address)).await;
+        let link = browser.element("tr[data-endpoint] a.stretched").await;
+        let page = link.attr("href").await.expect("a link").expect("a link");
+        format!("{}{page}", self.address)
     }
 
     fn wait_for_pages(&mut self, address: &str) {

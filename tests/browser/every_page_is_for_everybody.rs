@@ -8,7 +8,7 @@ use thirtyfour::Key;
 
 use crate::pages::every_page_renders::{FOR_ADMINS, FOR_ALL};
 use crate::pages::fleet::{ASLEEP, GONE, HOSTILE, PASSWORD, RICH};
-use crate::support::browser::{Browser, LISTEN};
+use crate::support::browser::Browser;
 
 use super::pages::Pages;
 
@@ -73,7 +73,6 @@ async fn by_keyboard_by_eye_and_by_ear() {
     let axe =
         axe.unwrap_or_else(|error| panic!("{AXE}: {error}; built without its packages for tests?"));
     let pages = Pages::serve();
-    browser.before_each_page(LISTEN).await;
     let mut barriers = Vec::new();
     let mut look = async |address: &str| {
         browser.open(address).await;

@@ -16,6 +16,7 @@ use flownexus::web::auth::Stores;
 
 use crate::pages::dashboard::{password_hash, state_over};
 use crate::pages::fleet::Fleet;
+use crate::support::site::address_of;
 
 /// The pages, served by a thread of their own.
 pub(crate) struct Pages {
@@ -113,10 +114,4 @@ fn start(
         })
     });
     started.recv().expect("it starts")
-}
-
-/// Where `http://ADDRESS` is.
-fn address_of(url: &str) -> SocketAddr {
-    let address = url.strip_prefix("http://").expect("plain HTTP");
-    address.parse().expect("an address")
 }

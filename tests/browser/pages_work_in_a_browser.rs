@@ -5,7 +5,7 @@ use flownexus::domain::LiveKind;
 use serde_json::json;
 
 use crate::pages::fleet::{ASLEEP, GONE, HOSTILE, PASSWORD, RICH};
-use crate::support::browser::{Browser, LISTEN};
+use crate::support::browser::Browser;
 
 use super::pages::Pages;
 
@@ -16,9 +16,7 @@ async fn values_arrive_and_buttons_are_answered() {
     };
     let pages = Pages::serve();
     browser.log_in(&pages.address, "operator", PASSWORD).await;
-    browser.open(&pages.device(RICH)).await;
-    browser.script(LISTEN).await;
-    browser.element("#connection[data-connection=live]").await;
+    browser.open_live(&pages.device(RICH)).await;
 
     // A value, a value of a resource instance that is new, and one of a row that was not shown.
     let values = [
@@ -78,8 +76,7 @@ async fn values_arrive_and_buttons_are_answered() {
         .text("#operations", |text| text.contains("by operator"))
         .await;
 
-    let complaints = browser.script("return window.complaints").await;
-    assert_eq!(complaints, json!([]));
+    browser.no_complaints().await;
     browser.close().await;
     pages.stop().await;
 }
@@ -92,9 +89,7 @@ async fn tags_are_changed_in_a_dialog_and_observations_are_dropped() {
     };
     let pages = Pages::serve();
     browser.log_in(&pages.address, "operator", PASSWORD).await;
-    browser.open(&pages.device(RICH)).await;
-    browser.script(LISTEN).await;
-    browser.element("#connection[data-connection=live]").await;
+    browser.open_live(&pages.device(RICH)).await;
     browser.press("#profile [data-action=profile]").await;
     let field = browser.element("#profile-tags").await;
     let present = field.prop("value").await.expect("a value");
@@ -122,8 +117,7 @@ async fn tags_are_changed_in_a_dialog_and_observations_are_dropped() {
     browser
         .text("#operations", |text| text.contains("cancel observe"))
         .await;
-    let complaints = browser.script("return window.complaints").await;
-    assert_eq!(complaints, json!([]));
+    browser.no_complaints().await;
     browser.close().await;
     pages.stop().await;
 }
@@ -136,7 +130,6 @@ async fn the_list_of_devices_changes_in_place() {
     let pages = Pages::serve();
     browser.log_in(&pages.address, "viewer", PASSWORD).await;
     browser.open(&format!("{}/devices", pages.address)).await;
-    browser.script(LISTEN).await;
     let badge = |name: &str| format!("tr[data-endpoint=\"{name}\"] [data-state]");
     browser.text(&badge(ASLEEP), |text| text == "asleep").await;
     browser.text(&badge(GONE), |text| text == "offline").await;
@@ -145,8 +138,7 @@ async fn the_list_of_devices_changes_in_place() {
     browser.text(&badge(ASLEEP), |text| text == "awake").await;
     pages.publish(RICH, LiveKind::Deregistered, json!({}));
     browser.text(&badge(RICH), |text| text == "offline").await;
-    let complaints = browser.script("return window.complaints").await;
-    assert_eq!(complaints, json!([]));
+    browser.no_complaints().await;
     browser.close().await;
     pages.stop().await;
 }
@@ -158,9 +150,7 @@ async fn a_log_is_followed_searched_and_held_still() {
     };
     let pages = Pages::serve();
     browser.log_in(&pages.address, "viewer", PASSWORD).await;
-    browser.open(&pages.device(RICH)).await;
-    browser.script(LISTEN).await;
-    browser.element("#connection[data-connection=live]").await;
+    browser.open_live(&pages.device(RICH)).await;
     let first = "#log-lines li:first-child .log-text";
     browser.text(first, |text| text == "modem: no answer").await;
     let tell = |level: Option<&str>, text: &str| {
@@ -192,8 +182,7 @@ async fn a_log_is_followed_searched_and_held_still() {
     browser
         .text(first, |text| text == "battery <b>low</b>")
         .await;
-    let complaints = browser.script("return window.complaints").await;
-    assert_eq!(complaints, json!([]));
+    browser.no_complaints().await;
     browser.close().await;
     pages.stop().await;
 }

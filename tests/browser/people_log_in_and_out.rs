@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use serde_json::json;
 use thirtyfour::By;
 
-use crate::support::browser::{Browser, LISTEN};
+use crate::support::browser::Browser;
 use crate::support::oidc_provider::{CLIENT, Provider};
 use crate::support::server::{Api, SOON, Server, eventually};
 use crate::web::one_time_code;
@@ -51,7 +51,6 @@ async fn from_the_first_password_to_the_end_of_a_login() {
 
     // Another person, whose password need not be changed.
     browser.open(&server.url("/users")).await;
-    browser.script(LISTEN).await;
     type_into(&browser, "#user-name", "eve").await;
     type_into(&browser, "#user-password", PASSWORD).await;
     browser
@@ -74,7 +73,6 @@ async fn from_the_first_password_to_the_end_of_a_login() {
 
     // One-time codes, from the image to the first code.
     browser.open(&server.url("/account")).await;
-    browser.script(LISTEN).await;
     browser.press("#totp-begin").await;
     browser.element(".qr svg path").await;
     let secret = browser.element("#totp-secret").await.prop("value").await;
@@ -114,7 +112,6 @@ async fn from_the_first_password_to_the_end_of_a_login() {
     browser.element("#user-menu").await;
     let here = browser.script("return location.pathname").await;
     assert_eq!(here, json!("/devices"));
-    browser.script(LISTEN).await;
     browser
         .text("#connection", |text| text.contains("live"))
         .await;
@@ -124,8 +121,7 @@ async fn from_the_first_password_to_the_end_of_a_login() {
     browser
         .text("#login-ended", |text| text.contains("has ended"))
         .await;
-    let complaints = browser.script("return complaints").await;
-    assert_eq!(complaints, json!([]));
+    browser.no_complaints().await;
 
     // By the provider, with the button.
     browser.open(&server.url("/login")).await;

@@ -1,14 +1,12 @@
 //! Somebody puts the series of two devices under one another, zooms in and back, shares the address, takes them along as
 //! a table and as a picture, and pins them to the overview; and looks at where devices are.
 
-use std::time::Duration;
-
 use flownexus::domain::LiveKind;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use thirtyfour::prelude::*;
 
 use crate::pages::fleet::{ASLEEP, HOSTILE, PASSWORD, RICH};
-use crate::support::browser::{Browser, LISTEN};
+use crate::support::browser::Browser;
 
 use super::pages::Pages;
 
@@ -35,7 +33,7 @@ async fn figure_is(browser: &Browser, device: &str, name: &str, wanted: &str) {
     let script = format!(
         "return /^{wanted}/.test(document.querySelector(\"{selector}\")?.textContent ?? '')"
     );
-    until(browser, &script, json!(true)).await;
+    browser.until(&script, |is| *is == json!(true)).await;
 }
 
 /// Drags over the middle of a plot.
@@ -52,19 +50,6 @@ async fn drag(browser: &Browser, selector: &str) {
     drag.perform().await.expect("dragging works");
 }
 
-/// Waits until a script returns this.
-async fn until(browser: &Browser, script: &str, wanted: Json) {
-    let end = std::time::Instant::now() + Duration::from_secs(20);
-    loop {
-        let is = browser.script(script).await;
-        if is == wanted {
-            return;
-        }
-        assert!(std::time::Instant::now() < end, "`{script}` stays {is}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 #[tokio::test]
 async fn two_devices_are_charted_zoomed_shared_and_pinned() {
     let test = "two_devices_are_charted_zoomed_shared_and_pinned";
@@ -74,7 +59,6 @@ async fn two_devices_are_charted_zoomed_shared_and_pinned() {
     let pages = Pages::serve();
     browser.log_in(&pages.address, "operator", PASSWORD).await;
     browser.open(&format!("{}/charts", pages.address)).await;
-    browser.script(LISTEN).await;
     add(&browser, "237518 temperature").await;
     browser.element("[data-panel] canvas").await;
     add(&browser, "237526").await;
@@ -88,12 +72,12 @@ async fn two_devices_are_charted_zoomed_shared_and_pinned() {
     let choose = "const select = document.getElementById('chart-panels'); \
         select.value = 'series'; select.dispatchEvent(new Event('change'))";
     browser.script(choose).await;
-    until(
-        &browser,
-        "return document.querySelectorAll('[data-panel] canvas').length",
-        json!(2),
-    )
-    .await;
+    browser
+        .until(
+            "return document.querySelectorAll('[data-panel] canvas').length",
+            |is| *is == json!(2),
+        )
+        .await;
 
     // A value arrives.
     browser.element("#connection[data-connection=live]").await;
@@ -104,44 +88,46 @@ async fn two_devices_are_charted_zoomed_shared_and_pinned() {
     // Zoomed into all panels, and back again.
     let before = browser.script("return location.search").await;
     drag(&browser, "[data-panel] .u-over").await;
-    until(
-        &browser,
-        "return new URLSearchParams(location.search).has('from')",
-        json!(true),
-    )
-    .await;
-    until(
-        &browser,
-        "return document.getElementById('chart-follow').checked",
-        json!(false),
-    )
-    .await;
+    browser
+        .until(
+            "return new URLSearchParams(location.search).has('from')",
+            |is| *is == json!(true),
+        )
+        .await;
+    browser
+        .until(
+            "return document.getElementById('chart-follow').checked",
+            |is| *is == json!(false),
+        )
+        .await;
     let zoomed = browser.script("return location.search").await;
     let shown = browser
         .script("return document.getElementById('chart-from').value")
         .await;
     browser.script("history.back()").await;
-    until(&browser, "return location.search", before).await;
+    browser
+        .until("return location.search", |is| *is == before)
+        .await;
     browser.script("history.forward()").await;
-    until(&browser, "return location.search", zoomed.clone()).await;
+    browser
+        .until("return location.search", |is| *is == zoomed)
+        .await;
 
     // The address is the whole view.
     let address = format!("{}/charts{}", pages.address, zoomed.as_str().expect("text"));
     browser.open(&address).await;
-    browser.script(LISTEN).await;
     figure_is(&browser, ASLEEP, "last", NUMBER).await;
-    until(
-        &browser,
-        "return document.getElementById('chart-from').value",
-        shown,
-    )
-    .await;
-    until(
-        &browser,
-        "return document.querySelectorAll('[data-panel] canvas').length",
-        json!(2),
-    )
-    .await;
+    browser
+        .until("return document.getElementById('chart-from').value", |is| {
+            *is == shown
+        })
+        .await;
+    browser
+        .until(
+            "return document.querySelectorAll('[data-panel] canvas').length",
+            |is| *is == json!(2),
+        )
+        .await;
 
     // As a table, and as a picture.
     let table =
@@ -157,12 +143,11 @@ async fn two_devices_are_charted_zoomed_shared_and_pinned() {
         window.saved = [blob.type, blob.size > 5000]; return make.call(URL, blob); }";
     browser.script(watch).await;
     browser.press("#chart-png").await;
-    until(
-        &browser,
-        "return window.saved ?? null",
-        json!(["image/png", true]),
-    )
-    .await;
+    browser
+        .until("return window.saved ?? null", |is| {
+            *is == json!(["image/png", true])
+        })
+        .await;
 
     // Pinned, it is on the overview, live.
     browser.press("#chart-pin").await;
@@ -173,10 +158,8 @@ async fn two_devices_are_charted_zoomed_shared_and_pinned() {
     browser
         .text("[data-toast=good]", |text| text.contains("Pinned"))
         .await;
-    let complaints = browser.script("return window.complaints").await;
-    assert_eq!(complaints, json!([]));
+    browser.no_complaints().await;
     browser.open(&pages.address).await;
-    browser.script(LISTEN).await;
     browser
         .text("#pins .card-title", |text| text == "Two <b>rooms</b>")
         .await;
@@ -194,9 +177,7 @@ async fn devices_are_on_the_map_and_move() {
     };
     let pages = Pages::serve();
     browser.log_in(&pages.address, "viewer", PASSWORD).await;
-    browser.open(&format!("{}/map", pages.address)).await;
-    browser.script(LISTEN).await;
-    browser.element("#connection[data-connection=live]").await;
+    browser.open_live(&format!("{}/map", pages.address)).await;
     let line = |device: &str| {
         let device = device.replace('"', "\\\"");
         format!("[data-device=\"{device}\"]")
@@ -227,7 +208,7 @@ async fn devices_are_on_the_map_and_move() {
         const at = map.getContext('2d').getImageData(map.width / 2, map.height / 2, 1, 1).data; \
         return [at[0], at[1], at[2]].join()";
     let green = json!("0,158,115");
-    until(&browser, middle, green.clone()).await;
+    browser.until(middle, |is| *is == green).await;
     for (path, value) in [("/6/0/0", 52.5263), ("/6/0/1", 13.3977)] {
         let body = json!({"path": path, "type": "FLOAT", "value": value});
         pages.publish(RICH, LiveKind::Resource, body);
@@ -238,7 +219,7 @@ async fn devices_are_on_the_map_and_move() {
         })
         .await;
     let moved = format!("return (() => {{ {middle} }})() !== '0,158,115'");
-    until(&browser, &moved, json!(true)).await;
+    browser.until(&moved, |is| *is == json!(true)).await;
 
     // Found by name, and moved and zoomed by keys.
     browser
@@ -254,8 +235,7 @@ async fn devices_are_on_the_map_and_move() {
     map.send_keys("0+-" + Key::Left + Key::Up)
         .await
         .expect("keys work");
-    let complaints = browser.script("return window.complaints").await;
-    assert_eq!(complaints, json!([]));
+    browser.no_complaints().await;
     browser.close().await;
     pages.stop().await;
 }

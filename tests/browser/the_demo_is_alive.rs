@@ -14,14 +14,10 @@ async fn a_temperature_changes_on_the_page_without_a_reload() {
         return;
     };
     let demo = Demo::start();
-    browser
-        .log_in_first(&demo.address, "admin", &demo.password)
-        .await;
+    demo.log_in(&browser).await;
 
     // The device appears in the list by itself, however long it takes to register.
-    browser.open(&format!("{}/devices", demo.address)).await;
-    let link = browser.element("tr[data-endpoint] a.stretched").await;
-    let page = link.attr("href").await.expect("a link").expect("a link");
+    let page = demo.find_device(&browser).await;
 
     // Temperature and humidity move in the list.
     browser.script("window.neverLoadedAgain = true").await;
@@ -39,7 +35,7 @@ async fn a_temperature_changes_on_the_page_without_a_reload() {
         .await;
     assert_eq!(kept, true, "the list was loaded again");
 
-    browser.open(&format!("{}{page}", demo.address)).await;
+    browser.open(&page).await;
     browser.element(ROW).await;
 
     // A page that is loaded again forgets this.

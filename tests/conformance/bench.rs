@@ -7,7 +7,6 @@ use std::time::Instant;
 use futures_util::StreamExt as _;
 use serde_json::{Value as Json, json};
 use tokio_tungstenite::tungstenite::Message as Frame;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::support::device::ScriptedDevice;
@@ -404,14 +403,7 @@ pub(crate) struct Live {
 impl Live {
     /// Follows this device from now on.
     pub(crate) async fn of(server: &Server, device: &ScriptedDevice) -> Self {
-        let mut request = server
-            .ws_url(&format!("endpoint:{}", device.name()))
-            .into_client_request()
-            .expect("a request");
-        let bearer = format!("Bearer {}", server.token());
-        request
-            .headers_mut()
-            .insert("authorization", bearer.parse().expect("a header"));
+        let request = server.live_request(&format!("endpoint:{}", device.name()));
         let (socket, _) = connect_async(request).await.expect("a socket");
         Self { socket }
     }

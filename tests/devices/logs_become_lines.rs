@@ -4,7 +4,6 @@ use futures_util::StreamExt as _;
 use serde_json::{Value as Json, json};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::support::device::{SENML_JSON, ScriptedDevice};
 use crate::support::server::{SOON, Server};
@@ -30,14 +29,7 @@ async fn log_data_that_is_observed_is_searched_shown_and_told() {
     );
     assert_eq!(server.api().ended(&operation).await["status"], "CONFIRMED");
 
-    let mut request = server
-        .ws_url("endpoint:chatty")
-        .into_client_request()
-        .expect("a request");
-    let bearer = format!("Bearer {}", server.token());
-    request
-        .headers_mut()
-        .insert("authorization", bearer.parse().expect("a header"));
+    let request = server.live_request("endpoint:chatty");
     let (mut socket, _) = connect_async(request).await.expect("a socket");
     let body = b"[00:00:00.100,000] <inf> app: started\n\x1b[1;31m[00:01:00.000,000] <err> modem: <b>No</b> answer\x1b[0m\n";
     device.notify(observe.token, 2, OPAQUE, body);

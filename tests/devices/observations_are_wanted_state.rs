@@ -8,7 +8,6 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value as Json, json};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message as Frame;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::support::device::{ScriptedDevice, TEXT};
 use crate::support::server::{SOON, Server, eventually};
@@ -158,13 +157,7 @@ async fn a_lost_observation_is_told_and_made_anew() {
         .setting("observations.retry_min_s", 1)
         .start()
         .await;
-    let mut request = server
-        .ws_url("endpoint:lost")
-        .into_client_request()
-        .expect("a request");
-    let bearer = format!("Bearer {}", server.token());
-    let bearer = bearer.parse().expect("a header");
-    request.headers_mut().insert("authorization", bearer);
+    let request = server.live_request("endpoint:lost");
     let (mut socket, _) = connect_async(request).await.expect("a socket");
     let mut device = ScriptedDevice::new("lost", server.coap());
     device.register_now(3600, "</3303/0>");

@@ -7,7 +7,6 @@ use reqwest::StatusCode;
 use serde_json::{Value as Json, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::support::device::{ScriptedDevice, TEXT};
@@ -15,14 +14,7 @@ use crate::support::server::{SOON, Server};
 use flownexus::coap::Code;
 
 async fn listen(server: &Server, topics: &str) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
-    let mut request = server
-        .ws_url(topics)
-        .into_client_request()
-        .expect("a request");
-    let bearer = format!("Bearer {}", server.token());
-    request
-        .headers_mut()
-        .insert("authorization", bearer.parse().expect("a header"));
+    let request = server.live_request(topics);
     let (socket, _) = connect_async(request).await.expect("a socket");
     socket
 }

@@ -6,7 +6,6 @@ use reqwest::StatusCode;
 use serde_json::{Value as Json, json};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use super::{composite, events, latest, presence, refused, single};
 use crate::support::postgres;
@@ -103,13 +102,7 @@ async fn a_composite_is_one_event_for_each_object() {
 async fn live_messages_tell_of_it_once_it_is_on_disk() {
     let server = Server::start().await;
     let api = server.api();
-    let mut request = server
-        .ws_url("endpoint:alive")
-        .into_client_request()
-        .expect("a request");
-    let bearer = format!("Bearer {}", server.token());
-    let headers = request.headers_mut();
-    headers.insert("authorization", bearer.parse().expect("a header"));
+    let request = server.live_request("endpoint:alive");
     let (mut socket, _) = connect_async(request).await.expect("a socket");
     presence(&api, "alive", 0, 1_795_440_000_000).await;
     let val = json!({"kind": "singleResource", "id": 5700, "type": "FLOAT", "value": "21.5"});

@@ -8,7 +8,6 @@ use rstest::rstest;
 use serde_json::{Value as Json, json};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use super::{messages, words};
 use crate::support::device::{ScriptedDevice, TEXT};
@@ -138,13 +137,7 @@ async fn whoever_watches_a_device_is_told_that_something_was_said() {
     device.register_now(300, "</1/0>");
     let mut sockets = Vec::new();
     for topic in ["messages:pump", "fleet", "endpoint:pump"] {
-        let mut request = server
-            .ws_url(topic)
-            .into_client_request()
-            .expect("a request");
-        let bearer = format!("Bearer {}", server.token());
-        let bearer = bearer.parse().expect("a header");
-        request.headers_mut().insert("authorization", bearer);
+        let request = server.live_request(topic);
         let (socket, _) = connect_async(request).await.expect("a socket");
         sockets.push(socket);
     }

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use thirtyfour::prelude::*;
 
-/// What the browser complains of from now on: scripts that fail, and what the policy forbids.
-pub(crate) const LISTEN: &str = "window.complaints = []; \
+/// What the browser complains of, from a page's first script on: scripts that fail, and what the policy forbids.
+const LISTEN: &str = "window.complaints = []; \
     window.addEventListener('error', (event) => complaints.push(String(event.message))); \
     window.addEventListener('unhandledrejection', (event) => complaints.push(String(event.reason))); \
     document.addEventListener('securitypolicyviolation', (event) => complaints.push(event.violatedDirective));";
@@ -108,11 +108,16 @@ impl Browser {
             }
             tokio::time::sleep(POLL).await;
         };
-        Some(Self {
+        let browser = Self {
             driver,
             process,
             _profile: profile,
-        })
+        };
+        let listen = serde_json::json!({"source": LISTEN});
+        browser
+            .tools("Page.addScriptToEvaluateOnNewDocument", listen)
+            .await;
+        Some(browser)
     }
 
     /// Opens a page.
@@ -120,11 +125,10 @@ impl Browser {
         self.driver.goto(address).await.expect("the page opens");
     }
 
-    /// Runs a script in every page before its own scripts.
-    pub(crate) async fn before_each_page(&self, script: &str) {
-        let with = serde_json::json!({"source": script});
-        self.tools("Page.addScriptToEvaluateOnNewDocument", with)
-            .await;
+    /// Opens a page and waits until it follows what happens.
+    pub(crate) async fn open_live(&self, address: &str) {
+        self.open(address).await;
+        self.element("#connection[data-connection=live]").await;
     }
 
     /// Runs a script that calls its last argument with what it returns.
@@ -168,6 +172,46 @@ impl Browser {
     pub(crate) async fn script(&self, script: &str) -> serde_json::Value {
         let answer = self.driver.execute(script, Vec::new()).await;
         answer.expect("the script runs").json().clone()
+    }
+
+    /// Waits until what a script returns is right, and returns it.
+    pub(crate) async fn until(
+        &self,
+        script: &str,
+        right: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        self.until_within(SOON, script, right).await
+    }
+
+    /// The same, of what may take longer.
+    pub(crate) async fn until_within(
+        &self,
+        patience: Duration,
+        script: &str,
+        right: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        let end = Instant::now() + patience;
+        loop {
+            let found = self.script(script).await;
+            if right(&found) {
+                return found;
+            }
+            if Instant::now() >= end {
+                let shown = self.script("return document.body.innerText").await;
+                panic!("`{script}` stays {found}: {shown}");
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Fails when the page that is open has complained of anything.
+    #[track_caller]
+    pub(crate) fn no_complaints(&self) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let complaints = self.script("return window.complaints").await;
+            assert_eq!(complaints, serde_json::json!([]), "{caller}");
+        }
     }
 
     /// Runs a command of the developer tools and returns what it returns.

@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value as Json;
 use tempfile::TempDir;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
 
 use super::device::ScriptedDevice;
 use super::secure::Credentials;
@@ -194,10 +196,15 @@ impl Server {
         format!("{}{path}", self.running().dashboard)
     }
 
-    /// Where the live socket is: `ws_url("fleet")`.
-    pub(crate) fn ws_url(&self, topics: &str) -> String {
-        self.url(&format!("/api/v1/live?topics={topics}"))
-            .replacen("http", "ws", 1)
+    /// Asks for the live socket, with the token: `live_request("fleet")`.
+    pub(crate) fn live_request(&self, topics: &str) -> Request {
+        let url = self.url(&format!("/api/v1/live?topics={topics}"));
+        let request = url.replacen("http", "ws", 1).into_client_request();
+        let mut request = request.expect("a request");
+        let bearer = format!("Bearer {}", self.token());
+        let bearer = bearer.parse().expect("a header");
+        request.headers_mut().insert("authorization", bearer);
+        request
     }
 
     /// The folder with everything that the server keeps.

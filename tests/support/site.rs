@@ -175,14 +175,19 @@ impl Site {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let answer = request.send().await.expect("an answer");
-        let status = answer.status().as_u16();
-        let text = answer.text().await.expect("a body");
-        (
-            status,
-            serde_json::from_str(&text).unwrap_or(Json::String(text)),
-        )
+        answer_to(request).await
     }
+}
+
+/// Sends a request and returns the status and the body, as a text where it is no JSON.
+pub(crate) async fn answer_to(request: RequestBuilder) -> (u16, Json) {
+    let answer = request.send().await.expect("an answer");
+    let status = answer.status().as_u16();
+    let text = answer.text().await.expect("a body");
+    (
+        status,
+        serde_json::from_str(&text).unwrap_or(Json::String(text)),
+    )
 }
 
 /// The image that is there, with the number 1.
@@ -209,7 +214,7 @@ pub(crate) fn cookie_of(answer: &Response) -> String {
 }
 
 /// Where `http://ADDRESS` is.
-fn address_of(url: &str) -> SocketAddr {
+pub(crate) fn address_of(url: &str) -> SocketAddr {
     let address = url.strip_prefix("http://").expect("plain HTTP");
     address.parse().expect("an address")
 }

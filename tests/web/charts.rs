@@ -87,9 +87,7 @@ async fn what_makes_no_sense_is_a_sentence_and_costs_nothing() {
     let site = Site::start().await;
     let token = site.token(Role::Viewer).await;
     let one = format!("series=/3303/0/5700@{DEVICE}");
-    let many = vec![one.as_str(); 1]
-        .into_iter()
-        .map(str::to_owned)
+    let many = std::iter::once(one.clone())
         .chain((0..1000).map(|n| format!("series=/3303/0/{n}@d")))
         .collect::<Vec<_>>()
         .join("&");

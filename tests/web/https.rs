@@ -16,7 +16,6 @@ use openssl::rsa::Rsa;
 use openssl::ssl::{Ssl, SslConnector, SslMethod, SslSessionCacheMode, SslVerifyMode, SslVersion};
 use openssl::x509::extension::SubjectAlternativeName;
 use openssl::x509::{X509, X509NameBuilder};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::support::device::ScriptedDevice;
 use crate::support::server::{SOON, Server, eventually};
@@ -196,13 +195,7 @@ async fn the_live_socket_too() {
         .connect()
         .await
         .expect("a handshake");
-    let mut request = "wss://127.0.0.1/api/v1/live?topics=fleet"
-        .into_client_request()
-        .expect("a URL");
-    let token = format!("Bearer {}", server.token())
-        .parse()
-        .expect("a header");
-    request.headers_mut().insert("authorization", token);
+    let request = server.live_request("fleet");
     let (mut socket, _) = tokio_tungstenite::client_async(request, stream)
         .await
         .expect("an upgrade");
@@ -235,13 +228,13 @@ async fn with_files_of_one_s_own_which_are_read_again_when_they_change() {
 
     // Half of a renewal, and what is no certificate: the one from before stays.
     std::fs::write(&certificate, "not a certificate").expect("written");
-    assert_eq!(shown(&server), first);
     eventually("the log names the file", SOON, async || {
         let log = server.output();
         (log.contains("goes on with the certificate from before") && log.contains("web.crt"))
             .then_some(())
     })
     .await;
+    assert_eq!(shown(&server), first);
 
     let second = write_pair(folder.path(), "second.example");
     eventually("the new certificate is shown", SOON, async || {

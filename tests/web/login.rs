@@ -61,11 +61,86 @@ async fn a_session_begins_with_the_login_and_ends_with_the_logout() {
 async fn a_forged_cookie_is_nobody() {
     let site = Site::start().await;
     site.person("alice", Role::Admin).await;
-    let cookie = site.login("alice").await;
-    let mut forged = cookie.clone();
-    forged.pop();
-    assert_eq!(who(&site, &forged).await, 401);
-    assert_eq!(who(&site, "flownexus=rubbish").await, 401);
+    site.person("bob", Role::Viewer).await;
+    let cookies = [site.login("alice").await, site.login("bob").await];
+    let [(signature, key), (of_bob, key_of_bob)] = cookies.each_ref().map(|cookie| {
+        let value = cookie.strip_prefix("flownexus=").expect("its name");
+        // 32 bytes in base64 end in one filling character, and the key has none.
+        let end = value.find("%3D").expect("the end of the signature") + 3;
+        value.split_at(end)
+    });
+    let shorter = &signature[..signature.len() - 4];
+    let other = if signature.starts_with('A') { 'B' } else { 'A' };
+    for (what, forged) in [
+        ("rubbish", "rubbish".to_owned()),
+        ("nothing", String::new()),
+        ("no signature", key.to_owned()),
+        ("no key", signature.to_owned()),
+        (
+            "the end of the signature is missing",
+            format!("{shorter}%3D{key}"),
+        ),
+        (
+            "its beginning is missing",
+            format!("{}{key}", &signature[1..]),
+        ),
+        (
+            "a letter of it is another",
+            format!("{other}{}{key}", &signature[1..]),
+        ),
+        ("it is that of another cookie", format!("{of_bob}{key}")),
+        ("it is for another key", format!("{signature}{key_of_bob}")),
+        (
+            "the key is shorter",
+            format!("{signature}{}", &key[..key.len() - 1]),
+        ),
+        ("the key is longer", format!("{signature}{key}A")),
+        ("it is signed twice", format!("{signature}{signature}{key}")),
+    ] {
+        assert_eq!(
+            who(&site, &format!("flownexus={forged}")).await,
+            401,
+            "{what}"
+        );
+    }
+    for cookie in &cookies {
+        assert_eq!(who(&site, cookie).await, 200);
+    }
+}
+
+#[actix_web::test]
+async fn a_forged_token_is_nobody() {
+    let site = Site::start().await;
+    let token = site.token(Role::Admin).await;
+    let (most, last) = token.split_at(token.len() - 1);
+    let (head, rest) = token.split_at(token.len() / 2);
+    let (middle, tail) = rest.split_at(1);
+    let other = |letter: &str| if letter == "A" { "B" } else { "A" };
+    let swapped: String = token.chars().rev().collect();
+    for (what, forged) in [
+        ("a letter more", format!("{token}A")),
+        ("a letter fewer", most.to_owned()),
+        (
+            "the last letter is another",
+            format!("{most}{}", other(last)),
+        ),
+        (
+            "a letter amid it is another",
+            format!("{head}{}{tail}", other(middle)),
+        ),
+        ("a letter amid it is missing", format!("{head}{tail}")),
+        ("its halves are swapped", format!("{rest}{head}")),
+        ("it is backwards", swapped),
+        ("it is in capitals", token.to_uppercase()),
+        ("it is there twice", format!("{token}{token}")),
+    ] {
+        let (status, _) = site.ask("GET", "/api/v1/session", &forged, None).await;
+        assert_eq!(status, 401, "{what}");
+    }
+    assert_eq!(
+        site.ask("GET", "/api/v1/session", &token, None).await.0,
+        200
+    );
 }
 
 /// A key that was known before the login must not be the key of the session after it.

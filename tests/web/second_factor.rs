@@ -22,21 +22,33 @@ pub(super) fn code(secret: &str, steps: i64) -> String {
     codes.generate(time).to_string()
 }
 
-/// Sets one-time codes up; the secret and the recovery codes. The code of one step ago is used for it, so that that of now
-/// is still there.
-pub(super) async fn set_up(site: &Site, cookie: &str) -> (String, Vec<String>) {
+/// What somebody has after setting one-time codes up.
+pub(super) struct SetUp {
+    secret: String,
+    recovery: Vec<String>,
+    /// The code that it was confirmed with: that of one step before, so that that of now is still there.
+    used: String,
+}
+
+/// Sets one-time codes up.
+pub(super) async fn set_up(site: &Site, cookie: &str) -> SetUp {
     let path = "/api/v1/session/totp";
     let (status, begun) = with(site, cookie, "POST", path, None).await;
     assert_eq!(status, 201, "{begun}");
     let secret = begun["secret"].as_str().expect("a secret").to_owned();
     let address = begun["address"].as_str().expect("an address");
     assert!(address.starts_with("otpauth://totp/"), "{address}");
-    let body = json!({"code": code(&secret, -1)});
+    let used = code(&secret, -1);
+    let body = json!({"code": used});
     let (status, codes) = with(site, cookie, "PUT", path, Some(body)).await;
     assert_eq!(status, 200, "{codes}");
     let codes = codes["recovery_codes"].as_array().expect("codes").iter();
     let codes = codes.map(|code| code.as_str().expect("text").to_owned());
-    (secret, codes.collect())
+    SetUp {
+        secret,
+        recovery: codes.collect(),
+        used,
+    }
 }
 
 /// A form as a browser sends it.
@@ -67,7 +79,11 @@ async fn a_code_is_needed_and_taken_once() {
     let (_, begun) = with(&site, &cookie, "POST", path, None).await;
     let other = begun["secret"].as_str().expect("a secret");
     assert_eq!(log_in(&site, None).await.0, 200);
-    let (secret, recovery) = set_up(&site, &cookie).await;
+    let SetUp {
+        secret,
+        recovery,
+        used,
+    } = set_up(&site, &cookie).await;
     assert_ne!(secret, other, "each set-up has a secret of its own");
     assert_eq!(recovery.len(), 10);
     let (_, state) = with(&site, &cookie, "GET", path, None).await;
@@ -81,7 +97,7 @@ async fn a_code_is_needed_and_taken_once() {
     let wrong = if now == "000000" { "000001" } else { "000000" };
     assert_eq!(log_in(&site, Some(wrong)).await.0, 401);
     assert_eq!(
-        log_in(&site, Some(&code(&secret, -1))).await.0,
+        log_in(&site, Some(&used)).await.0,
         401,
         "it was used to set up"
     );
@@ -112,7 +128,7 @@ async fn wrong_codes_are_stopped_like_wrong_passwords() {
     let site = Site::start_with(|settings| settings.web.login_attempts = 4).await;
     site.person("alice", Role::Viewer).await;
     let cookie = site.login("alice").await;
-    let (secret, _) = set_up(&site, &cookie).await;
+    let SetUp { secret, .. } = set_up(&site, &cookie).await;
     let mut statuses = Vec::new();
     for guess in 0..6 {
         let guess = format!("{guess:06}");
@@ -159,7 +175,7 @@ async fn codes_are_switched_off_with_the_password_or_by_an_admin() {
     assert_eq!((status, &problem["code"]), (409, &json!("no_totp")));
     assert_eq!(log_in(&site, None).await.0, 200);
 
-    let (_, recovery) = set_up(&site, &cookie).await;
+    let SetUp { recovery, .. } = set_up(&site, &cookie).await;
     let admin = site.token(Role::Admin).await;
     let reset = "/api/v1/users/alice/totp";
     assert_eq!(site.ask("DELETE", reset, &admin, None).await.0, 204);
@@ -178,7 +194,7 @@ async fn the_pages_ask_for_the_code_in_a_second_step() {
     let site = Site::start().await;
     site.person("alice", Role::Viewer).await;
     let cookie = site.login("alice").await;
-    let (secret, _) = set_up(&site, &cookie).await;
+    let SetUp { secret, .. } = set_up(&site, &cookie).await;
     let post = |path: &'static str, cookie: String, form: Vec<(&'static str, String)>| {
         site.request("POST", path)
             .header("cookie", cookie)

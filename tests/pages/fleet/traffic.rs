@@ -2,41 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use async_trait::async_trait;
-use flownexus::domain::{Day, DayTraffic, EndpointId, EndpointName, Traffic, TrafficKind};
-use flownexus::store::{StoreError, TrafficStore};
+use flownexus::domain::{Day, DayTraffic, Traffic, TrafficKind};
 
 use super::Fleet;
+use crate::support::fake_traffic::tells_traffic;
 
-#[async_trait]
-impl TrafficStore for Fleet {
-    async fn add(
-        &self,
-        _: Vec<(EndpointName, Day, DayTraffic)>,
-    ) -> Result<Vec<EndpointName>, StoreError> {
-        Ok(Vec::new())
-    }
+tells_traffic!(Fleet, first_and_last);
 
-    async fn days(
-        &self,
-        _: Option<EndpointId>,
-        from: Day,
-        to: Day,
-    ) -> Result<BTreeMap<Day, DayTraffic>, StoreError> {
-        let mut day = DayTraffic::default();
-        for (number, kind) in (1..).zip(TrafficKind::ALL) {
-            let traffic = Traffic {
-                up_bytes: 1_000 * number,
-                up_messages: 10 * number,
-                down_bytes: 300 * number,
-                down_messages: 9 * number,
-            };
-            day.add(kind, traffic);
-        }
-        Ok([from, to].into_iter().map(|at| (at, day)).collect())
+/// Something of every kind on the first and on the last day.
+fn first_and_last(from: Day, to: Day) -> BTreeMap<Day, DayTraffic> {
+    let mut day = DayTraffic::default();
+    for (number, kind) in (1..).zip(TrafficKind::ALL) {
+        let traffic = Traffic {
+            up_bytes: 1_000 * number,
+            up_messages: 10 * number,
+            down_bytes: 300 * number,
+            down_messages: 9 * number,
+        };
+        day.add(kind, traffic);
     }
-
-    async fn remove_before(&self, _: Day) -> Result<(), StoreError> {
-        Ok(())
-    }
+    [from, to].into_iter().map(|at| (at, day)).collect()
 }
