@@ -6,7 +6,7 @@ use flownexus::domain::{LiveEvent, LiveKind};
 use serde_json::{Value as Json, json};
 
 use crate::pages::fleet::{PASSWORD, RICH};
-use crate::support::browser::Browser;
+use crate::support::browser::{Browser, SOON};
 
 use super::pages::{Pages, event};
 
@@ -52,6 +52,21 @@ async fn held(browser: &Browser) -> Held {
         nodes: metric("Nodes"),
         listeners: metric("JSEventListeners"),
         busy_s: metric("TaskDuration"),
+    }
+}
+
+/// What the page holds once it is no more than this. The browser lets go of what is over when it likes: a row that was
+/// written a moment ago may be held until the next one is.
+async fn settled(browser: &Browser, is_little: impl Fn(&Held) -> bool) -> Held {
+    let end = Instant::now() + SOON;
+    loop {
+        let now = held(browser).await;
+        if is_little(&now) {
+            return now;
+        }
+        assert!(Instant::now() < end, "the page has grown: {now:?}");
+        let frame = "requestAnimationFrame(() => requestAnimationFrame(arguments[0]))";
+        browser.answer(frame).await;
     }
 }
 
@@ -131,7 +146,12 @@ async fn a_burst_holds_up_no_frame_and_leaves_nothing_behind() {
         seen["counted"],
         tasks.len()
     );
-    let after = held(&browser).await;
+    let after = settled(&browser, |held| {
+        held.nodes <= before.nodes + 50.0
+            && held.listeners <= before.listeners + 5.0
+            && held.heap <= before.heap + 3e6
+    })
+    .await;
     eprintln!("{before:?} became {after:?}");
     // How long frames take depends on what else the machine does; that what comes is handed over once for each of them
     // does not.
@@ -143,12 +163,6 @@ async fn a_burst_holds_up_no_frame_and_leaves_nothing_behind() {
         handed > Some(0) && handed <= counted.map(|frames| frames + 2),
         "{seen}"
     );
-    assert!(after.nodes <= before.nodes + 50.0, "{before:?} {after:?}");
-    assert!(
-        after.listeners <= before.listeners + 5.0,
-        "{before:?} {after:?}"
-    );
-    assert!(after.heap <= before.heap + 3e6, "{before:?} {after:?}");
     browser.no_complaints().await;
     browser.close().await;
     pages.stop().await;
@@ -186,18 +200,14 @@ async fn a_page_that_is_open_for_a_day_does_not_grow() {
         browser.element("#connection[data-connection=live]").await;
         shows(&browser, 7, 100_000 + loss).await;
     }
-    let after = held(&browser).await;
-    eprintln!("after {DAY} messages and {LOSSES} lost connections {before:?} became {after:?}");
     // A node for each message would be a hundred thousand.
-    assert!(
-        after.nodes <= before.nodes + 2_000.0,
-        "{before:?} {after:?}"
-    );
-    assert!(
-        after.listeners <= before.listeners + 20.0,
-        "{before:?} {after:?}"
-    );
-    assert!(after.heap <= before.heap + 5e6, "{before:?} {after:?}");
+    let after = settled(&browser, |held| {
+        held.nodes <= before.nodes + 2_000.0
+            && held.listeners <= before.listeners + 20.0
+            && held.heap <= before.heap + 5e6
+    })
+    .await;
+    eprintln!("after {DAY} messages and {LOSSES} lost connections {before:?} became {after:?}");
 
     // A page that nobody looks at keeps nothing back, and is true again when somebody does.
     let hidden = |is: bool| {

@@ -35,7 +35,7 @@ const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(5);
 
 /// How long a page may take until it shows something.
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 const POLL: Duration = Duration::from_millis(100);
 
