@@ -23,6 +23,12 @@ pub struct Model {
     pub created_at: i64,
     /// Epoch milliseconds.
     pub finished_at: Option<i64>,
+    /// SHA-256 of who asked and of the key that came with it.
+    pub key_hash: Option<Vec<u8>>,
+    /// SHA-256 of what was asked with the key.
+    pub request_hash: Option<Vec<u8>>,
+    /// From then on the key counts for nothing, epoch milliseconds.
+    pub key_expires_at: Option<i64>,
 }
 
 /// Rows of other tables that belong to a row.

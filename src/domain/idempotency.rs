@@ -26,6 +26,15 @@ pub struct KeyedOperation {
     pub expires_at: Timestamp,
 }
 
+/// A key, and how long it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptKey {
+    /// The key.
+    pub key: IdempotencyKey,
+    /// From then on it counts for nothing.
+    pub expires_at: Timestamp,
+}
+
 impl KeyedOperation {
     /// The operation, where asking with `key` at `now` is asking with this key again, and whether the same is asked.
     pub fn answers(&self, key: &IdempotencyKey, now: Timestamp) -> Option<(OperationId, bool)> {

@@ -51,7 +51,7 @@ pub use firmware::{
     UpdateMethod, UpdatePhase, UpdateResult, UpdateState, UpdateStep,
 };
 pub use gateway::{GatewayReport, GatewayState, REGISTRATION_EVENTS, RegistrationEvent};
-pub use idempotency::{IdempotencyKey, KeyedOperation};
+pub use idempotency::{IdempotencyKey, KeptKey, KeyedOperation};
 pub use identity::{CredentialKind, Identity, Reach, Unreachable};
 pub use ids::{
     BulkId, ById, CredentialId, EndpointId, EndpointName, EventId, FirmwareId, FirmwareUpdateId,

@@ -9,25 +9,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use flownexus_entity::bulk_operation::Column;
 use flownexus_entity::{bulk_item, bulk_operation};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, ConnectionTrait as _, DatabaseConnection,
-    DatabaseTransaction, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-    Value as Bind,
+    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, DatabaseConnection, DatabaseTransaction,
+    EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Value as Bind,
+    sea_query::Expr,
 };
 use serde_json::{Value as Json, json};
 use tokio::sync::Notify;
 
-use super::open::{places, statement};
 use super::records::{
     self, corrupt, from_json, millis, name, parse, request_from_json, request_to_json, text, time,
     to_json,
 };
 use super::sequence::next_id;
+use super::sql::{places, statement};
 use super::{Store, StoreError, audit};
 use crate::domain::{
     AuditEntry, BulkAction, BulkCounts, BulkId, BulkItem, BulkItemState, BulkOperation, BulkState,
-    Doer, EndpointName, OperationId, OperationStatus, Origin, Timestamp, count,
+    Doer, EndpointName, IdempotencyKey, KeptKey, OperationId, OperationStatus, Origin, Timestamp,
+    count,
 };
 
 /// Wakes whoever carries bulk operations out. Cheap to clone; every clone is the same one.
@@ -70,17 +72,43 @@ pub struct BulkSettled {
     pub error: Option<String>,
 }
 
+/// A bulk operation that was asked for with a key which comes again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KnownBulk {
+    /// The bulk operation as it is now.
+    pub bulk: BulkOperation,
+    /// The same is asked as then.
+    pub is_same: bool,
+}
+
+/// What became of something to be stored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BulkAdded {
+    /// It is stored, with its number.
+    New(BulkOperation),
+    /// Nothing was stored: it came with a key that is known.
+    Known(KnownBulk),
+}
+
 /// Keeps what is asked of many devices at once.
 #[async_trait]
 pub trait BulkStore: Send + Sync {
-    /// Stores something new that is asked of these devices, wholly or not at all, with a line of the audit log,
-    /// and returns it with its number.
+    /// Stores something new that is asked of these devices, wholly or not at all, with its key and with a line of the
+    /// audit log; nothing where the key is known already.
     async fn add(
         &self,
         bulk: BulkOperation,
         devices: Vec<EndpointName>,
         by: Doer,
-    ) -> Result<BulkOperation, StoreError>;
+        key: Option<KeptKey>,
+    ) -> Result<BulkAdded, StoreError>;
+
+    /// What was asked for with this key, while it counts.
+    async fn known(
+        &self,
+        key: IdempotencyKey,
+        now: Timestamp,
+    ) -> Result<Option<KnownBulk>, StoreError>;
 
     /// Newest first, at most `limit`; `before` is the last one of the page before.
     async fn list(
@@ -139,14 +167,29 @@ impl BulkStore for Store {
         mut bulk: BulkOperation,
         devices: Vec<EndpointName>,
         by: Doer,
-    ) -> Result<BulkOperation, StoreError> {
+        key: Option<KeptKey>,
+    ) -> Result<BulkAdded, StoreError> {
         bulk.devices = devices.len() as u64;
         let row = columns(&bulk)?;
         self.write(move |transaction| {
             Box::pin(async move {
+                if let Some(KeptKey { key, .. }) = key {
+                    if let Some(known) = known(transaction, key, bulk.created_at).await? {
+                        return Ok(BulkAdded::Known(known));
+                    }
+                    // What it stood for before is over.
+                    bulk_operation::Entity::update_many()
+                        .col_expr(Column::KeyHash, Expr::value(None::<Vec<u8>>))
+                        .filter(Column::KeyHash.eq(key.key.to_vec()))
+                        .exec(transaction)
+                        .await?;
+                }
                 bulk.id = BulkId(next_id(transaction, "bulk_operation").await?);
                 bulk_operation::Entity::insert(bulk_operation::ActiveModel {
                     id: Set(bulk.id.0),
+                    key_hash: Set(key.map(|kept| kept.key.key.to_vec())),
+                    request_hash: Set(key.map(|kept| kept.key.request.to_vec())),
+                    key_expires_at: Set(millis(key.map(|kept| kept.expires_at))),
                     ..row
                 })
                 .exec_without_returning(transaction)
@@ -160,10 +203,19 @@ impl BulkStore for Store {
                 );
                 let line = AuditEntry::new(by, bulk.created_at, "bulk.create", "", detail);
                 audit::insert(transaction, line).await?;
-                Ok(bulk)
+                Ok(BulkAdded::New(bulk))
             })
         })
         .await
+    }
+
+    async fn known(
+        &self,
+        key: IdempotencyKey,
+        now: Timestamp,
+    ) -> Result<Option<KnownBulk>, StoreError> {
+        self.read_tables(move |database| async move { known(&database, key, now).await })
+            .await
     }
 
     async fn list(
@@ -171,7 +223,6 @@ impl BulkStore for Store {
         before: Option<BulkId>,
         limit: u64,
     ) -> Result<Vec<BulkOperation>, StoreError> {
-        use bulk_operation::Column;
         let mut query = bulk_operation::Entity::find()
             .order_by_desc(Column::Id)
             .limit(limit.min(i64::MAX as u64));
@@ -186,7 +237,6 @@ impl BulkStore for Store {
     }
 
     async fn under_way(&self) -> Result<Vec<BulkOperation>, StoreError> {
-        use bulk_operation::Column;
         let states = [BulkState::Running, BulkState::Cancelling].map(BulkState::name);
         let query = bulk_operation::Entity::find()
             .filter(Column::State.is_in(states))
@@ -275,12 +325,11 @@ impl BulkStore for Store {
         from: u64,
         limit: u64,
     ) -> Result<Vec<BulkTurn>, StoreError> {
-        use bulk_item::Column;
         let query = bulk_item::Entity::find()
-            .filter(Column::BulkId.eq(bulk.id.0))
-            .filter(Column::State.eq(BulkItemState::Pending.name()))
-            .filter(Column::Position.gte(place(from)))
-            .order_by_asc(Column::Position)
+            .filter(bulk_item::Column::BulkId.eq(bulk.id.0))
+            .filter(bulk_item::Column::State.eq(BulkItemState::Pending.name()))
+            .filter(bulk_item::Column::Position.gte(place(from)))
+            .order_by_asc(bulk_item::Column::Position)
             .limit(limit.min(TURNS_AT_ONCE));
         let origin = to_json(&Origin::Bulk(bulk.id, bulk.requested_by.clone()))?;
         // Operations that were made before a crash may not be in the tables yet.
@@ -369,7 +418,7 @@ impl BulkStore for Store {
                 };
                 bulk_operation::Entity::update_many()
                     .set(columns(&bulk)?)
-                    .filter(bulk_operation::Column::Id.eq(id.0))
+                    .filter(Column::Id.eq(id.0))
                     .exec(transaction)
                     .await?;
                 if let Some(by) = by {
@@ -382,6 +431,25 @@ impl BulkStore for Store {
         })
         .await
     }
+}
+
+async fn known(
+    database: &impl ConnectionTrait,
+    key: IdempotencyKey,
+    now: Timestamp,
+) -> Result<Option<KnownBulk>, StoreError> {
+    let row = bulk_operation::Entity::find()
+        .filter(Column::KeyHash.eq(key.key.to_vec()))
+        .filter(Column::KeyExpiresAt.gt(now.as_millis()))
+        .one(database)
+        .await?;
+    let known = row.map(|row| {
+        Ok(KnownBulk {
+            is_same: row.request_hash.as_deref() == Some(key.request.as_slice()),
+            bulk: bulk_operation(row)?,
+        })
+    });
+    known.transpose()
 }
 
 /// The operations that were made for these devices, by their names.

@@ -9,8 +9,8 @@ use sea_orm::{
 };
 
 use super::endpoint::like_pattern;
-use super::open::statement;
 use super::records::{corrupt, name, narrow, text, time};
+use super::sql::statement;
 use super::{LogFilter, LogReader, Store, StoreError};
 use crate::config;
 use crate::domain::{EndpointId, LogLevel, LogLine, Path, StoredLogLine, Timestamp};

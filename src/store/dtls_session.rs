@@ -7,9 +7,9 @@ use flownexus_entity::{dtls_session, server_state};
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, EntityTrait as _, Value as Bind};
 
 use super::fleet::BEATS;
-use super::open::statement;
 use super::records::{parse, time};
 use super::sequence::save;
+use super::sql::statement;
 use super::{SecureSessionLoader, Store, StoreError, Witness};
 use crate::domain::{KeptSession, ReceiveWindow, SessionId, SessionMark, Timestamp};
 

@@ -12,8 +12,8 @@ use sea_orm::{
 
 use super::audit;
 use super::forgiven::Forgiven;
-use super::open::statement;
 use super::remove::Rows;
+use super::sql::statement;
 use super::{EndpointFilter, EndpointReader, EndpointRow, Store, StoreError, fleet, records};
 use crate::domain::{AuditEntry, EndpointId, EndpointName, Observation, Wanted};
 

@@ -9,9 +9,9 @@ use sea_orm::{
     QuerySelect as _,
 };
 
-use super::open::statement;
 use super::records::{corrupt, name, text, time};
 use super::resource::rows;
+use super::sql::statement;
 use super::values::node;
 use super::{EventReader, Store, StoreError, StoredEvent};
 use crate::domain::{EndpointId, EventId, Node};

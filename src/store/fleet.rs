@@ -14,9 +14,9 @@ use sea_orm::{
 
 use super::firmware_update;
 use super::forgiven::Forgiven;
-use super::open::statement;
 use super::records::{self, corrupt};
 use super::sequence::save;
+use super::sql::statement;
 use super::{
     FleetLoader, Loaded, Store, StoreError, StoredEndpoint, StoredFleet, proof, routes, rule,
 };

@@ -3,8 +3,8 @@
 use flownexus_entity::idempotency_key;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbErr, EntityTrait as _, Value as Bind};
 
-use super::open::statement;
 use super::records::{corrupt, time};
+use super::sql::statement;
 use super::{Store, StoreError};
 use crate::domain::{EndpointId, IdempotencyKey, KeyedOperation, OperationId, Timestamp};
 

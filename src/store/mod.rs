@@ -49,6 +49,7 @@ mod rule;
 mod rule_event;
 mod sequence;
 mod session;
+mod sql;
 mod tables;
 mod template;
 mod token;
@@ -72,7 +73,7 @@ use crate::domain::{
     RuleSpec, Selection, Severity, StoredLogLine, Timestamp, Value, ValueType, Wanted,
 };
 
-pub use bulk::{BulkNews, BulkSettled, BulkStore, BulkTurn};
+pub use bulk::{BulkAdded, BulkNews, BulkSettled, BulkStore, BulkTurn, KnownBulk};
 pub use change::{Change, Commit, Notified, StoredEndpoint, StoredFleet, StoredRoute};
 pub use credential::{
     Addition, CredentialFilter, CredentialStore, RevocationStore, RevokedCertificate,

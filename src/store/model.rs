@@ -8,9 +8,9 @@ use sea_orm::{
 };
 
 use super::audit;
-use super::open::statement;
 use super::records::{corrupt, text, time};
 use super::sequence::next_id;
+use super::sql::statement;
 use super::{AddedModel, ModelEntry, ModelMark, ModelStore, Store, StoreError, UploadedModel};
 use crate::domain::Doer;
 

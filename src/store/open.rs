@@ -10,10 +10,7 @@ use std::time::Duration;
 use flownexus_entity::server_state;
 use flownexus_migration::Migrator;
 use futures_util::future::BoxFuture;
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter,
-    Statement,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, QueryFilter};
 use sea_orm_migration::MigratorTrait as _;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc::error::TrySendError;
@@ -25,6 +22,7 @@ use super::firmware::FirmwareFolder;
 use super::history::{self, Historian};
 use super::journal::{self, Aside, Folder, Front, Journal, Left, Pending};
 use super::lock::DataDirLock;
+use super::sql::statement;
 use super::tables::Tables;
 use super::writer::{Call, Job, MARK_PREFIX, Outcome, Queue, Waiting, Work, Writer};
 use super::{Change, Commit, FleetWriter, Ids, Metrics, StoreError, forgiven};
@@ -433,34 +431,6 @@ impl Drop for Shared {
             runtime.shutdown_background();
         }
     }
-}
-
-/// A statement of ours, whose variables are written `?` and numbered for PostgreSQL.
-pub(super) fn statement(
-    database: &impl ConnectionTrait,
-    sql: &str,
-    values: impl IntoIterator<Item = sea_orm::Value>,
-) -> Statement {
-    let backend = database.get_database_backend();
-    Statement::from_sql_and_values(backend, numbered(backend, sql), values)
-}
-
-/// So many variables between commas.
-pub(super) fn places(many: usize) -> String {
-    vec!["?"; many].join(",")
-}
-
-/// The text of a statement as the database wants it: PostgreSQL has `$1`, `$2` and so on for `?`.
-pub(super) fn numbered(backend: DbBackend, sql: &str) -> String {
-    if backend != DbBackend::Postgres {
-        return sql.to_owned();
-    }
-    let mut parts = sql.split('?');
-    let mut numbered = parts.next().unwrap_or_default().to_owned();
-    for (number, part) in (1..).zip(parts) {
-        numbered.push_str(&format!("${number}{part}"));
-    }
-    numbered
 }
 
 /// What the writer's thread begins with.

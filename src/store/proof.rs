@@ -8,9 +8,9 @@
 use flownexus_entity::server_state;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, EntityTrait as _};
 
-use super::open::statement;
 use super::records::{from_json, time};
 use super::sequence::save;
+use super::sql::statement;
 use super::{Store, StoreError, StoredFleet};
 use crate::domain::{EndpointId, FirmwareUpdate, Timestamp, UpdatePhase};
 

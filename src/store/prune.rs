@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbErr};
 
 use super::device_log::{prune_many, prune_old};
-use super::open::statement;
+use super::sql::statement;
 use super::{Change, Commit, idempotency};
 use crate::config;
 use crate::domain::{EndpointId, Timestamp};

@@ -2,7 +2,7 @@
 
 use sea_orm::{ConnectionTrait as _, Value as Bind};
 
-use super::open::statement;
+use super::sql::statement;
 use super::{Store, StoreError};
 
 /// The rows of a table that belong to something.

@@ -9,8 +9,8 @@ use sea_orm::{
 };
 
 use super::history::snapshot;
-use super::open::{places, statement};
 use super::records::{corrupt, name, narrow, time};
+use super::sql::{places, statement};
 use super::values::node;
 use super::{ResourceReader, ResourceType, Store, StoreError, StoredValue};
 use crate::domain::{EndpointId, EndpointName};

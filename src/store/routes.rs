@@ -6,8 +6,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend};
 
 use super::forgiven::Forgiven;
-use super::open::statement;
 use super::records::{self, corrupt};
+use super::sql::statement;
 use super::{StoreError, StoredFleet, StoredRoute, fleet};
 use crate::domain::{EndpointId, EndpointName, RegistrationId, StoredAnswer, Timestamp, Token};
 

@@ -9,10 +9,10 @@ use sea_orm::{
 
 use super::audit;
 use super::forgiven::Forgiven;
-use super::open::{places, statement};
 use super::records::{corrupt, from_json, millis, text, time, to_json};
 use super::remove::Rows;
 use super::sequence::next_id;
+use super::sql::{places, statement};
 use super::{RuleStore, Store, StoreError};
 use crate::domain::{Doer, EndpointId, Rule, RuleId, RuleSpec, RuleState};
 

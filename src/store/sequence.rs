@@ -11,8 +11,8 @@ use sea_orm::{
 
 use super::StoreError;
 use super::failure::Failure;
-use super::open::statement;
 use super::records::corrupt;
+use super::sql::statement;
 use super::transaction::Transaction;
 use super::writer::MARK_PREFIX;
 

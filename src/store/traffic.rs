@@ -10,8 +10,8 @@ use sea_orm::{
     EntityTrait as _, QueryFilter as _, QuerySelect as _,
 };
 
-use super::open::statement;
 use super::records::corrupt;
+use super::sql::statement;
 use super::{Store, StoreError};
 use crate::domain::{Day, DayTraffic, EndpointId, EndpointName, Traffic, TrafficKind};
 

@@ -11,7 +11,7 @@ use sea_orm::{
     Statement, Value as Bind,
 };
 
-use super::open::numbered;
+use super::sql::numbered;
 
 /// A transaction that may write from its first statement. Dropped, it is rolled back.
 pub(super) enum Transaction {

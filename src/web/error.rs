@@ -167,6 +167,15 @@ impl ApiError {
         }
     }
 
+    /// 422: the `Idempotency-Key` came with another request, of which `made` was made.
+    pub fn key_reused(made: &str) -> Self {
+        let detail = format!(
+            "this key came with another request, of which {made} was made; a new request needs a new key"
+        );
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Self::new(status, "idempotency_key_reused", detail).about(IDEMPOTENCY_KEY)
+    }
+
     /// 503: not now.
     pub fn unavailable(detail: impl Into<String>) -> Self {
         Self {
@@ -292,12 +301,7 @@ impl From<ReceiveError> for ApiError {
 impl From<OperateError> for ApiError {
     fn from(error: OperateError) -> Self {
         match error {
-            OperateError::AskedBefore { id, .. } => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency_key_reused",
-                format!("this key came with another request, of which operation {id} was made; a new request needs a new key"),
-            )
-            .about(IDEMPOTENCY_KEY),
+            OperateError::AskedBefore { id, .. } => Self::key_reused(&format!("operation {id}")),
             OperateError::Busy => Self::unavailable(error.to_string()),
             OperateError::NotQueued(_) => Self::conflict("not_queued", error.to_string()),
             OperateError::Update(_) => Self::conflict("update_refused", error.to_string()),

@@ -5,6 +5,7 @@
 //! a forged source (11) is one that never answers.
 
 mod addresses_that_are_not_proven;
+mod addresses_that_others_choose;
 mod blockwise_transfers_that_go_wrong;
 mod certificates_that_break_parsers;
 mod datagrams_that_are_no_messages;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value as Json, json};
 
 use crate::support::device::ScriptedDevice;
@@ -41,11 +42,21 @@ async fn a_killed_server_goes_on_and_asks_nobody_twice() {
         })
         .collect();
     let body = json!({"names": names, "kind": "read", "path": "/1/0/1"});
-    let made = server.api().create("/api/v1/bulk-operations", &body).await;
+    let ask = async |server: &Server| {
+        let request = server
+            .api()
+            .request(Method::POST, "/api/v1/bulk-operations");
+        let request = request.header("idempotency-key", "once").json(&body);
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), 201);
+        answer.json::<Json>().await.expect("JSON")
+    };
+    let made = ask(&server).await;
     let path = format!("/api/v1/bulk-operations/{}", made["id"]);
-    // Before the first turn is noted, and while there are more to come.
+    // Before the first turn is noted, and while there are more to come. Who did not hear the answer asks again.
     server.kill();
     server.restart().await;
+    assert_eq!(ask(&server).await["id"], made["id"]);
     let api = server.api();
     eventually("some have had their turn", SOON, || async {
         let bulk = api.read(&path).await;

@@ -71,7 +71,7 @@ async fn how_it_stands_with_each_is_shown_as_text() {
     };
     fleet
         .bulks
-        .add(bulk, names.to_vec(), by)
+        .add(bulk, names.to_vec(), by, None)
         .await
         .expect("added");
     let refused = BulkSettled {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use flownexus::domain::{
-    BulkAction, BulkCounts, BulkId, BulkItemState, BulkOperation, BulkState, Doer, OperationKind,
-    OperationRequest, OperationStatus, Origin, Path,
+    BulkAction, BulkCounts, BulkId, BulkItemState, BulkOperation, BulkState, Doer, EndpointName,
+    IdempotencyKey, KeptKey, OperationKind, OperationRequest, OperationStatus, Origin, Path,
 };
 use flownexus::store::{
-    BulkSettled, BulkStore, Change, FleetWriter as _, OperationPlace, OperationQuery,
-    OperationSearch as _,
+    BulkAdded, BulkSettled, BulkStore, Change, FleetWriter as _, KnownBulk, OperationPlace,
+    OperationQuery, OperationSearch as _, Store,
 };
 use rstest::rstest;
 
@@ -40,6 +40,13 @@ fn read() -> BulkAction {
     BulkAction::Operate(Box::new(request))
 }
 
+async fn new_bulk(store: &Store, bulk: BulkOperation, devices: Vec<EndpointName>) -> BulkOperation {
+    match BulkStore::add(store, bulk, devices, ada(), None).await {
+        Ok(BulkAdded::New(bulk)) => bulk,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn settled(position: u64, state: BulkItemState) -> BulkSettled {
     BulkSettled {
         position,
@@ -66,9 +73,7 @@ async fn every_action_survives_the_round_trip(
         BulkAction::Forget,
     ] {
         let names = vec![name("a"), name("b")];
-        let added = BulkStore::add(&store, bulk(action.clone()), names, ada())
-            .await
-            .expect("added");
+        let added = new_bulk(&store, bulk(action.clone()), names).await;
         assert_eq!((added.devices, &added.action), (2, &action));
         stored.push(added);
     }
@@ -104,9 +109,7 @@ async fn thousands_are_there_at_once(#[values(Engine::Sqlite, Engine::Postgres)]
     };
     let store = database.open().await;
     let names = (0..2_501).map(|number| name(&format!("d{number:04}")));
-    let added = BulkStore::add(&store, bulk(read()), names.collect(), ada())
-        .await
-        .expect("added");
+    let added = new_bulk(&store, bulk(read()), names.collect()).await;
     let counts = store.counts(added.id).await.expect("read");
     assert_eq!((counts.pending, counts.over()), (2_501, 0));
     let turns = store.turns(&added, 2_400, 200).await.expect("read");
@@ -126,12 +129,8 @@ async fn what_was_made_before_a_crash_is_found_again(
     let store = database.open().await;
     let (a, b) = (device(&store, "a").await, device(&store, "b").await);
     let names = vec![name("a"), name("b"), name("nobody")];
-    let added = BulkStore::add(&store, bulk(read()), names, ada())
-        .await
-        .expect("added");
-    let other = BulkStore::add(&store, bulk(read()), vec![name("b")], ada())
-        .await
-        .expect("added");
+    let added = new_bulk(&store, bulk(read()), names).await;
+    let other = new_bulk(&store, bulk(read()), vec![name("b")]).await;
     // Of this one, of another one, and of her alone.
     let mut made = operation(&store, a, "a");
     made.origin = Origin::Bulk(added.id, "ada".into());
@@ -201,9 +200,7 @@ async fn it_is_taken_back_once(#[values(Engine::Sqlite, Engine::Postgres)] engin
         return;
     };
     let store = database.open().await;
-    let added = BulkStore::add(&store, bulk(read()), vec![name("a")], ada())
-        .await
-        .expect("added");
+    let added = new_bulk(&store, bulk(read()), vec![name("a")]).await;
     let from = [BulkState::Running, BulkState::Finished];
     let turn = async |to, by| {
         let turned = store.turn_to(added.id, &from, to, by).await;
@@ -320,5 +317,74 @@ async fn operations_are_found_by_everything_and_both_ways(
     assert_eq!(back, (vec![ids[3], ids[2]], true, true));
     let first = page(Some(OperationPlace::NewerThan(ids[3]))).await;
     assert_eq!(first, (vec![ids[5], ids[4]], false, true));
+    store.close().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_comes_again_with_its_key_is_known_and_stored_once(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let Some(database) = TestDatabase::new(engine) else {
+        return;
+    };
+    let store = database.open().await;
+    let key = IdempotencyKey {
+        key: [1; 32],
+        request: [2; 32],
+    };
+    let kept = Some(KeptKey {
+        key,
+        expires_at: at(100),
+    });
+    let add = |bulk, kept| BulkStore::add(&store, bulk, vec![name("a")], ada(), kept);
+    let BulkAdded::New(first) = add(bulk(read()), kept).await.expect("added") else {
+        panic!("it is new");
+    };
+    let known = |is_same| KnownBulk {
+        bulk: first.clone(),
+        is_same,
+    };
+    let again = add(bulk(BulkAction::Forget), kept).await.expect("read");
+    assert_eq!(again, BulkAdded::Known(known(true)));
+    let other = IdempotencyKey {
+        request: [3; 32],
+        ..key
+    };
+    let find = |key, now| store.known(key, at(now));
+    assert_eq!(find(key, 99).await.expect("read"), Some(known(true)));
+    assert_eq!(find(other, 99).await.expect("read"), Some(known(false)));
+    assert_eq!(find(key, 100).await.expect("read"), None);
+    let unknown = IdempotencyKey {
+        key: [4; 32],
+        ..key
+    };
+    assert_eq!(find(unknown, 0).await.expect("read"), None);
+    let all = BulkStore::list(&store, None, 10).await.expect("read");
+    assert_eq!(all, std::slice::from_ref(&first));
+
+    // How it stands changes, the key stays; when it is over, it may stand for something else.
+    let turned = store.turn_to(first.id, &[BulkState::Running], BulkState::Finished, None);
+    let turned = turned.await.expect("turned").expect("there");
+    let found = find(key, 99).await.expect("read").expect("known");
+    assert_eq!(found.bulk, turned);
+    let late = BulkOperation {
+        created_at: at(100),
+        ..bulk(read())
+    };
+    let kept = Some(KeptKey {
+        key,
+        expires_at: at(200),
+    });
+    let BulkAdded::New(second) = add(late, kept).await.expect("added") else {
+        panic!("it is new");
+    };
+    let found = find(key, 150).await.expect("read").expect("known");
+    assert_eq!(found.bulk.id, second.id);
+    // Many without keys are no trouble.
+    for _ in 0..2 {
+        let added = add(bulk(read()), None).await.expect("added");
+        assert!(matches!(added, BulkAdded::New(_)));
+    }
     store.close().await;
 }

@@ -6,12 +6,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use flownexus::domain::{
     BulkCounts, BulkId, BulkItem, BulkItemState, BulkOperation, BulkState, Doer, EndpointName,
-    Operation, OperationId, OperationStatus, Path, Timestamp,
+    IdempotencyKey, KeptKey, Operation, OperationId, OperationStatus, Path, Timestamp,
 };
 use flownexus::store::{
-    BulkSettled, BulkStore, BulkTurn, DeviceFilter, DevicePage, DeviceQuery, DeviceSort,
-    DeviceState, EndpointRow, ListedDevice, Moment, OperationPage, OperationPlace, OperationQuery,
-    StoreError,
+    BulkAdded, BulkSettled, BulkStore, BulkTurn, DeviceFilter, DevicePage, DeviceQuery, DeviceSort,
+    DeviceState, EndpointRow, KnownBulk, ListedDevice, Moment, OperationPage, OperationPlace,
+    OperationQuery, StoreError,
 };
 
 /// Whether a device fits, by what its row says; what only values tell is the manufacturer.
@@ -161,23 +161,22 @@ pub(crate) fn operations(all: &[Operation], query: &OperationQuery) -> Operation
     OperationPage::cut(query, found)
 }
 
+/// A bulk operation, its devices and the key it came with.
+type BulkRow = (BulkOperation, Vec<BulkItem>, Option<KeptKey>);
+
 /// Bulk operations that nobody carries out, unless a test does.
 #[derive(Default)]
-pub(crate) struct FakeBulks(Mutex<Vec<(BulkOperation, Vec<BulkItem>)>>);
+pub(crate) struct FakeBulks(Mutex<Vec<BulkRow>>);
 
 impl FakeBulks {
-    fn rows(&self) -> MutexGuard<'_, Vec<(BulkOperation, Vec<BulkItem>)>> {
+    fn rows(&self) -> MutexGuard<'_, Vec<BulkRow>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn of<T>(
-        &self,
-        id: BulkId,
-        read: impl FnOnce(&mut (BulkOperation, Vec<BulkItem>)) -> T,
-    ) -> Option<T> {
+    fn of<T>(&self, id: BulkId, read: impl FnOnce(&mut BulkRow) -> T) -> Option<T> {
         self.rows()
             .iter_mut()
-            .find(|(bulk, _)| bulk.id == id)
+            .find(|(bulk, ..)| bulk.id == id)
             .map(read)
     }
 }
@@ -189,7 +188,13 @@ impl BulkStore for FakeBulks {
         mut bulk: BulkOperation,
         devices: Vec<EndpointName>,
         _: Doer,
-    ) -> Result<BulkOperation, StoreError> {
+        key: Option<KeptKey>,
+    ) -> Result<BulkAdded, StoreError> {
+        if let Some(kept) = key
+            && let Some(known) = self.known(kept.key, bulk.created_at).await?
+        {
+            return Ok(BulkAdded::Known(known));
+        }
         let mut rows = self.rows();
         bulk.id = BulkId(rows.len() as i64 + 1);
         bulk.devices = devices.len() as u64;
@@ -201,8 +206,24 @@ impl BulkStore for FakeBulks {
             status: None,
             error: None,
         });
-        rows.push((bulk.clone(), items.collect()));
-        Ok(bulk)
+        rows.push((bulk.clone(), items.collect(), key));
+        Ok(BulkAdded::New(bulk))
+    }
+
+    async fn known(
+        &self,
+        key: IdempotencyKey,
+        now: Timestamp,
+    ) -> Result<Option<KnownBulk>, StoreError> {
+        let rows = self.rows();
+        let known = rows.iter().find_map(|(bulk, _, kept)| {
+            let kept = kept.filter(|kept| kept.key.key == key.key && now < kept.expires_at)?;
+            Some(KnownBulk {
+                bulk: bulk.clone(),
+                is_same: kept.key.request == key.request,
+            })
+        });
+        Ok(known)
     }
 
     async fn list(
@@ -211,7 +232,7 @@ impl BulkStore for FakeBulks {
         limit: u64,
     ) -> Result<Vec<BulkOperation>, StoreError> {
         let rows = self.rows();
-        let bulks = rows.iter().rev().map(|(bulk, _)| bulk);
+        let bulks = rows.iter().rev().map(|(bulk, ..)| bulk);
         let older = bulks.filter(|bulk| before.is_none_or(|before| bulk.id < before));
         Ok(older.take(limit as usize).cloned().collect())
     }
@@ -221,16 +242,16 @@ impl BulkStore for FakeBulks {
             matches!(bulk.state, BulkState::Running | BulkState::Cancelling)
         };
         let rows = self.rows();
-        let bulks = rows.iter().map(|(bulk, _)| bulk);
+        let bulks = rows.iter().map(|(bulk, ..)| bulk);
         Ok(bulks.filter(is_under_way).cloned().collect())
     }
 
     async fn find(&self, id: BulkId) -> Result<Option<BulkOperation>, StoreError> {
-        Ok(self.of(id, |(bulk, _)| bulk.clone()))
+        Ok(self.of(id, |(bulk, ..)| bulk.clone()))
     }
 
     async fn counts(&self, id: BulkId) -> Result<BulkCounts, StoreError> {
-        let counted = self.of(id, |(_, items)| {
+        let counted = self.of(id, |(_, items, _)| {
             let mut counts = BulkCounts::default();
             for item in items {
                 counts.add(item.state, item.status.or(Some(OperationStatus::Queued)), 1);
@@ -247,7 +268,7 @@ impl BulkStore for FakeBulks {
         from: u64,
         limit: u64,
     ) -> Result<Vec<BulkItem>, StoreError> {
-        let found = self.of(id, |(_, items)| {
+        let found = self.of(id, |(_, items, _)| {
             let fits = |item: &&BulkItem| {
                 item.position >= from && state.is_none_or(|state| item.state == state)
             };
@@ -281,7 +302,7 @@ impl BulkStore for FakeBulks {
     }
 
     async fn settle(&self, id: BulkId, settled: Vec<BulkSettled>) -> Result<(), StoreError> {
-        self.of(id, |(_, items)| {
+        self.of(id, |(_, items, _)| {
             let mut by_place: HashMap<u64, BulkSettled> =
                 settled.into_iter().map(|one| (one.position, one)).collect();
             for item in items {
@@ -302,7 +323,7 @@ impl BulkStore for FakeBulks {
         to: BulkState,
         _: Option<Doer>,
     ) -> Result<Option<BulkOperation>, StoreError> {
-        Ok(self.of(id, |(bulk, _)| {
+        Ok(self.of(id, |(bulk, ..)| {
             if from.contains(&bulk.state) {
                 bulk.state = to;
             }
@@ -436,8 +457,17 @@ macro_rules! finds_devices {
                 bulk: flownexus::domain::BulkOperation,
                 devices: Vec<flownexus::domain::EndpointName>,
                 by: flownexus::domain::Doer,
-            ) -> Result<flownexus::domain::BulkOperation, flownexus::store::StoreError> {
-                flownexus::store::BulkStore::add(&self.bulks, bulk, devices, by).await
+                key: Option<flownexus::domain::KeptKey>,
+            ) -> Result<flownexus::store::BulkAdded, flownexus::store::StoreError> {
+                flownexus::store::BulkStore::add(&self.bulks, bulk, devices, by, key).await
+            }
+
+            async fn known(
+                &self,
+                key: flownexus::domain::IdempotencyKey,
+                now: flownexus::domain::Timestamp,
+            ) -> Result<Option<flownexus::store::KnownBulk>, flownexus::store::StoreError> {
+                self.bulks.known(key, now).await
             }
 
             async fn list(

@@ -98,7 +98,9 @@ async fn a_request_that_would_cost_too_much_is_bounded() {
     let history = format!("/api/v1/endpoints/{DEVICE}/history?path=/3303/0/5700");
     for (query, wanted) in [
         ("&points=1", 200),
-        ("&points=1000000000", 200),
+        ("&points=10000", 200),
+        ("&points=10001", 400),
+        ("&points=1000000000", 400),
         ("&from=1925-01-01T00:00:00Z&to=2125-01-01T00:00:00Z", 200),
         ("&points=0", 400),
         ("&points=-1", 400),

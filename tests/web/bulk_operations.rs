@@ -306,3 +306,56 @@ async fn the_list_of_devices_is_filtered_sorted_and_downloaded() {
         "{problem}"
     );
 }
+
+#[actix_web::test]
+async fn what_is_asked_twice_with_a_key_is_asked_once() {
+    let site = Site::start().await;
+    site.store.add_device("second", false);
+    let token = site.token(Role::Operator).await;
+    carry_out(&site);
+    let ask = async |token: &str, key: &'static str, body: Json| {
+        let request = site.request("POST", PATH).bearer_auth(token);
+        let answer = request.header("idempotency-key", key).json(&body).send();
+        let answer = answer.await.expect("an answer");
+        let replayed = answer.headers().get("idempotent-replayed").is_some();
+        let status = answer.status().as_u16();
+        let body: Json = answer.json().await.expect("JSON");
+        (status, replayed, body)
+    };
+    let forget = json!({"filter": {"search": "second"}, "kind": "forget"});
+    let (status, replayed, made) = ask(&token, "\"one\"", forget.clone()).await;
+    assert_eq!((status, replayed, &made["id"]), (201, false, &json!(1)));
+    ended(&site, &token, 1, "FINISHED").await;
+    // The device is gone; without the key nobody would be meant any more.
+    let (status, replayed, again) = ask(&token, "one", forget.clone()).await;
+    assert_eq!((status, replayed, &again["id"]), (201, true, &json!(1)));
+    assert_eq!(again["state"], "FINISHED");
+    assert_eq!(again["counts"]["done"], 1, "{again}");
+    let read = json!({"names": [DEVICE], "kind": "read", "path": "/3/0/3"});
+    let (status, _, problem) = ask(&token, "one", read.clone()).await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (422, &json!("idempotency_key_reused"))
+    );
+    assert_eq!(problem["field"], "Idempotency-Key", "{problem}");
+    let detail = problem["detail"].as_str().expect("a sentence");
+    assert!(detail.contains("bulk operation 1"), "{detail}");
+    // The key of somebody else is another one, and one that cannot be read is told.
+    let other = site.token(Role::Operator).await;
+    let (status, replayed, made) = ask(&other, "one", read.clone()).await;
+    assert_eq!((status, replayed, &made["id"]), (201, false, &json!(2)));
+    let (status, _, problem) = ask(&token, "\"", read.clone()).await;
+    assert_eq!(
+        (status, &problem["field"]),
+        (400, &json!("Idempotency-Key"))
+    );
+    // Many at once make one.
+    let all = (0..20).map(|_| ask(&token, "many", read.clone()));
+    let all = futures_util::future::join_all(all).await;
+    let (old, new): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, replayed, _)| *replayed);
+    assert_eq!((old.len(), new.len()), (19, 1));
+    assert!(
+        old.iter()
+            .all(|(status, _, body)| *status == 201 && body["id"] == 3)
+    );
+}

@@ -16,7 +16,7 @@ use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFil
 use self::sql::{Found, SEEN_OR_NEVER, Sql, TABLES, listed, page_sql};
 use super::endpoint::row;
 use super::history::snapshot;
-use super::open::statement;
+use super::sql::statement;
 use super::{EndpointRow, Store, StoreError, records};
 use crate::domain::{EndpointName, Lwm2mVersion, OperationStatus, RolloutState, Timestamp, names};
 

@@ -10,7 +10,7 @@ use super::merge::Progress;
 use super::raw::{self, not_held};
 use super::tier::{Bucket, Sample, SeriesKey, Sum, Tier};
 use super::{Aggregate, Point};
-use crate::store::open::statement;
+use crate::store::sql::statement;
 use crate::store::{StoreError, downsample};
 
 /// Up to so many values are read one by one whatever the range.

@@ -19,8 +19,8 @@ use super::partition::{has_newer, outliving, partitions, replace};
 use super::tier::{SeriesKey, Tier, unpack};
 use crate::config;
 use crate::domain::Timestamp;
-use crate::store::open::statement;
 use crate::store::resource::{TYPE, type_of};
+use crate::store::sql::statement;
 use crate::store::{Metrics, ResourceType, Store, StoreError};
 
 /// So many values are removed at a time.

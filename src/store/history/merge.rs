@@ -11,8 +11,8 @@ use sea_orm::{
 use super::raw;
 use super::tier::{Bucket, Sample, SeriesKey, Tier, by_buckets, within};
 use crate::store::StoreError;
-use crate::store::open::statement;
 use crate::store::sequence::save;
+use crate::store::sql::statement;
 
 /// Rows in one statement, largest first: the databases keep few statements prepared.
 const CHUNKS: [usize; 4] = [128, 32, 8, 1];

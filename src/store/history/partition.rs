@@ -5,7 +5,7 @@
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use crate::domain::Timestamp;
-use crate::store::open::statement;
+use crate::store::sql::statement;
 
 /// Ids of one day: 2^36 values, 800,000 a second.
 const SHIFT: u32 = 36;

@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, Value as Bind};
 use super::merge::Progress;
 use super::tier::{PACKED, Sample, SeriesKey, unpack};
 use crate::store::StoreError;
-use crate::store::open::statement;
+use crate::store::sql::statement;
 
 /// A value as a point of a chart, null where it is none. Larger `UNSIGNED_INTEGER` values have
 /// their approximation in `value_float`.

@@ -17,7 +17,7 @@ use super::raw;
 use super::tier::{Sample, SeriesKey, Tier};
 use crate::config;
 use crate::domain::Timestamp;
-use crate::store::open::statement;
+use crate::store::sql::statement;
 use crate::store::{Metrics, Store, StoreError};
 
 /// Rows that one piece changes, about.

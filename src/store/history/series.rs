@@ -9,9 +9,9 @@ use super::raw;
 use super::tier::{SeriesKey, Sum};
 use super::{Aggregate, snapshot};
 use crate::domain::{EndpointId, Path, Timestamp, Value};
-use crate::store::open::{places, statement};
 use crate::store::records::{parse, time};
 use crate::store::resource::rows;
+use crate::store::sql::{places, statement};
 use crate::store::values::node;
 use crate::store::{Store, StoreError};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::web::{Json, Path, Query};
-use actix_web::{HttpResponse, delete, get, post};
+use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -17,14 +17,15 @@ use crate::web::api::refused::{NotLoggedIn, NotOperator, UnreadableParameter};
 use crate::web::auth::{BulkTarget, Operator, Viewer};
 use crate::web::device_query::DeviceWords;
 use crate::web::error::Problem;
+use crate::web::idempotency::{REPLAYED, key};
 
 use super::object::Object;
 use super::operation_request::{OperationBody, check};
-use super::operations::expires_in;
+use super::operations::{KeyHeader, expires_in};
 use super::query::{self, NoQuery, Page, PageQuery};
 
 /// What is asked, and of whom.
-#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schema(example = json!({
     "filter": {"tag": "lab", "state": "registered"}, "kind": "write", "path": "/3/0/14", "value": "+01:00"
@@ -311,10 +312,14 @@ pub(super) struct BulkItemQuery {
     path = "/bulk-operations",
     impl_for = create_bulk,
     tag = "operations",
+    params(KeyHeader),
     request_body = BulkBody,
     responses(
         (status = 201, description = "It is stored", body = BulkView,
-         headers(("Location" = String, description = "How it stands"))),
+         headers(("Location" = String, description = "How it stands"),
+                 ("Idempotent-Replayed" = String, description = "`true` where it was asked for before, with the same key"))),
+        (status = 400, description = "The body is no JSON, or the key cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A field makes no sense, or the key came with something else before", body = Problem, content_type = "application/problem+json"),
         NotOperator,
     ),
 )]
@@ -322,20 +327,36 @@ pub(super) struct BulkItemQuery {
 pub(super) async fn create_bulk(
     operator: Operator,
     _query: Query<NoQuery>,
+    http: HttpRequest,
     body: Object<BulkBody>,
 ) -> Result<HttpResponse, ApiError> {
     let body = body.into_inner();
+    let key = key(&http, operator.identity(), &body)?;
+    // Before it is looked which devices are meant: that may have changed since, by this very request too.
+    if let Some(key) = key
+        && let Some(bulk) = operator.asked_many(key).await?
+    {
+        return answer(&operator, bulk, true).await;
+    }
     let target = body.target()?;
     let (action, expires_in) = body.action(&operator)?;
-    let bulk = operator.ask_many(action, target, expires_in).await?;
+    let asked = operator.ask_many(action, target, expires_in, key).await?;
+    answer(&operator, asked.bulk, asked.replayed).await
+}
+
+async fn answer(
+    operator: &Operator,
+    bulk: BulkOperation,
+    replayed: bool,
+) -> Result<HttpResponse, ApiError> {
+    let counts = operator.bulk_counts(bulk.id).await?;
+    let mut response = HttpResponse::Created();
     let location = format!("/api/v1/bulk-operations/{}", bulk.id);
-    let counts = BulkCounts {
-        pending: bulk.devices,
-        ..BulkCounts::default()
-    };
-    Ok(HttpResponse::Created()
-        .insert_header((header::LOCATION, location))
-        .json(BulkView::new(bulk, Some(counts))))
+    response.insert_header((header::LOCATION, location));
+    if replayed {
+        response.insert_header((REPLAYED, "true"));
+    }
+    Ok(response.json(BulkView::new(bulk, Some(counts))))
 }
 
 /// List what was asked of many devices

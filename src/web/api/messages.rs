@@ -349,7 +349,7 @@ impl Filter {
             kinds: kinds.map(kind).collect::<Result<_, _>>()?,
             up,
             search: query.search.as_deref().unwrap_or_default().to_lowercase(),
-            after: query::parse("after", query.after.as_deref())?.unwrap_or_default(),
+            after: query::count("after", query.after.as_deref())?.unwrap_or_default(),
         })
     }
 

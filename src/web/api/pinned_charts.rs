@@ -74,7 +74,8 @@ pub(super) struct PinnedChartChange {
     /// What it shows.
     view: Option<String>,
     /// Where it stands among the others: 0 is the first, beyond the last is the last.
-    place: Option<u32>,
+    #[schema(maximum = 65535)]
+    place: Option<u16>,
 }
 
 /// List pinned charts
@@ -151,9 +152,7 @@ pub(super) async fn change_pinned_chart(
     let change = PinChange {
         title: body.title.map(|text| title(&text)).transpose()?,
         view: body.view.map(|text| view(&operator, text)).transpose()?,
-        place: body
-            .place
-            .map(|place| usize::try_from(place).unwrap_or(usize::MAX)),
+        place: body.place.map(usize::from),
     };
     if change == PinChange::default() {
         let detail = "nothing is to change: give `title`, `view` or `place`";

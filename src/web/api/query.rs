@@ -99,6 +99,16 @@ pub(super) fn moment(
     }
 }
 
+/// Reads a number that is not negative, as far as every reader of JSON can follow.
+pub(super) fn count(name: &'static str, text: Option<&str>) -> Result<Option<u64>, ApiError> {
+    let count: Option<i64> = parse(name, text)?;
+    let count = count.map(|count| {
+        u64::try_from(count)
+            .map_err(|_| ApiError::parameter(name, format!("`{name}` must not be negative")))
+    });
+    count.transpose()
+}
+
 /// Reads `limit`: at least 1; more than `web.max_page_rows` counts as that.
 pub(super) fn limit(viewer: &Viewer, text: Option<&str>) -> Result<u64, ApiError> {
     let limit = parse("limit", text)?.unwrap_or(DEFAULT_LIMIT);

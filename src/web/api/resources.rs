@@ -196,14 +196,15 @@ pub(super) async fn show_history(
         return Err(ApiError::parameter("from", "`from` is after `to`"));
     }
     let points = query::parse("points", query.points.as_deref())?.unwrap_or(DEFAULT_POINTS);
-    if points == 0 {
-        return Err(ApiError::parameter("points", "`points` must be at least 1"));
+    if !(1..=MAX_POINTS).contains(&points) {
+        let detail = format!("`points` must be from 1 to {MAX_POINTS}");
+        return Err(ApiError::parameter("points", detail));
     }
     let aggregate: Aggregate =
         query::parse("aggregate", query.aggregate.as_deref())?.unwrap_or_default();
     let row = viewer.endpoint(&query::endpoint_name(&name)?).await?;
     let points = viewer
-        .history(row.id, path, from, to, points.min(MAX_POINTS), aggregate)
+        .history(row.id, path, from, to, points, aggregate)
         .await?;
     let points = points.into_iter().map(|(time, value)| {
         let value = Value::Float(value).to_json();

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::domain::{
     BulkAction, BulkCounts, BulkId, BulkItem, BulkItemState, BulkOperation, BulkState,
-    EndpointName, Timestamp,
+    EndpointName, IdempotencyKey, KeptKey, Timestamp,
 };
 use crate::store::{
-    DeviceFilter, DevicePage, DeviceQuery, EndpointRow, FleetCounts, Moment, OperationPage,
-    OperationQuery,
+    BulkAdded, DeviceFilter, DevicePage, DeviceQuery, EndpointRow, FleetCounts, KnownBulk, Moment,
+    OperationPage, OperationQuery,
 };
 use crate::web::ApiError;
 
@@ -147,17 +147,37 @@ pub enum BulkTarget {
     Names(Vec<EndpointName>),
 }
 
+/// What became of a request that is for many devices.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AskedMany {
+    /// The bulk operation as it is now.
+    pub bulk: BulkOperation,
+    /// It was asked for before, with the same key: nothing was done now.
+    pub replayed: bool,
+}
+
 impl Operator {
+    /// What was asked of many devices with this key, if something was.
+    ///
+    /// # Errors
+    /// 422 when that was something else.
+    pub async fn asked_many(&self, key: IdempotencyKey) -> Result<Option<BulkOperation>, ApiError> {
+        let now = Timestamp::system();
+        let known = self.stores().bulks.known(key, now).await?;
+        known.map(the_same).transpose()
+    }
+
     /// Stores what is asked of many devices at once. All of it is on disk when this returns, and goes on by itself.
     ///
     /// # Errors
-    /// 422 when no device is meant, or more than `operations.max_bulk`.
+    /// 422 when no device is meant, or more than `operations.max_bulk`, or something else was asked with the key.
     pub async fn ask_many(
         &self,
         action: BulkAction,
         target: BulkTarget,
         expires_in: Option<Duration>,
-    ) -> Result<BulkOperation, ApiError> {
+        key: Option<IdempotencyKey>,
+    ) -> Result<AskedMany, ApiError> {
         let most = self.settings().operations.max_bulk;
         let (field, devices) = match target {
             BulkTarget::Names(names) => {
@@ -184,6 +204,12 @@ impl Operator {
             return Err(ApiError::invalid(field, detail));
         }
         let by = self.identity().doer();
+        let now = Timestamp::system();
+        let kept = Duration::from_secs(self.settings().operations.idempotency_key_s);
+        let key = key.map(|key| KeptKey {
+            key,
+            expires_at: now.plus(kept),
+        });
         let bulk = BulkOperation {
             id: BulkId(0),
             action,
@@ -191,12 +217,15 @@ impl Operator {
             state: BulkState::Running,
             devices: 0,
             expires_in,
-            created_at: Timestamp::system(),
+            created_at: now,
             finished_at: None,
         };
-        let bulk = self.stores().bulks.add(bulk, devices, by).await?;
+        let (bulk, replayed) = match self.stores().bulks.add(bulk, devices, by, key).await? {
+            BulkAdded::New(bulk) => (bulk, false),
+            BulkAdded::Known(known) => (the_same(known)?, true),
+        };
         self.state.bulk_news.tell();
-        Ok(bulk)
+        Ok(AskedMany { bulk, replayed })
     }
 
     /// Takes back what can be of it: devices that had no turn yet, and operations that are QUEUED.
@@ -215,6 +244,16 @@ impl Operator {
         let turned = bulks.turn_to(id, &from, BulkState::Cancelling, by).await?;
         self.state.bulk_news.tell();
         turned.ok_or_else(|| unknown_bulk(id))
+    }
+}
+
+/// What is known by a key, where the same is asked.
+fn the_same(known: KnownBulk) -> Result<BulkOperation, ApiError> {
+    if known.is_same {
+        Ok(known.bulk)
+    } else {
+        let made = format!("bulk operation {}", known.bulk.id);
+        Err(ApiError::key_reused(&made))
     }
 }
 

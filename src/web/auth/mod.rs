@@ -33,7 +33,7 @@ pub mod views;
 
 pub use access::{Credential, Duty, Identity};
 pub use credential_views::{GivenCredential, GivenProof, Refusal, Security};
-pub use fleet_views::BulkTarget;
+pub use fleet_views::{AskedMany, BulkTarget};
 pub use limits::{HourlyLimit, LoginLimits};
 pub use login::{
     ChangePasswordError, LoginError, ProvedBy, await_code, awaited, change_password, check_code,
