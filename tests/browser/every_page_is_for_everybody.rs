@@ -3,14 +3,15 @@
 
 use std::path::Path;
 
-use serde_json::Value as Json;
+use flownexus::domain::{LiveEvent, LiveKind};
+use serde_json::{Value as Json, json};
 use thirtyfour::Key;
 
 use crate::pages::every_page_renders::{FOR_ADMINS, FOR_ALL};
 use crate::pages::fleet::{ASLEEP, GONE, HOSTILE, PASSWORD, RICH};
 use crate::support::browser::Browser;
 
-use super::pages::Pages;
+use super::pages::{Pages, event};
 
 /// Where `assets/build.rs` has put axe-core.
 const AXE: &str = concat!(env!("OUT_DIR"), "/tests/axe.min.js");
@@ -55,6 +56,52 @@ fn all(pages: &Pages) -> Vec<String> {
     let paths = paths.map(|path| format!("{}{path}", pages.address));
     let devices = [RICH, ASLEEP, GONE, HOSTILE].map(|name| pages.device(name));
     paths.chain(devices).collect()
+}
+
+/// Everything that can be told of a device, with markup in each text.
+fn hostile(device: &str) -> Vec<LiveEvent> {
+    let bad = HOSTILE;
+    let value =
+        |path: &str, kind: &str, value: Json| json!({"path": path, "type": kind, "value": value});
+    let step = json!({"time": 0, "step": bad, "detail": bad, "text": bad});
+    [
+        (LiveKind::Registered, json!({"gateway": false})),
+        (LiveKind::Updated, json!({})),
+        (LiveKind::Resource, value("/3/0/0", "STRING", json!(bad))),
+        (LiveKind::Resource, value("/3303/0/5700", "FLOAT", json!(bad))),
+        (LiveKind::Resource, value("/3303/0/5701", bad, json!([bad]))),
+        (LiveKind::Resource, value(bad, bad, json!({bad: bad}))),
+        (
+            LiveKind::Event,
+            json!({"id": 7, "type": bad, "rule": bad, "severity": bad, "message": bad,
+                   "resources": [value(bad, bad, json!(bad))]}),
+        ),
+        (
+            LiveKind::Operation,
+            json!({"id": 1, "operation": bad, "paths": [bad], "status": bad, "error": bad, "values": {bad: bad}}),
+        ),
+        (
+            LiveKind::Operation,
+            json!({"id": 2, "operation": "read", "paths": ["/3/0/0"], "status": "FAILED", "error": bad}),
+        ),
+        (
+            LiveKind::Observation,
+            json!({"paths": [bad], "wanted": true, "state": bad, "reason": bad}),
+        ),
+        (LiveKind::Profile, json!({"tags": [bad], "awake_s": bad, "edrx_cycle_s": null})),
+        (LiveKind::Log, json!({"path": bad, "level": "err", "text": bad})),
+        (LiveKind::Log, json!({"path": "/10259/0/2", "level": bad, "text": bad})),
+        (
+            LiveKind::FirmwareUpdate,
+            json!({"id": 1, "state": bad, "step": bad, "reason": bad, "version": bad, "timeline": [step]}),
+        ),
+        (LiveKind::Rollout, json!({"id": 1, "state": bad})),
+        (LiveKind::Bulk, json!({"id": 1, "state": bad, "devices": bad})),
+        (LiveKind::Expired, json!({})),
+        (LiveKind::Deregistered, json!({"gateway": true})),
+    ]
+    .map(|(kind, body)| event(device, kind, body))
+    .into()
 }
 
 /// The strings of a list that a script returned.
@@ -112,4 +159,37 @@ async fn by_keyboard_by_eye_and_by_ear() {
         barriers.join("\n")
     );
     browser.close().await;
+}
+
+#[tokio::test]
+async fn nothing_that_comes_live_is_markup() {
+    let Some(browser) = Browser::start("nothing_that_comes_live_is_markup").await else {
+        return;
+    };
+    let pages = Pages::serve();
+    browser.log_in(&pages.address, "admin", PASSWORD).await;
+    for address in all(&pages) {
+        browser.open_live(&address).await;
+        browser
+            .script(
+                "window.told = 0; document.addEventListener('live', \
+                 ({detail}) => { told += detail.filter(({path}) => path === '/9/9/9').length; });",
+            )
+            .await;
+        pages.publish_all([RICH, HOSTILE].into_iter().flat_map(hostile).collect());
+        // The last one of each device is the sign that all before it were taken.
+        let last = |device| {
+            let body = json!({"path": "/9/9/9", "type": "STRING", "value": HOSTILE});
+            event(device, LiveKind::Resource, body)
+        };
+        let devices = [RICH, ASLEEP, GONE, HOSTILE];
+        pages.publish_all(devices.map(last).into());
+        browser
+            .until("return window.told ?? 1", |told| told.as_u64() > Some(0))
+            .await;
+        assert_eq!(strings(&browser.script(MARKUP).await), [""; 0], "{address}");
+        browser.no_complaints().await;
+    }
+    browser.close().await;
+    pages.stop().await;
 }
