@@ -30,7 +30,11 @@ let lastSeen = 0;
 // What happens here without a word of the device.
 const OURS = new Set(["operation", "expired", "observation", "profile", "event", "firmware_update"]);
 setInterval(showHeadline, 1000);
-document.addEventListener("refreshed", showSeen);
+document.addEventListener("refreshed", (event) => {
+  showSeen();
+  if (event.target.id !== "objects") return;
+  for (const message of event.detail) if (message.kind === "resource") showValue(message);
+});
 
 // ---- what arrives ----
 
@@ -97,8 +101,12 @@ function showHeadline() {
 }
 
 function takeValue(message) {
+  chart.add(message.path, message.time, message.value);
+  showValue(message);
+}
+
+function showValue(message) {
   const { path, time } = message;
-  chart.add(path, time, message.value);
   const parts = path.split("/");
   const row = document.querySelector(`[data-resource="${CSS.escape(parts.slice(0, 4).join("/"))}"]`);
   if (!row) {

@@ -26,7 +26,9 @@ let rows = index();
 
 live(["fleet"], take, () => refresh());
 list.addEventListener("refreshed", (event) => {
-  if (event.target.id === "device-list") rows = index();
+  if (event.target.id !== "device-list") return;
+  rows = index();
+  apply(event.detail);
 });
 setInterval(sleep, 1000);
 
@@ -64,15 +66,22 @@ function look(entries) {
 function take(messages) {
   followBulks(messages);
   const isFirst = document.getElementById("device-list").dataset.first === "true";
-  const changed = new Map();
   for (const message of messages) {
     const row = rows.get(message.endpoint);
     if (message.kind === "registered" || GONE.has(message.kind)) refresh(["device-count"]);
     // The address and lifetime may be others, or it is a new device.
     if (message.kind === "registered" && (row || isFirst)) refresh(["device-list"]);
     if (message.kind === "forgotten" && row) refresh(["device-count", "device-list"]);
+    if (row && message.kind === "profile") refresh(["device-list"]);
+  }
+  apply(messages);
+}
+
+function apply(messages) {
+  const changed = new Map();
+  for (const message of messages) {
+    const row = rows.get(message.endpoint);
     if (!row) continue;
-    if (message.kind === "profile") refresh(["device-list"]);
     const change = changed.get(row) || held.get(row) || { values: new Map() };
     if (GONE.has(message.kind) || message.kind === "forgotten") change.registered = "false";
     if (message.kind === "registered") change.registered = "true";

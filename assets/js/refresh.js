@@ -5,9 +5,16 @@ import { loginEnded } from "./login_ended.js";
 import { writeTimes } from "./time.js";
 
 const MIN_INTERVAL = 1000;
-// A page that takes long is fetched less often: so many times as long lies in between.
+// A page that takes long is fetched less often: so many times as long lies in between, up to a time.
 const REST = 4;
+const LONGEST_REST = 15000;
+// A page that does not come is asked for again, after longer and longer.
+const LONGEST_PAUSE = 30000;
+const PATIENCE = 30000;
+// Messages that come meanwhile are kept, up to so many.
+const MOST_KEPT = 5000;
 let took = 0;
+let failures = 0;
 let wanted = new Set();
 let timer = null;
 let last = 0;
@@ -22,7 +29,9 @@ export function refresh(ids) {
 function schedule() {
   // Nothing is fetched while nobody looks.
   if (timer !== null || running || document.hidden) return;
-  timer = setTimeout(run, Math.max(50, last + Math.max(MIN_INTERVAL, took * REST) - Date.now()));
+  const rest = Math.max(MIN_INTERVAL, Math.min(took * REST, LONGEST_REST));
+  const pause = failures > 0 ? Math.min(MIN_INTERVAL * 2 ** failures, LONGEST_PAUSE) : rest;
+  timer = setTimeout(run, Math.max(50, last + pause - Date.now()));
 }
 
 document.addEventListener("visibilitychange", () => {
@@ -36,30 +45,53 @@ async function run() {
   if (ids.size === 0) return;
   running = true;
   const begun = Date.now();
+  // What comes while the page is on its way may not be in it yet.
+  let meanwhile = [];
+  let tooMuch = false;
+  const keep = ({ detail }) => {
+    tooMuch ||= meanwhile.length + detail.length > MOST_KEPT;
+    meanwhile = tooMuch ? [] : meanwhile.concat(detail);
+  };
+  document.addEventListener("live", keep);
+  let fresh = null;
   try {
-    const response = await fetch(location.href, { headers: { Accept: "text/html" } });
-    if (response.redirected && new URL(response.url).pathname === "/login") {
-      loginEnded();
-      return;
-    }
-    if (response.status === 404) {
-      location.reload();
-      return;
-    }
-    if (!response.ok) return;
-    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-    for (const id of ids) exchange(id, fresh.getElementById(id));
+    fresh = await load();
+    failures = 0;
   } catch {
-    // Offline: the live connection says so, and asks again when it is back.
-  } finally {
-    last = Date.now();
-    took = last - begun;
-    running = false;
-    if (wanted.size > 0) schedule();
+    failures += 1;
   }
+  document.removeEventListener("live", keep);
+  last = Date.now();
+  took = last - begun;
+  running = false;
+  // What is shown is not true until it comes.
+  if (failures > 0 || tooMuch) for (const id of ids) wanted.add(id);
+  if (fresh) {
+    const seq = Number(fresh.body.dataset.seq || 0);
+    const newer = meanwhile.filter((message) => message.seq > seq);
+    for (const id of ids) exchange(id, fresh.getElementById(id), newer);
+  }
+  if (wanted.size > 0) schedule();
 }
 
-function exchange(id, fresh) {
+// The page as the server has it now; nothing where this one has no sense any more.
+async function load() {
+  const signal = AbortSignal.timeout(PATIENCE);
+  const response = await fetch(location.href, { headers: { Accept: "text/html" }, signal });
+  if (response.redirected && new URL(response.url).pathname === "/login") {
+    loginEnded();
+    return null;
+  }
+  if (response.status === 403 || response.status === 404) {
+    location.reload();
+    return null;
+  }
+  if (!response.ok) throw new Error(`HTTP ${response.status}`);
+  return new DOMParser().parseFromString(await response.text(), "text/html");
+}
+
+// `refreshed` is told with the messages that the new part does not know of yet.
+function exchange(id, fresh, newer) {
   const old = document.getElementById(id);
   if (!old || !fresh) return;
   const part = document.importNode(fresh, true);
@@ -74,7 +106,7 @@ function exchange(id, fresh) {
   old.replaceWith(part);
   writeTimes(part);
   if (focus) part.querySelector(focus)?.focus({ preventScroll: true });
-  part.dispatchEvent(new CustomEvent("refreshed", { bubbles: true }));
+  part.dispatchEvent(new CustomEvent("refreshed", { bubbles: true, detail: newer }));
 }
 
 // How to find the same control again.

@@ -58,13 +58,13 @@ async fn attack_37_nobody_is_called_whom_a_device_names() {
     let api = siege.server.api();
     let (http, coap) = (bait.url("http"), bait.url("coap"));
     let mut device = siege.device(&http);
-    let links = format!("<{coap}>,</1/0>;href=\"{http}\",</3/0>,</5/0>");
+    let links = format!("<{coap}>,</1/0>;href=\"{http}\"");
     let register = device.register_with(&["lwm2m=1.1".into(), format!("uri={coap}")], &links);
     let answer = device.ask(&register);
     if answer.code == Code::CREATED {
         device.take_location(&answer);
     } else {
-        device.register_now(300, "</1/0>,</3/0>,</5/0>");
+        device.register_now(300, "</1/0>");
     }
     // It is no proxy.
     let host = format!("127.0.0.1:{}", bait.port);

@@ -226,7 +226,45 @@ async fn a_page_that_is_open_for_a_day_does_not_grow() {
     browser.script(&hidden(false)).await;
     // Too much came to be told one by one: the list was read anew.
     let exchanged = "return window.marked !== document.querySelector('#device-list')";
+    let patience = Duration::from_secs(60);
+    browser
+        .until_within(patience, exchanged, |is| *is == json!(true))
+        .await;
+    browser.no_complaints().await;
+    browser.close().await;
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn what_comes_while_a_part_is_fetched_is_shown_and_a_fetch_that_fails_is_made_again() {
+    let test = "what_comes_while_a_part_is_fetched_is_shown_and_a_fetch_that_fails_is_made_again";
+    let Some(browser) = Browser::start(test).await else {
+        return;
+    };
+    let pages = list_of_many(&browser).await;
+    // The page asks for itself: the first time nobody answers, the second time the answer takes long.
+    browser
+        .script(
+            "window.asked = 0; const real = window.fetch; const open = new Promise((done) => { window.arrive = done; }); \
+             window.fetch = async (...what) => { \
+                 asked += 1; if (asked === 1) throw new TypeError('nobody'); \
+                 const answer = await real(...what); if (asked === 2) { window.rendered = true; await open; } \
+                 return answer; }; \
+             window.marked = document.getElementById('device-list'); window.rendered = false;",
+        )
+        .await;
+    pages.publish("device-0003", LiveKind::Registered, json!({}));
+    browser
+        .until("return window.rendered", |is| *is == json!(true))
+        .await;
+    // What the server has rendered by now does not know of this value.
+    pages.publish_all(vec![value(7, 42), value(499, 43)]);
+    shows(&browser, 7, 42).await;
+    browser.script("window.arrive()").await;
+    let exchanged = "return window.marked !== document.getElementById('device-list')";
     browser.until(exchanged, |is| *is == json!(true)).await;
+    shows(&browser, 7, 42).await;
+    shows(&browser, 499, 43).await;
     browser.no_complaints().await;
     browser.close().await;
     pages.stop().await;

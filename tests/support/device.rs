@@ -10,6 +10,7 @@
     reason = "which part of the harness is used depends on the tests that are compiled in"
 )]
 
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -47,6 +48,8 @@ pub(crate) struct ScriptedDevice {
     token: u8,
     location: Vec<String>,
     received: Option<Vec<u8>>,
+    /// The ids of the confirmable requests that it has answered.
+    answered: HashSet<u16>,
 }
 
 /// What its messages travel over.
@@ -81,6 +84,7 @@ impl ScriptedDevice {
             token: 0,
             location: Vec::new(),
             received: None,
+            answered: HashSet::new(),
         }
     }
 
@@ -483,6 +487,7 @@ impl ScriptedDevice {
         payload: &[u8],
     ) {
         let (kind, message_id) = if request.kind == MessageType::Confirmable {
+            self.answered.insert(request.message_id);
             (MessageType::Acknowledgement, request.message_id)
         } else {
             (MessageType::NonConfirmable, self.next_message_id())
@@ -496,6 +501,11 @@ impl ScriptedDevice {
             options,
             payload,
         });
+    }
+
+    /// A copy of what it has answered already: sent again while that answer was on its way.
+    pub(crate) fn has_answered(&self, message: &Message) -> bool {
+        message.kind == MessageType::Confirmable && self.answered.contains(&message.message_id)
     }
 
     /// 2.05 with this body.

@@ -228,6 +228,8 @@ async fn with_files_of_one_s_own_which_are_read_again_when_they_change() {
 
     // Half of a renewal, and what is no certificate: the one from before stays.
     std::fs::write(&certificate, "not a certificate").expect("written");
+    // Whoever comes next makes it look.
+    assert_eq!(shown(&server), first);
     eventually("the log names the file", SOON, async || {
         let log = server.output();
         (log.contains("goes on with the certificate from before") && log.contains("web.crt"))
