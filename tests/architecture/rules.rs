@@ -73,15 +73,17 @@ const CONCRETE: &[(&str, &str)] = &[("store", "Store")];
 /// Crates that belong to some places only: a room, a folder or a file below `src/`.
 const CRATE_HOMES: &[(&str, &[&str])] = &[
     ("actix_web_actors", &["web/ws.rs"]),
+    ("chrono", &["web/auth/oidc"]),
     ("flownexus_entity", &["store"]),
     ("flownexus_migration", &["store", "app", "cli"]),
+    ("openidconnect", &["web/auth/oidc"]),
     (
         "openssl",
         &[
             "net/dtls",
             "net/https",
             "security",
-            "web/auth/oidc",
+            "web/auth/oidc/http.rs",
             "web/tls",
         ],
     ),

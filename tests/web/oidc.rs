@@ -1,6 +1,6 @@
 //! Logging in by OpenID Connect, against a provider on a real socket that tells the truth, or does not.
 
-use flownexus::config::OidcRole;
+use flownexus::config::{Oidc, OidcRole};
 use flownexus::store::{Role, UserStore as _};
 use reqwest::Response;
 use reqwest::header::LOCATION;
@@ -14,6 +14,10 @@ use crate::support::site::{PASSWORD, Site};
 const PUBLIC: &str = "http://nexus.example:8000";
 
 async fn site(provider: &Provider) -> Site {
+    site_with(provider, |_| ()).await
+}
+
+async fn site_with(provider: &Provider, change: impl FnOnce(&mut Oidc)) -> Site {
     let issuer = provider.issuer();
     Site::start_with(|settings| {
         settings.web.public_url = PUBLIC.to_owned();
@@ -30,6 +34,7 @@ async fn site(provider: &Provider) -> Site {
             ("boss".to_owned(), OidcRole::Admin),
         ]
         .into();
+        change(oidc);
     })
     .await
 }
@@ -155,19 +160,23 @@ async fn a_person_comes_by_the_provider_and_has_the_role_of_now() {
 async fn lies_are_refused() {
     let provider = Provider::start();
     let site = site(&provider).await;
-    for lie in [
-        Lie::BadSignature,
-        Lie::Expired,
-        Lie::FromTheFuture,
-        Lie::NoAlgorithm,
-        Lie::NoName,
-        Lie::NoSubject,
-        Lie::OtherAudience,
-        Lie::OtherIssuer,
-        Lie::OtherNonce,
-        Lie::SharedSecret,
-        Lie::TwoAudiences,
-        Lie::UnknownKey,
+    for (lie, words) in [
+        (Lie::BadSignature, "signature of the ID token is wrong"),
+        (Lie::Expired, "has expired"),
+        (Lie::FromTheFuture, "from the future"),
+        (Lie::NoAlgorithm, "not signed with a key of the provider"),
+        (Lie::NoName, "provider sends no"),
+        (Lie::NoSubject, "does not say who it is"),
+        (Lie::NotYet, "from the future"),
+        (Lie::OtherAudience, "for somebody else"),
+        (Lie::OtherIssuer, "comes from another issuer"),
+        (Lie::OtherNonce, "belongs to another login"),
+        (Lie::OtherParty, "for somebody else"),
+        (Lie::SharedSecret, "not signed with a key of the provider"),
+        (Lie::ShortKey, "or a short one"),
+        (Lie::TwoAudiences, "for somebody else"),
+        (Lie::TwoAudiencesAndOtherParty, "for somebody else"),
+        (Lie::UnknownKey, "a key that the provider does not show"),
     ] {
         for elliptic in [false, true] {
             (provider.mind().lie, provider.mind().elliptic) = (lie, elliptic);
@@ -176,9 +185,85 @@ async fn lies_are_refused() {
             assert_eq!(cookie(&answer, "flownexus"), None, "{lie:?}");
             let page = answer.text().await.expect("a page");
             assert!(page.contains("role=\"alert\"") && page.contains("id=\"password\""));
+            assert!(page.contains(words), "{lie:?}: {page}");
         }
     }
     assert!(site.store.people().users.is_empty());
+    provider.mind().lie = Lie::None;
+    assert_eq!(log_in(&site).await.status(), 303);
+}
+
+#[actix_web::test]
+async fn every_signature_by_a_key_of_the_provider_is_taken() {
+    let provider = Provider::start();
+    let site = site(&provider).await;
+    for algorithm in [
+        "ES384", "EdDSA", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512",
+    ] {
+        let try_it = async |lie| {
+            (provider.mind().algorithm, provider.mind().lie) = (Some(algorithm), lie);
+            log_in(&site).await.status()
+        };
+        assert_eq!(try_it(Lie::None).await, 303, "{algorithm}");
+        assert_eq!(try_it(Lie::BadSignature).await, 401, "{algorithm}");
+    }
+    // One that is not known.
+    (provider.mind().algorithm, provider.mind().lie) = (Some("XY256"), Lie::None);
+    assert_eq!(log_in(&site).await.status(), 401);
+}
+
+#[actix_web::test]
+async fn claims_are_where_and_as_a_provider_likes_them() {
+    let provider = Provider::start();
+    let site = site_with(&provider, |oidc| {
+        oidc.role_claim = "realm_access.roles".to_owned();
+        oidc.name_claim = "nick".to_owned();
+    })
+    .await;
+    {
+        let mut mind = provider.mind();
+        mind.claims = vec![
+            ("aud", json!(["another", CLIENT.0])),
+            ("azp", json!(CLIENT.0)),
+            ("email_verified", json!("true")),
+            ("groups", json!({"boss": 1})),
+            ("name#de", json!("Ada")),
+            ("nick", json!("ada")),
+            ("realm_access", json!({"roles": ["boss", 7]})),
+            ("updated_at", json!("2026-11-30T12:00:00Z")),
+        ];
+    }
+    assert_eq!(role(&site, &log_in(&site).await).await, "admin");
+}
+
+#[actix_web::test]
+async fn a_secret_is_sent_as_the_provider_wants_it() {
+    let provider = Provider::start();
+    provider.mind().secret_in_form = true;
+    let site = site(&provider).await;
+    assert_eq!(log_in(&site).await.status(), 303);
+}
+
+#[actix_web::test]
+async fn nobody_is_asked_without_https_or_by_a_redirect() {
+    let provider = Provider::start();
+    for lie in [
+        Lie::Elsewhere,
+        Lie::PlainKeys,
+        Lie::PlainLogin,
+        Lie::PlainTokens,
+    ] {
+        // A new server: one that heard of the failure does not ask again at once.
+        let site = site(&provider).await;
+        provider.mind().lie = lie;
+        let answer = get(&site, "/login/oidc", "").await;
+        assert_eq!(answer.status(), 502, "{lie:?}");
+        assert_eq!(provider.mind().lie, lie, "nobody was led elsewhere");
+    }
+    provider.mind().lie = Lie::None;
+    let site = site(&provider).await;
+    provider.mind().lie = Lie::ErrorPage;
+    assert_eq!(log_in(&site).await.status(), 502);
     provider.mind().lie = Lie::None;
     assert_eq!(log_in(&site).await.status(), 303);
 }

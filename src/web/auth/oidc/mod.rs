@@ -16,9 +16,7 @@ use actix_web::cookie::time::Duration as CookieDuration;
 use actix_web::cookie::{Cookie, SameSite};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::config::Settings;
 use crate::domain::{Doer, Timestamp};
@@ -101,17 +99,16 @@ impl Oidc {
     pub fn new(settings: &Arc<Settings>) -> Option<Self> {
         settings.oidc.is_on().then(|| Self {
             settings: Arc::clone(settings),
-            provider: Provider::new(&settings.oidc),
+            provider: Provider::new(
+                &settings.oidc,
+                format!("{}{RETURN_PATH}", settings.web.public_url),
+            ),
         })
     }
 
     /// What the button says.
     pub fn label(&self) -> &str {
         &self.settings.oidc.label
-    }
-
-    fn return_address(&self) -> String {
-        format!("{}{RETURN_PATH}", self.settings.web.public_url)
     }
 }
 
@@ -128,35 +125,18 @@ impl std::fmt::Debug for Oidc {
 pub async fn begin(request: &HttpRequest, next: &str) -> Result<Begun, OidcError> {
     let state = app_state(request).map_err(OidcError::Server)?;
     let oidc = of(&state)?;
-    let metadata = oidc.provider.metadata().await?;
+    let way = oidc.provider.way().await?;
     let pending = Pending {
-        state: random()?,
-        nonce: random()?,
-        verifier: random()?,
+        state: way.state,
+        nonce: way.nonce,
+        verifier: way.verifier,
         next: next.to_owned(),
         until: Timestamp::system().plus(TIME).as_millis(),
     };
-    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(pending.verifier.as_bytes()));
-    let settings = &oidc.settings.oidc;
-    let (scope, back) = (settings.scopes.join(" "), oidc.return_address());
-    let parameters = [
-        ("response_type", "code"),
-        ("client_id", &settings.client_id),
-        ("redirect_uri", &back),
-        ("scope", &scope),
-        ("state", &pending.state),
-        ("nonce", &pending.nonce),
-        ("code_challenge", &challenge),
-        ("code_challenge_method", "S256"),
-    ];
-    let query = encoded(&parameters);
-    let endpoint = &metadata.authorization_endpoint;
-    let separator = if endpoint.contains('?') { '&' } else { '?' };
-    let address = format!("{endpoint}{separator}{query}");
     let text = serde_json::to_vec(&pending).map_err(fault)?;
     let sealed = state.totp.seal(BOUND_TO, &text).map_err(fault)?;
     Ok(Begun {
-        address,
+        address: way.address,
         cookie: cookie(&state, URL_SAFE_NO_PAD.encode(sealed), TIME.as_secs()),
     })
 }
@@ -208,11 +188,8 @@ async fn try_finish(
     }
     let code = returned.code.filter(|code| !code.is_empty());
     let code = code.ok_or_else(|| refused("the provider sent no code"))?;
-    let token = oidc
-        .provider
-        .exchange(&code, &pending.verifier, &oidc.return_address())
-        .await?;
-    let claims = oidc.provider.verified(&token, &pending.nonce).await?;
+    let token = oidc.provider.exchange(code, pending.verifier).await?;
+    let claims = oidc.provider.verified(&token, pending.nonce).await?;
     let settings = &oidc.settings.oidc;
     let name = claims::name(settings, &claims)?;
     check_login_name(&name).map_err(|error| OidcError::Refused(error.to_string()))?;
@@ -276,24 +253,6 @@ fn of(state: &AppState) -> Result<&Oidc, OidcError> {
         .ok_or_else(|| OidcError::Refused("logging in by OpenID Connect is not set up".to_owned()))
 }
 
-/// 256 random bits, as text.
-fn random() -> Result<String, OidcError> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(fault)?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
-}
-
 fn fault(error: impl std::fmt::Display) -> OidcError {
     OidcError::Server(ApiError::internal(error))
-}
-
-/// Fields of a form or query.
-fn encoded(parameters: &[(&str, &str)]) -> String {
-    let fields = parameters.iter();
-    let fields = fields.map(|(name, value)| format!("{name}={}", encoded_value(value)));
-    fields.collect::<Vec<_>>().join("&")
-}
-
-fn encoded_value(value: &str) -> String {
-    utf8_percent_encode(value, NON_ALPHANUMERIC).to_string()
 }

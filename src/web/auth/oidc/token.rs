@@ -1,233 +1,150 @@
-//! ID tokens: JWTs (RFC 7519) that the provider signed with RS256 or ES256, and its keys (RFC 7517).
-//!
-//! Only these two: no algorithm of the token's choice is ever taken that a public key could be a secret of, and `none` is
-//! none. OpenSSL checks the signatures, as everywhere here.
+//! ID tokens: `openidconnect` checks signature, issuer, audience, expiry and nonce; what it leaves out is checked here.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use openssl::bn::BigNum;
-use openssl::ec::{EcGroup, EcKey};
-use openssl::ecdsa::EcdsaSig;
-use openssl::hash::MessageDigest;
-use openssl::nid::Nid;
-use openssl::pkey::{PKey, Public};
-use openssl::rsa::Rsa;
-use openssl::sign::Verifier;
+use chrono::{DateTime, TimeDelta, Utc};
+use openidconnect::core::{
+    CoreIdToken, CoreIdTokenClaims, CoreJsonWebKey, CoreJsonWebKeySet, CoreJsonWebKeyType,
+    CoreJwsSigningAlgorithm as Algorithm,
+};
+use openidconnect::{
+    ClaimsVerificationError as Wrong, ClientId, IdTokenVerifier, IssuerUrl, JsonWebKey as _, Nonce,
+    SignatureVerificationError,
+};
 use serde_json::{Map, Value as Json};
 
 use super::OidcError;
-use super::http::away;
 
-/// How far the clocks of provider and server may be apart, in seconds.
-const CLOCKS_APART_S: i64 = 60;
-
-/// The longest token that is read.
-const MAX_BYTES: usize = 64 * 1024;
+/// How far the clocks of provider and server may be apart.
+const CLOCKS_APART: TimeDelta = TimeDelta::seconds(60);
 
 /// The smallest RSA key that is believed, in bits.
-const MIN_RSA_BITS: u32 = 2048;
+const MIN_RSA_BITS: usize = 2048;
 
-/// Bytes of each half of a signature with P-256.
-const HALF: usize = 32;
-
-/// How a token is signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Algorithm {
-    Es256,
-    Rs256,
-}
-
-/// A token whose signature nobody has looked at yet.
-pub(super) struct Unverified {
-    algorithm: Algorithm,
-    key_id: Option<String>,
-    /// What is signed.
-    signed: String,
-    signature: Vec<u8>,
-    claims: Map<String, Json>,
-}
-
-/// The keys of the provider that are for signatures.
-#[derive(Clone, Default)]
-pub(super) struct Keys(Vec<Key>);
-
-#[derive(Clone)]
-struct Key {
-    id: Option<String>,
-    algorithm: Algorithm,
-    key: PKey<Public>,
-}
+/// How a token may be signed: with a key of the provider. Never `none`, and never with a secret that both know (HS256):
+/// a public key could be taken for it.
+const ALGORITHMS: [Algorithm; 9] = [
+    Algorithm::EcdsaP256Sha256,
+    Algorithm::EcdsaP384Sha384,
+    Algorithm::EdDsa,
+    Algorithm::RsaSsaPkcs1V15Sha256,
+    Algorithm::RsaSsaPkcs1V15Sha384,
+    Algorithm::RsaSsaPkcs1V15Sha512,
+    Algorithm::RsaSsaPssSha256,
+    Algorithm::RsaSsaPssSha384,
+    Algorithm::RsaSsaPssSha512,
+];
 
 /// What a token has to say.
 pub(super) struct Expected<'e> {
-    pub(super) issuer: &'e str,
-    pub(super) client_id: &'e str,
-    pub(super) nonce: &'e str,
-    /// Seconds since 1970.
-    pub(super) now_s: i64,
-}
-
-/// Takes a token apart; nothing of it is believed yet.
-pub(super) fn read(token: &str) -> Result<Unverified, OidcError> {
-    let unreadable = || refused("the ID token cannot be read");
-    if token.len() > MAX_BYTES {
-        return Err(unreadable());
-    }
-    let mut parts = token.split('.');
-    let (Some(head), Some(body), Some(signature), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(unreadable());
-    };
-    let json = |part: &str| -> Option<Map<String, Json>> {
-        let bytes = URL_SAFE_NO_PAD.decode(part).ok()?;
-        serde_json::from_slice(&bytes).ok()
-    };
-    let header = json(head).ok_or_else(unreadable)?;
-    let algorithm = match header.get("alg").and_then(Json::as_str) {
-        Some("ES256") => Algorithm::Es256,
-        Some("RS256") => Algorithm::Rs256,
-        _ => return Err(refused("the ID token is not signed with RS256 or ES256")),
-    };
-    if header.contains_key("crit") {
-        return Err(refused("the ID token wants what is not understood here"));
-    }
-    Ok(Unverified {
-        algorithm,
-        key_id: header.get("kid").and_then(Json::as_str).map(str::to_owned),
-        signed: format!("{head}.{body}"),
-        signature: URL_SAFE_NO_PAD
-            .decode(signature)
-            .map_err(|_| unreadable())?,
-        claims: json(body).ok_or_else(unreadable)?,
-    })
+    pub(super) issuer: &'e IssuerUrl,
+    pub(super) client_id: ClientId,
+    pub(super) nonce: &'e Nonce,
+    pub(super) now: DateTime<Utc>,
 }
 
 /// The claims of a token that is signed, meant for this login, and of now.
+///
+/// # Errors
+/// When it is not; [`is_of_unknown_key`] tells whether newer keys may help.
 pub(super) fn verify(
-    token: Unverified,
-    keys: &Keys,
+    token: &CoreIdToken,
+    keys: CoreJsonWebKeySet,
     expected: &Expected<'_>,
-) -> Result<Map<String, Json>, OidcError> {
-    let is_signed = keys.fitting(&token).any(|key| key.has_signed(&token));
-    if !is_signed {
-        return Err(refused("the signature of the ID token is wrong"));
+) -> Result<Map<String, Json>, Wrong> {
+    let now = expected.now;
+    let (client_id, issuer) = (expected.client_id.clone(), expected.issuer.clone());
+    // As one without a secret: so the library has no secret that it could take a signature for.
+    let verifier = IdTokenVerifier::new_public_client(client_id, issuer, keys)
+        .set_allowed_algs(ALGORITHMS)
+        // With others in the audience the token has to name us as the party that it was issued to: see below.
+        .set_other_audience_verifier_fn(|_| true)
+        .set_time_fn(move || now - CLOCKS_APART);
+    let claims = token.claims(&verifier, expected.nonce)?;
+    let all = payload(token).ok_or_else(|| Wrong::Other("it has no claims".to_owned()))?;
+    // What the library leaves out.
+    if !is_issued_to(&expected.client_id, claims) {
+        let why = "`azp` is not this server";
+        return Err(Wrong::InvalidAudience(why.to_owned()));
     }
-    let claims = token.claims;
-    let text = |name: &str| claims.get(name).and_then(Json::as_str);
-    let number = |name: &str| claims.get(name).and_then(Json::as_f64);
-    if text("iss") != Some(expected.issuer) {
-        return Err(refused("the ID token comes from another issuer"));
+    let latest = now + CLOCKS_APART;
+    let not_before = all.get("nbf").map(|at| at.as_f64().unwrap_or(f64::MAX));
+    let is_early = not_before.is_some_and(|at| at > latest.timestamp() as f64);
+    if claims.issue_time() > latest || is_early {
+        return Err(Wrong::InvalidAuthTime(FUTURE.to_owned()));
     }
-    let audience: Vec<&str> = match claims.get("aud") {
-        Some(Json::String(one)) => vec![one],
-        Some(Json::Array(many)) => many.iter().filter_map(Json::as_str).collect(),
-        Some(_) | None => Vec::new(),
+    Ok(all)
+}
+
+/// True when the party that it was issued to is the client that asked; others may be in the audience only when the
+/// token says that party (OpenID Connect Core 3.1.3.7, 4 and 5).
+fn is_issued_to(client_id: &ClientId, claims: &CoreIdTokenClaims) -> bool {
+    match claims.authorized_party() {
+        Some(party) => party == client_id,
+        None => claims.audiences().len() == 1,
+    }
+}
+
+/// All claims, as they were signed: the library keeps only those that the standard names.
+fn payload(token: &CoreIdToken) -> Option<Map<String, Json>> {
+    let token = token.to_string();
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice(&payload).ok()
+}
+
+/// True when it may be that the provider has newer keys.
+pub(super) fn is_of_unknown_key(wrong: &Wrong) -> bool {
+    matches!(
+        wrong,
+        Wrong::SignatureVerification(SignatureVerificationError::NoMatchingKey)
+    )
+}
+
+/// Why a token was refused, for whoever wanted to log in.
+pub(super) fn refusal(wrong: &Wrong) -> OidcError {
+    use SignatureVerificationError::{AmbiguousKeyId, DisallowedAlg, NoMatchingKey, NoSignature};
+    let why = match wrong {
+        Wrong::Expired(_) => "the ID token has expired",
+        Wrong::InvalidAudience(_) => "the ID token is for somebody else",
+        Wrong::InvalidAuthTime(_) => FUTURE,
+        Wrong::InvalidIssuer(_) => "the ID token comes from another issuer",
+        Wrong::InvalidNonce(_) => "the ID token belongs to another login",
+        Wrong::SignatureVerification(DisallowedAlg(_) | NoSignature) => {
+            "the ID token is not signed with a key of the provider"
+        }
+        Wrong::SignatureVerification(NoMatchingKey) => {
+            "the ID token is signed with a key that the provider does not show, or a short one"
+        }
+        Wrong::SignatureVerification(AmbiguousKeyId(_)) => {
+            "the ID token does not say with which key of the provider it is signed"
+        }
+        Wrong::SignatureVerification(_) => "the signature of the ID token is wrong",
+        _ => "the ID token wants what is not understood here",
     };
-    let authorized = text("azp");
-    let is_for_us = audience.contains(&expected.client_id)
-        && (audience.len() == 1 || authorized.is_some())
-        && authorized.is_none_or(|party| party == expected.client_id);
-    if !is_for_us {
-        return Err(refused("the ID token is for somebody else"));
-    }
-    if text("nonce") != Some(expected.nonce) {
-        return Err(refused("the ID token belongs to another login"));
-    }
-    let apart = CLOCKS_APART_S as f64;
-    let now = expected.now_s as f64;
-    match (number("exp"), number("iat")) {
-        (Some(end), Some(_)) if end + apart <= now => Err(refused("the ID token has expired")),
-        (Some(_), Some(start)) if start - apart > now => Err(refused(
-            "the ID token is from the future: compare the clocks",
-        )),
-        (Some(_), Some(_)) => Ok(claims),
-        _ => Err(refused("the ID token does not say of when it is")),
-    }
-}
-
-impl Keys {
-    /// Those of a key set that can be used; a provider may have others too.
-    pub(super) fn read(json: &Json) -> Result<Self, OidcError> {
-        let all = json.get("keys").and_then(Json::as_array);
-        let all = all.ok_or_else(|| away("the key set has no keys".to_owned()))?;
-        Ok(Self(all.iter().filter_map(Key::read).collect()))
-    }
-
-    /// True when one of them may have signed the token.
-    pub(super) fn has(&self, token: &Unverified) -> bool {
-        self.fitting(token).next().is_some()
-    }
-
-    fn fitting<'k>(&'k self, token: &'k Unverified) -> impl Iterator<Item = &'k Key> {
-        self.0.iter().filter(|key| {
-            let same = token.key_id.is_none() || key.id == token.key_id;
-            same && key.algorithm == token.algorithm
-        })
-    }
-}
-
-impl Key {
-    fn read(json: &Json) -> Option<Self> {
-        let text = |name: &str| json.get(name).and_then(Json::as_str);
-        if text("use").is_some_and(|is| is != "sig") {
-            return None;
-        }
-        let big = |name: &str| {
-            let bytes = URL_SAFE_NO_PAD.decode(text(name)?).ok()?;
-            BigNum::from_slice(&bytes).ok()
-        };
-        let (algorithm, key) = match text("kty")? {
-            "RSA" => {
-                let rsa = Rsa::from_public_components(big("n")?, big("e")?).ok()?;
-                let key = PKey::from_rsa(rsa).ok()?;
-                (key.bits() >= MIN_RSA_BITS).then_some((Algorithm::Rs256, key))?
-            }
-            "EC" if text("crv") == Some("P-256") => {
-                let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).ok()?;
-                let (x, y) = (big("x")?, big("y")?);
-                let key = EcKey::from_public_key_affine_coordinates(&group, &x, &y).ok()?;
-                (Algorithm::Es256, PKey::from_ec_key(key).ok()?)
-            }
-            _ => return None,
-        };
-        let wanted = match algorithm {
-            Algorithm::Es256 => "ES256",
-            Algorithm::Rs256 => "RS256",
-        };
-        if text("alg").is_some_and(|is| is != wanted) {
-            return None;
-        }
-        Some(Self {
-            id: text("kid").map(str::to_owned),
-            algorithm,
-            key,
-        })
-    }
-
-    fn has_signed(&self, token: &Unverified) -> bool {
-        let signature = match self.algorithm {
-            Algorithm::Rs256 => Some(token.signature.clone()),
-            Algorithm::Es256 => der(&token.signature),
-        };
-        let check = |signature: &[u8]| {
-            let mut verifier = Verifier::new(MessageDigest::sha256(), &self.key)?;
-            verifier.verify_oneshot(signature, token.signed.as_bytes())
-        };
-        signature.is_some_and(|signature| check(&signature).unwrap_or(false))
-    }
-}
-
-/// A signature of P-256 as OpenSSL wants it; JWS has both halves one after the other.
-fn der(signature: &[u8]) -> Option<Vec<u8>> {
-    if signature.len() != 2 * HALF {
-        return None;
-    }
-    let (r, s) = signature.split_at(HALF);
-    let (r, s) = (BigNum::from_slice(r).ok()?, BigNum::from_slice(s).ok()?);
-    EcdsaSig::from_private_components(r, s).ok()?.to_der().ok()
-}
-
-fn refused(why: &str) -> OidcError {
+    tracing::warn!("An ID token was refused: {wrong}");
     OidcError::Refused(why.to_owned())
 }
+
+/// The keys that are long enough: the library takes RSA keys of any length.
+pub(super) fn strong(keys: &CoreJsonWebKeySet) -> CoreJsonWebKeySet {
+    let keys = keys.keys().iter().filter(|key| is_strong(key));
+    CoreJsonWebKeySet::new(keys.cloned().collect())
+}
+
+fn is_strong(key: &CoreJsonWebKey) -> bool {
+    if *key.key_type() != CoreJsonWebKeyType::RSA {
+        return true;
+    }
+    // The library shows a modulus in no other way.
+    let json = serde_json::to_value(key).unwrap_or_default();
+    let modulus = json.get("n").and_then(Json::as_str).unwrap_or_default();
+    let modulus = URL_SAFE_NO_PAD.decode(modulus).unwrap_or_default();
+    let mut bytes = modulus.iter().skip_while(|byte| **byte == 0);
+    let bits = match bytes.next() {
+        Some(first) => bytes.count() * 8 + first.ilog2() as usize + 1,
+        None => 0,
+    };
+    bits >= MIN_RSA_BITS
+}
+
+const FUTURE: &str = "the ID token is from the future: compare the clocks";
