@@ -9,6 +9,7 @@ mod a_page_is_open_for_long;
 mod a_rollout_is_planned_in_a_form;
 mod a_rollout_is_run_through_its_page;
 mod demo;
+mod each_role_sees_what_it_may;
 mod every_page_is_for_everybody;
 mod pages;
 mod pages_work_in_a_browser;
