@@ -6,6 +6,7 @@ mod a_device_is_listened_to_on_its_page;
 mod a_device_is_updated_through_its_page;
 mod a_firmware_image_is_uploaded_in_a_browser;
 mod a_page_is_open_for_long;
+mod a_page_outlives_its_server;
 mod a_rollout_is_planned_in_a_form;
 mod a_rollout_is_run_through_its_page;
 mod demo;
