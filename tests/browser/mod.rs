@@ -12,6 +12,7 @@ mod a_rollout_is_run_through_its_page;
 mod demo;
 mod every_page_is_for_everybody;
 mod pages;
+mod pages_are_light;
 mod pages_work_in_a_browser;
 mod people_log_in_and_out;
 mod pictures;
