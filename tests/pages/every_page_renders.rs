@@ -180,3 +180,18 @@ async fn pages_hold_no_inline_script_and_no_inline_style() {
         );
     }
 }
+
+#[actix_web::test]
+async fn lists_of_events_say_what_is_in_them() {
+    let mut browser = Browser::of("viewer", Fleet::new(password_hash())).await;
+    for path in ["/events", "/", &device(RICH)] {
+        let page = browser.get(path).await.text;
+        for shown in [
+            "<code>/3303/0/5700</code> 20.9",
+            "<code>/65001/0/3</code> &lt;b&gt;",
+            "/65001/0/3 has changed to &lt;b&gt;",
+        ] {
+            assert!(page.contains(shown), "{path}: {shown}");
+        }
+    }
+}

@@ -11,7 +11,7 @@ use flownexus::domain::{
     Registration, RegistrationId, Rule, StoredLogLine, Timestamp, Value, ValueType, Wanted,
 };
 use flownexus::store::{
-    Aggregate, EndpointFilter, EndpointReader, EndpointRow, EventReader, HistoryStore,
+    Aggregate, EndpointFilter, EndpointReader, EndpointRow, EventGlance, EventReader, HistoryStore,
     ObservationTemplate, OperationFilter, OperationReader, ResourceReader, ResourceType, Retention,
     StoreError, StoredEvent, StoredValue, TemplateStore,
 };
@@ -312,6 +312,19 @@ impl EventReader for FakeStore {
             .iter()
             .find(|(event, _)| event.id == id)
             .cloned())
+    }
+
+    async fn glance(&self, ids: Vec<EventId>, most: u64) -> Result<Vec<EventGlance>, StoreError> {
+        let tables = self.tables();
+        let events = tables.events.iter();
+        let wanted = events.filter(|(event, _)| ids.contains(&event.id));
+        Ok(wanted
+            .map(|(event, values)| EventGlance {
+                id: event.id,
+                first: values.iter().take(at_most(most)).cloned().collect(),
+                count: values.len() as u64,
+            })
+            .collect())
     }
 }
 

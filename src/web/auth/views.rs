@@ -20,11 +20,12 @@ use crate::live::Hub;
 use crate::lwm2m::Models;
 use crate::registry::Devices;
 use crate::store::{
-    AuditStore, BulkStore, DeviceSearch, EndpointFilter, EndpointReader, EndpointRow, EventReader,
-    FirmwareUpdateReader, HistoryStore, LogReader, LogResourceStore, ObservationTemplate,
-    OperationFilter, OperationReader, OperationSearch, PinStore, ResourceReader, ResourceType,
-    Role, RolloutStore, RuleStore, SeriesReader, SessionStore, StoredEvent, StoredValue,
-    TemplateStore, TokenStore, TotpStore, TrafficStore, UserStore,
+    AuditStore, BulkStore, DeviceSearch, EndpointFilter, EndpointReader, EndpointRow, EventGlance,
+    EventReader, FirmwareUpdateReader, HistoryStore, LogReader, LogResourceStore,
+    ObservationTemplate, OperationFilter, OperationReader, OperationSearch, PinStore,
+    ResourceReader, ResourceType, Role, RolloutStore, RuleStore, SeriesReader,
+    SessionStore, StoredEvent, StoredValue, TemplateStore, TokenStore, TotpStore, TrafficStore,
+    UserStore,
 };
 use crate::web::{ApiError, AppState};
 
@@ -259,6 +260,18 @@ impl Viewer {
     ) -> Result<Vec<StoredEvent>, ApiError> {
         let events = &self.stores().events;
         Ok(events.list(endpoint, event_type, limit, before).await?)
+    }
+
+    /// What is in these events, of each at most `most` values.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn event_glances(
+        &self,
+        ids: Vec<EventId>,
+        most: u64,
+    ) -> Result<Vec<EventGlance>, ApiError> {
+        Ok(self.stores().events.glance(ids, most).await?)
     }
 
     /// One event with its values.
