@@ -60,6 +60,7 @@ mod m20261130_000400_devices_are_found_by_what_they_are;
 mod m20261130_000401_find_operations_by_their_end;
 mod m20261130_000410_create_bulk_operation;
 mod m20261130_000500_create_idempotency_key;
+mod m20261130_000600_create_saved_filter;
 
 /// All steps in order.
 #[derive(Debug)]
@@ -121,6 +122,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000401_find_operations_by_their_end::Migration),
             Box::new(m20261130_000410_create_bulk_operation::Migration),
             Box::new(m20261130_000500_create_idempotency_key::Migration),
+            Box::new(m20261130_000600_create_saved_filter::Migration),
         ]
     }
 }

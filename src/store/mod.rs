@@ -47,6 +47,7 @@ mod routes;
 mod rows;
 mod rule;
 mod rule_event;
+mod saved_filter;
 mod sequence;
 mod session;
 mod tables;
@@ -101,6 +102,7 @@ pub use people::{
 };
 pub use pinned_chart::{PinChange, PinStore, PinnedChart};
 pub use rollout::{RolloutStore, TargetFilter};
+pub use saved_filter::{FilterToSave, SavedFilter, SavedFilterStore};
 pub use traffic::TrafficStore;
 
 /// Why the store could not do it.

@@ -11,6 +11,7 @@ mod a_rollout_is_planned_in_a_form;
 mod a_rollout_is_run_through_its_page;
 mod demo;
 mod every_page_is_for_everybody;
+mod lists_are_saved_under_a_name;
 mod pages;
 mod pages_are_light;
 mod pages_work_in_a_browser;

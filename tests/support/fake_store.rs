@@ -47,6 +47,7 @@ impl Tables {
 #[derive(Default)]
 pub(crate) struct FakeStore {
     tables: Mutex<Tables>,
+    pub(crate) filters: super::fake_filters::FakeFilters,
     pub(crate) pins: super::fake_charts::FakePins,
     pub(crate) people: Arc<Mutex<People>>,
     pub(crate) updates: FakeUpdates,
@@ -55,6 +56,7 @@ pub(crate) struct FakeStore {
 }
 
 keeps_people!(FakeStore);
+super::fake_filters::keeps_filters!(FakeStore);
 super::fake_fleet::finds_devices!(FakeStore);
 
 impl FakeStore {

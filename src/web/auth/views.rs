@@ -23,7 +23,7 @@ use crate::store::{
     AuditStore, BulkStore, DeviceSearch, EndpointFilter, EndpointReader, EndpointRow, EventGlance,
     EventReader, FirmwareUpdateReader, HistoryStore, LogReader, LogResourceStore,
     ObservationTemplate, OperationFilter, OperationReader, OperationSearch, PinStore,
-    ResourceReader, ResourceType, Role, RolloutStore, RuleStore, SeriesReader,
+    ResourceReader, ResourceType, Role, RolloutStore, RuleStore, SavedFilterStore, SeriesReader,
     SessionStore, StoredEvent, StoredValue, TemplateStore, TokenStore, TotpStore, TrafficStore,
     UserStore,
 };
@@ -45,6 +45,7 @@ pub struct Stores {
     pub(in crate::web::auth) log_resources: Arc<dyn LogResourceStore>,
     pub(in crate::web::auth) logs: Arc<dyn LogReader>,
     pub(in crate::web::auth) operations: Arc<dyn OperationReader>,
+    pub(in crate::web::auth) filters: Arc<dyn SavedFilterStore>,
     pub(in crate::web::auth) pins: Arc<dyn PinStore>,
     pub(in crate::web::auth) operation_search: Arc<dyn OperationSearch>,
     pub(in crate::web::auth) resources: Arc<dyn ResourceReader>,
@@ -78,6 +79,7 @@ impl Stores {
             + ResourceReader
             + RolloutStore
             + RuleStore
+            + SavedFilterStore
             + SeriesReader
             + SessionStore
             + TemplateStore
@@ -98,6 +100,7 @@ impl Stores {
             log_resources: store.clone(),
             logs: store.clone(),
             operations: store.clone(),
+            filters: store.clone(),
             pins: store.clone(),
             operation_search: store.clone(),
             resources: store.clone(),
