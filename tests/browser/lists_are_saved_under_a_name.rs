@@ -59,6 +59,18 @@ async fn a_list_is_saved_found_again_and_removed() {
         .await;
     browser.no_complaints().await;
 
+    // On a phone, too, all of the menu is on the screen.
+    let phone = json!({"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": true});
+    browser
+        .tools("Emulation.setDeviceMetricsOverride", phone)
+        .await;
+    let inside = "const box = document.querySelector('.saved-filters').getBoundingClientRect(); \
+        return box.width > 200 && box.left >= 0 && box.right <= 390";
+    browser.until(inside, |is| *is == json!(true)).await;
+    browser
+        .tools("Emulation.clearDeviceMetricsOverride", json!({}))
+        .await;
+
     // Wherever the browser remembers other columns, the saved ones are shown.
     browser.script("localStorage.clear()").await;
     browser

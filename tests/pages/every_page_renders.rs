@@ -7,7 +7,7 @@ use flownexus::web::pages::render;
 use super::dashboard::{Browser, password_hash};
 use super::fleet::{ASLEEP, Fleet, GONE, HOSTILE, RICH};
 
-pub(crate) const FOR_ALL: [&str; 32] = [
+pub(crate) const FOR_ALL: [&str; 33] = [
     "/",
     "/devices",
     "/devices?search=urn&registered=true",
@@ -17,6 +17,7 @@ pub(crate) const FOR_ALL: [&str; 32] = [
     "/charts",
     "/charts?series=/3303/0/5700@urn:imei:490154203237518&series=/3303/0/5700@gone",
     "/map",
+    "/devices?columns=name,state&limit=100",
     "/devices?state=late&queue_mode=true&firmware=1&sort=-last_seen&limit=500",
     "/events",
     "/events?before=100",
