@@ -336,6 +336,7 @@ pub struct Web {
     pub body_timeout_s: u64,
     pub max_wait_s: u64,
     pub max_page_rows: u64,
+    pub max_saved_filters: u64,
 }
 
 /// See `[live]` in `config/default.toml`.
@@ -582,6 +583,9 @@ impl Web {
     fn wrong(&self) -> Option<(&'static str, &'static str)> {
         if !(1..=3600).contains(&self.body_timeout_s) {
             return Some(("web.body_timeout_s", "must be from 1 to 3600"));
+        }
+        if self.max_saved_filters > 1000 {
+            return Some(("web.max_saved_filters", "must be at most 1000"));
         }
         let [certificate, key] =
             [&self.tls_certificate, &self.tls_key].map(|path| !path.as_os_str().is_empty());

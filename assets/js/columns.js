@@ -1,4 +1,7 @@
-// Which columns of the list of devices are shown: chosen in its menu, remembered by the browser.
+// Which columns of the list of devices are shown: chosen in its menu, remembered by the browser. An address that names
+// columns, such as that of a saved filter, counts more, and is changed with them.
+
+import { refresh } from "./refresh.js";
 
 const KEY = "device-columns";
 
@@ -14,12 +17,13 @@ function remembered() {
 function apply() {
   const chosen = remembered();
   const table = document.querySelector(".device-table");
+  const isNamed = table?.hasAttribute("data-chosen");
   for (const box of document.querySelectorAll("[data-column]")) {
     const name = box.dataset.column;
     const head = table?.querySelector(`th.col-${CSS.escape(name)}`);
     // A column that the list is sorted by is always there.
     const isSorted = head?.hasAttribute("aria-sort");
-    box.checked = isSorted || (chosen[name] ?? box.defaultChecked);
+    box.checked = isSorted || (isNamed ? box.defaultChecked : (chosen[name] ?? box.defaultChecked));
     table?.classList.toggle(`without-${name}`, !box.checked);
   }
 }
@@ -27,12 +31,20 @@ function apply() {
 document.addEventListener("change", (event) => {
   const name = event.target.dataset?.column;
   if (!name) return;
+  document.querySelector(".device-table")?.classList.toggle(`without-${name}`, !event.target.checked);
+  const here = new URL(location.href);
+  if (here.searchParams.get("columns")) {
+    const boxes = document.querySelectorAll("[data-column]:checked");
+    here.searchParams.set("columns", ["name", ...Array.from(boxes, (box) => box.dataset.column)].join(","));
+    history.replaceState(null, "", here);
+    refresh(["device-list"]);
+    return;
+  }
   try {
     localStorage.setItem(KEY, JSON.stringify({ ...remembered(), [name]: event.target.checked }));
   } catch {
     // Then it lasts as long as the page.
   }
-  document.querySelector(".device-table")?.classList.toggle(`without-${name}`, !event.target.checked);
 });
 document.addEventListener("refreshed", (event) => {
   if (event.target.id === "device-list") apply();

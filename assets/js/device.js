@@ -2,6 +2,7 @@
 
 import { api } from "./api.js";
 import { HistoryChart } from "./chart.js";
+import { mark } from "./element.js";
 import { goneOrBack } from "./gone.js";
 import { live } from "./live.js";
 import { DeviceLog } from "./log.js";
@@ -138,9 +139,7 @@ function showValue(message) {
   const at = when.querySelector("time");
   if (at) setTime(at, time);
   else when.replaceChildren(makeTime(time));
-  row.classList.remove("changed");
-  void row.offsetWidth;
-  row.classList.add("changed");
+  mark(row);
 }
 
 // ---- what the person does ----

@@ -4,9 +4,10 @@
 import "./columns.js";
 import "./selection.js";
 import { followBulks } from "./bulk_progress.js";
+import { mark } from "./element.js";
 import { live } from "./live.js";
 import { refresh } from "./refresh.js";
-import { setTime } from "./time.js";
+import { everySecond, setTime, writeTimes } from "./time.js";
 import { showState, state, value } from "./words.js";
 
 const GONE = new Set(["deregistered", "expired"]);
@@ -30,7 +31,7 @@ list.addEventListener("refreshed", (event) => {
   rows = index();
   apply(event.detail);
 });
-setInterval(sleep, 1000);
+everySecond(age);
 
 const filter = document.getElementById("filter");
 document.getElementById("state").addEventListener("change", () => filter.requestSubmit());
@@ -59,6 +60,7 @@ function look(entries) {
     held.delete(target);
     if (change) write(target, change, now);
     else show(target, now);
+    writeTimes(target);
   }
 }
 
@@ -106,11 +108,7 @@ function write(row, change, now, isNew = false) {
     if (cell) cell.textContent = value(message.type, message.value);
   }
   show(row, now);
-  if (!isNew) return;
-  // Two names for one animation: it begins anew without a reflow in between.
-  const again = row.classList.contains("changed");
-  row.classList.toggle("changed", !again);
-  row.classList.toggle("changed-again", again);
+  if (isNew) mark(row);
 }
 
 function show(row, now) {
@@ -119,10 +117,10 @@ function show(row, now) {
   showState(row.querySelector("[data-state]"), word);
 }
 
-function sleep() {
-  if (document.hidden) return;
-  const now = Date.now();
+// What grows older by itself, of the rows that one sees.
+function age(now) {
   for (const row of visible) {
+    writeTimes(row);
     if (row.dataset.queueMode === "true") show(row, now);
   }
 }

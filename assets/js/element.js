@@ -5,3 +5,10 @@ export function element(tag, classes = "", text = "") {
   if (text) made.textContent = text;
   return made;
 }
+
+// Shows that a row has just changed. Of two classes, so that the sign begins anew without a layout in between.
+export function mark(row) {
+  const again = row.classList.contains("changed");
+  row.classList.toggle("changed", !again);
+  row.classList.toggle("changed-again", again);
+}

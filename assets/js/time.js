@@ -34,9 +34,22 @@ export function writeTimes(root = document) {
   for (const element of root.querySelectorAll("time[datetime]")) write(element, now);
 }
 
+// What is to be done every second while somebody looks: at one moment, so that the page is laid out once for all of it.
+export function everySecond(work) {
+  works.push(work);
+}
+
+const works = [];
+
 writeTimes();
 setInterval(() => {
-  if (!document.hidden) writeTimes();
+  if (document.hidden) return;
+  const now = Date.now();
+  // Long lists look after their own times: most of them nobody sees.
+  for (const element of document.querySelectorAll("time[datetime]")) {
+    if (!element.closest("[data-own-times]")) write(element, now);
+  }
+  for (const work of works) work(now);
 }, 1000);
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) writeTimes();

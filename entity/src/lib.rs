@@ -35,6 +35,7 @@ pub mod rollup_hour;
 pub mod rollup_minute;
 pub mod rule;
 pub mod rule_state;
+pub mod saved_filter;
 pub mod server_state;
 pub mod session;
 pub mod stored_answer;

@@ -61,6 +61,7 @@ mod m20261130_000401_find_operations_by_their_end;
 mod m20261130_000410_create_bulk_operation;
 mod m20261130_000500_create_idempotency_key;
 mod m20261130_000501_bulk_operations_have_keys;
+mod m20261130_000600_create_saved_filter;
 
 /// All steps in order.
 #[derive(Debug)]
@@ -123,6 +124,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000410_create_bulk_operation::Migration),
             Box::new(m20261130_000500_create_idempotency_key::Migration),
             Box::new(m20261130_000501_bulk_operations_have_keys::Migration),
+            Box::new(m20261130_000600_create_saved_filter::Migration),
         ]
     }
 }

@@ -144,6 +144,7 @@ impl Hub {
                 next_client: AtomicU64::new(0),
                 state: Mutex::new(State {
                     last_seq,
+                    began_at: last_seq,
                     forgotten_up_to: last_seq,
                     closed: false,
                     history: VecDeque::new(),
@@ -189,7 +190,8 @@ impl Hub {
     }
 
     /// Begins to listen to these topics: from now, or with what came after the message `after`.
-    /// Where that is no longer known, the first delivery is a [`Delivery::Resync`].
+    /// Where that is no longer known, the first delivery is a [`Delivery::Resync`]; after a restart of the server
+    /// what came since then follows it.
     ///
     /// # Errors
     /// When there are too many clients, or topics.
@@ -247,6 +249,15 @@ impl Hub {
         if let Some(after) = after {
             match state.missed(&client, after, limits.queue_length) {
                 Some(missed) => client.queue = missed,
+                // From before a restart: what happened since is known all the same, while none of it is forgotten.
+                None if after < state.began_at => {
+                    let since = state.missed(&client, state.began_at, limits.queue_length);
+                    client.lost = Some(match since {
+                        Some(_) => state.began_at,
+                        None => state.last_seq,
+                    });
+                    client.queue = since.unwrap_or_default();
+                }
                 None => client.lost = Some(state.last_seq),
             }
         }
@@ -385,6 +396,8 @@ impl Shared {
 #[derive(Debug)]
 struct State {
     last_seq: u64,
+    /// The number before the first message since the server started.
+    began_at: u64,
     /// The newest message that is not in the history any more.
     forgotten_up_to: u64,
     /// Nobody may listen any more.

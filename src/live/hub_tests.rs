@@ -117,6 +117,20 @@ fn everybody_gets_what_they_asked_for_once_and_shared() {
 }
 
 #[test]
+fn who_comes_back_after_a_restart_starts_anew_and_misses_nothing_since() {
+    let hub = Hub::starting_at(&limits(), 1_000);
+    publish(&hub, 1, 2);
+    let back = hub.subscribe(vec![Topic::Fleet], Some(900));
+    let back = back.expect("a place");
+    publish(&hub, 1, 1);
+    assert_eq!(waiting(&back), [-1_000, 1_001, 1_002, 1_003]);
+    // More than a queue takes is not told again.
+    publish(&hub, 1, 2);
+    let late = hub.subscribe(vec![Topic::Fleet], Some(900));
+    assert_eq!(waiting(&late.expect("a place")), [-1_005]);
+}
+
+#[test]
 fn a_client_that_falls_behind_starts_anew_instead_of_being_buffered() {
     let hub = hub();
     let slow = hub.subscribe(vec![Topic::Fleet], None).expect("a place");

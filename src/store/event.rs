@@ -1,5 +1,6 @@
 //! Events.
 
+use std::collections::BTreeMap;
 use std::slice;
 
 use async_trait::async_trait;
@@ -11,9 +12,9 @@ use sea_orm::{
 
 use super::records::{corrupt, name, text, time};
 use super::resource::rows;
-use super::sql::statement;
+use super::sql::{places, statement};
 use super::values::node;
-use super::{EventReader, Store, StoreError, StoredEvent};
+use super::{EventGlance, EventReader, Store, StoreError, StoredEvent};
 use crate::domain::{EndpointId, EventId, Node};
 
 #[async_trait]
@@ -66,6 +67,48 @@ impl EventReader for Store {
             values.sort_by_key(|row| row.id);
             let nodes = values.into_iter().map(node).collect::<Result<_, _>>()?;
             Ok(Some((stored_event(found)?, nodes)))
+        })
+        .await
+    }
+
+    async fn glance(&self, ids: Vec<EventId>, most: u64) -> Result<Vec<EventGlance>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.read(move |database| async move {
+            let sql = format!(
+                "SELECT event_id, resource_row, together FROM (SELECT event_id, resource_row, \
+                 ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY resource_row) AS place, \
+                 COUNT(*) OVER (PARTITION BY event_id) AS together \
+                 FROM event_resource WHERE event_id IN ({})) AS numbered WHERE place <= ?",
+                places(ids.len())
+            );
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let values = ids.iter().map(|id| id.0).chain([most]);
+            let found = database
+                .query_all_raw(statement(&database, &sql, values.map(Into::into)))
+                .await?;
+            let mut events: BTreeMap<i64, (Vec<i64>, u64)> = BTreeMap::new();
+            for row in found {
+                let together: i64 = row.try_get_by_index(2)?;
+                let event = events.entry(row.try_get_by_index(0)?).or_default();
+                event.0.push(row.try_get_by_index(1)?);
+                event.1 = u64::try_from(together).unwrap_or_default();
+            }
+            let all: Vec<i64> = events.values().flat_map(|event| event.0.clone()).collect();
+            let mut nodes: BTreeMap<i64, Node> = BTreeMap::new();
+            for row in rows(&database, &all).await? {
+                nodes.insert(row.id, node(row)?);
+            }
+            let glances = events.into_iter().map(|(id, (mut first, count))| {
+                first.sort_unstable();
+                EventGlance {
+                    id: EventId(id),
+                    first: first.iter().filter_map(|row| nodes.remove(row)).collect(),
+                    count,
+                }
+            });
+            Ok(glances.collect())
         })
         .await
     }

@@ -47,6 +47,7 @@ mod routes;
 mod rows;
 mod rule;
 mod rule_event;
+mod saved_filter;
 mod sequence;
 mod session;
 mod sql;
@@ -102,6 +103,7 @@ pub use people::{
 };
 pub use pinned_chart::{PinChange, PinStore, PinnedChart};
 pub use rollout::{RolloutStore, TargetFilter};
+pub use saved_filter::{FilterToSave, SavedFilter, SavedFilterStore};
 pub use traffic::TrafficStore;
 
 /// Why the store could not do it.
@@ -399,6 +401,19 @@ pub trait EventReader: Send + Sync {
     ) -> Result<Vec<StoredEvent>, StoreError>;
     /// One event with its values.
     async fn find(&self, id: EventId) -> Result<Option<(StoredEvent, Vec<Node>)>, StoreError>;
+    /// What is in these events, of each at most `most` values.
+    async fn glance(&self, ids: Vec<EventId>, most: u64) -> Result<Vec<EventGlance>, StoreError>;
+}
+
+/// The first values of an event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventGlance {
+    /// Of which event.
+    pub id: EventId,
+    /// In the order in which the device sent them.
+    pub first: Vec<Node>,
+    /// How many it has, those included.
+    pub count: u64,
 }
 
 /// Which operations to list.

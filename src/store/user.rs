@@ -7,10 +7,10 @@ use sea_orm::{
     PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
 };
 
-use super::audit;
 use super::records::{corrupt, text, time};
 use super::sequence::next_id;
 use super::{Outsider, Role, Store, StoreError, User, UserChange, UserSource, UserStore};
+use super::{audit, saved_filter};
 use crate::domain::Doer;
 
 #[async_trait]
@@ -157,6 +157,7 @@ impl UserStore for Store {
                 user::Entity::delete_by_id(user.id)
                     .exec(transaction)
                     .await?;
+                saved_filter::remove_own(transaction, &name).await?;
                 end_sessions(transaction, &name).await?;
                 audit::insert(transaction, by.line("user.delete", &name, "")).await?;
                 Ok(true)

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use actix_web::web::Query;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -75,6 +77,141 @@ impl DeviceWords {
             ("warnings", &self.warnings),
         ]
     }
+}
+
+/// Devices on one page of the list, as one may choose.
+pub const PAGE_SIZES: [u64; 3] = [50, 100, 500];
+
+/// The columns of the list that can be hidden: what addresses and scripts call them, and their heads. The name is
+/// always there.
+pub const COLUMNS: [(&str, &str); 13] = [
+    ("tags", "Tags"),
+    ("state", "State"),
+    ("seen", "Last seen"),
+    ("temperature", "Temperature"),
+    ("humidity", "Humidity"),
+    ("address", "Address"),
+    ("lwm2m", "LwM2M"),
+    ("lifetime", "Lifetime"),
+    ("registered", "Registered at"),
+    ("end", "Lifetime end"),
+    ("firmware", "Firmware"),
+    ("model", "Model"),
+    ("warnings", "Warnings"),
+];
+
+/// What an address leaves as it is, of texts.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// The list of devices as the address of its page says it, without the place in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListView {
+    words: DeviceWords,
+    sort: String,
+    limit: String,
+    columns: String,
+}
+
+impl ListView {
+    /// Reads the query of an address.
+    ///
+    /// # Errors
+    /// 400 saying what in it makes no sense.
+    pub fn read(query: &str) -> Result<Self, ApiError> {
+        let pairs: Query<Vec<(String, String)>> = Query::from_query(query)
+            .map_err(|error| ApiError::malformed(format!("it is no query: {error}")))?;
+        let mut words = serde_json::Map::new();
+        let mut view = Self::default();
+        for (name, value) in pairs.into_inner() {
+            let value = value.trim().to_owned();
+            let place = match name.as_str() {
+                "sort" => &mut view.sort,
+                "limit" => &mut view.limit,
+                "columns" => &mut view.columns,
+                _ => {
+                    if words.insert(name.clone(), value.into()).is_some() {
+                        return Err(twice(&name));
+                    }
+                    continue;
+                }
+            };
+            if !place.is_empty() {
+                return Err(twice(&name));
+            }
+            *place = value;
+        }
+        view.words = serde_json::from_value(words.into())
+            .map_err(|error| ApiError::malformed(error.to_string()))?;
+        view.words.filter()?;
+        sort(&view.sort)?;
+        limit(&view.limit)?;
+        columns(&view.columns)?;
+        Ok(view)
+    }
+
+    /// The query that says it, always in the same order.
+    pub fn query(&self) -> String {
+        let pairs = self.words.pairs().into_iter();
+        let pairs = pairs.chain([
+            ("sort", &*self.sort),
+            ("limit", &*self.limit),
+            ("columns", &*self.columns),
+        ]);
+        let pairs = pairs.filter(|(_, value)| !value.is_empty());
+        let pairs = pairs.map(|(name, value)| {
+            let value = utf8_percent_encode(value, PLAIN);
+            format!("{name}={value}")
+        });
+        pairs.collect::<Vec<_>>().join("&")
+    }
+}
+
+fn twice(name: &str) -> ApiError {
+    ApiError::parameter(name, format!("`{name}` stands there twice"))
+}
+
+/// Reads how many devices a page has; nothing of an empty text.
+///
+/// # Errors
+/// 400 naming `limit`.
+pub fn limit(text: &str) -> Result<Option<u64>, ApiError> {
+    let limit = word::<u64>("limit", text)?;
+    match limit.is_none_or(|limit| PAGE_SIZES.contains(&limit)) {
+        true => Ok(limit),
+        false => Err(ApiError::parameter(
+            "limit",
+            "`limit` is 50, 100 or 500, the devices of one page",
+        )),
+    }
+}
+
+/// Reads the columns that are to be shown, such as `name,state,seen`; nothing of an empty text.
+///
+/// # Errors
+/// 400 naming `columns`.
+pub fn columns(text: &str) -> Result<Option<Vec<&'static str>>, ApiError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let mut shown = Vec::new();
+    for name in text
+        .split(',')
+        .map(str::trim)
+        .filter(|name| *name != "name")
+    {
+        let known = COLUMNS.iter().find(|(known, _)| *known == name);
+        let Some((known, _)) = known else {
+            let all = COLUMNS.map(|(name, _)| name).join(", ");
+            let detail = format!("`columns`: there is no column `{name}`, only name, {all}");
+            return Err(ApiError::parameter("columns", detail));
+        };
+        shown.push(*known);
+    }
+    Ok(Some(shown))
 }
 
 /// Reads `last_seen`, or `-last_seen` for the other way round.
@@ -227,6 +364,30 @@ mod tests {
         assert_eq!(sort(""), Ok((DeviceSort::Name, false)));
         assert_eq!(sort("-last_seen"), Ok((DeviceSort::Seen, true)));
         assert_eq!(sort("size").expect_err("none").field(), Some("sort"));
+    }
+
+    #[test]
+    fn a_list_is_what_its_address_says() {
+        let text =
+            "columns=name,state,seen&limit=&sort=-last_seen&tag=floor+2%20%26&state=asleep&search=";
+        let view = ListView::read(text).expect("a list");
+        let said = "state=asleep&tag=floor%202%20%26&sort=-last_seen&columns=name%2Cstate%2Cseen";
+        assert_eq!(view.query(), said);
+        assert_eq!(ListView::read(said).expect("the same"), view);
+        assert_eq!(ListView::read("").expect("every device").query(), "");
+        for (text, word) in [
+            ("cursor=x", "cursor"),
+            ("tag=a&tag=b", "tag"),
+            ("sort=name&sort=name", "sort"),
+            ("sort=size", "sort"),
+            ("limit=7", "limit"),
+            ("columns=name,size", "size"),
+            ("state=tired", "state"),
+            ("x=%3Cscript%3E", "x"),
+        ] {
+            let error = ListView::read(text).expect_err(text);
+            assert!(error.detail().contains(word), "{text}: {error}");
+        }
     }
 
     #[test]

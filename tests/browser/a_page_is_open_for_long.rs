@@ -28,6 +28,11 @@ struct Held {
     listeners: f64,
     /// How long its thread has worked, in seconds of the processor.
     busy_s: f64,
+    /// What of it went into scripts, into the styles of elements, and into where they lie; and how often that was worked out.
+    script_s: f64,
+    style_s: f64,
+    layout_s: f64,
+    layouts: f64,
 }
 
 async fn held(browser: &Browser) -> Held {
@@ -52,6 +57,10 @@ async fn held(browser: &Browser) -> Held {
         nodes: metric("Nodes"),
         listeners: metric("JSEventListeners"),
         busy_s: metric("TaskDuration"),
+        script_s: metric("ScriptDuration"),
+        style_s: metric("RecalcStyleDuration"),
+        layout_s: metric("LayoutDuration"),
+        layouts: metric("LayoutCount"),
     }
 }
 
@@ -157,7 +166,14 @@ async fn a_burst_holds_up_no_frame_and_leaves_nothing_behind() {
     // does not.
     let lasted = begun.elapsed().as_secs_f64();
     let busy = after.busy_s - before.busy_s;
-    eprintln!("{busy} s of {lasted} s, {all} ms in {tasks:?}");
+    eprintln!("{busy:.2} s of {lasted:.2} s, {all} ms in {tasks:?}");
+    eprintln!(
+        "{:.2} s in scripts, {:.2} s in styles, {:.2} s in {} layouts",
+        after.script_s - before.script_s,
+        after.style_s - before.style_s,
+        after.layout_s - before.layout_s,
+        after.layouts - before.layouts
+    );
     let [handed, counted] = ["handed", "counted"].map(|name| seen[name].as_u64());
     assert!(
         handed > Some(0) && handed <= counted.map(|frames| frames + 2),

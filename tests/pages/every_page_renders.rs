@@ -7,7 +7,7 @@ use flownexus::web::pages::render;
 use super::dashboard::{Browser, password_hash};
 use super::fleet::{ASLEEP, Fleet, GONE, HOSTILE, RICH};
 
-pub(crate) const FOR_ALL: [&str; 32] = [
+pub(crate) const FOR_ALL: [&str; 33] = [
     "/",
     "/devices",
     "/devices?search=urn&registered=true",
@@ -17,6 +17,7 @@ pub(crate) const FOR_ALL: [&str; 32] = [
     "/charts",
     "/charts?series=/3303/0/5700@urn:imei:490154203237518&series=/3303/0/5700@gone",
     "/map",
+    "/devices?columns=name,state&limit=100",
     "/devices?state=late&queue_mode=true&firmware=1&sort=-last_seen&limit=500",
     "/events",
     "/events?before=100",
@@ -178,5 +179,20 @@ async fn pages_hold_no_inline_script_and_no_inline_style() {
             !page.text.contains("//cdn"),
             "{path}: nothing from elsewhere"
         );
+    }
+}
+
+#[actix_web::test]
+async fn lists_of_events_say_what_is_in_them() {
+    let mut browser = Browser::of("viewer", Fleet::new(password_hash())).await;
+    for path in ["/events", "/", &device(RICH)] {
+        let page = browser.get(path).await.text;
+        for shown in [
+            "<code>/3303/0/5700</code> 20.9",
+            "<code>/65001/0/3</code> &lt;b&gt;",
+            "/65001/0/3 has changed to &lt;b&gt;",
+        ] {
+            assert!(page.contains(shown), "{path}: {shown}");
+        }
     }
 }

@@ -18,6 +18,7 @@ use flownexus::store::{
 };
 
 use crate::support::fake_charts::FakePins;
+use crate::support::fake_filters::{FakeFilters, keeps_filters};
 use crate::support::fake_fleet::{FakeBulks, finds_devices};
 use crate::support::fake_people::{People, keeps_people};
 use crate::support::fake_rollouts::{FakeRollouts, keeps_rollouts};
@@ -50,6 +51,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// The fleet, and the people who look at it.
 pub(crate) struct Fleet {
     state: Mutex<State>,
+    pub(crate) filters: FakeFilters,
     pub(crate) pins: FakePins,
     pub(crate) people: Arc<Mutex<People>>,
     pub(crate) updates: FakeUpdates,
@@ -61,6 +63,7 @@ reads_updates!(Fleet);
 finds_devices!(Fleet);
 keeps_rollouts!(Fleet);
 keeps_people!(Fleet);
+keeps_filters!(Fleet);
 
 #[derive(Default)]
 struct State {
@@ -84,6 +87,7 @@ impl Fleet {
         fill_people(&mut people);
         Arc::new(Self {
             state: Mutex::new(state),
+            filters: FakeFilters::default(),
             pins: FakePins::default(),
             people: Arc::new(Mutex::new(people)),
             updates: FakeUpdates::default(),

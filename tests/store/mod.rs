@@ -32,6 +32,7 @@ mod rollups_equal_what_they_are_made_of;
 mod row_ids_are_never_used_twice;
 mod rules_and_where_they_stand;
 mod samples;
+mod saved_filters_belong_to_somebody;
 mod the_latest_value_is_the_newest;
 mod the_schema_goes_up_and_down;
 mod the_write_ahead_log_stays_small;

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use flownexus::domain::{
-    EndpointId, Node, OperationId, OperationStatus, Path, StoredAnswer, Timestamp, Token, Value,
-    ValueType,
+    EndpointId, EventId, Node, OperationId, OperationStatus, Path, StoredAnswer, Timestamp, Token,
+    Value, ValueType,
 };
 use flownexus::store::{
     Aggregate, Change, EndpointReader, EventReader, FleetLoader as _, FleetWriter as _,
@@ -257,6 +257,22 @@ async fn events_with_their_values(#[values(Engine::Sqlite, Engine::Postgres)] en
     assert_eq!(list(Some(one), Some("10300"), None).await, [ids[0]]);
     assert_eq!(list(None, Some("10300"), Some(ids[2])).await, [ids[0]]);
     assert_eq!(list(None, Some("\0"), None).await, []);
+
+    // A glance at the first few values of some of them.
+    let glance = async |ids: Vec<EventId>, most| {
+        let glances = EventReader::glance(&store, ids, most).await.expect("read");
+        let sums = glances.into_iter();
+        sums.map(|glance| (glance.id, glance.first, glance.count))
+            .collect::<Vec<_>>()
+    };
+    let count = every_value().len() as u64;
+    let first = every_value()[..2].to_vec();
+    let expected = [(ids[0], first.clone(), count), (ids[2], first, count)];
+    assert_eq!(glance(vec![ids[2], ids[0]], 2).await, expected);
+    let all = [(ids[1], every_value(), count)];
+    assert_eq!(glance(vec![ids[1]], 1_000).await, all);
+    assert_eq!(glance(vec![], 4).await, []);
+    assert_eq!(glance(vec![EventId(i64::MAX)], 4).await, []);
     store.close().await;
 }
 

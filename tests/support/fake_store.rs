@@ -11,7 +11,7 @@ use flownexus::domain::{
     Registration, RegistrationId, Rule, StoredLogLine, Timestamp, Value, ValueType, Wanted,
 };
 use flownexus::store::{
-    Aggregate, EndpointFilter, EndpointReader, EndpointRow, EventReader, HistoryStore,
+    Aggregate, EndpointFilter, EndpointReader, EndpointRow, EventGlance, EventReader, HistoryStore,
     ObservationTemplate, OperationFilter, OperationReader, ResourceReader, ResourceType, Retention,
     StoreError, StoredEvent, StoredValue, TemplateStore,
 };
@@ -47,6 +47,7 @@ impl Tables {
 #[derive(Default)]
 pub(crate) struct FakeStore {
     tables: Mutex<Tables>,
+    pub(crate) filters: super::fake_filters::FakeFilters,
     pub(crate) pins: super::fake_charts::FakePins,
     pub(crate) people: Arc<Mutex<People>>,
     pub(crate) updates: FakeUpdates,
@@ -55,6 +56,7 @@ pub(crate) struct FakeStore {
 }
 
 keeps_people!(FakeStore);
+super::fake_filters::keeps_filters!(FakeStore);
 super::fake_fleet::finds_devices!(FakeStore);
 
 impl FakeStore {
@@ -312,6 +314,19 @@ impl EventReader for FakeStore {
             .iter()
             .find(|(event, _)| event.id == id)
             .cloned())
+    }
+
+    async fn glance(&self, ids: Vec<EventId>, most: u64) -> Result<Vec<EventGlance>, StoreError> {
+        let tables = self.tables();
+        let events = tables.events.iter();
+        let wanted = events.filter(|(event, _)| ids.contains(&event.id));
+        Ok(wanted
+            .map(|(event, values)| EventGlance {
+                id: event.id,
+                first: values.iter().take(at_most(most)).cloned().collect(),
+                count: values.len() as u64,
+            })
+            .collect())
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod device;
 pub(crate) mod fake_charts;
 pub(crate) mod fake_credentials;
 pub(crate) mod fake_devices;
+pub(crate) mod fake_filters;
 pub(crate) mod fake_firmware;
 pub(crate) mod fake_fleet;
 pub(crate) mod fake_logs;

@@ -146,6 +146,20 @@ async fn once_in_the_audit_log_and_a_refusal_never() {
         it.refused(delete(), &path, Json::Null, 404).await;
     }
 
+    // What is saved under the same name is replaced.
+    let filters = "/api/v1/saved-filters";
+    let filter = json!({"name": "lab", "view": "tag=lab"});
+    let one = it
+        .change(post(), filters, filter.clone(), "saved_filter.create")
+        .await;
+    it.ask(post(), filters, Some(filter), 200, "saved_filter.update")
+        .await;
+    it.refused(post(), filters, json!({}), 422).await;
+    let one = format!("{filters}/{}", one["id"]);
+    it.change(delete(), &one, Json::Null, "saved_filter.delete")
+        .await;
+    it.refused(delete(), &one, Json::Null, 404).await;
+
     // People.
     let person = json!({"name": "ada", "role": "viewer", "password": "a long password"});
     it.change(post(), "/api/v1/users", person.clone(), "user.create")

@@ -20,6 +20,7 @@ mod people;
 mod roles;
 mod rollouts;
 mod rules;
+mod saved_filters;
 mod second_factor;
 mod templates_and_profiles;
 

@@ -81,6 +81,14 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Json>)> {
             Some(json!({"title": "x"})),
         ),
         ("DELETE", "/api/v1/pinned-charts/0".into(), Operator, None),
+        ("GET", "/api/v1/saved-filters".into(), Viewer, None),
+        (
+            "POST",
+            "/api/v1/saved-filters".into(),
+            Viewer,
+            Some(json!({"name": "", "view": ""})),
+        ),
+        ("DELETE", "/api/v1/saved-filters/0".into(), Viewer, None),
         ("GET", "/api/v1/resource-types".into(), Viewer, None),
         (
             "PUT",

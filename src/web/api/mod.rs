@@ -33,6 +33,7 @@ mod rollout_request;
 mod rollout_view;
 mod rollouts;
 mod rules;
+mod saved_filters;
 mod series;
 mod session;
 mod sessions;
@@ -102,6 +103,9 @@ macro_rules! routes {
                     .service(pinned_charts::create_pinned_chart)
                     .service(pinned_charts::change_pinned_chart)
                     .service(pinned_charts::delete_pinned_chart)
+                    .service(saved_filters::list_saved_filters)
+                    .service(saved_filters::save_filter)
+                    .service(saved_filters::delete_saved_filter)
                     .service(locations::list_locations)
                     .service(retention::list_resource_types)
                     .service(retention::set_retention)

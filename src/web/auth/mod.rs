@@ -24,6 +24,7 @@ mod people_views;
 pub mod proxies;
 mod rollout_views;
 mod rules;
+mod saved_filters;
 mod second_factor;
 pub mod session;
 mod signal;

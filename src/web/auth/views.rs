@@ -20,11 +20,12 @@ use crate::live::Hub;
 use crate::lwm2m::Models;
 use crate::registry::Devices;
 use crate::store::{
-    AuditStore, BulkStore, DeviceSearch, EndpointFilter, EndpointReader, EndpointRow, EventReader,
-    FirmwareUpdateReader, HistoryStore, LogReader, LogResourceStore, ObservationTemplate,
-    OperationFilter, OperationReader, OperationSearch, PinStore, ResourceReader, ResourceType,
-    Role, RolloutStore, RuleStore, SeriesReader, SessionStore, StoredEvent, StoredValue,
-    TemplateStore, TokenStore, TotpStore, TrafficStore, UserStore,
+    AuditStore, BulkStore, DeviceSearch, EndpointFilter, EndpointReader, EndpointRow, EventGlance,
+    EventReader, FirmwareUpdateReader, HistoryStore, LogReader, LogResourceStore,
+    ObservationTemplate, OperationFilter, OperationReader, OperationSearch, PinStore,
+    ResourceReader, ResourceType, Role, RolloutStore, RuleStore, SavedFilterStore, SeriesReader,
+    SessionStore, StoredEvent, StoredValue, TemplateStore, TokenStore, TotpStore, TrafficStore,
+    UserStore,
 };
 use crate::web::{ApiError, AppState};
 
@@ -44,6 +45,7 @@ pub struct Stores {
     pub(in crate::web::auth) log_resources: Arc<dyn LogResourceStore>,
     pub(in crate::web::auth) logs: Arc<dyn LogReader>,
     pub(in crate::web::auth) operations: Arc<dyn OperationReader>,
+    pub(in crate::web::auth) filters: Arc<dyn SavedFilterStore>,
     pub(in crate::web::auth) pins: Arc<dyn PinStore>,
     pub(in crate::web::auth) operation_search: Arc<dyn OperationSearch>,
     pub(in crate::web::auth) resources: Arc<dyn ResourceReader>,
@@ -77,6 +79,7 @@ impl Stores {
             + ResourceReader
             + RolloutStore
             + RuleStore
+            + SavedFilterStore
             + SeriesReader
             + SessionStore
             + TemplateStore
@@ -97,6 +100,7 @@ impl Stores {
             log_resources: store.clone(),
             logs: store.clone(),
             operations: store.clone(),
+            filters: store.clone(),
             pins: store.clone(),
             operation_search: store.clone(),
             resources: store.clone(),
@@ -259,6 +263,18 @@ impl Viewer {
     ) -> Result<Vec<StoredEvent>, ApiError> {
         let events = &self.stores().events;
         Ok(events.list(endpoint, event_type, limit, before).await?)
+    }
+
+    /// What is in these events, of each at most `most` values.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn event_glances(
+        &self,
+        ids: Vec<EventId>,
+        most: u64,
+    ) -> Result<Vec<EventGlance>, ApiError> {
+        Ok(self.stores().events.glance(ids, most).await?)
     }
 
     /// One event with its values.

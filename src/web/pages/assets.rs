@@ -48,6 +48,8 @@ struct Assets {
     served: BTreeMap<String, Asset>,
     /// From `app.css` to the name in the URL.
     names: BTreeMap<String, String>,
+    /// From each of our modules to those that it imports itself.
+    imports: BTreeMap<String, Vec<String>>,
 }
 
 static VENDOR: LazyLock<Assets> = LazyLock::new(vendor);
@@ -61,6 +63,23 @@ pub fn url(name: &str) -> Option<String> {
         None => current().names.get(name)?.clone(),
     };
     Some(format!("{PREFIX}{served}"))
+}
+
+/// The URLs of the modules that one of ours imports, and those that these import, each once: a page that names them loads
+/// them at once, and not one after the other as each tells of the next.
+pub fn imports(name: &str) -> Vec<String> {
+    let assets = current();
+    let mut found: Vec<&String> = Vec::new();
+    let mut open: Vec<&String> = assets.imports.get(name).into_iter().flatten().collect();
+    while let Some(next) = open.pop() {
+        if next != name && !found.contains(&next) {
+            found.push(next);
+            open.extend(assets.imports.get(next).into_iter().flatten());
+        }
+    }
+    found.sort();
+    let served = found.iter().filter_map(|name| assets.names.get(*name));
+    served.map(|served| format!("{PREFIX}{served}")).collect()
 }
 
 /// The licences of the third-party files: name of the package and text.
@@ -139,9 +158,18 @@ fn all() -> Assets {
     for (name, body) in scripts {
         let text = String::from_utf8_lossy(&body);
         let linked = text.replace(".js\";", &format!(".{hash}.js\";"));
+        let imported = text.lines().filter_map(imported).map(str::to_owned);
+        assets.imports.insert(name.clone(), imported.collect());
         assets.add(&name, &hash, Bytes::from(linked));
     }
     assets
+}
+
+/// The module that a line imports: `import "./a.js";` or `import { b } from "./a.js";`, as all of ours are written.
+fn imported(line: &str) -> Option<&str> {
+    let (import, rest) = line.split_once("\"./")?;
+    let name = rest.strip_suffix("\";")?;
+    (import.starts_with("import ") || import.starts_with("} from ")).then_some(name)
 }
 
 /// The fetched files carry their hash in their names already.
@@ -289,6 +317,30 @@ mod tests {
                 let (name, _) = rest.split_once('"').expect("a closing quote");
                 assert!(assets.served.contains_key(name), "{served} imports {name}");
             }
+        }
+    }
+
+    #[test]
+    fn what_a_module_imports_is_known_with_what_that_imports() {
+        let names = |name: &str| -> Vec<String> {
+            let urls = imports(name).into_iter();
+            let stem = |url: String| url[PREFIX.len()..].split('.').next().map(str::to_owned);
+            urls.filter_map(stem).collect()
+        };
+        let list = names("list.js");
+        for name in ["live", "login_ended", "refresh", "time", "words"] {
+            assert!(list.iter().any(|known| known == name), "{name}: {list:?}");
+        }
+        assert_eq!(names("words.js"), [""; 0]);
+        assert_eq!(names("missing.js"), [""; 0]);
+        // Every import of every module is of the shape that is looked for.
+        for (name, text) in files::<Scripts>() {
+            let text = String::from_utf8_lossy(&text);
+            let (all, read) = (
+                text.matches("\"./").count(),
+                text.lines().filter_map(imported),
+            );
+            assert_eq!(read.count(), all, "{name}");
         }
     }
 

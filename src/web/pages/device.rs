@@ -90,7 +90,7 @@ pub(super) async fn page(viewer: Viewer, name: UrlPath<String>) -> Result<HttpRe
     device_security::insert(&mut page, &viewer, &row).await?;
     traffic::insert_of_device(&mut page, &viewer, &row).await?;
     updates::insert_of_device(&mut page, &viewer, &row).await?;
-    page.insert("events", &EventLine::all(&events, &models));
+    page.insert("events", &EventLine::all(&viewer, &events).await?);
     page.render("pages/device.html")
 }
 

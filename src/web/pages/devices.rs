@@ -13,10 +13,7 @@ use crate::domain::{EndpointId, Path, Timestamp, Value};
 use crate::store::{DeviceQuery, DeviceSort, DeviceState, EndpointRow, ListedDevice};
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
-use crate::web::device_query::{self, DeviceWords, state};
-
-/// Devices on one page, as one may choose.
-const LIMITS: [u64; 3] = [50, 100, 500];
+use crate::web::device_query::{self, COLUMNS, DeviceWords, ListView, PAGE_SIZES, state};
 
 /// Devices are counted up to here.
 const COUNTED: u64 = 10_000;
@@ -27,23 +24,6 @@ const VERSIONS: u64 = 100;
 /// What the list shows of a device; the page's script knows the same paths.
 const TEMPERATURE: Path = Path::resource(3303, 0, 5700);
 const HUMIDITY: Path = Path::resource(3304, 0, 5700);
-
-/// The columns that can be hidden: what the script calls them, and their heads.
-const COLUMNS: [(&str, &str); 13] = [
-    ("tags", "Tags"),
-    ("state", "State"),
-    ("seen", "Last seen"),
-    ("temperature", "Temperature"),
-    ("humidity", "Humidity"),
-    ("address", "Address"),
-    ("lwm2m", "LwM2M"),
-    ("lifetime", "Lifetime"),
-    ("registered", "Registered at"),
-    ("end", "Lifetime end"),
-    ("firmware", "Firmware"),
-    ("model", "Model"),
-    ("warnings", "Warnings"),
-];
 
 /// Columns that are hidden until somebody wants them.
 const HIDDEN: [&str; 4] = ["registered", "end", "model", "warnings"];
@@ -57,6 +37,8 @@ pub(super) struct DevicesQuery {
     registered: String,
     sort: String,
     limit: String,
+    /// Those that are shown, whatever the browser remembers.
+    columns: String,
     cursor: String,
 }
 
@@ -81,8 +63,8 @@ impl DevicesQuery {
     /// Devices on one page.
     fn limit(&self) -> u64 {
         let wanted = self.limit.parse().ok();
-        let known = wanted.filter(|wanted| LIMITS.contains(wanted));
-        known.unwrap_or(LIMITS[0])
+        let known = wanted.filter(|wanted| PAGE_SIZES.contains(wanted));
+        known.unwrap_or(PAGE_SIZES[0])
     }
 }
 
@@ -91,16 +73,18 @@ struct Addresses<'a> {
     words: &'a DeviceWords,
     sort: &'a str,
     limit: u64,
+    columns: &'a str,
 }
 
 impl Addresses<'_> {
     fn of(&self, sort: &str, limit: u64, cursor: &str) -> String {
         let limit = match limit {
-            limit if limit == LIMITS[0] => String::new(),
+            limit if limit == PAGE_SIZES[0] => String::new(),
             limit => limit.to_string(),
         };
         let mut parameters = self.words.pairs().to_vec();
-        parameters.extend([("sort", sort), ("limit", &limit), ("cursor", cursor)]);
+        parameters.extend([("sort", sort), ("limit", &limit)]);
+        parameters.extend([("columns", self.columns), ("cursor", cursor)]);
         words::address("/devices", &parameters)
     }
 
@@ -119,6 +103,7 @@ pub(super) async fn page(
     let filter = words.filter()?;
     let (sort, descending) = device_query::sort(&query.sort)?;
     let limit = query.limit();
+    let shown = device_query::columns(&query.columns)?;
     let wanted = DeviceQuery {
         filter: filter.clone(),
         sort,
@@ -148,6 +133,7 @@ pub(super) async fn page(
         words: &words,
         sort: &query.sort,
         limit,
+        columns: &query.columns,
     };
     let next = list.devices.last().filter(|_| list.has_next);
     let next = next.map(|last| addresses.from(&device_query::cursor(last, false)));
@@ -165,7 +151,10 @@ pub(super) async fn page(
     page.insert("refined", &refined(&words));
     page.insert("states", &DeviceState::ALL.map(DeviceState::name));
     page.insert("versions", &versions);
-    page.insert("columns", &columns(&addresses, sort, descending));
+    page.insert(
+        "columns",
+        &columns(&addresses, shown.as_deref(), sort, descending),
+    );
     page.insert("limit", &limit);
     page.insert("limits", &limits(&addresses));
     page.insert("sort", &query.sort);
@@ -174,8 +163,45 @@ pub(super) async fn page(
     page.insert("next", &next);
     page.insert("previous", &previous);
     page.insert("table_href", &table_address(&words));
+    page.insert("chosen_columns", &query.columns);
+    page.insert("saved", &saved(&viewer, &addresses).await?);
     page.insert("bulks", &BulkLine::all(&viewer, &under_way).await?);
     page.render("pages/devices.html")
+}
+
+/// A saved list of devices.
+#[derive(Debug, Serialize)]
+struct SavedLine {
+    id: i64,
+    name: String,
+    href: String,
+    /// Who shares it, where that is somebody else.
+    shared_by: Option<String>,
+    shared: bool,
+    /// Whether it is what is shown.
+    active: bool,
+    removable: bool,
+}
+
+async fn saved(viewer: &Viewer, shown: &Addresses<'_>) -> Result<Vec<SavedLine>, ApiError> {
+    let here = shown.from("");
+    let here = here.split_once('?').map_or("", |(_, query)| query);
+    let here = ListView::read(here).map(|view| view.query());
+    let me = viewer.identity().doer().actor;
+    let filters = viewer.saved_filters().await?.into_iter();
+    let lines = filters.map(|filter| SavedLine {
+        id: filter.id,
+        href: match filter.view.as_str() {
+            "" => "/devices".to_owned(),
+            view => format!("/devices?{view}"),
+        },
+        active: here.as_ref() == Ok(&filter.view),
+        removable: viewer.may_remove(&filter),
+        shared: filter.shared,
+        shared_by: (filter.owner != me).then_some(filter.owner),
+        name: filter.name,
+    });
+    Ok(lines.collect())
 }
 
 /// Whether something is filtered by what lies behind "more filters".
@@ -203,7 +229,13 @@ struct Column {
     sorted: Option<&'static str>,
 }
 
-fn columns(addresses: &Addresses<'_>, sort: DeviceSort, descending: bool) -> Vec<Column> {
+/// The heads of all columns; `shown` are those that the address names.
+fn columns(
+    addresses: &Addresses<'_>,
+    shown: Option<&[&str]>,
+    sort: DeviceSort,
+    descending: bool,
+) -> Vec<Column> {
     let by = |name: &str| match name {
         "name" => Some(DeviceSort::Name),
         "seen" => Some(DeviceSort::Seen),
@@ -226,7 +258,11 @@ fn columns(addresses: &Addresses<'_>, sort: DeviceSort, descending: bool) -> Vec
         Column {
             name,
             label,
-            hidden: HIDDEN.contains(name) && !is_sorted,
+            hidden: !is_sorted
+                && match shown {
+                    Some(shown) => *name != "name" && !shown.contains(name),
+                    None => HIDDEN.contains(name),
+                },
             href,
             sorted: is_sorted.then_some(if descending {
                 "descending"
@@ -247,7 +283,7 @@ struct Limit {
 }
 
 fn limits(addresses: &Addresses<'_>) -> Vec<Limit> {
-    let each = LIMITS.iter().map(|rows| Limit {
+    let each = PAGE_SIZES.iter().map(|rows| Limit {
         rows: *rows,
         href: addresses.of(addresses.sort, *rows, ""),
         active: *rows == addresses.limit,

@@ -1,5 +1,7 @@
 //! `/events` and `/events/{id}`.
 
+use std::collections::HashMap;
+
 use actix_web::HttpResponse;
 use actix_web::web::{Path, Query};
 use serde::{Deserialize, Serialize};
@@ -8,12 +10,18 @@ use super::chrome::Page;
 use super::words;
 use crate::domain::{EndpointName, EventId, Node, Severity, Timestamp};
 use crate::lwm2m::Models;
-use crate::store::StoredEvent;
+use crate::store::{EventGlance, StoredEvent};
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
 
 /// Events on one page.
 const LIMIT: u64 = 50;
+
+/// Values that a list shows of each event.
+const GLANCE: u64 = 4;
+
+/// So much of each of them.
+const GLANCE_CHARACTERS: usize = 32;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct EventsQuery {
@@ -42,7 +50,7 @@ pub(super) async fn list(
         .events(id, None, LIMIT.saturating_add(1), before)
         .await?;
     let shown = usize::try_from(LIMIT).unwrap_or(usize::MAX);
-    let lines = EventLine::all(events.get(..shown).unwrap_or(&events), &viewer.models());
+    let lines = EventLine::all(&viewer, events.get(..shown).unwrap_or(&events)).await?;
     let first_href = match query.endpoint.as_str() {
         "" => "/events".to_owned(),
         name => format!("/events?endpoint={}", words::segment(name)),
@@ -91,14 +99,40 @@ pub(super) struct EventLine {
     rule_id: Option<i64>,
     severity: Option<&'static str>,
     message: Option<String>,
+    /// Its first values, shortened, where it has no message; and how many it has besides.
+    values: Vec<ValueLine>,
+    more: u64,
 }
 
 impl EventLine {
-    pub(super) fn all(events: &[StoredEvent], models: &Models) -> Vec<Self> {
-        events
-            .iter()
-            .map(|event| Self::new(event, models))
-            .collect()
+    /// Those of a list, with a glance at the values of those that say nothing by themselves.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) async fn all(
+        viewer: &Viewer,
+        events: &[StoredEvent],
+    ) -> Result<Vec<Self>, ApiError> {
+        let models = viewer.models();
+        let mute = events.iter().filter(|event| event.message.is_none());
+        let mute = mute.map(|event| event.id).collect();
+        let glances = viewer.event_glances(mute, GLANCE).await?.into_iter();
+        let mut glances: HashMap<EventId, EventGlance> =
+            glances.map(|glance| (glance.id, glance)).collect();
+        let lines = events.iter().map(|event| {
+            let mut line = Self::new(event, &models);
+            if let Some(glance) = glances.remove(&event.id) {
+                let shown = glance.first.iter();
+                line.values = shown.map(|node| ValueLine::new(node, &models)).collect();
+                for value in &mut line.values {
+                    value.shorten();
+                }
+                let shown = u64::try_from(line.values.len()).unwrap_or(u64::MAX);
+                line.more = glance.count.saturating_sub(shown);
+            }
+            line
+        });
+        Ok(lines.collect())
     }
 
     fn new(event: &StoredEvent, models: &Models) -> Self {
@@ -121,6 +155,8 @@ impl EventLine {
             rule_id: None,
             severity: event.severity.map(Severity::name),
             message: event.message.clone(),
+            values: Vec::new(),
+            more: 0,
         }
     }
 }
@@ -149,6 +185,14 @@ impl ValueLine {
                 .and_then(|model| model.units.clone())
                 .unwrap_or_default(),
             time: node.time,
+        }
+    }
+
+    /// For a list: the rest is on the event's own page.
+    fn shorten(&mut self) {
+        if let Some((end, _)) = self.text.char_indices().nth(GLANCE_CHARACTERS) {
+            self.text.truncate(end);
+            self.text.push('…');
         }
     }
 }

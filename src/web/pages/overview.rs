@@ -49,7 +49,7 @@ pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
     page.insert("counts", &Counts::from(counts));
     page.insert("late", &late.iter().map(LateLine::new).collect::<Vec<_>>());
     page.insert("operations", &OperationLine::all(&operations, &waits));
-    page.insert("events", &EventLine::all(&events, &viewer.models()));
+    page.insert("events", &EventLine::all(&viewer, &events).await?);
     traffic::insert_of_fleet(&mut page, &viewer).await?;
     page.insert("rollouts", &going_on);
     page.insert("bulks", &BulkLine::all(&viewer, &under_way).await?);
@@ -140,7 +140,7 @@ fn tiles(counts: &FleetCounts) -> Vec<Tile> {
         },
         Tile {
             id: "count-failed",
-            label: "Failed in the last day",
+            label: "Failed in 24 h",
             number: up_to(counts.failed),
             colour: colour(counts.failed, "red"),
             below: "operations".to_owned(),

@@ -40,6 +40,7 @@ fn engine() -> TeraResult<Tera> {
     let mut tera = Tera::new();
     tera.autoescape_on([".html"]);
     tera.register_function("asset", asset);
+    tera.register_function("imports", imports);
     tera.register_filter("ago", ago);
     tera.register_filter("duration", duration);
     tera.register_filter("segment", segment);
@@ -60,6 +61,12 @@ fn engine() -> TeraResult<Tera> {
 fn asset(arguments: Kwargs, _: &State<'_>) -> TeraResult<String> {
     let name: String = arguments.must_get("name")?;
     assets::url(&name).ok_or_else(|| tera::Error::message(format!("there is no asset `{name}`")))
+}
+
+/// `imports(name="device.js")`: where the modules are served that this one needs.
+fn imports(arguments: Kwargs, _: &State<'_>) -> TeraResult<Vec<String>> {
+    let name: String = arguments.must_get("name")?;
+    Ok(assets::imports(&name))
 }
 
 /// `time | ago`: how long ago an RFC 3339 time was, in words.

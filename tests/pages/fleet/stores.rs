@@ -11,7 +11,7 @@ use flownexus::domain::{
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
-    Aggregate, EndpointFilter, EndpointReader, EndpointRow, EventReader, HistoryStore,
+    Aggregate, EndpointFilter, EndpointReader, EndpointRow, EventGlance, EventReader, HistoryStore,
     ObservationTemplate, OperationFilter, OperationReader, ResourceReader, ResourceType, Retention,
     StoreError, StoredEvent, StoredValue, TemplateStore,
 };
@@ -175,6 +175,23 @@ impl EventReader for Fleet {
             .iter()
             .find(|(event, _)| event.id == id)
             .cloned())
+    }
+
+    async fn glance(&self, ids: Vec<EventId>, most: u64) -> Result<Vec<EventGlance>, StoreError> {
+        let state = self.lock();
+        let events = state.events.iter();
+        let wanted = events.filter(|(event, _)| ids.contains(&event.id));
+        Ok(wanted
+            .map(|(event, values)| EventGlance {
+                id: event.id,
+                first: values
+                    .iter()
+                    .take(usize::try_from(most).unwrap_or(usize::MAX))
+                    .cloned()
+                    .collect(),
+                count: values.len() as u64,
+            })
+            .collect())
     }
 }
 
