@@ -249,14 +249,19 @@ impl Hub {
         if let Some(after) = after {
             match state.missed(&client, after, limits.queue_length) {
                 Some(missed) => client.queue = missed,
-                // From before a restart: what happened since is known all the same, while none of it is forgotten.
+                // From before a restart: what happened since is known all the same, while none of it is forgotten. It
+                // follows in the queue, so that what comes meanwhile comes behind it.
                 None if after < state.began_at => {
-                    let since = state.missed(&client, state.began_at, limits.queue_length);
-                    client.lost = Some(match since {
-                        Some(_) => state.began_at,
-                        None => state.last_seq,
-                    });
-                    client.queue = since.unwrap_or_default();
+                    let room = limits.queue_length.saturating_sub(1);
+                    match state.missed(&client, state.began_at, room) {
+                        Some(since) => {
+                            let seq = state.began_at;
+                            client.queue = since;
+                            client.queue.push_front(Delivery::Resync { seq });
+                            self.shared.counters.resyncs.inc();
+                        }
+                        None => client.lost = Some(state.last_seq),
+                    }
                 }
                 None => client.lost = Some(state.last_seq),
             }
