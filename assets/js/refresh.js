@@ -12,6 +12,7 @@ let wanted = new Set();
 let timer = null;
 let last = 0;
 let running = false;
+let leaving = false;
 
 // Asks for some parts, or for all. Many calls become one fetch a second at most.
 export function refresh(ids) {
@@ -19,9 +20,20 @@ export function refresh(ids) {
   schedule();
 }
 
+// Opens another page in the place of this one, which may not be there any more: to load it again would keep the browser here.
+export function leaveFor(address) {
+  leaving = true;
+  location.assign(address);
+}
+
+// Back again, out of the browser's memory.
+window.addEventListener("pageshow", () => {
+  leaving = false;
+});
+
 function schedule() {
   // Nothing is fetched while nobody looks.
-  if (timer !== null || running || document.hidden) return;
+  if (leaving || timer !== null || running || document.hidden) return;
   timer = setTimeout(run, Math.max(50, last + Math.max(MIN_INTERVAL, took * REST) - Date.now()));
 }
 
@@ -42,6 +54,7 @@ async function run() {
       loginEnded();
       return;
     }
+    if (leaving) return;
     if (response.status === 404) {
       location.reload();
       return;
