@@ -8,7 +8,7 @@ import { live } from "./live.js";
 import { DeviceLog } from "./log.js";
 import { openOperate, operationChanged } from "./operate.js";
 import { openProfile } from "./profile.js";
-import { refresh, showAll } from "./refresh.js";
+import { leaveFor, refresh, showAll } from "./refresh.js";
 import { makeTime, setTime } from "./time.js";
 import { toast } from "./toast.js";
 import { showState, state, value } from "./words.js";
@@ -193,7 +193,7 @@ function showChart(row) {
 async function forget() {
   if (!window.confirm(`Forget ${endpoint} and all its data? A device that still runs registers again.`)) return;
   await api("DELETE", base);
-  location.assign("/devices");
+  leaveFor("/devices");
 }
 
 async function operate(button, body) {

@@ -19,6 +19,7 @@ let wanted = new Set();
 let timer = null;
 let last = 0;
 let running = false;
+let leaving = false;
 
 // Asks for some parts, or for all. Many calls become one fetch a second at most.
 export function refresh(ids) {
@@ -26,9 +27,20 @@ export function refresh(ids) {
   schedule();
 }
 
+// Opens another page in the place of this one, which may not be there any more: to load it again would keep the browser here.
+export function leaveFor(address) {
+  leaving = true;
+  location.assign(address);
+}
+
+// Back again, out of the browser's memory.
+window.addEventListener("pageshow", () => {
+  leaving = false;
+});
+
 function schedule() {
   // Nothing is fetched while nobody looks.
-  if (timer !== null || running || document.hidden) return;
+  if (leaving || timer !== null || running || document.hidden) return;
   const rest = Math.max(MIN_INTERVAL, Math.min(took * REST, LONGEST_REST));
   const pause = failures > 0 ? Math.min(MIN_INTERVAL * 2 ** failures, LONGEST_PAUSE) : rest;
   timer = setTimeout(run, Math.max(50, last + pause - Date.now()));
@@ -82,6 +94,7 @@ async function load() {
     loginEnded();
     return null;
   }
+  if (leaving) return null;
   if (response.status === 403 || response.status === 404) {
     location.reload();
     return null;

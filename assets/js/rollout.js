@@ -2,7 +2,7 @@
 
 import { api } from "./api.js";
 import "./follow.js";
-import { refresh } from "./refresh.js";
+import { leaveFor, refresh } from "./refresh.js";
 import { toast } from "./toast.js";
 
 const id = document.getElementById("rollout").dataset.rollout;
@@ -24,7 +24,7 @@ async function remove(button) {
   button.disabled = true;
   try {
     await api("DELETE", `/rollouts/${id}`);
-    location.assign("/rollouts");
+    leaveFor("/rollouts");
   } catch (error) {
     toast("bad", "Not removed", error.message);
     refresh();
