@@ -1,5 +1,6 @@
 // What every page has: menus, the theme, questions before something is removed, cancelling.
 
+import "./mistakes.js";
 import "./time.js";
 import { api } from "./api.js";
 import { refresh } from "./refresh.js";

@@ -206,6 +206,15 @@ impl ApiError {
         self
     }
 
+    /// The same, of a name that is taken.
+    #[must_use]
+    pub fn about_name(self) -> Self {
+        match self.code {
+            "exists" => self.about("name"),
+            _ => self,
+        }
+    }
+
     /// The status code of the answer.
     pub fn status(&self) -> StatusCode {
         self.status

@@ -13,6 +13,7 @@ mod demo;
 mod each_role_sees_what_it_may;
 mod every_page_is_for_everybody;
 mod lists_are_saved_under_a_name;
+mod mistakes_are_told_beside_their_fields;
 mod pages;
 mod pages_are_light;
 mod pages_work_in_a_browser;

@@ -128,7 +128,8 @@ async fn a_rule_is_added_changed_switched_and_removed_by_forms() {
     let page = operator.post("/events/rules/4", &wrong).await;
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(
-        page.text.contains("`below`: `cold` is no such number"),
+        page.text.contains(r#"data-mistake="below""#)
+            && page.text.contains("`cold` is no such number"),
         "{}",
         page.text
     );

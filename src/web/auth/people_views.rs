@@ -38,11 +38,10 @@ impl Admin {
             must_change_password: must_change,
             ..User::new(name, role, self.state.passwords.hash_new(password).await?)
         };
-        Ok(self
-            .stores()
-            .users
-            .add(user, self.identity().doer())
-            .await?)
+        let added = self.stores().users.add(user, self.identity().doer());
+        added
+            .await
+            .map_err(|error| ApiError::from(error).about_name())
     }
 
     /// Changes what a person may do. It counts at once: who is disabled has no session any more.

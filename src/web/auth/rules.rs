@@ -36,11 +36,10 @@ impl Operator {
             let detail = format!("there are {most} rules already (rules.max)");
             return Err(ApiError::conflict("too_many_rules", detail));
         }
-        let rule = self
-            .stores()
-            .rules
-            .add(spec, self.identity().doer())
-            .await?;
+        let added = self.stores().rules.add(spec, self.identity().doer());
+        let rule = added
+            .await
+            .map_err(|error| ApiError::from(error).about_name())?;
         self.devices().reload_rules().await?;
         Ok(rule)
     }
@@ -54,7 +53,10 @@ impl Operator {
             .stores()
             .rules
             .replace(id, spec, self.identity().doer());
-        let rule = replaced.await?.ok_or_else(|| unknown(id))?;
+        let rule = replaced
+            .await
+            .map_err(|error| ApiError::from(error).about_name())?
+            .ok_or_else(|| unknown(id))?;
         self.devices().reload_rules().await?;
         Ok(rule)
     }

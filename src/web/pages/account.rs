@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::browsers;
 use super::chrome::{Page, see_other};
 use super::login::refusal;
-use super::people::{NewToken, TokenForm, TokenLine};
-use super::words::sentence;
+use super::mistake::Mistake;
+use super::people::{NewToken, TokenForm, TokenLine, Typed};
 use crate::domain::Timestamp;
 use crate::store::{UserSource, WebSession};
 use crate::web::ApiError;
@@ -49,18 +49,19 @@ pub(super) struct ProofForm {
 struct News {
     status: StatusCode,
     /// What went wrong.
-    error: Option<String>,
+    error: Option<Mistake>,
     /// What was done.
     done: Option<&'static str>,
     recovery_codes: Vec<String>,
     new_token: Option<NewToken>,
+    typed_token: Typed,
 }
 
 impl News {
-    fn error(status: StatusCode, text: String) -> Self {
+    fn error(status: StatusCode, mistake: Mistake) -> Self {
         Self {
             status,
-            error: Some(text),
+            error: Some(mistake),
             ..Self::default()
         }
     }
@@ -93,20 +94,24 @@ pub(super) async fn change_password(
     let form = form.into_inner();
     let wrong = StatusCode::UNPROCESSABLE_ENTITY;
     if form.new != form.again {
-        let error = "The new password is not the same both times.".to_owned();
-        return render(&myself, News::error(wrong, error)).await;
+        let mistake = Mistake::at("again", "the new password is not the same both times");
+        return render(&myself, News::error(wrong, mistake)).await;
     }
     let changed = auth::change_password(&request, myself.identity(), form.present, form.new).await;
-    let (status, text) = match changed {
+    let (status, mistake) = match changed {
         Ok(()) => return Ok(see_other("/account?done=password")),
         Err(ChangePasswordError::Login(LoginError::Server(error))) => return Err(error),
         Err(ChangePasswordError::Login(LoginError::Refused(_))) => {
-            (wrong, "The present password is wrong.".to_owned())
+            let mistake = Mistake::at("present", "the present password is wrong");
+            (wrong, mistake)
         }
-        Err(ChangePasswordError::Login(error)) => refusal(&error),
-        Err(ChangePasswordError::Unusable(why)) => (wrong, sentence(&why)),
+        Err(ChangePasswordError::Login(error)) => {
+            let (status, text) = refusal(&error);
+            (status, Mistake::new(&text))
+        }
+        Err(ChangePasswordError::Unusable(why)) => (wrong, Mistake::at("new", &why)),
     };
-    render(&myself, News::error(status, text)).await
+    render(&myself, News::error(status, mistake)).await
 }
 
 /// `POST /account/sessions/end`
@@ -155,12 +160,13 @@ pub(super) async fn remove_totp(
         Ok(()) => Ok(see_other("/account?done=totp")),
         Err(LoginError::Server(error)) => end_form(&myself, Err(error), "").await,
         Err(LoginError::Refused(_)) => {
-            let text = "The password is wrong.".to_owned();
-            render(&myself, News::error(StatusCode::UNPROCESSABLE_ENTITY, text)).await
+            let mistake = Mistake::at("password", "the password is wrong");
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            render(&myself, News::error(status, mistake)).await
         }
         Err(error) => {
             let (status, text) = refusal(&error);
-            render(&myself, News::error(status, text)).await
+            render(&myself, News::error(status, Mistake::new(&text))).await
         }
     }
 }
@@ -187,7 +193,14 @@ pub(super) async fn add_token(
             };
             render(&myself, news).await
         }
-        Err(error) => end_form(&myself, Err(error), "").await,
+        Err(error) if error.status().is_client_error() => {
+            let news = News {
+                typed_token: Typed::from(&*form),
+                ..News::error(error.status(), (&error).into())
+            };
+            render(&myself, news).await
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -210,8 +223,7 @@ async fn end_form(
     match result {
         Ok(()) => Ok(see_other(goal)),
         Err(error) if error.status().is_client_error() => {
-            let text = sentence(error.detail());
-            render(myself, News::error(error.status(), text)).await
+            render(myself, News::error(error.status(), (&error).into())).await
         }
         Err(error) => Err(error),
     }
@@ -231,6 +243,7 @@ async fn render(myself: &Myself, news: News) -> Result<HttpResponse, ApiError> {
     page.insert("done", &news.done);
     page.insert("recovery_codes", &news.recovery_codes);
     page.insert("new_token", &news.new_token);
+    page.insert("typed_token", &news.typed_token);
     // A secret that does not open any more keeps nobody from the rest of the page.
     let factor = match myself.second_factor().await {
         Ok(SecondFactor::Absent) => Factor::default(),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
 
 use super::chrome::{Page, see_other};
+use super::mistake::Mistake;
 use super::words::{self, sentence};
 use crate::domain::{CredentialId, EndpointName, Timestamp};
 use crate::security::certificates::{Ending, Holder};
@@ -65,9 +66,9 @@ pub(super) struct RevokeForm {
 struct Answer {
     status: StatusCode,
     /// Why the credential was not stored.
-    error: Option<String>,
+    error: Option<Mistake>,
     /// Why the certificate was not revoked, or trusted again.
-    revoke_error: Option<String>,
+    revoke_error: Option<Mistake>,
     /// A credential that was stored, though it is unwise.
     added: Option<Added>,
     form: ShownForm,
@@ -177,7 +178,7 @@ pub(super) async fn add(
         Err(error) if error.status().is_client_error() => {
             let answer = Answer {
                 status: error.status(),
-                error: Some(sentence(error.detail())),
+                error: Some((&error).into()),
                 form: ShownForm::new(form.into_inner()),
                 ..Answer::default()
             };
@@ -231,7 +232,7 @@ async fn end_revoked(
         Err(error) if error.status().is_client_error() => {
             let answer = Answer {
                 status: error.status(),
-                revoke_error: Some(sentence(error.detail())),
+                revoke_error: Some((&error).into()),
                 revoke: ShownRevoke {
                     serial: form.serial.clone(),
                     reason: form.reason.clone(),

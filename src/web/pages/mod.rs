@@ -23,6 +23,7 @@ mod errors;
 mod events;
 mod firmware;
 mod login;
+mod mistake;
 mod models;
 mod observation_templates;
 mod operations;

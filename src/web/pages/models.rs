@@ -6,7 +6,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 
 use super::chrome::{Page, see_other};
-use super::words::{self, sentence};
+use super::mistake::Mistake;
+use super::words;
 use crate::domain::Timestamp;
 use crate::lwm2m::{ObjectModel, ResourceModel, ddf};
 use crate::store::ModelEntry;
@@ -70,9 +71,8 @@ pub(super) async fn add(
             _ => see_other("/models?source=uploaded"),
         }),
         Err(error) if error.status().is_client_error() => {
-            let text = Some(sentence(error.detail()));
             let query = ModelsQuery::default();
-            render(&operator, error.status(), &query, text).await
+            render(&operator, error.status(), &query, Some((&error).into())).await
         }
         Err(error) => Err(error),
     }
@@ -119,7 +119,7 @@ async fn render(
     viewer: &Viewer,
     status: StatusCode,
     query: &ModelsQuery,
-    error: Option<String>,
+    error: Option<Mistake>,
 ) -> Result<HttpResponse, ApiError> {
     let mut page = Page::new(viewer, "/models");
     let filter = Filter {

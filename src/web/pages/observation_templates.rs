@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::chrome::{Page, see_other};
-use super::words::sentence;
+use super::mistake::Mistake;
 use crate::domain::{ContentFormat, OperationKind, Path};
 use crate::lwm2m::Models;
 use crate::store::ObservationTemplate;
@@ -122,8 +122,8 @@ async fn answer(
         Err(error)
             if error.status().is_client_error() && error.status() != StatusCode::NOT_FOUND =>
         {
-            let text = Some(sentence(error.detail()));
-            render(operator, error.status(), form, text).await
+            let mistake = Mistake::from(&error);
+            render(operator, error.status(), form, Some(mistake)).await
         }
         Err(error) => Err(error),
     }
@@ -133,7 +133,7 @@ async fn render(
     viewer: &Viewer,
     status: StatusCode,
     form: &TemplateForm,
-    error: Option<String>,
+    error: Option<Mistake>,
 ) -> Result<HttpResponse, ApiError> {
     let mut page = Page::new(viewer, "/templates");
     let models = viewer.models();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::SessionLine;
 use super::chrome::{Page, see_other};
-use super::words::sentence;
+use super::mistake::Mistake;
 use crate::domain::Timestamp;
 use crate::store::{ApiToken, Role, User, UserChange, UserSource};
 use crate::web::ApiError;
@@ -69,9 +69,52 @@ impl TokenForm {
     }
 }
 
+/// What was filled in, for the form that is shown again.
+#[derive(Serialize)]
+pub(super) struct Typed {
+    name: String,
+    role: &'static str,
+    days: String,
+    must_change: bool,
+}
+
+impl Default for Typed {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            role: role_name(Role::Viewer),
+            days: String::new(),
+            must_change: true,
+        }
+    }
+}
+
+impl From<&TokenForm> for Typed {
+    fn from(form: &TokenForm) -> Self {
+        Self {
+            name: form.name.clone(),
+            role: role_name(form.role),
+            days: form.days.clone(),
+            ..Self::default()
+        }
+    }
+}
+
+/// What the page has to say this once.
+#[derive(Default)]
+struct News {
+    status: StatusCode,
+    error: Option<Mistake>,
+    /// Whom the form was about, where each person has one.
+    whom: Option<String>,
+    new_token: Option<NewToken>,
+    user: Typed,
+    token: Typed,
+}
+
 /// `GET /users`
 pub(super) async fn users(admin: Admin) -> Result<HttpResponse, ApiError> {
-    render(&admin, StatusCode::OK, None, None).await
+    render(&admin, News::default()).await
 }
 
 /// `POST /users`
@@ -82,7 +125,17 @@ pub(super) async fn add_user(admin: Admin, form: Form<UserForm>) -> Result<HttpR
         .add_user(&form.name, form.role, form.password, must_change)
         .await
         .map(|_| ());
-    end_form(&admin, added).await
+    let typed = Typed {
+        name: form.name,
+        role: role_name(form.role),
+        must_change,
+        ..Typed::default()
+    };
+    let again = News {
+        user: typed,
+        ..News::default()
+    };
+    end_form(&admin, added, again).await
 }
 
 /// `POST /users/role`
@@ -95,7 +148,7 @@ pub(super) async fn change_role(
         disabled: None,
     };
     let changed = admin.change_user(&form.name, change).await.map(|_| ());
-    end_form(&admin, changed).await
+    end_form(&admin, changed, News::default()).await
 }
 
 /// `POST /users/disable`
@@ -114,7 +167,7 @@ async fn set_disabled(admin: &Admin, name: &str, disabled: bool) -> Result<HttpR
         disabled: Some(disabled),
     };
     let changed = admin.change_user(name, change).await.map(|_| ());
-    end_form(admin, changed).await
+    end_form(admin, changed, News::default()).await
 }
 
 /// `POST /users/password`
@@ -126,7 +179,11 @@ pub(super) async fn set_password(
     let must_change = form.must_change.is_some();
     let set = admin.set_password(&form.name, form.password, must_change);
     let set = set.await;
-    end_form(&admin, set).await
+    let again = News {
+        whom: Some(form.name),
+        ..News::default()
+    };
+    end_form(&admin, set, again).await
 }
 
 /// `POST /users/totp/remove`
@@ -135,7 +192,7 @@ pub(super) async fn remove_totp(
     form: Form<NameForm>,
 ) -> Result<HttpResponse, ApiError> {
     let removed = admin.remove_second_factor(&form.name).await;
-    end_form(&admin, removed).await
+    end_form(&admin, removed, News::default()).await
 }
 
 /// `POST /users/remove`
@@ -144,7 +201,7 @@ pub(super) async fn remove_user(
     form: Form<NameForm>,
 ) -> Result<HttpResponse, ApiError> {
     let removed = admin.remove_user(&form.name).await;
-    end_form(&admin, removed).await
+    end_form(&admin, removed, News::default()).await
 }
 
 /// `POST /users/sessions/end`
@@ -153,7 +210,7 @@ pub(super) async fn end_session(
     form: Form<SessionForm>,
 ) -> Result<HttpResponse, ApiError> {
     let ended = admin.end_session(&form.id).await;
-    end_form(&admin, ended).await
+    end_form(&admin, ended, News::default()).await
 }
 
 /// `POST /tokens`. The answer shows the token, which is nowhere else.
@@ -167,37 +224,53 @@ pub(super) async fn add_token(
     };
     match added {
         Ok((token, text)) => {
-            let new = NewToken::new(token, text);
-            render(&admin, StatusCode::OK, None, Some(new)).await
+            let news = News {
+                new_token: Some(NewToken::new(token, text)),
+                ..News::default()
+            };
+            render(&admin, news).await
         }
-        Err(error) => end_form(&admin, Err(error)).await,
+        Err(error) => {
+            let again = News {
+                token: Typed::from(&*form),
+                ..News::default()
+            };
+            end_form(&admin, Err(error), again).await
+        }
     }
 }
 
 /// `POST /tokens/{id}/remove`
 pub(super) async fn remove_token(admin: Admin, id: Path<i64>) -> Result<HttpResponse, ApiError> {
     let removed = admin.remove_token(*id).await;
-    end_form(&admin, removed).await
+    end_form(&admin, removed, News::default()).await
 }
 
 /// Back to the page, with what went wrong if it was the form's fault.
-async fn end_form(admin: &Admin, result: Result<(), ApiError>) -> Result<HttpResponse, ApiError> {
+async fn end_form(
+    admin: &Admin,
+    result: Result<(), ApiError>,
+    again: News,
+) -> Result<HttpResponse, ApiError> {
     match result {
         Ok(()) => Ok(see_other("/users")),
         Err(error) if error.status().is_client_error() => {
-            let text = Some(sentence(error.detail()));
-            render(admin, error.status(), text, None).await
+            let mut mistake = Mistake::from(&error);
+            if let Some(whom) = &again.whom {
+                mistake = mistake.of(whom);
+            }
+            let news = News {
+                status: error.status(),
+                error: Some(mistake),
+                ..again
+            };
+            render(admin, news).await
         }
         Err(error) => Err(error),
     }
 }
 
-async fn render(
-    admin: &Admin,
-    status: StatusCode,
-    error: Option<String>,
-    new_token: Option<NewToken>,
-) -> Result<HttpResponse, ApiError> {
+async fn render(admin: &Admin, news: News) -> Result<HttpResponse, ApiError> {
     let mut page = Page::new(admin, "/users");
     let users = admin.users().await?;
     let tokens = admin.tokens().await?;
@@ -211,9 +284,11 @@ async fn render(
     page.insert("users", &users);
     page.insert("tokens", &tokens);
     page.insert("sessions", &sessions);
-    page.insert("error", &error);
-    page.insert("new_token", &new_token);
-    page.render_as(status, "pages/users.html")
+    page.insert("error", &news.error);
+    page.insert("new_token", &news.new_token);
+    page.insert("typed_user", &news.user);
+    page.insert("typed_token", &news.token);
+    page.render_as(news.status, "pages/users.html")
 }
 
 #[derive(Serialize)]

@@ -6,7 +6,7 @@ use actix_web::web::{Form, Path};
 use serde::{Deserialize, Serialize};
 
 use super::chrome::{Page, see_other};
-use super::words::sentence;
+use super::mistake::Mistake;
 use crate::domain::{Condition, Rule, RuleId, RuleSpec, Severity, Threshold, span};
 use crate::web::ApiError;
 use crate::web::api::{ConditionBody, DeviceFilter, RuleBody, check_rule};
@@ -114,12 +114,8 @@ async fn end(
     match result {
         Ok(()) => Ok(see_other("/events/rules")),
         Err(error) if error.status().is_client_error() => {
-            let what = error.field().map(|field| field.replace("condition.", ""));
-            let text = match what {
-                Some(field) => format!("`{field}`: {}", error.detail()),
-                None => error.detail().to_owned(),
-            };
-            render(operator, error.status(), id, form, Some(sentence(&text))).await
+            let mistake = Mistake::from(&error);
+            render(operator, error.status(), id, form, Some(mistake)).await
         }
         Err(error) => Err(error),
     }
@@ -130,7 +126,7 @@ async fn render(
     status: StatusCode,
     editing: Option<i64>,
     form: &RuleForm,
-    error: Option<String>,
+    error: Option<Mistake>,
 ) -> Result<HttpResponse, ApiError> {
     let mut page = Page::new(viewer, "/events");
     let lines: Vec<RuleLine> = viewer.rules().await?.iter().map(RuleLine::new).collect();

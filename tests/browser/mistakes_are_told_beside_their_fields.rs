@@ -1,0 +1,161 @@
+//! What the server finds wrong with a form stands beside the field that it is about, in sight of those who see and of those
+//! who listen; what was filled in is still there.
+
+use serde_json::json;
+
+use crate::pages::fleet::PASSWORD;
+use crate::support::browser::Browser;
+
+use super::pages::Pages;
+
+/// Where, what is filled in (field, text), what sends it, the field that is wrong, and a part of what is said of it.
+type Case = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+    &'static str,
+    &'static str,
+);
+
+const CASES: [Case; 9] = [
+    (
+        "/users",
+        &[
+            ("name", "a b"),
+            ("role", "operator"),
+            ("password", "correct horse battery"),
+        ],
+        "form[action='/users']",
+        "name",
+        "name",
+    ),
+    (
+        "/users",
+        &[("name", "viewer"), ("password", "correct horse battery")],
+        "form[action='/users']",
+        "name",
+        "exists",
+    ),
+    (
+        "/users",
+        &[("password", "short")],
+        "tr[data-user=viewer] form[action='/users/password']",
+        "password",
+        "password",
+    ),
+    (
+        "/account",
+        &[
+            ("present", PASSWORD),
+            ("new", "another horse battery"),
+            ("again", "another house battery"),
+        ],
+        "form[action='/account']",
+        "again",
+        "not the same both times",
+    ),
+    (
+        "/account",
+        &[
+            ("present", "wrong horse battery"),
+            ("new", "another horse battery"),
+            ("again", "another horse battery"),
+        ],
+        "form[action='/account']",
+        "present",
+        "is wrong",
+    ),
+    (
+        "/account",
+        &[("name", "grafana"), ("days", "40000")],
+        "form[action='/account/tokens']",
+        "days",
+        "from 1 to 36500 days",
+    ),
+    (
+        "/events/rules",
+        &[
+            ("name", "too warm"),
+            ("path", "/3303/*/5700"),
+            ("above", "warm"),
+        ],
+        "#rule-form",
+        "above",
+        "`warm` is no such number",
+    ),
+    (
+        "/templates",
+        &[("paths", "/3303/x")],
+        "form[action='/templates']",
+        "paths",
+        "/3303/x",
+    ),
+    (
+        "/credentials",
+        &[
+            ("endpoint", "pump"),
+            ("identity", "pump"),
+            ("key", "no hex"),
+        ],
+        "#credential-form",
+        "key",
+        "hex",
+    ),
+];
+
+#[tokio::test]
+async fn and_what_was_filled_in_is_still_there() {
+    let Some(browser) = Browser::start("and_what_was_filled_in_is_still_there").await else {
+        return;
+    };
+    let pages = Pages::serve();
+    browser.log_in(&pages.address, "admin", PASSWORD).await;
+    for (path, filled, form, field, words) in CASES {
+        let case = format!("{path} {filled:?}");
+        browser.open(&format!("{}{path}", pages.address)).await;
+        // As a browser without our checks would send it.
+        let fill = format!(
+            "const form = document.querySelector(\"{form}\"); form.noValidate = true; \
+             for (const [name, text] of {}) form.elements.namedItem(name).value = text; \
+             window.before = true; form.requestSubmit();",
+            json!(filled)
+        );
+        browser.script(&fill).await;
+        browser
+            .until("return window.before ?? null", serde_json::Value::is_null)
+            .await;
+        let told = format!("[name='{field}'].is-invalid");
+        browser.element(&told).await;
+        let seen = format!(
+            "const input = document.querySelector(\"{told}\"); \
+             const text = document.getElementById(input.getAttribute('aria-describedby')); \
+             return {{text: text.textContent, seen: text.checkVisibility(), focus: document.activeElement === input, \
+                 form: input.form.matches(\"{form}\"), alerts: document.querySelectorAll('.alert-danger').length, \
+                 under: text.getBoundingClientRect().top >= input.getBoundingClientRect().bottom - 1, \
+                 values: Object.fromEntries(new FormData(input.form))}}"
+        );
+        let seen = browser.script(&seen).await;
+        let text = seen["text"].as_str().unwrap_or_default().to_lowercase();
+        assert!(text.contains(&words.to_lowercase()), "{case}: {seen}");
+        for what in ["seen", "focus", "form", "under"] {
+            assert_eq!(seen[what], true, "{case}: {what}: {seen}");
+        }
+        assert_eq!(seen["alerts"], 0, "{case}: {seen}");
+        for (name, text) in filled {
+            // Passwords and keys are not sent back.
+            let secret = ["password", "present", "new", "again", "key"].contains(name);
+            let is = if secret { "" } else { *text };
+            assert_eq!(seen["values"][*name], is, "{case}: {name}: {seen}");
+        }
+        // Who corrects it is not told any more.
+        let correct =
+            format!("document.querySelector(\"{told}\").dispatchEvent(new Event('input'))");
+        browser.script(&correct).await;
+        let left =
+            "return document.querySelectorAll('.is-invalid, .invalid-feedback.d-block').length";
+        assert_eq!(browser.script(left).await, 0, "{case}");
+        browser.no_complaints().await;
+    }
+    browser.close().await;
+    pages.stop().await;
+}
