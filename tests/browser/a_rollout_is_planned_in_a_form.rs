@@ -23,15 +23,6 @@ async fn form(test: &str) -> Option<(Browser, Pages)> {
     Some((browser, pages))
 }
 
-/// Puts a text into a field as if it had been typed and left.
-async fn fill(browser: &Browser, selector: &str, text: &str) {
-    let script = format!(
-        "const field = document.querySelector({selector:?}); field.value = {text:?}; \
-         for (const kind of ['input', 'change']) field.dispatchEvent(new Event(kind, {{ bubbles: true }}))"
-    );
-    browser.script(&script).await;
-}
-
 async fn value(browser: &Browser, selector: &str) -> String {
     let field = browser.element(selector).await;
     field.prop("value").await.expect("a value").expect("text")
@@ -43,13 +34,13 @@ async fn what_the_form_says_arrives() {
         return;
     };
     assert_eq!(value(&browser, "#name").await, "Update to 1.0.0");
-    fill(&browser, "#firmware_id", "1").await;
+    browser.fill("#firmware_id", "1").await;
     assert_eq!(value(&browser, "#name").await, "Update to 0.9.0");
-    fill(&browser, "#name", "<b>autumn</b>").await;
-    fill(&browser, "#firmware_id", "2").await;
+    browser.fill("#name", "<b>autumn</b>").await;
+    browser.fill("#firmware_id", "2").await;
     assert_eq!(value(&browser, "#name").await, "<b>autumn</b>");
-    fill(&browser, "#method", "push").await;
-    fill(&browser, "#names", "rollout-*\nurn:*\n").await;
+    browser.fill("#method", "push").await;
+    browser.fill("#names", "rollout-*\nurn:*\n").await;
     browser
         .text("#fitting", |text| text == "11 devices fit now.")
         .await;
@@ -67,26 +58,26 @@ async fn what_the_form_says_arrives() {
     let group = |row: usize, of: &str| format!(".group-row:nth-child({row}) [data-of={of}]");
     assert_eq!(value(&browser, &group(1, "name")).await, "canary");
     assert_eq!(value(&browser, &group(3, "name")).await, "rest");
-    fill(&browser, &group(1, "size"), "2").await;
-    fill(&browser, &group(1, "success_percent"), "100").await;
-    fill(&browser, &group(1, "error_percent"), "0").await;
-    fill(&browser, &group(2, "size"), "30").await;
-    fill(&browser, &group(2, "unit"), "percent").await;
+    browser.fill(&group(1, "size"), "2").await;
+    browser.fill(&group(1, "success_percent"), "100").await;
+    browser.fill(&group(1, "error_percent"), "0").await;
+    browser.fill(&group(2, "size"), "30").await;
+    browser.fill(&group(2, "unit"), "percent").await;
 
-    fill(&browser, "#at_once", "3").await;
-    fill(&browser, "#start_at", "2026-12-01T21:30").await;
-    fill(&browser, "#window-from", "23:15").await;
-    fill(&browser, "#window-to", "04:00").await;
-    fill(&browser, "#window-zone", "Europe/Berlin").await;
+    browser.fill("#at_once", "3").await;
+    browser.fill("#start_at", "2026-12-01T21:30").await;
+    browser.fill("#window-from", "23:15").await;
+    browser.fill("#window-to", "04:00").await;
+    browser.fill("#window-zone", "Europe/Berlin").await;
     for day in ["sat", "sun"] {
         browser.press(&format!("[name=day][value={day}]")).await;
     }
-    fill(&browser, "#on_error", "pause").await;
-    fill(&browser, "#roll_back_to", "1").await;
+    browser.fill("#on_error", "pause").await;
+    browser.fill("#roll_back_to", "1").await;
     let start = "return new Date('2026-12-01T21:30').toISOString()";
     let start = browser.script(start).await;
 
-    fill(&browser, "#failing_percent", "50").await;
+    browser.fill("#failing_percent", "50").await;
     browser.press("#rehearse").await;
     let forecast = browser
         .text("#forecast", |text| text.contains("11 devices, over after"))
@@ -95,7 +86,7 @@ async fn what_the_form_says_arrives() {
         assert!(forecast.contains(part), "{part}: {forecast}");
     }
     // It is of no use any more when something else is wanted.
-    fill(&browser, "#at_once", "4").await;
+    browser.fill("#at_once", "4").await;
     let hidden = "return document.querySelector('#forecast').hidden";
     assert_eq!(browser.script(hidden).await, true);
     browser.no_complaints().await;
@@ -219,13 +210,13 @@ async fn what_makes_no_sense_is_told_beside_its_field() {
             "not 101",
         ),
     ] {
-        fill(&browser, field, wrong).await;
+        browser.fill(field, wrong).await;
         browser.press("#rehearse").await;
         browser.text(place, |text| text.contains(words)).await;
         let marked = browser.driver.find_all(By::Css(".is-invalid")).await;
         let marked = marked.expect("elements").len();
         assert!(marked == 1 || place.contains("groups"), "{field}: {marked}");
-        fill(&browser, field, right).await;
+        browser.fill(field, right).await;
         browser.text(place, str::is_empty).await;
     }
     // The days have no field of their own.

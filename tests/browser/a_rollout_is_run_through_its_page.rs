@@ -47,22 +47,26 @@ async fn a_rollout_is_rehearsed_run_and_taken_back_on_its_page() {
     browser.script(back).await;
 
     // What makes no sense is told beside its field, and is not told any more once it is changed.
-    fill(&browser, "#group-rows [data-of=success_percent]", "200").await;
+    browser
+        .fill("#group-rows [data-of=success_percent]", "200")
+        .await;
     browser.press("#rehearse").await;
     browser
         .text(".group-row:first-child .group-error", |text| {
             text.contains("not 200")
         })
         .await;
-    fill(&browser, "#group-rows [data-of=success_percent]", "90").await;
-    fill(&browser, "#names", "nobody-has-this-name").await;
+    browser
+        .fill("#group-rows [data-of=success_percent]", "90")
+        .await;
+    browser.fill("#names", "nobody-has-this-name").await;
     browser.press("#rehearse").await;
     browser
         .text("[data-error=filter]", |text| {
             text.to_lowercase().contains("device")
         })
         .await;
-    fill(&browser, "#names", "").await;
+    browser.fill("#names", "").await;
 
     browser.press("#rehearse").await;
     let forecast = browser
@@ -141,13 +145,4 @@ async fn upload(browser: &Browser, folder: &Path, version: &str) {
     browser
         .element(&format!("[data-version='{version}']"))
         .await;
-}
-
-/// Puts a text into a field as if it had been typed.
-async fn fill(browser: &Browser, selector: &str, text: &str) {
-    let script = format!(
-        "const field = document.querySelector({selector:?}); field.value = {text:?}; \
-         field.dispatchEvent(new Event('input', {{ bubbles: true }}))"
-    );
-    browser.script(&script).await;
 }

@@ -66,23 +66,6 @@ const CALLS: [(&str, &str, &str, &str); 6] = [
     ("GET", "/api/v1/audit", "", "admin"),
 ];
 
-async fn type_into(browser: &Browser, selector: &str, text: &str) {
-    let field = browser.element(selector).await;
-    field.send_keys(text).await.expect("typing works");
-}
-
-async fn choose(browser: &Browser, selector: &str, value: &str) {
-    browser
-        .press(&format!("{selector} option[value={value}]"))
-        .await;
-}
-
-async fn log_out(browser: &Browser) {
-    browser.press("#user-menu > summary").await;
-    browser.press("#user-menu form button").await;
-    browser.element("#password").await;
-}
-
 async fn has(browser: &Browser, selector: &str) -> bool {
     let found = browser.driver.find_all(By::Css(selector)).await;
     !found.expect("asked").is_empty()
@@ -107,21 +90,11 @@ async fn what_a_person_may_not_do_is_neither_offered_nor_done() {
         .log_in_first(&url, "admin", &server.admin_password())
         .await;
     for role in ROLES {
-        browser.open(&server.url("/users")).await;
-        type_into(&browser, "#user-name", &format!("a-{role}")).await;
-        choose(&browser, "#user-role", role).await;
-        type_into(&browser, "#user-password", PASSWORD).await;
-        browser
-            .press("form[action='/users'] input[name=must_change]")
-            .await;
-        browser
-            .press("form[action='/users'] button[type=submit]")
-            .await;
-        let row = format!("tr[data-user=a-{role}] [data-label=Role]");
-        browser.text(&row, |text| text == role).await;
+        let name = format!("a-{role}");
+        browser.add_person(&url, &name, role, PASSWORD).await;
     }
     for role in ROLES {
-        log_out(&browser).await;
+        browser.log_out().await;
         browser.log_in(&url, &format!("a-{role}"), PASSWORD).await;
         for (path, least) in PAGES {
             browser.open(&server.url(path)).await;
@@ -178,8 +151,8 @@ async fn a_token_works_until_it_is_revoked_on_the_page() {
         .log_in_first(&url, "admin", &server.admin_password())
         .await;
     browser.open(&server.url("/account")).await;
-    type_into(&browser, "#token-name", "grafana").await;
-    choose(&browser, "#token-role", "viewer").await;
+    browser.type_into("#token-name", "grafana").await;
+    browser.press("#token-role option[value=viewer]").await;
     browser.press("#token-add").await;
     let shown = browser.element("#new-token").await.prop("value").await;
     let token = shown.expect("asked").expect("a token");

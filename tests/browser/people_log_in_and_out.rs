@@ -13,17 +13,6 @@ use crate::web::one_time_code;
 
 const PASSWORD: &str = "correct horse battery";
 
-async fn type_into(browser: &Browser, selector: &str, text: &str) {
-    let field = browser.element(selector).await;
-    field.send_keys(text).await.expect("typing works");
-}
-
-async fn log_out(browser: &Browser) {
-    browser.press("#user-menu > summary").await;
-    browser.press("#user-menu form button").await;
-    browser.element("#password").await;
-}
-
 #[actix_web::test]
 async fn from_the_first_password_to_the_end_of_a_login() {
     let name = "from_the_first_password_to_the_end_of_a_login";
@@ -50,17 +39,8 @@ async fn from_the_first_password_to_the_end_of_a_login() {
         .await;
 
     // Another person, whose password need not be changed.
-    browser.open(&server.url("/users")).await;
-    type_into(&browser, "#user-name", "eve").await;
-    type_into(&browser, "#user-password", PASSWORD).await;
-    browser
-        .press("form[action='/users'] input[name=must_change]")
-        .await;
-    browser
-        .press("form[action='/users'] button[type=submit]")
-        .await;
-    browser.element("tr[data-user=eve]").await;
-    log_out(&browser).await;
+    browser.add_person(&url, "eve", "viewer", PASSWORD).await;
+    browser.log_out().await;
 
     // What she may not do is not offered, and refused.
     browser.log_in(&url, "eve", PASSWORD).await;
@@ -77,7 +57,9 @@ async fn from_the_first_password_to_the_end_of_a_login() {
     browser.element(".qr svg path").await;
     let secret = browser.element("#totp-secret").await.prop("value").await;
     let secret = secret.expect("asked").expect("a secret");
-    type_into(&browser, "#totp-code", &one_time_code(&secret, -1)).await;
+    browser
+        .type_into("#totp-code", &one_time_code(&secret, -1))
+        .await;
     browser.press("#totp-confirm").await;
     browser.element("#recovery-codes").await;
     let codes = "return document.querySelectorAll('#recovery-codes li').length";
@@ -102,12 +84,12 @@ async fn from_the_first_password_to_the_end_of_a_login() {
     assert_eq!(answer.expect("an answer").status(), 401);
 
     // Back in two steps, to where she wanted to go.
-    log_out(&browser).await;
+    browser.log_out().await;
     browser.open(&server.url("/login?next=/devices")).await;
-    type_into(&browser, "#name", "eve").await;
-    type_into(&browser, "#password", PASSWORD).await;
+    browser.type_into("#name", "eve").await;
+    browser.type_into("#password", PASSWORD).await;
     browser.press("button[type=submit]").await;
-    type_into(&browser, "#code", &one_time_code(&secret, 1)).await;
+    browser.type_into("#code", &one_time_code(&secret, 1)).await;
     browser.press("button[type=submit]").await;
     browser.element("#user-menu").await;
     let here = browser.script("return location.pathname").await;

@@ -262,6 +262,43 @@ impl Browser {
         .await;
     }
 
+    /// Logs out by the menu.
+    pub(crate) async fn log_out(&self) {
+        self.press("#user-menu > summary").await;
+        self.press("#user-menu form button").await;
+        self.element("#password").await;
+    }
+
+    /// An admin adds somebody on the page, whose password need not be changed.
+    pub(crate) async fn add_person(&self, address: &str, name: &str, role: &str, password: &str) {
+        self.open(&format!("{address}/users")).await;
+        self.type_into("#user-name", name).await;
+        self.press(&format!("#user-role option[value={role}]"))
+            .await;
+        self.type_into("#user-password", password).await;
+        for control in ["input[name=must_change]", "button[type=submit]"] {
+            self.press(&format!("form[action='/users'] {control}"))
+                .await;
+        }
+        let row = format!("tr[data-user='{name}'] [data-label=Role]");
+        self.text(&row, |text| text == role).await;
+    }
+
+    /// Types a text, letter by letter.
+    pub(crate) async fn type_into(&self, selector: &str, text: &str) {
+        let field = self.element(selector).await;
+        field.send_keys(text).await.expect("typing works");
+    }
+
+    /// Puts a text into a field as if it had been typed and left.
+    pub(crate) async fn fill(&self, selector: &str, text: &str) {
+        let script = format!(
+            "const field = document.querySelector({selector:?}); field.value = {text:?}; \
+             for (const kind of ['input', 'change']) field.dispatchEvent(new Event(kind, {{ bubbles: true }}))"
+        );
+        self.script(&script).await;
+    }
+
     /// Presses a control as soon as it can be pressed; it may be exchanged meanwhile.
     pub(crate) async fn press(&self, selector: &str) {
         let end = Instant::now() + SOON;
