@@ -2,6 +2,7 @@
 
 import { api } from "./api.js";
 import { join, levels, paths } from "./known.js";
+import { complain } from "./mistakes.js";
 import { fieldsFor } from "./operate_fields.js";
 import { fits, isComposite, KINDS } from "./operate_kinds.js";
 import { isFinal, showResult } from "./operate_result.js";
@@ -12,6 +13,7 @@ const WAIT_SECONDS = 2;
 const ASK_AGAIN = 3000;
 
 const dialog = document.getElementById("operate");
+const form = dialog?.querySelector("form");
 const part = (name) => document.getElementById(`operate-${name}`);
 const endpoint = document.getElementById("device").dataset.endpoint;
 
@@ -28,7 +30,7 @@ export function openOperate({ kind = "read", path = "", several = [] }) {
   if (!dialog) return;
   chosen = several;
   part("path").value = path;
-  part("path").classList.remove("is-invalid");
+  complain(form, part("error"));
   part("format").value = "";
   part("expires").value = "";
   part("repeat").checked = false;
@@ -62,7 +64,7 @@ if (dialog) {
   part("path").addEventListener("input", () => choose(part("kind").value));
   part("close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => follow(null));
-  dialog.querySelector("form").addEventListener("submit", (event) => {
+  form.addEventListener("submit", (event) => {
     event.preventDefault();
     send();
   });
@@ -82,7 +84,7 @@ async function choose(wanted) {
   part("hint").textContent = hint;
   part("format-box").hidden = !format;
   part("repeat-box").hidden = !repeat;
-  part("error").textContent = "";
+  complain(form, part("error"));
   part("submit").textContent = KINDS[kind].words;
   part("submit").classList.toggle("btn-danger", kind === "delete");
   const mine = ++wish;
@@ -97,27 +99,31 @@ function request() {
   const body = { kind };
   if (!isComposite(kind)) {
     const ids = levels(part("path").value);
-    part("path").classList.toggle("is-invalid", !ids);
-    if (!ids) throw new Error("A path has one to four numbers, for example /3/0/9.");
+    if (!ids) throw about("path", "A path has one to four numbers, for example /3/0/9.");
     body.path = join(ids);
   }
   if (!fields) throw new Error("One moment: the fields are not there yet.");
   Object.assign(body, fields.read());
   if (KINDS[kind].format && part("format").value) body.format = part("format").value;
   if (KINDS[kind].repeat && part("repeat").checked) body.repeat = true;
-  if (!part("expires").validity.valid) throw new Error("Given up after: a whole number of seconds from 1 on.");
+  if (!part("expires").validity.valid) throw about("expires_in_s", "A whole number of seconds from 1 on.");
   if (part("expires").value) body.expires_in_s = Number(part("expires").value);
   return body;
 }
 
+// An error that names its field, as those of the API do.
+function about(field, text) {
+  return Object.assign(new Error(text), { field });
+}
+
 async function send() {
   const submit = part("submit");
-  part("error").textContent = "";
+  complain(form, part("error"));
   let body;
   try {
     body = request();
   } catch (error) {
-    part("error").textContent = error.message;
+    complain(form, part("error"), error);
     return;
   }
   submit.disabled = true;
@@ -126,7 +132,7 @@ async function send() {
   try {
     follow(await api("POST", `/endpoints/${encodeURIComponent(endpoint)}/operations?wait=${WAIT_SECONDS}`, body));
   } catch (error) {
-    part("error").textContent = error.message;
+    complain(form, part("error"), error);
   } finally {
     submit.disabled = false;
     submit.classList.remove("btn-loading");

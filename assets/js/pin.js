@@ -1,6 +1,7 @@
 // The dialog in which a chart is given a title and pinned to the overview.
 
 import { api } from "./api.js";
+import { complain } from "./mistakes.js";
 import { toast } from "./toast.js";
 
 // `view`: the query of the chart's address.
@@ -9,8 +10,8 @@ export function openPin(title, view) {
   const field = document.getElementById("pin-title");
   const problem = dialog.querySelector("[role=alert]");
   field.value = title.slice(0, 100);
-  problem.textContent = "";
   const form = dialog.querySelector("form");
+  complain(form, problem);
   form.onsubmit = async (event) => {
     event.preventDefault();
     try {
@@ -18,7 +19,7 @@ export function openPin(title, view) {
       dialog.close();
       toast("good", "Pinned to the overview", field.value);
     } catch (error) {
-      problem.textContent = error.message;
+      complain(form, problem, error);
     }
   };
   dialog.querySelector("[data-close]").onclick = () => dialog.close();

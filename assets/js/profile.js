@@ -1,6 +1,7 @@
 // The dialog for what people say of a device: its tags, and the times in which it can be reached.
 
 import { api } from "./api.js";
+import { complain } from "./mistakes.js";
 import { refresh } from "./refresh.js";
 import { toast } from "./toast.js";
 
@@ -14,7 +15,7 @@ export function openProfile({ tags, awakeS, edrxCycleS }) {
   elements.tags.value = tags;
   elements.awake_s.value = awakeS;
   elements.edrx_cycle_s.value = edrxCycleS;
-  tell("");
+  tell();
   dialog.showModal();
 }
 
@@ -22,7 +23,7 @@ if (dialog) {
   dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
   dialog.querySelector("form").addEventListener("submit", (event) => {
     event.preventDefault();
-    save(event.target).catch((error) => tell(error.message));
+    save(event.target).catch(tell);
   });
 }
 
@@ -43,6 +44,6 @@ function seconds(field) {
   return field.value.trim() === "" ? null : Number(field.value);
 }
 
-function tell(text) {
-  dialog.querySelector("[role=alert]").textContent = text;
+function tell(error) {
+  complain(dialog.querySelector("form"), dialog.querySelector("[role=alert]"), error);
 }

@@ -2,6 +2,7 @@
 // is asked of them together.
 
 import { api } from "./api.js";
+import { complain } from "./mistakes.js";
 import { refresh } from "./refresh.js";
 import { toast } from "./toast.js";
 
@@ -155,7 +156,7 @@ class BulkDialog {
     const [title, hint] = TITLES[kind];
     this.field("title").textContent = `${title}: ${this.selection.words}`;
     this.field("hint").textContent = hint;
-    this.field("error").textContent = "";
+    complain(dialog.querySelector("form"), this.field("error"));
     for (const part of dialog.querySelectorAll("[data-for]")) {
       part.hidden = !part.dataset.for.split(" ").includes(kind);
     }
@@ -191,7 +192,8 @@ class BulkDialog {
     const submit = this.field("submit");
     const body = { ...this.selection.target, ...this.body() };
     submit.disabled = true;
-    this.field("error").textContent = "";
+    const form = dialog.querySelector("form");
+    complain(form, this.field("error"));
     try {
       const bulk = await this.ask(body);
       dialog.close();
@@ -203,7 +205,7 @@ class BulkDialog {
       toast("good", `${TITLES[this.kind][0]}: ${many} asked`, "How it stands is told above the list.");
       if (this.kind === "forget") this.selection.clear();
     } catch (error) {
-      this.field("error").textContent = error.message;
+      complain(form, this.field("error"), error);
     } finally {
       submit.disabled = false;
     }

@@ -2,6 +2,7 @@
 
 import { api } from "./api.js";
 import { live } from "./live.js";
+import { complain } from "./mistakes.js";
 import { refresh } from "./refresh.js";
 import { toast } from "./toast.js";
 
@@ -12,12 +13,12 @@ async function begin(form) {
   const body = { endpoint: device, firmware_id: Number(form.elements.namedItem("firmware_id").value) };
   const method = form.elements.namedItem("method").value;
   if (method) body.method = method;
-  error.textContent = "";
+  complain(form, error);
   try {
     await api("POST", "/firmware-updates", body);
     refresh(["firmware"]);
   } catch (problem) {
-    error.textContent = problem.message;
+    complain(form, error, problem);
   }
 }
 

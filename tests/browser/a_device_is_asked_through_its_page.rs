@@ -289,16 +289,23 @@ async fn mistakes_are_told_in_the_dialog(dialog: &Dialog<'_>) {
     dialog.0.element(&format!("{on} .form-switch")).await;
     dialog.send("FAILED").await;
     dialog.result("4.0").await;
-    for (kind, path, told) in [
-        ("read", "/3/x", "one to four numbers"),
-        ("write_attributes", "/3/0/9", "at least one attribute"),
+    for (kind, path, place, told) in [
+        (
+            "read",
+            "/3/x",
+            "#operate-path-mistake",
+            "one to four numbers",
+        ),
+        (
+            "write_attributes",
+            "/3/0/9",
+            "#operate-error",
+            "at least one attribute",
+        ),
     ] {
         dialog.choose(kind, path).await;
         dialog.0.press("#operate-submit").await;
-        dialog
-            .0
-            .text("#operate-error", |text| text.contains(told))
-            .await;
+        dialog.0.text(place, |text| text.contains(told)).await;
     }
     // What only the server knows is told in its words.
     dialog.choose("execute", "/3442/0/0").await;
@@ -306,7 +313,7 @@ async fn mistakes_are_told_in_the_dialog(dialog: &Dialog<'_>) {
     dialog.0.press("#operate-submit").await;
     dialog
         .0
-        .text("#operate-error", |text| {
+        .text("#operate-arguments-mistake", |text| {
             text.contains("Arguments are digits")
         })
         .await;

@@ -159,3 +159,44 @@ async fn and_what_was_filled_in_is_still_there() {
     browser.close().await;
     pages.stop().await;
 }
+
+#[tokio::test]
+async fn in_dialogs_too_and_the_next_try_begins_without_them() {
+    let test = "in_dialogs_too_and_the_next_try_begins_without_them";
+    let Some(browser) = Browser::start(test).await else {
+        return;
+    };
+    let pages = Pages::serve();
+    browser.log_in(&pages.address, "operator", PASSWORD).await;
+    browser
+        .open_live(&format!("{}/devices", pages.address))
+        .await;
+    browser.press("[data-select-device]").await;
+    for (kind, wrong, field, words, right) in [
+        ("read", "/x", "path", "path", "/3/0/3"),
+        ("tag", "a,b\u{7}", "tags", "tag", "attic"),
+    ] {
+        browser.press(&format!("[data-bulk={kind}]")).await;
+        let input = format!("#bulk-{field}");
+        browser.fill(&input, wrong).await;
+        browser.press("#bulk-submit").await;
+        let told = browser
+            .text(&format!("{input}-mistake"), |text| !text.is_empty())
+            .await;
+        assert!(told.to_lowercase().contains(words), "{kind}: {told}");
+        let focus = format!("return document.activeElement.matches('{input}.is-invalid')");
+        assert_eq!(browser.script(&focus).await, true);
+        browser.fill(&input, right).await;
+        browser.press("#bulk-submit").await;
+        browser
+            .until("return document.getElementById('bulk').open", |open| {
+                *open == false
+            })
+            .await;
+    }
+    let left = "return document.querySelectorAll('.is-invalid, .invalid-feedback.d-block').length";
+    assert_eq!(browser.script(left).await, 0);
+    browser.no_complaints().await;
+    browser.close().await;
+    pages.stop().await;
+}

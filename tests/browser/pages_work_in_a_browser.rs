@@ -99,7 +99,7 @@ async fn tags_are_changed_in_a_dialog_and_observations_are_dropped() {
         .await;
     browser.press("#profile-dialog [type=submit]").await;
     browser
-        .text("#profile-dialog [role=alert]", |text| text.contains("a,b"))
+        .text("#profile-tags-mistake", |text| text.contains("a,b"))
         .await;
     browser
         .script("document.getElementById('profile-tags').value = ' attic  cold '")
