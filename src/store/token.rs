@@ -6,11 +6,11 @@ use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
 };
 
-use super::audit;
 use super::records::{millis, text, time};
 use super::sequence::next_id;
 use super::user::{role, role_name};
 use super::{ApiToken, Store, StoreError, TokenStore};
+use super::{audit, saved_filter};
 use crate::domain::{Doer, Timestamp};
 
 #[async_trait]
@@ -112,6 +112,9 @@ impl TokenStore for Store {
                     .exec(transaction)
                     .await?;
                 if result.rows_affected > 0 {
+                    // Nobody is called so any more.
+                    let actor = format!("token:{}", token.name);
+                    saved_filter::remove_own(transaction, &actor).await?;
                     let line = by.line("token.delete", &token.name, format!("token {id}"));
                     audit::insert(transaction, line).await?;
                 }

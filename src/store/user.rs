@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use flownexus_entity::{api_token, recovery_code, session, user};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _,
-    PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
+    ModelTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
 };
 
 use super::records::{corrupt, text, time};
@@ -150,10 +150,13 @@ impl UserStore for Store {
                     .filter(recovery_code::Column::UserId.eq(user.id))
                     .exec(transaction)
                     .await?;
-                api_token::Entity::delete_many()
-                    .filter(api_token::Column::Owner.eq(name.as_str()))
-                    .exec(transaction)
-                    .await?;
+                let tokens =
+                    api_token::Entity::find().filter(api_token::Column::Owner.eq(name.as_str()));
+                for token in tokens.all(transaction).await? {
+                    let actor = format!("token:{}", token.name);
+                    saved_filter::remove_own(transaction, &actor).await?;
+                    token.delete(transaction).await?;
+                }
                 user::Entity::delete_by_id(user.id)
                     .exec(transaction)
                     .await?;

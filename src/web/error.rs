@@ -206,12 +206,12 @@ impl ApiError {
         self
     }
 
-    /// The same, of a name that is taken.
-    #[must_use]
-    pub fn about_name(self) -> Self {
-        match self.code {
-            "exists" => self.about("name"),
-            _ => self,
+    /// Of storing something with a name, which may be taken.
+    pub fn of_named(error: StoreError) -> Self {
+        let field = matches!(error, StoreError::Exists(_)).then(|| "name".to_owned());
+        Self {
+            field,
+            ..Self::from(error)
         }
     }
 

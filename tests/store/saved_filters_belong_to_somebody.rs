@@ -3,12 +3,12 @@
 
 use flownexus::domain::Doer;
 use flownexus::store::{
-    AuditStore, FilterToSave, Role, SavedFilter, SavedFilterStore as _, Store, StoreError, User,
-    UserStore,
+    ApiToken, AuditStore, FilterToSave, Role, SavedFilter, SavedFilterStore as _, Store,
+    StoreError, TokenStore, User, UserStore,
 };
 use rstest::rstest;
 
-use super::samples::newest;
+use super::samples::{at, newest};
 use crate::support::database::{Engine, TestDatabase};
 
 fn by(actor: &str) -> Doer {
@@ -106,6 +106,38 @@ async fn saved_filters_belong_to_somebody(
     // What was shared stays, so that nobody misses it.
     let removed = UserStore::remove(&store, "ada", by("admin")).await;
     assert!(removed.expect("removed"));
-    assert_eq!(seen(&store, "ada").await, [late]);
+    let shared = [late];
+    assert_eq!(seen(&store, "ada").await, shared);
+
+    // Tokens take theirs along as people do, those of a person with the person.
+    let eve = User::new("eve", Role::Viewer, "no hash".to_owned());
+    UserStore::add(&store, eve, by("admin"))
+        .await
+        .expect("made");
+    let mut ids = Vec::new();
+    for (name, key, owner) in [("server", 1, None), ("own", 2, Some("eve"))] {
+        let token = ApiToken {
+            id: 0,
+            name: name.to_owned(),
+            role: Role::Viewer,
+            hash: vec![key; 32],
+            created_at: at(0),
+            expires_at: None,
+            last_used_at: None,
+            owner: owner.map(str::to_owned),
+        };
+        let token = TokenStore::add(&store, token, by("admin")).await;
+        ids.push(token.expect("made").id);
+        save(&store, &format!("token:{name}"), "mine", "tag=lab", false)
+            .await
+            .expect("saved");
+    }
+    let removed = TokenStore::remove(&store, ids[0], None, by("admin")).await;
+    assert!(removed.expect("removed"));
+    assert_eq!(seen(&store, "token:server").await, shared);
+    assert_eq!(seen(&store, "token:own").await.len(), 2);
+    let removed = UserStore::remove(&store, "eve", by("admin")).await;
+    assert!(removed.expect("removed"));
+    assert_eq!(seen(&store, "token:own").await, shared);
     store.close().await;
 }

@@ -39,9 +39,7 @@ impl Admin {
             ..User::new(name, role, self.state.passwords.hash_new(password).await?)
         };
         let added = self.stores().users.add(user, self.identity().doer());
-        added
-            .await
-            .map_err(|error| ApiError::from(error).about_name())
+        added.await.map_err(ApiError::of_named)
     }
 
     /// Changes what a person may do. It counts at once: who is disabled has no session any more.

@@ -37,9 +37,7 @@ impl Operator {
             return Err(ApiError::conflict("too_many_rules", detail));
         }
         let added = self.stores().rules.add(spec, self.identity().doer());
-        let rule = added
-            .await
-            .map_err(|error| ApiError::from(error).about_name())?;
+        let rule = added.await.map_err(ApiError::of_named)?;
         self.devices().reload_rules().await?;
         Ok(rule)
     }
@@ -55,7 +53,7 @@ impl Operator {
             .replace(id, spec, self.identity().doer());
         let rule = replaced
             .await
-            .map_err(|error| ApiError::from(error).about_name())?
+            .map_err(ApiError::of_named)?
             .ok_or_else(|| unknown(id))?;
         self.devices().reload_rules().await?;
         Ok(rule)
