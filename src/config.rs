@@ -8,6 +8,7 @@ mod lens;
 mod network;
 mod oidc;
 mod people;
+mod retention;
 mod rollouts;
 mod secrets;
 
@@ -25,6 +26,7 @@ pub use self::lens::Lens;
 pub use self::network::{InvalidNetwork, Network};
 pub use self::oidc::{Oidc, OidcRole, is_safe};
 pub use self::people::RequireTotp;
+pub use self::retention::Retention;
 pub use self::rollouts::Rollouts;
 
 /// The defaults, commented.
@@ -76,6 +78,8 @@ pub struct Settings {
     pub history: History,
     /// Charts of many series.
     pub charts: Charts,
+    /// How long what is over is kept.
+    pub retention: Retention,
     /// The pages and the API.
     pub web: Web,
     /// Logging in by OpenID Connect.
@@ -510,6 +514,7 @@ impl Settings {
         let others = others.or_else(|| self.rollouts.wrong());
         let others = others.or_else(|| self.lens.wrong());
         let others = others.or_else(|| self.charts.wrong());
+        let others = others.or_else(|| self.retention.wrong());
         if let Some((key, reason)) = others.or_else(|| self.oidc.wrong(&self.web.public_url)) {
             return invalid(key, &reason);
         }

@@ -40,6 +40,8 @@ pub struct Metrics {
     pub history_removed: Counter,
     /// Partitions that were dropped because of their age.
     pub history_partitions_dropped: Counter,
+    /// Operations, events and lines of the audit log that were removed because of their age.
+    pub over_age_removed: Counter,
 }
 
 impl Metrics {
@@ -126,6 +128,11 @@ impl Metrics {
             "Partitions that were dropped because of their age",
             self.history_partitions_dropped.clone(),
         );
+        registry.register(
+            "flownexus_over_age_removed",
+            "Operations, events and lines of the audit log that were removed because of their age",
+            self.over_age_removed.clone(),
+        );
     }
 }
 
@@ -148,6 +155,7 @@ impl Default for Metrics {
             history_rolled_up: Counter::default(),
             history_removed: Counter::default(),
             history_partitions_dropped: Counter::default(),
+            over_age_removed: Counter::default(),
         }
     }
 }

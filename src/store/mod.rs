@@ -35,6 +35,7 @@ mod model;
 mod open;
 mod operation;
 mod operation_search;
+mod over_age;
 mod people;
 mod pinned_chart;
 mod proof;

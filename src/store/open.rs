@@ -160,7 +160,7 @@ impl Store {
                 }));
             }
         };
-        let historian = Historian::new(settings.history.clone(), metrics.clone());
+        let historian = Historian::new(settings, metrics.clone());
         let store = Self {
             shared: Arc::new(Shared {
                 ids,

@@ -42,3 +42,4 @@ mod uploaded_models_are_kept;
 mod values_lie_in_partitions;
 mod values_over_age_go;
 mod what_is_acknowledged_lies_in_a_journal;
+mod what_is_over_goes;

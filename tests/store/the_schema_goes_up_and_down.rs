@@ -238,6 +238,11 @@ async fn a_newer_schema_is_refused(#[values(Engine::Sqlite, Engine::Postgres)] e
     "SELECT * FROM firmware_update WHERE rollout_id = 1 AND endpoint_id IN (2, 3, 4)",
     "firmware_update_once"
 )]
+#[case::operations_that_were_asked_of_many(
+    "SELECT id FROM endpoint_operation WHERE id > 1 AND id <= 500 AND NOT EXISTS (SELECT 1 FROM bulk_item \
+     WHERE bulk_item.operation_id = endpoint_operation.id)",
+    "bulk_item_operation"
+)]
 #[case::session(
     "SELECT * FROM session WHERE key_hash = x'00'",
     "sqlite_autoindex_session_1"

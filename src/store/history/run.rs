@@ -9,10 +9,10 @@ use tokio::sync::Mutex;
 
 use super::roll::Roller;
 use super::{keep, partition};
-use crate::config;
+use crate::config::{self, Settings};
 use crate::domain::Timestamp;
 use crate::store::open::WeakStore;
-use crate::store::{Metrics, Store, StoreError};
+use crate::store::{Metrics, Store, StoreError, over_age};
 
 /// How often it looks whether there is something to do.
 const TICK: Duration = Duration::from_secs(1);
@@ -30,17 +30,26 @@ const PAUSE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Historian {
     settings: config::History,
+    retention: config::Retention,
     metrics: Metrics,
     /// One at a time.
     roller: Arc<Mutex<Roller>>,
-    walked: Arc<Mutex<keep::Walked>>,
+    walked: Arc<Mutex<Walked>>,
+}
+
+/// What was looked through already.
+#[derive(Debug, Default)]
+struct Walked {
+    values: keep::Walked,
+    others: over_age::Walked,
 }
 
 impl Historian {
-    pub(in crate::store) fn new(settings: config::History, metrics: Metrics) -> Self {
-        let roller = Roller::new(settings.clone(), metrics.clone());
+    pub(in crate::store) fn new(settings: &Settings, metrics: Metrics) -> Self {
+        let roller = Roller::new(settings.history.clone(), metrics.clone());
         Self {
-            settings,
+            settings: settings.history.clone(),
+            retention: settings.retention,
             metrics,
             roller: Arc::new(Mutex::new(roller)),
             walked: Arc::default(),
@@ -83,7 +92,10 @@ impl Historian {
 
     async fn remove_old(&self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
         let mut walked = self.walked.lock().await;
-        keep::remove_old(store, &self.settings, &self.metrics, &mut walked, now).await
+        let Walked { values, others } = &mut *walked;
+        // Events first, whose values go with the others then.
+        over_age::remove_old(store, self.retention, &self.metrics, others, now).await?;
+        keep::remove_old(store, &self.settings, &self.metrics, values, now).await
     }
 
     async fn make_partitions(&self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
