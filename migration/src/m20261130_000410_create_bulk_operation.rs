@@ -1,5 +1,5 @@
 //! What somebody asks of many devices at once: one row, and one for each device. Both are there before the
-//! first device is asked, so that a server that is killed goes on where it was (docs/adr/0018).
+//! first device is asked, so that a server that is killed goes on where it was (docs/adr/0019).
 
 use sea_orm_migration::prelude::*;
 

@@ -2,7 +2,7 @@
 //!
 //! All of it is on disk, in one transaction, before the first device is asked. From then on each device is settled
 //! by its place: whoever goes on after a crash finds the operations that were made already by who they name as
-//! their origin ([`Origin::Bulk`]), and makes none twice (docs/adr/0018).
+//! their origin ([`Origin::Bulk`]), and makes none twice (docs/adr/0019).
 
 use std::collections::HashMap;
 use std::sync::Arc;
