@@ -63,6 +63,7 @@ mod m20261130_000500_create_idempotency_key;
 mod m20261130_000501_bulk_operations_have_keys;
 mod m20261130_000600_create_saved_filter;
 mod m20261201_000010_find_bulk_operations_by_operation;
+mod m20261201_000020_find_events_of_rules;
 
 /// All steps in order.
 #[derive(Debug)]
@@ -127,6 +128,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000501_bulk_operations_have_keys::Migration),
             Box::new(m20261130_000600_create_saved_filter::Migration),
             Box::new(m20261201_000010_find_bulk_operations_by_operation::Migration),
+            Box::new(m20261201_000020_find_events_of_rules::Migration),
         ]
     }
 }

@@ -190,6 +190,17 @@ pub enum Origin {
     Bulk(BulkId, String),
 }
 
+impl Origin {
+    /// Who asked: a login or `token:NAME`, also where it was asked of many; `template` or `firmware`.
+    pub fn asked_by(&self) -> &str {
+        match self {
+            Self::Bulk(_, name) | Self::User(name) => name,
+            Self::Template => "template",
+            Self::Firmware => "firmware",
+        }
+    }
+}
+
 /// What is to be done: checked against the object model, ready to be encoded.
 ///
 /// Stored as JSON with the operation.

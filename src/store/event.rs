@@ -5,44 +5,49 @@ use std::slice;
 
 use async_trait::async_trait;
 use flownexus_entity::{endpoint, event};
-use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
-};
+use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _};
 
+use super::place::{Found, from_place};
 use super::records::{corrupt, name, text, time};
 use super::resource::rows;
 use super::sql::{places, statement};
 use super::values::node;
-use super::{EventGlance, EventReader, Store, StoreError, StoredEvent};
-use crate::domain::{EndpointId, EventId, Node};
+use super::{EventGlance, EventQuery, EventReader, Store, StoreError, StoredEvent};
+use crate::domain::{EventId, Node, Severity};
 
 #[async_trait]
 impl EventReader for Store {
-    async fn list(
-        &self,
-        endpoint: Option<EndpointId>,
-        event_type: Option<&str>,
-        limit: u64,
-        before: Option<EventId>,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        let mut query = event::Entity::find()
-            .find_also_related(endpoint::Entity)
-            .order_by_desc(event::Column::Id)
-            .limit(limit.min(i64::MAX as u64));
-        if let Some(endpoint) = endpoint {
-            query = query.filter(event::Column::EndpointId.eq(endpoint.0));
+    async fn search(&self, query: &EventQuery) -> Result<Found<StoredEvent>, StoreError> {
+        use event::Column;
+        let (place, limit) = (query.place.map(|place| place.row(|id| id.0)), query.limit);
+        let select = event::Entity::find().find_also_related(endpoint::Entity);
+        let mut select = from_place(select, Column::Id, place, limit);
+        let is = |column: Column, is: &str| column.eq(text(is).into_owned());
+        let so_bad = |least: Severity| {
+            let all = Severity::ALL.into_iter();
+            let bad = all.filter(|one| *one >= least).map(Severity::name);
+            Column::Severity.is_in(bad)
+        };
+        let conditions = [
+            query.endpoint.map(|id| Column::EndpointId.eq(id.0)),
+            query
+                .event_type
+                .as_deref()
+                .map(|of| is(Column::EventType, of)),
+            query.rule.as_deref().map(|of| is(Column::Rule, of)),
+            query.severity.map(so_bad),
+            query.from.map(|from| Column::Time.gte(from.as_millis())),
+            query.to.map(|to| Column::Time.lt(to.as_millis())),
+        ];
+        for condition in conditions.into_iter().flatten() {
+            select = select.filter(condition);
         }
-        if let Some(event_type) = event_type {
-            query = query.filter(event::Column::EventType.eq(text(event_type).into_owned()));
-        }
-        if let Some(before) = before {
-            query = query.filter(event::Column::Id.lt(before.0));
-        }
-        self.settled(endpoint.as_ref().map(slice::from_ref)).await?;
+        let device = query.endpoint;
+        self.settled(device.as_ref().map(slice::from_ref)).await?;
         self.read_tables(move |database| async move {
-            let rows = query.all(&database).await?.into_iter();
-            rows.map(stored_event).collect()
+            let rows = select.all(&database).await?.into_iter();
+            let found = rows.map(stored_event).collect::<Result<_, _>>()?;
+            Ok(Found::cut(place, limit, found))
         })
         .await
     }

@@ -38,6 +38,7 @@ mod operation_search;
 mod over_age;
 mod people;
 mod pinned_chart;
+mod place;
 mod proof;
 mod prune;
 mod records;
@@ -71,8 +72,8 @@ use futures_util::future::BoxFuture;
 use crate::domain::{
     AuditEntry, ContentFormat, Doer, EndpointId, EndpointName, EventId, GatewayState, KeptSession,
     KeyedOperation, Learned, LogLevel, LogResource, NextWake, Node, Observation, Operation,
-    OperationId, OperationKind, OperationStatus, Path, Profile, Registration, Rule, RuleId,
-    RuleSpec, Selection, Severity, StoredLogLine, Timestamp, Value, ValueType, Wanted,
+    OperationId, OperationKind, Path, Profile, Registration, Rule, RuleId, RuleSpec, Selection,
+    Severity, StoredLogLine, Timestamp, Value, ValueType, Wanted,
 };
 
 pub use bulk::{BulkAdded, BulkNews, BulkSettled, BulkStore, BulkTurn, KnownBulk};
@@ -97,12 +98,13 @@ pub use history::{
 pub use ids::Ids;
 pub use metrics::Metrics;
 pub use open::{Publisher, Store};
-pub use operation_search::{OperationPage, OperationPlace, OperationQuery, OperationSearch};
+pub use operation_search::{OperationQuery, OperationSearch};
 pub use people::{
     ApiToken, AuditFilter, AuditStore, Outsider, Role, SessionStore, TokenStore, Totp, TotpStore,
     User, UserChange, UserSource, UserStore, WebSession,
 };
 pub use pinned_chart::{PinChange, PinStore, PinnedChart};
+pub use place::{Found, Place};
 pub use rollout::{RolloutStore, TargetFilter};
 pub use saved_filter::{FilterToSave, SavedFilter, SavedFilterStore};
 pub use traffic::TrafficStore;
@@ -392,18 +394,33 @@ pub struct StoredEvent {
 /// Reads events.
 #[async_trait]
 pub trait EventReader: Send + Sync {
-    /// Events, newest first; `before` is the id of the last one of the page before.
-    async fn list(
-        &self,
-        endpoint: Option<EndpointId>,
-        event_type: Option<&str>,
-        limit: u64,
-        before: Option<EventId>,
-    ) -> Result<Vec<StoredEvent>, StoreError>;
+    /// A page of events.
+    async fn search(&self, query: &EventQuery) -> Result<Found<StoredEvent>, StoreError>;
     /// One event with its values.
     async fn find(&self, id: EventId) -> Result<Option<(StoredEvent, Vec<Node>)>, StoreError>;
     /// What is in these events, of each at most `most` values.
     async fn glance(&self, ids: Vec<EventId>, most: u64) -> Result<Vec<EventGlance>, StoreError>;
+}
+
+/// Which events, and which page of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EventQuery {
+    /// Only those of this device.
+    pub endpoint: Option<EndpointId>,
+    /// Only those of this type.
+    pub event_type: Option<String>,
+    /// Only those that the rule of this name made.
+    pub rule: Option<String>,
+    /// Only those of rules that say that it is at least so bad.
+    pub severity: Option<Severity>,
+    /// Only those that happened then or later.
+    pub from: Option<Timestamp>,
+    /// Only those that happened before then.
+    pub to: Option<Timestamp>,
+    /// Where the page begins; nothing for the newest.
+    pub place: Option<Place<EventId>>,
+    /// So many at most.
+    pub limit: u64,
 }
 
 /// The first values of an event.
@@ -417,28 +434,9 @@ pub struct EventGlance {
     pub count: u64,
 }
 
-/// Which operations to list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OperationFilter {
-    /// Only those of this device.
-    pub endpoint: Option<EndpointId>,
-    /// Only those with this status.
-    pub status: Option<OperationStatus>,
-    /// Only those of this kind.
-    pub kind: Option<OperationKind>,
-    /// Only those before this one (the last of the page before).
-    pub before: Option<OperationId>,
-}
-
 /// Reads operations. They are changed by the endpoint's actor alone, through [`FleetWriter`].
 #[async_trait]
 pub trait OperationReader: Send + Sync {
-    /// Operations, newest first, at most `limit`.
-    async fn list(
-        &self,
-        filter: &OperationFilter,
-        limit: u64,
-    ) -> Result<Vec<Operation>, StoreError>;
     /// One operation.
     async fn find(&self, id: OperationId) -> Result<Option<Operation>, StoreError>;
     /// What was asked of a device with a key, also when that was so long ago that it counts no more.

@@ -5,46 +5,16 @@ use std::slice;
 use async_trait::async_trait;
 use flownexus_entity::{endpoint, endpoint_operation};
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _, SelectGetableTuple, Selector,
+    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QuerySelect as _,
+    SelectGetableTuple, Selector,
 };
 
 use super::records::{self, corrupt};
-use super::{OperationFilter, OperationReader, Store, StoreError, idempotency};
+use super::{OperationReader, Store, StoreError, idempotency};
 use crate::domain::{EndpointId, KeyedOperation, Operation, OperationId, OperationStatus};
 
 #[async_trait]
 impl OperationReader for Store {
-    async fn list(
-        &self,
-        filter: &OperationFilter,
-        limit: u64,
-    ) -> Result<Vec<Operation>, StoreError> {
-        let mut query = endpoint_operation::Entity::find()
-            .find_also_related(endpoint::Entity)
-            .order_by_desc(endpoint_operation::Column::Id)
-            .limit(limit.min(i64::MAX as u64));
-        if let Some(endpoint) = filter.endpoint {
-            query = query.filter(endpoint_operation::Column::EndpointId.eq(endpoint.0));
-        }
-        if let Some(status) = filter.status {
-            query = query.filter(endpoint_operation::Column::Status.eq(status.name()));
-        }
-        if let Some(kind) = filter.kind {
-            query = query.filter(endpoint_operation::Column::OperationType.eq(kind.name()));
-        }
-        if let Some(before) = filter.before {
-            query = query.filter(endpoint_operation::Column::Id.lt(before.0));
-        }
-        let device = filter.endpoint.as_ref();
-        self.settled(device.map(slice::from_ref)).await?;
-        self.read_tables(move |database| async move {
-            let rows = query.all(&database).await?.into_iter();
-            rows.map(operation).collect()
-        })
-        .await
-    }
-
     async fn find(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
         let query = endpoint_operation::Entity::find_by_id(id.0);
         let of = query

@@ -5,13 +5,11 @@ use std::slice;
 use async_trait::async_trait;
 use flownexus_entity::{endpoint, endpoint_operation};
 use sea_orm::sea_query::{Expr, ExprTrait as _, LikeExpr};
-use sea_orm::{
-    ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
-};
+use sea_orm::{ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _};
 
 use super::endpoint::like_pattern;
 use super::operation::operation;
+use super::place::{Found, Place, from_place};
 use super::records::{text, to_json};
 use super::{Store, StoreError};
 use crate::domain::{
@@ -37,77 +35,29 @@ pub struct OperationQuery {
     /// Only those that were asked for before then.
     pub to: Option<Timestamp>,
     /// Where the page begins; nothing for the newest.
-    pub place: Option<OperationPlace>,
+    pub place: Option<Place<OperationId>>,
     /// So many at most.
     pub limit: u64,
-}
-
-/// Where a page of operations begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OperationPlace {
-    /// With the next one that is newer, up to the page's length.
-    NewerThan(OperationId),
-    /// With the next one that is older.
-    OlderThan(OperationId),
-}
-
-/// Operations of one page, newest first.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct OperationPage {
-    /// The operations.
-    pub operations: Vec<Operation>,
-    /// There are newer ones.
-    pub has_newer: bool,
-    /// There are older ones.
-    pub has_older: bool,
-}
-
-impl OperationPage {
-    /// Makes a page of what was found, in the order in which it was looked for, with one row more than the limit where
-    /// there are more.
-    pub fn cut(query: &OperationQuery, mut found: Vec<Operation>) -> Self {
-        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-        let has_more = found.len() > limit;
-        found.truncate(limit);
-        let is_newer = matches!(query.place, Some(OperationPlace::NewerThan(_)));
-        if is_newer {
-            found.reverse();
-        }
-        Self {
-            operations: found,
-            has_newer: if is_newer {
-                has_more
-            } else {
-                query.place.is_some()
-            },
-            has_older: has_more || is_newer,
-        }
-    }
 }
 
 /// Finds operations.
 #[async_trait]
 pub trait OperationSearch: Send + Sync {
     /// A page of them.
-    async fn search(&self, query: &OperationQuery) -> Result<OperationPage, StoreError>;
+    async fn search(&self, query: &OperationQuery) -> Result<Found<Operation>, StoreError>;
 }
 
 #[async_trait]
 impl OperationSearch for Store {
-    async fn search(&self, query: &OperationQuery) -> Result<OperationPage, StoreError> {
+    async fn search(&self, query: &OperationQuery) -> Result<Found<Operation>, StoreError> {
         use endpoint_operation::Column;
-        let mut select = endpoint_operation::Entity::find()
-            .find_also_related(endpoint::Entity)
-            .limit(Ord::min(query.limit.saturating_add(1), i64::MAX as u64));
-        select = match query.place {
-            Some(OperationPlace::NewerThan(id)) => {
-                select.filter(Column::Id.gt(id.0)).order_by_asc(Column::Id)
-            }
-            Some(OperationPlace::OlderThan(id)) => {
-                select.filter(Column::Id.lt(id.0)).order_by_desc(Column::Id)
-            }
-            None => select.order_by_desc(Column::Id),
-        };
+        let place = query.place.map(|place| place.row(|id| id.0));
+        let mut select = from_place(
+            endpoint_operation::Entity::find().find_also_related(endpoint::Entity),
+            Column::Id,
+            place,
+            query.limit,
+        );
         let conditions = [
             query.endpoint.map(|id| Column::EndpointId.eq(id.0)),
             query.status.map(|status| Column::Status.eq(status.name())),
@@ -133,11 +83,11 @@ impl OperationSearch for Store {
         }
         let device = query.endpoint;
         self.settled(device.as_ref().map(slice::from_ref)).await?;
-        let query = query.clone();
+        let limit = query.limit;
         self.read_tables(move |database| async move {
             let rows = select.all(&database).await?.into_iter();
             let found = rows.map(operation).collect::<Result<_, _>>()?;
-            Ok(OperationPage::cut(&query, found))
+            Ok(Found::cut(place, limit, found))
         })
         .await
     }

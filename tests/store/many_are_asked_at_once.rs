@@ -7,8 +7,8 @@ use flownexus::domain::{
     IdempotencyKey, KeptKey, OperationKind, OperationRequest, OperationStatus, Origin, Path,
 };
 use flownexus::store::{
-    BulkAdded, BulkSettled, BulkStore, Change, FleetWriter as _, KnownBulk, OperationPlace,
-    OperationQuery, OperationSearch as _, Store,
+    BulkAdded, BulkSettled, BulkStore, Change, FleetWriter as _, KnownBulk, OperationQuery,
+    OperationSearch as _, Place, Store,
 };
 use rstest::rstest;
 
@@ -270,7 +270,7 @@ async fn operations_are_found_by_everything_and_both_ways(
     }
     let search = async |query: OperationQuery| {
         let page = store.search(&OperationQuery { limit: 10, ..query }).await;
-        let found = page.expect("read").operations;
+        let found = page.expect("read").rows;
         let place = |id| ids.iter().position(|one| *one == id).expect("one of them");
         found.iter().map(|one| place(one.id)).collect::<Vec<_>>()
     };
@@ -305,17 +305,17 @@ async fn operations_are_found_by_everything_and_both_ways(
             ..OperationQuery::default()
         };
         let page = store.search(&query).await.expect("read");
-        let found: Vec<_> = page.operations.iter().map(|one| one.id).collect();
+        let found: Vec<_> = page.rows.iter().map(|one| one.id).collect();
         (found, page.has_newer, page.has_older)
     };
     assert_eq!(page(None).await, (vec![ids[5], ids[4]], false, true));
-    let older = page(Some(OperationPlace::OlderThan(ids[4]))).await;
+    let older = page(Some(Place::OlderThan(ids[4]))).await;
     assert_eq!(older, (vec![ids[3], ids[2]], true, true));
-    let last = page(Some(OperationPlace::OlderThan(ids[2]))).await;
+    let last = page(Some(Place::OlderThan(ids[2]))).await;
     assert_eq!(last, (vec![ids[1], ids[0]], true, false));
-    let back = page(Some(OperationPlace::NewerThan(ids[1]))).await;
+    let back = page(Some(Place::NewerThan(ids[1]))).await;
     assert_eq!(back, (vec![ids[3], ids[2]], true, true));
-    let first = page(Some(OperationPlace::NewerThan(ids[3]))).await;
+    let first = page(Some(Place::NewerThan(ids[3]))).await;
     assert_eq!(first, (vec![ids[5], ids[4]], false, true));
     store.close().await;
 }

@@ -14,6 +14,7 @@ mod devices_are_listed_and_forgotten;
 mod downtime_is_forgiven;
 mod dtls_sessions_are_kept;
 mod endpoints_are_known_through_gateways;
+mod events_are_found;
 mod firmware_images_are_kept;
 mod firmware_updates_are_kept;
 mod history_keeps_its_extremes;

@@ -1,13 +1,10 @@
 use std::time::Duration;
 
-use flownexus::domain::{
-    EndpointId, EventId, Node, OperationId, OperationStatus, Path, StoredAnswer, Timestamp, Token,
-    Value, ValueType,
-};
+use flownexus::domain::{EventId, Node, Path, StoredAnswer, Timestamp, Token, Value, ValueType};
 use flownexus::store::{
-    Aggregate, Change, EndpointReader, EventReader, FleetLoader as _, FleetWriter as _,
-    HistoryStore as _, OperationFilter, OperationReader, ResourceReader as _, StoredEndpoint,
-    StoredRoute,
+    Aggregate, Change, EndpointReader, EventQuery, EventReader, FleetLoader as _, FleetWriter as _,
+    HistoryStore as _, OperationQuery, OperationReader, OperationSearch, Place,
+    ResourceReader as _, StoredEndpoint, StoredRoute,
 };
 use rstest::rstest;
 
@@ -130,25 +127,30 @@ async fn what_a_restart_needs(#[values(Engine::Sqlite, Engine::Postgres)] engine
         OperationReader::find(&store, done.id).await.expect("read"),
         Some(done.clone())
     );
-    let all = OperationReader::list(&store, &of(Some(id), None, None), 10)
-        .await
-        .expect("read");
-    assert_eq!(all, [queued.clone(), done.clone()], "newest first");
-    let failed = OperationReader::list(&store, &of(None, Some(done.status), None), 10)
-        .await
-        .expect("read");
-    assert_eq!(failed, std::slice::from_ref(&done));
-    let before = OperationReader::list(&store, &of(None, None, Some(queued.id)), 10)
-        .await
-        .expect("read");
-    assert_eq!(before, std::slice::from_ref(&done));
-    let of_kind = OperationFilter {
-        kind: Some(queued.request.kind),
-        ..OperationFilter::default()
+    let search = async |query: OperationQuery| {
+        let found = OperationSearch::search(&store, &OperationQuery { limit: 10, ..query }).await;
+        found.expect("read").rows
     };
-    let of_kind = OperationReader::list(&store, &of_kind, 10)
-        .await
-        .expect("read");
+    let all = search(OperationQuery {
+        endpoint: Some(id),
+        ..OperationQuery::default()
+    });
+    assert_eq!(all.await, [queued.clone(), done.clone()], "newest first");
+    let failed = search(OperationQuery {
+        status: Some(done.status),
+        ..OperationQuery::default()
+    });
+    assert_eq!(failed.await, std::slice::from_ref(&done));
+    let before = search(OperationQuery {
+        place: Some(Place::OlderThan(queued.id)),
+        ..OperationQuery::default()
+    });
+    assert_eq!(before.await, std::slice::from_ref(&done));
+    let of_kind = search(OperationQuery {
+        kind: Some(queued.request.kind),
+        ..OperationQuery::default()
+    });
+    let of_kind = of_kind.await;
     assert!(of_kind.contains(&queued));
     assert_eq!(
         of_kind.contains(&done),
@@ -246,17 +248,26 @@ async fn events_with_their_values(#[values(Engine::Sqlite, Engine::Postgres)] en
         every_value().len()
     );
 
-    let list = async |endpoint, event_type, before| {
-        let events = EventReader::list(&store, endpoint, event_type, 10, before)
-            .await
-            .expect("read");
-        events.into_iter().map(|event| event.id).collect::<Vec<_>>()
+    let search = async |query: EventQuery| {
+        let query = EventQuery { limit: 10, ..query };
+        let found = EventReader::search(&store, &query).await.expect("read");
+        let ids = found.rows.iter().map(|event| event.id);
+        ids.collect::<Vec<_>>()
     };
-    assert_eq!(list(None, None, None).await, [ids[2], ids[1], ids[0]]);
-    assert_eq!(list(Some(one), None, None).await, [ids[1], ids[0]]);
-    assert_eq!(list(Some(one), Some("10300"), None).await, [ids[0]]);
-    assert_eq!(list(None, Some("10300"), Some(ids[2])).await, [ids[0]]);
-    assert_eq!(list(None, Some("\0"), None).await, []);
+    let of = |endpoint, event_type: Option<&str>| EventQuery {
+        endpoint,
+        event_type: event_type.map(str::to_owned),
+        ..EventQuery::default()
+    };
+    assert_eq!(search(of(None, None)).await, [ids[2], ids[1], ids[0]]);
+    assert_eq!(search(of(Some(one), None)).await, [ids[1], ids[0]]);
+    assert_eq!(search(of(Some(one), Some("10300"))).await, [ids[0]]);
+    let before = EventQuery {
+        place: Some(Place::OlderThan(ids[2])),
+        ..of(None, Some("10300"))
+    };
+    assert_eq!(search(before).await, [ids[0]]);
+    assert_eq!(search(of(None, Some("\0"))).await, []);
 
     // A glance at the first few values of some of them.
     let glance = async |ids: Vec<EventId>, most| {
@@ -300,17 +311,4 @@ async fn the_names_of_the_first_flownexus(
         (10_240, 2, Some(ValueType::Integer))
     );
     store.close().await;
-}
-
-fn of(
-    endpoint: Option<EndpointId>,
-    status: Option<OperationStatus>,
-    before: Option<OperationId>,
-) -> OperationFilter {
-    OperationFilter {
-        endpoint,
-        status,
-        before,
-        kind: None,
-    }
 }

@@ -243,6 +243,14 @@ async fn a_newer_schema_is_refused(#[values(Engine::Sqlite, Engine::Postgres)] e
      WHERE bulk_item.operation_id = endpoint_operation.id)",
     "bulk_item_operation"
 )]
+#[case::events_of_a_rule(
+    "SELECT * FROM event WHERE rule = 'x' AND id < 5 ORDER BY id DESC LIMIT 5",
+    "event_rule"
+)]
+#[case::events_that_are_so_bad(
+    "SELECT * FROM event WHERE severity IN ('warning', 'critical') AND id < 5 ORDER BY id DESC LIMIT 5",
+    "event_severity"
+)]
 #[case::session(
     "SELECT * FROM session WHERE key_hash = x'00'",
     "sqlite_autoindex_session_1"

@@ -10,8 +10,8 @@ use flownexus::domain::{
     Value,
 };
 use flownexus::store::{
-    Change, EndpointReader, EventReader, FleetWriter as _, LogFilter, LogReader, Notified,
-    OperationFilter, OperationReader, ResourceReader as _, Store,
+    Change, EndpointReader, EventQuery, EventReader, FleetWriter as _, LogFilter, LogReader,
+    Notified, OperationQuery, OperationReader, OperationSearch, ResourceReader as _, Store,
 };
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 
@@ -391,14 +391,20 @@ async fn who_asks_for_one_device_does_not_wait_for_the_others() {
     assert_eq!(row.expect("there").id, quiet);
     let found = OperationReader::find(&store, asked.id).await.expect("read");
     assert_eq!(found.as_ref(), Some(&asked));
-    let filter = OperationFilter {
+    let wanted = OperationQuery {
         endpoint: Some(quiet),
-        ..OperationFilter::default()
+        limit: 10,
+        ..OperationQuery::default()
     };
-    let listed = OperationReader::list(&store, &filter, 10).await;
-    assert_eq!(listed.expect("read"), [asked]);
-    let events = EventReader::list(&store, Some(quiet), None, 10, None).await;
-    assert!(events.expect("read").is_empty());
+    let found = OperationSearch::search(&store, &wanted).await;
+    assert_eq!(found.expect("read").rows, [asked]);
+    let wanted = EventQuery {
+        endpoint: Some(quiet),
+        limit: 10,
+        ..EventQuery::default()
+    };
+    let found = EventReader::search(&store, &wanted).await;
+    assert!(found.expect("read").rows.is_empty());
     let lines = LogReader::list(&store, quiet, &LogFilter::default()).await;
     assert!(lines.expect("read").is_empty());
     assert_eq!(

@@ -10,8 +10,8 @@ use flownexus::domain::{
 };
 use flownexus::store::{
     BulkAdded, BulkSettled, BulkStore, BulkTurn, DeviceFilter, DevicePage, DeviceQuery, DeviceSort,
-    DeviceState, EndpointRow, KnownBulk, ListedDevice, Moment, OperationPage, OperationPlace,
-    OperationQuery, StoreError,
+    DeviceState, EndpointRow, EventQuery, Found, KnownBulk, ListedDevice, Moment, OperationQuery,
+    Place, StoreError, StoredEvent,
 };
 
 /// Whether a device fits, by what its row says; what only values tell is the manufacturer.
@@ -132,33 +132,70 @@ pub(crate) fn page(rows: Vec<EndpointRow>, query: &DeviceQuery, at: Moment) -> D
     }
 }
 
-/// A page of these operations, which are in the order of their ids.
-pub(crate) fn operations(all: &[Operation], query: &OperationQuery) -> OperationPage {
+/// A page of these rows, newest first.
+fn newest_first<T: Clone>(
+    fitting: impl Iterator<Item = T>,
+    id: impl Fn(&T) -> i64,
+    place: Option<Place<i64>>,
+    limit: u64,
+) -> Found<T> {
+    let mut found: Vec<T> = fitting.collect();
+    found.sort_by_key(&id);
+    match place {
+        Some(Place::NewerThan(row)) => found.retain(|one| id(one) > row),
+        Some(Place::OlderThan(row)) => found.retain(|one| id(one) < row),
+        None => {}
+    }
+    if !matches!(place, Some(Place::NewerThan(_))) {
+        found.reverse();
+    }
+    found.truncate(usize::try_from(limit).expect("a limit") + 1);
+    Found::cut(place, limit, found)
+}
+
+/// A page of these operations.
+pub(crate) fn operations(all: &[Operation], query: &OperationQuery) -> Found<Operation> {
     let fits = |operation: &&Operation| {
+        let mut paths = operation.request.paths.iter();
         query.endpoint.is_none_or(|id| operation.endpoint_id == id)
             && query.status.is_none_or(|status| operation.status == status)
             && query.kind.is_none_or(|kind| operation.request.kind == kind)
-            && query.path.is_none_or(|path| {
-                operation
-                    .request
-                    .paths
-                    .iter()
-                    .any(|one| path.contains(one) || *one == path)
-            })
+            && query
+                .path
+                .is_none_or(|path| paths.any(|one| path.contains(one) || *one == path))
             && query.from.is_none_or(|from| operation.created_at >= from)
+            && query.to.is_none_or(|to| operation.created_at < to)
+            && query
+                .by
+                .as_deref()
+                .is_none_or(|by| by == operation.origin.asked_by())
     };
-    let mut found: Vec<Operation> = all.iter().filter(fits).cloned().collect();
-    found.sort_by_key(|operation| operation.id);
-    match query.place {
-        Some(OperationPlace::NewerThan(id)) => found.retain(|operation| operation.id > id),
-        Some(OperationPlace::OlderThan(id)) => found.retain(|operation| operation.id < id),
-        None => {}
-    }
-    if !matches!(query.place, Some(OperationPlace::NewerThan(_))) {
-        found.reverse();
-    }
-    found.truncate(query.limit as usize + 1);
-    OperationPage::cut(query, found)
+    let fitting = all.iter().filter(fits).cloned();
+    let begin = query.place.map(|place| place.row(|id| id.0));
+    newest_first(fitting, |operation| operation.id.0, begin, query.limit)
+}
+
+/// A page of these events; `device` is the name of the one that is asked for.
+pub(crate) fn events(
+    all: &[StoredEvent],
+    device: Option<&EndpointName>,
+    query: &EventQuery,
+) -> Found<StoredEvent> {
+    let fits = |event: &&StoredEvent| {
+        let is =
+            |wanted: &Option<String>, is: Option<&str>| wanted.is_none() || wanted.as_deref() == is;
+        device.is_none_or(|name| event.endpoint == *name)
+            && is(&query.event_type, Some(&event.event_type))
+            && is(&query.rule, event.rule.as_deref())
+            && query
+                .severity
+                .is_none_or(|least| event.severity >= Some(least))
+            && query.from.is_none_or(|from| event.time >= from)
+            && query.to.is_none_or(|to| event.time < to)
+    };
+    let fitting = all.iter().filter(fits).cloned();
+    let begin = query.place.map(|place| place.row(|id| id.0));
+    newest_first(fitting, |event| event.id.0, begin, query.limit)
 }
 
 /// A bulk operation, its devices and the key it came with.
@@ -444,7 +481,10 @@ macro_rules! finds_devices {
             async fn search(
                 &self,
                 query: &flownexus::store::OperationQuery,
-            ) -> Result<flownexus::store::OperationPage, flownexus::store::StoreError> {
+            ) -> Result<
+                flownexus::store::Found<flownexus::domain::Operation>,
+                flownexus::store::StoreError,
+            > {
                 let all = self.all_operations();
                 Ok($crate::support::fake_fleet::operations(&all, query))
             }

@@ -11,11 +11,12 @@ use flownexus::domain::{
     Registration, RegistrationId, Rule, StoredLogLine, Timestamp, Value, ValueType, Wanted,
 };
 use flownexus::store::{
-    Aggregate, EndpointFilter, EndpointReader, EndpointRow, EventGlance, EventReader, HistoryStore,
-    ObservationTemplate, OperationFilter, OperationReader, ResourceReader, ResourceType, Retention,
-    StoreError, StoredEvent, StoredValue, TemplateStore,
+    Aggregate, EndpointFilter, EndpointReader, EndpointRow, EventGlance, EventQuery, EventReader,
+    Found, HistoryStore, ObservationTemplate, OperationReader, ResourceReader, ResourceType,
+    Retention, StoreError, StoredEvent, StoredValue, TemplateStore,
 };
 
+use super::fake_fleet;
 use super::fake_people::{People, keeps_people};
 use super::fake_updates::FakeUpdates;
 
@@ -51,7 +52,7 @@ pub(crate) struct FakeStore {
     pub(crate) pins: super::fake_charts::FakePins,
     pub(crate) people: Arc<Mutex<People>>,
     pub(crate) updates: FakeUpdates,
-    pub(crate) bulks: super::fake_fleet::FakeBulks,
+    pub(crate) bulks: fake_fleet::FakeBulks,
     pub(crate) rollouts: Arc<super::fake_rollouts::FakeRollouts>,
 }
 
@@ -286,25 +287,16 @@ impl HistoryStore for FakeStore {
 
 #[async_trait]
 impl EventReader for FakeStore {
-    async fn list(
-        &self,
-        endpoint: Option<EndpointId>,
-        event_type: Option<&str>,
-        limit: u64,
-        before: Option<EventId>,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
+    async fn search(&self, query: &EventQuery) -> Result<Found<StoredEvent>, StoreError> {
         let tables = self.tables();
-        let wanted = endpoint.and_then(|id| tables.endpoints.values().find(|row| row.id == id));
-        let events = tables.events.iter().rev().map(|(event, _)| event);
-        Ok(events
-            .filter(|event| {
-                before.is_none_or(|before| event.id < before)
-                    && event_type.is_none_or(|wanted| event.event_type == wanted)
-                    && wanted.is_none_or(|row| row.name == event.endpoint)
-            })
-            .take(at_most(limit))
-            .cloned()
-            .collect())
+        let device = query.endpoint;
+        let device = device.and_then(|id| tables.endpoints.values().find(|row| row.id == id));
+        let all: Vec<StoredEvent> = tables
+            .events
+            .iter()
+            .map(|(event, _)| event.clone())
+            .collect();
+        Ok(fake_fleet::events(&all, device.map(|row| &row.name), query))
     }
 
     async fn find(&self, id: EventId) -> Result<Option<(StoredEvent, Vec<Node>)>, StoreError> {
@@ -332,28 +324,6 @@ impl EventReader for FakeStore {
 
 #[async_trait]
 impl OperationReader for FakeStore {
-    async fn list(
-        &self,
-        filter: &OperationFilter,
-        limit: u64,
-    ) -> Result<Vec<Operation>, StoreError> {
-        let tables = self.tables();
-        let operations = tables.operations.iter().rev();
-        Ok(operations
-            .filter(|operation| {
-                let kind = operation.request.kind;
-                filter.endpoint.is_none_or(|id| operation.endpoint_id == id)
-                    && filter
-                        .status
-                        .is_none_or(|wanted| operation.status == wanted)
-                    && filter.kind.is_none_or(|wanted| kind == wanted)
-                    && filter.before.is_none_or(|before| operation.id < before)
-            })
-            .take(at_most(limit))
-            .cloned()
-            .collect())
-    }
-
     async fn keyed(
         &self,
         _: EndpointId,
@@ -363,13 +333,11 @@ impl OperationReader for FakeStore {
     }
 
     async fn count_waiting(&self, endpoint: EndpointId) -> Result<u64, StoreError> {
-        let filter = OperationFilter {
-            endpoint: Some(endpoint),
-            status: Some(OperationStatus::Queued),
-            ..OperationFilter::default()
-        };
-        let waiting = OperationReader::list(self, &filter, u64::from(u32::MAX));
-        Ok(waiting.await?.len() as u64)
+        let tables = self.tables();
+        let waiting = tables.operations.iter().filter(|operation| {
+            operation.endpoint_id == endpoint && operation.status == OperationStatus::Queued
+        });
+        Ok(waiting.count() as u64)
     }
 
     async fn find(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {

@@ -86,6 +86,22 @@ async fn values_have_the_fields_of_the_interface() {
         .ask("GET", "/api/v1/events?type=10300", &token, None)
         .await;
     assert_eq!(events["items"][0]["type"], "10300");
+    for (query, many) in [
+        ("type=10300&to=2100-01-01T00:00:00Z", 1),
+        ("type=10300&from=2100-01-01T00:00:00Z", 0),
+        ("type=10300&severity=info", 0),
+        ("type=10300&rule=warm", 0),
+        ("type=other", 0),
+    ] {
+        let address = format!("/api/v1/events?{query}");
+        let (status, page) = site.ask("GET", &address, &token, None).await;
+        let found = page["items"].as_array().map(Vec::len);
+        assert_eq!((status, found), (200, Some(many)), "{query}");
+    }
+    let (status, problem) = site
+        .ask("GET", "/api/v1/events?severity=dire", &token, None)
+        .await;
+    assert_eq!((status, &problem["field"]), (400, &json!("severity")));
     let path = format!("/api/v1/events/{}", events["items"][0]["id"]);
     let (_, event) = site.ask("GET", &path, &token, None).await;
     assert_eq!(event["resources"][0]["path"], "/3303/0/5700");

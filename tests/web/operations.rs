@@ -194,3 +194,74 @@ async fn the_same_is_asked_again_as_a_new_operation() {
     let unknown = "/api/v1/operations/9999/repeat";
     assert_eq!(site.ask("POST", unknown, &token, None).await.0, 404);
 }
+
+#[actix_web::test]
+async fn those_of_all_devices_are_found_by_what_one_looks_for() {
+    let site = Site::start().await;
+    let token = site.token(Role::Operator).await;
+    let mut made = Vec::new();
+    for body in [
+        json!({"kind": "write", "path": "/3/0/14", "value": "+01"}),
+        json!({"kind": "write", "path": "/3303/0/5601", "value": 21.5}),
+        json!({"kind": "execute", "path": "/3/0/4"}),
+    ] {
+        let (status, operation) = site.ask("POST", &path(), &token, Some(body)).await;
+        assert_eq!(status, 201);
+        made.push(operation["id"].as_i64().expect("a number"));
+    }
+    let newest = format!("{}?limit=1", path());
+    let (_, newest) = site.ask("GET", &newest, &token, None).await;
+    let by = newest["items"][0]["requested_by"].clone();
+    let by = by.as_str().expect("a name");
+    let found = async |query: &str| {
+        let address = format!("/api/v1/operations?limit=10&{query}");
+        let (status, page) = site.ask("GET", &address, &token, None).await;
+        assert_eq!(status, 200, "{query}: {page}");
+        let items = page["items"].as_array().expect("a list").iter();
+        let ids = items.filter_map(|one| one["id"].as_i64());
+        // The site has others.
+        ids.filter(|id| made.contains(id)).collect::<Vec<_>>()
+    };
+    let [first, second, third] = made[..] else {
+        panic!("three");
+    };
+    let ours = format!("requested_by={by}");
+    assert_eq!(found(&ours).await, [third, second, first]);
+    assert_eq!(found("requested_by=nobody").await, [0; 0]);
+    assert_eq!(found(&format!("{ours}&kind=write")).await, [second, first]);
+    assert_eq!(found(&format!("{ours}&path=/3/0")).await, [third, first]);
+    assert_eq!(found(&format!("{ours}&status=FAILED")).await, [0; 0]);
+    assert_eq!(
+        found(&format!("{ours}&endpoint={DEVICE}&kind=execute")).await,
+        [third]
+    );
+    assert_eq!(
+        found(&format!("{ours}&from=2100-01-01T00:00:00Z")).await,
+        [0; 0]
+    );
+    // Page by page.
+    let page = format!("/api/v1/operations?{ours}&limit=2");
+    let (_, page) = site.ask("GET", &page, &token, None).await;
+    assert_eq!(page["items"][1]["id"], second);
+    let next = page["next"].as_str().expect("there are more");
+    let page = format!("/api/v1/operations?{ours}&limit=2&cursor={next}");
+    let (_, page) = site.ask("GET", &page, &token, None).await;
+    assert_eq!(
+        (&page["items"][0]["id"], &page["next"]),
+        (&json!(first), &Json::Null)
+    );
+    assert!(page["items"][0]["waits_for"].is_string());
+    for (query, field) in [
+        ("status=LOST", "status"),
+        ("kind=jump", "kind"),
+        ("path=up", "path"),
+        ("from=yesterday", "from"),
+        ("cursor=x", "cursor"),
+    ] {
+        let address = format!("/api/v1/operations?{query}");
+        let (status, problem) = site.ask("GET", &address, &token, None).await;
+        assert_eq!((status, &problem["field"]), (400, &json!(field)));
+    }
+    let nobody = "/api/v1/operations?endpoint=nobody";
+    assert_eq!(site.ask("GET", nobody, &token, None).await.0, 404);
+}

@@ -37,6 +37,7 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Json>)> {
             Operator,
             Some(operation),
         ),
+        ("GET", "/api/v1/operations".into(), Viewer, None),
         ("GET", "/api/v1/operations/0".into(), Viewer, None),
         ("DELETE", "/api/v1/operations/0".into(), Operator, None),
         ("POST", "/api/v1/operations/0/repeat".into(), Operator, None),

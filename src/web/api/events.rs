@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::{EventId, Severity};
-use crate::store::StoredEvent;
+use crate::store::{self, StoredEvent};
 use crate::web::ApiError;
 use crate::web::api::refused::{NoDevice, NotLoggedIn, UnreadableParameter};
 use crate::web::auth::Viewer;
@@ -75,7 +75,18 @@ pub(super) struct EventQuery {
     endpoint: Option<String>,
     /// Only of this type.
     #[serde(rename = "type")]
+    #[param(example = "too warm")]
     event_type: Option<String>,
+    /// Only those that the rule of this name made.
+    #[param(example = "too warm")]
+    rule: Option<String>,
+    /// Only those of rules that say that it is at least so bad: `info`, `warning` or `critical`.
+    #[param(example = "warning")]
+    severity: Option<String>,
+    /// Not before this time: RFC 3339, or milliseconds since 1970.
+    from: Option<String>,
+    /// Before this time.
+    to: Option<String>,
     /// Rows of a page, at most `web.max_page_rows`.
     #[param(value_type = Option<u64>, minimum = 1, default = 100)]
     limit: Option<String>,
@@ -102,21 +113,19 @@ pub(super) async fn list_events(
     viewer: Viewer,
     query: Query<EventQuery>,
 ) -> Result<Json<Page<Event>>, ApiError> {
-    let limit = query::limit(&viewer, query.limit.as_deref())?;
-    let before = query::read_cursor(query.cursor.as_deref())?.map(EventId);
-    let endpoint = match query::given(query.endpoint.as_deref()) {
-        Some(name) => Some(viewer.endpoint(&query::endpoint_name(name)?).await?.id),
-        None => None,
+    let text = |text: &Option<String>| query::given(text.as_deref()).map(str::to_owned);
+    let wanted = store::EventQuery {
+        event_type: text(&query.event_type),
+        rule: text(&query.rule),
+        severity: query::parse("severity", query.severity.as_deref())?,
+        from: query::moment("from", query.from.as_deref())?,
+        to: query::moment("to", query.to.as_deref())?,
+        place: query::place(query.cursor.as_deref(), EventId)?,
+        limit: query::limit(&viewer, query.limit.as_deref())?,
+        endpoint: query::device(&viewer, query.endpoint.as_deref()).await?,
     };
-    let events = viewer
-        .events(endpoint, query.event_type.as_deref(), limit + 1, before)
-        .await?;
-    Ok(Json(Page::cut(
-        events,
-        limit,
-        |event| event.id,
-        Event::from,
-    )))
+    let found = viewer.search_events(&wanted).await?;
+    Ok(Json(Page::found(found, |event| event.id, Event::from)))
 }
 
 /// Show an event with its values

@@ -85,6 +85,7 @@ macro_rules! routes {
                     .service(profile::change_endpoint)
                     .service(operations::create_operation)
                     .service(operations::list_operations)
+                    .service(operations::search_operations)
                     .service(operations::show_operation)
                     .service(operations::cancel_operation)
                     .service(operations::repeat_operation)

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::config::Settings;
-use crate::domain::{Node, Operation, OperationId, OperationResult, OperationStatus, Origin};
+use crate::domain::{Node, Operation, OperationId, OperationResult};
+use crate::store;
 use crate::web::ApiError;
 use crate::web::api::refused::{NoDevice, NotLoggedIn, NotOperator, UnreadableParameter};
 use crate::web::auth::{Asked, Operator, Viewer};
@@ -156,11 +157,7 @@ impl From<&Operation> for OperationView {
             result: operation.result.as_ref().map(ResultView::from),
             error: operation.error.clone(),
             waits_for: None,
-            requested_by: match &operation.origin {
-                Origin::Bulk(_, name) | Origin::User(name) => name.clone(),
-                Origin::Template => "template".to_owned(),
-                Origin::Firmware => "firmware".to_owned(),
-            },
+            requested_by: operation.origin.asked_by().to_owned(),
             created_at: operation.created_at.to_string(),
             last_attempt_at: operation.last_attempt_at.map(|time| time.to_string()),
             finished_at: operation.finished_at.map(|time| time.to_string()),
@@ -210,6 +207,37 @@ pub(super) struct OperationQuery {
     /// Only those with this status.
     #[param(example = "QUEUED")]
     status: Option<String>,
+    /// Rows of a page, at most `web.max_page_rows`.
+    #[param(value_type = Option<u64>, minimum = 1, default = 100)]
+    limit: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct SearchQuery {
+    /// Only of this device.
+    #[param(example = "urn:imei:490154203237518")]
+    endpoint: Option<String>,
+    /// Only those with this status.
+    #[param(example = "FAILED")]
+    status: Option<String>,
+    /// Only those of this kind.
+    #[param(example = "read")]
+    kind: Option<String>,
+    /// Only those about this path, or about something below it.
+    #[param(example = "/3303")]
+    path: Option<String>,
+    /// Only those that this login or `token:NAME` asked for; `template` and `firmware` for what the server asked for by
+    /// itself.
+    #[param(example = "token:ci")]
+    requested_by: Option<String>,
+    /// Asked for not before this time: RFC 3339, or milliseconds since 1970.
+    from: Option<String>,
+    /// Asked for before this time.
+    to: Option<String>,
     /// Rows of a page, at most `web.max_page_rows`.
     #[param(value_type = Option<u64>, minimum = 1, default = 100)]
     limit: Option<String>,
@@ -279,17 +307,60 @@ pub(super) async fn list_operations(
     name: Path<String>,
     query: Query<OperationQuery>,
 ) -> Result<Json<Page<OperationView>>, ApiError> {
-    let status: Option<OperationStatus> = query::parse("status", query.status.as_deref())?;
-    let limit = query::limit(&viewer, query.limit.as_deref())?;
-    let before = query::read_cursor(query.cursor.as_deref())?.map(OperationId);
     let endpoint = viewer.endpoint(&query::endpoint_name(&name)?).await?.id;
-    let operations = viewer
-        .operations(Some(endpoint), status, limit + 1, before)
-        .await?;
-    let waits = waits(&viewer, &operations).await?;
-    Ok(Json(Page::cut(
-        operations,
-        limit,
+    let wanted = store::OperationQuery {
+        endpoint: Some(endpoint),
+        status: query::parse("status", query.status.as_deref())?,
+        place: query::place(query.cursor.as_deref(), OperationId)?,
+        limit: query::limit(&viewer, query.limit.as_deref())?,
+        ..store::OperationQuery::default()
+    };
+    page(&viewer, &wanted).await
+}
+
+/// List the operations of all devices
+///
+/// Newest first.
+#[utoipa::path(
+    get,
+    path = "/operations",
+    impl_for = search_operations,
+    tag = "operations",
+    params(SearchQuery),
+    responses(
+        (status = 200, description = "A page of operations", body = Page<OperationView>),
+        UnreadableParameter, NotLoggedIn, NoDevice,
+    ),
+)]
+#[get("/operations")]
+pub(super) async fn search_operations(
+    viewer: Viewer,
+    query: Query<SearchQuery>,
+) -> Result<Json<Page<OperationView>>, ApiError> {
+    let by = query::given(query.requested_by.as_deref());
+    let wanted = store::OperationQuery {
+        status: query::parse("status", query.status.as_deref())?,
+        kind: query::parse("kind", query.kind.as_deref())?,
+        path: query::parse("path", query.path.as_deref())?,
+        by: by.map(str::to_owned),
+        from: query::moment("from", query.from.as_deref())?,
+        to: query::moment("to", query.to.as_deref())?,
+        place: query::place(query.cursor.as_deref(), OperationId)?,
+        limit: query::limit(&viewer, query.limit.as_deref())?,
+        endpoint: query::device(&viewer, query.endpoint.as_deref()).await?,
+    };
+    page(&viewer, &wanted).await
+}
+
+/// A page of operations, and what those wait for that do.
+async fn page(
+    viewer: &Viewer,
+    wanted: &store::OperationQuery,
+) -> Result<Json<Page<OperationView>>, ApiError> {
+    let found = viewer.search_operations(wanted).await?;
+    let waits = waits(viewer, &found.rows).await?;
+    Ok(Json(Page::found(
+        found,
         |operation| operation.id,
         |operation| OperationView {
             waits_for: waits.get(&operation.id).map(ToString::to_string),

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::{EndpointName, Timestamp};
+use crate::domain::{EndpointId, EndpointName, Timestamp};
+use crate::store::{Found, Place};
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
 
@@ -63,6 +64,19 @@ impl<T> Page<T> {
         Self {
             items: rows.into_iter().map(item).collect(),
             next,
+        }
+    }
+
+    /// A page of a search.
+    pub(super) fn found<R, K: Display>(
+        found: Found<R>,
+        key: impl FnOnce(&R) -> K,
+        item: impl FnMut(R) -> T,
+    ) -> Self {
+        let last = found.rows.last().filter(|_| found.has_older);
+        Self {
+            next: last.map(|row| cursor(key(row))),
+            items: found.rows.into_iter().map(item).collect(),
         }
     }
 }
@@ -140,6 +154,26 @@ pub(super) fn read_cursor<T: FromStr>(text: Option<&str>) -> Result<Option<T>, A
             "cursor",
             "`cursor` is not one that this list gave out",
         )),
+    }
+}
+
+/// Where a page begins whose cursor is the number of the last row of the one before.
+pub(super) fn place<I>(
+    cursor: Option<&str>,
+    id: impl FnOnce(i64) -> I,
+) -> Result<Option<Place<I>>, ApiError> {
+    let row = read_cursor(cursor)?;
+    Ok(row.map(id).map(Place::OlderThan))
+}
+
+/// The device that a parameter names, if one does.
+pub(super) async fn device(
+    viewer: &Viewer,
+    name: Option<&str>,
+) -> Result<Option<EndpointId>, ApiError> {
+    match given(name) {
+        Some(name) => Ok(Some(viewer.endpoint(&endpoint_name(name)?).await?.id)),
+        None => Ok(None),
     }
 }
 

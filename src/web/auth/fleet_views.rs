@@ -9,7 +9,6 @@ use crate::domain::{
 };
 use crate::store::{
     BulkAdded, DeviceFilter, DevicePage, DeviceQuery, EndpointRow, FleetCounts, KnownBulk, Moment,
-    OperationPage, OperationQuery,
 };
 use crate::web::ApiError;
 
@@ -72,17 +71,6 @@ impl Viewer {
     /// When the store fails.
     pub async fn firmware_versions(&self, limit: u64) -> Result<Vec<String>, ApiError> {
         Ok(self.stores().devices.firmware_versions(limit).await?)
-    }
-
-    /// A page of operations, newest first.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn search_operations(
-        &self,
-        query: &OperationQuery,
-    ) -> Result<OperationPage, ApiError> {
-        Ok(self.stores().operation_search.search(query).await?)
     }
 
     /// What was asked of many devices at once, newest first.

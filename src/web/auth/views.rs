@@ -14,18 +14,18 @@ use actix_web::web::Data;
 use crate::config::Settings;
 use crate::domain::{
     AuditEntry, EndpointId, EndpointName, EventId, Node, Observation, Operation, OperationId,
-    OperationStatus, Profile, ProfileChange, Timestamp, Wanted,
+    Profile, ProfileChange, Timestamp, Wanted,
 };
 use crate::live::Hub;
 use crate::lwm2m::Models;
 use crate::registry::Devices;
 use crate::store::{
     AuditStore, BulkStore, DeviceSearch, EndpointFilter, EndpointReader, EndpointRow, EventGlance,
-    EventReader, FirmwareUpdateReader, HistoryStore, LogReader, LogResourceStore,
-    ObservationTemplate, OperationFilter, OperationReader, OperationSearch, PinStore,
-    ResourceReader, ResourceType, Role, RolloutStore, RuleStore, SavedFilterStore, SeriesReader,
-    SessionStore, StoredEvent, StoredValue, TemplateStore, TokenStore, TotpStore, TrafficStore,
-    UserStore,
+    EventQuery, EventReader, FirmwareUpdateReader, Found, HistoryStore, LogReader,
+    LogResourceStore, ObservationTemplate, OperationQuery, OperationReader, OperationSearch,
+    PinStore, ResourceReader, ResourceType, Role, RolloutStore, RuleStore, SavedFilterStore,
+    SeriesReader, SessionStore, StoredEvent, StoredValue, TemplateStore, TokenStore, TotpStore,
+    TrafficStore, UserStore,
 };
 use crate::web::{ApiError, AppState};
 
@@ -250,19 +250,29 @@ impl Viewer {
         Ok(self.stores().resources.types().await?)
     }
 
-    /// Events, newest first.
+    /// A page of events, newest first.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn events(
+    pub async fn search_events(&self, query: &EventQuery) -> Result<Found<StoredEvent>, ApiError> {
+        Ok(self.stores().events.search(query).await?)
+    }
+
+    /// The newest events of a device, or of all of them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn newest_events(
         &self,
         endpoint: Option<EndpointId>,
-        event_type: Option<&str>,
         limit: u64,
-        before: Option<EventId>,
     ) -> Result<Vec<StoredEvent>, ApiError> {
-        let events = &self.stores().events;
-        Ok(events.list(endpoint, event_type, limit, before).await?)
+        let query = EventQuery {
+            endpoint,
+            limit,
+            ..EventQuery::default()
+        };
+        Ok(self.search_events(&query).await?.rows)
     }
 
     /// What is in these events, of each at most `most` values.
@@ -289,36 +299,32 @@ impl Viewer {
             .ok_or_else(|| ApiError::not_found(format!("there is no event {id}")))
     }
 
-    /// Operations, newest first.
+    /// A page of operations, newest first.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn operations(
+    pub async fn search_operations(
         &self,
-        endpoint: Option<EndpointId>,
-        status: Option<OperationStatus>,
-        limit: u64,
-        before: Option<OperationId>,
-    ) -> Result<Vec<Operation>, ApiError> {
-        let filter = OperationFilter {
-            endpoint,
-            status,
-            before,
-            kind: None,
-        };
-        self.filtered_operations(&filter, limit).await
+        query: &OperationQuery,
+    ) -> Result<Found<Operation>, ApiError> {
+        Ok(self.stores().operation_search.search(query).await?)
     }
 
-    /// Operations as the filter wants them, newest first.
+    /// The newest operations of a device, or of all of them.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn filtered_operations(
+    pub async fn newest_operations(
         &self,
-        filter: &OperationFilter,
+        endpoint: Option<EndpointId>,
         limit: u64,
     ) -> Result<Vec<Operation>, ApiError> {
-        Ok(self.stores().operations.list(filter, limit).await?)
+        let query = OperationQuery {
+            endpoint,
+            limit,
+            ..OperationQuery::default()
+        };
+        Ok(self.search_operations(&query).await?.rows)
     }
 
     /// One operation.

@@ -37,9 +37,9 @@ pub(super) async fn page(viewer: Viewer, name: UrlPath<String>) -> Result<HttpRe
     let id = Some(row.id);
     let latest = viewer.latest(row.id).await?;
     let observations = viewer.observations(row.id).await?;
-    let operations = viewer.operations(id, None, LATEST, None).await?;
+    let operations = viewer.newest_operations(id, LATEST).await?;
     let waiting = viewer.count_waiting(row.id).await?;
-    let events = viewer.events(id, None, LATEST, None).await?;
+    let events = viewer.newest_events(id, LATEST).await?;
     let awake_s = viewer.settings().queue_mode.awake_s;
     let awake = row
         .profile

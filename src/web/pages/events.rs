@@ -7,15 +7,14 @@ use actix_web::web::{Path, Query};
 use serde::{Deserialize, Serialize};
 
 use super::chrome::Page;
+use super::newest_first::{self, Of};
 use super::words;
-use crate::domain::{EndpointName, EventId, Node, Severity, Timestamp};
+use crate::domain::{EndpointId, EventId, Node, Severity, Timestamp};
 use crate::lwm2m::Models;
-use crate::store::{EventGlance, StoredEvent};
+use crate::store::{EventGlance, EventQuery, Found, StoredEvent};
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
-
-/// Events on one page.
-const LIMIT: u64 = 50;
+use crate::web::device_query::word;
 
 /// Values that a list shows of each event.
 const GLANCE: u64 = 4;
@@ -23,11 +22,53 @@ const GLANCE: u64 = 4;
 /// So much of each of them.
 const GLANCE_CHARACTERS: usize = 32;
 
-#[derive(Debug, Deserialize)]
+/// How bad an event has to be, as the list offers it.
+const SEVERITIES: [(&str, &str); 3] = [
+    ("info", "Info and worse"),
+    ("warning", "Warning and worse"),
+    ("critical", "Critical"),
+];
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct EventsQuery {
-    #[serde(default)]
     endpoint: String,
+    #[serde(rename = "type")]
+    event_type: String,
+    rule: String,
+    severity: String,
+    /// Happened within so many hours.
+    hours: String,
     before: Option<i64>,
+    after: Option<i64>,
+}
+
+impl EventsQuery {
+    /// The address of the same list, with more parameters.
+    fn address(&self, more: &[(&str, &str)]) -> String {
+        let own = [
+            ("endpoint", self.endpoint.trim()),
+            ("type", self.event_type.trim()),
+            ("rule", self.rule.trim()),
+            ("severity", &self.severity),
+            ("hours", &self.hours),
+        ];
+        words::address("/events", &[&own, more].concat())
+    }
+
+    fn wanted(&self, endpoint: Option<EndpointId>) -> Result<EventQuery, ApiError> {
+        let text = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        Ok(EventQuery {
+            endpoint,
+            event_type: text(&self.event_type),
+            rule: text(&self.rule),
+            severity: word("severity", &self.severity)?,
+            from: newest_first::since(&self.hours)?,
+            to: None,
+            place: newest_first::place(self.before, self.after, EventId),
+            limit: newest_first::LIMIT,
+        })
+    }
 }
 
 /// `GET /events`
@@ -36,34 +77,38 @@ pub(super) async fn list(
     query: Query<EventsQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let mut page = Page::new(&viewer, "/events");
-    let endpoint = match query.endpoint.as_str() {
-        "" => None,
-        name => {
-            let name = EndpointName::new(name)
-                .map_err(|error| ApiError::parameter("endpoint", error.to_string()))?;
-            Some(viewer.endpoint(&name).await?)
-        }
+    let device = query.endpoint.trim();
+    let of = Of::device(&viewer, device).await?;
+    let wanted = query.wanted(of.one())?;
+    let found = match of {
+        Of::Nobody => Found::default(),
+        Of::Every | Of::One(_) => viewer.search_events(&wanted).await?,
     };
-    let id = endpoint.as_ref().map(|endpoint| endpoint.id);
-    let before = query.before.map(EventId);
-    let events = viewer
-        .events(id, None, LIMIT.saturating_add(1), before)
-        .await?;
-    let shown = usize::try_from(LIMIT).unwrap_or(usize::MAX);
-    let lines = EventLine::all(&viewer, events.get(..shown).unwrap_or(&events)).await?;
-    let first_href = match query.endpoint.as_str() {
-        "" => "/events".to_owned(),
-        name => format!("/events?endpoint={}", words::segment(name)),
-    };
-    let next = lines.last().filter(|_| events.len() > shown).map(|last| {
-        let separator = if first_href.contains('?') { '&' } else { '?' };
-        format!("{first_href}{separator}before={}", last.id)
-    });
-    page.insert("events", &lines);
-    page.insert("endpoint", &query.endpoint);
-    page.insert("first", &query.before.is_none());
-    page.insert("first_href", &first_href);
-    page.insert("next", &next);
+    let rules = viewer.rules().await?;
+    let rules: Vec<&str> = rules.iter().map(|rule| rule.spec.name.as_str()).collect();
+    let refined = [
+        &query.event_type,
+        &query.rule,
+        &query.severity,
+        &query.hours,
+    ];
+    page.insert("events", &EventLine::all(&viewer, &found.rows).await?);
+    page.insert("endpoint", device);
+    page.insert("event_type", query.event_type.trim());
+    page.insert("rule", query.rule.trim());
+    page.insert("rules", &rules);
+    page.insert("severity", &query.severity);
+    page.insert("severities", &SEVERITIES);
+    page.insert("hours", &query.hours);
+    page.insert("times", &newest_first::HOURS);
+    page.insert("refined", &refined.iter().any(|word| !word.is_empty()));
+    page.insert("unknown_device", &(of == Of::Nobody));
+    newest_first::turn(
+        &mut page,
+        &found,
+        |event| event.id.0,
+        |more| query.address(more),
+    );
     page.render("pages/events.html")
 }
 

@@ -25,6 +25,7 @@ mod firmware;
 mod login;
 mod mistake;
 mod models;
+mod newest_first;
 mod observation_templates;
 mod operations;
 mod overview;

@@ -3,25 +3,22 @@
 use std::collections::HashMap;
 
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use actix_web::web::Query;
 use serde::{Deserialize, Serialize};
 
 use super::bulk::BulkLine;
 use super::chrome::Page;
+use super::newest_first::{self, Of};
 use super::words;
 use crate::domain::{
-    EndpointId, EndpointName, Operation, OperationId, OperationKind, OperationStatus, Origin, Path,
-    Timestamp, count,
+    EndpointId, Operation, OperationId, OperationKind, OperationStatus, Origin, Path, Timestamp,
+    count,
 };
-use crate::store::{OperationPage, OperationPlace, OperationQuery};
+use crate::store::{Found, OperationQuery};
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
 use crate::web::device_query::word;
 use crate::web::waiting::{Waits, waits};
-
-/// Operations on one page.
-const LIMIT: u64 = 50;
 
 /// The tabs, in the order of an operation's life.
 const TABS: [(&str, Option<OperationStatus>); 7] = [
@@ -48,58 +45,32 @@ pub(super) struct OperationsQuery {
     after: Option<i64>,
 }
 
-/// The times that are offered, in hours.
-const HOURS: [(&str, &str); 4] = [
-    ("1", "last hour"),
-    ("24", "last day"),
-    ("168", "last week"),
-    ("720", "last 30 days"),
-];
-
 impl OperationsQuery {
-    /// The address of the same list with another status.
-    fn address(&self, status: Option<OperationStatus>, place: Option<OperationPlace>) -> String {
-        let status = status.map_or("", OperationStatus::name);
-        let (before, after) = match place {
-            Some(OperationPlace::OlderThan(id)) => (id.to_string(), String::new()),
-            Some(OperationPlace::NewerThan(id)) => (String::new(), id.to_string()),
-            None => (String::new(), String::new()),
-        };
-        words::address(
-            "/operations",
-            &[
-                ("status", status),
-                ("kind", &self.kind),
-                ("device", self.device.trim()),
-                ("path", self.path.trim()),
-                ("by", self.by.trim()),
-                ("hours", &self.hours),
-                ("before", &before),
-                ("after", &after),
-            ],
-        )
-    }
-
-    fn place(&self) -> Option<OperationPlace> {
-        let older = self.before.map(OperationId).map(OperationPlace::OlderThan);
-        older.or_else(|| self.after.map(OperationId).map(OperationPlace::NewerThan))
+    /// The address of the same list with another status, and more parameters.
+    fn address(&self, status: Option<OperationStatus>, more: &[(&str, &str)]) -> String {
+        let own = [
+            ("status", status.map_or("", OperationStatus::name)),
+            ("kind", &self.kind),
+            ("device", self.device.trim()),
+            ("path", self.path.trim()),
+            ("by", self.by.trim()),
+            ("hours", &self.hours),
+        ];
+        words::address("/operations", &[&own, more].concat())
     }
 
     /// Which operations of this device, or of all.
     fn wanted(&self, endpoint: Option<EndpointId>) -> Result<OperationQuery, ApiError> {
-        let hours: Option<u32> = word("hours", &self.hours)?;
-        let now = Timestamp::system();
-        let since = |hours: u32| now.earlier_by_millis(i64::from(hours) * 3_600_000);
         Ok(OperationQuery {
             endpoint,
             status: word("status", &self.status)?,
             kind: word("kind", &self.kind)?,
             path: word("path", &self.path)?,
             by: Some(self.by.trim().to_owned()).filter(|by| !by.is_empty()),
-            from: hours.map(since),
+            from: newest_first::since(&self.hours)?,
             to: None,
-            place: self.place(),
-            limit: LIMIT,
+            place: newest_first::place(self.before, self.after, OperationId),
+            limit: newest_first::LIMIT,
         })
     }
 }
@@ -111,32 +82,22 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, ApiError> {
     let mut page = Page::new(&viewer, "/operations");
     let device = query.device.trim();
-    // A name that nothing has: the list is empty, and says so.
-    let endpoint = match EndpointName::new(device) {
-        _ if device.is_empty() => Ok(None),
-        Ok(name) => viewer.endpoint(&name).await.map(|row| Some(row.id)),
-        Err(error) => Err(ApiError::not_found(error.to_string())),
-    };
-    let wanted = query.wanted(endpoint.as_ref().ok().copied().flatten())?;
-    let found = match &endpoint {
-        Ok(_) => viewer.search_operations(&wanted).await?,
-        Err(error) if error.status() == StatusCode::NOT_FOUND => OperationPage::default(),
-        Err(error) => return Err(error.clone()),
+    let of = Of::device(&viewer, device).await?;
+    let wanted = query.wanted(of.one())?;
+    let found = match of {
+        Of::Nobody => Found::default(),
+        Of::Every | Of::One(_) => viewer.search_operations(&wanted).await?,
     };
     let status = wanted.status;
-    let lines = OperationLine::all(&found.operations, &waits(&viewer, &found.operations).await?);
+    let lines = OperationLine::all(&found.rows, &waits(&viewer, &found.rows).await?);
     let tabs: Vec<Tab> = TABS
         .iter()
         .map(|(label, of)| Tab {
             label,
-            href: query.address(*of, None),
+            href: query.address(*of, &[]),
             active: *of == status,
         })
         .collect();
-    let older = found.operations.last().filter(|_| found.has_older);
-    let older = older.map(|last| query.address(status, Some(OperationPlace::OlderThan(last.id))));
-    let newer = found.operations.first().filter(|_| found.has_newer);
-    let newer = newer.map(|first| query.address(status, Some(OperationPlace::NewerThan(first.id))));
     let kinds = OperationKind::ALL.map(|kind| Kind {
         name: kind.name(),
         words: kind.name().replace('_', " "),
@@ -152,13 +113,11 @@ pub(super) async fn list(
     page.insert("path", query.path.trim());
     page.insert("by", query.by.trim());
     page.insert("hours", &query.hours);
-    page.insert("times", &HOURS);
+    page.insert("times", &newest_first::HOURS);
     page.insert("refined", &refined.iter().any(|word| !word.is_empty()));
-    page.insert("unknown_device", &endpoint.is_err());
-    page.insert("first", &!found.has_newer);
-    page.insert("first_href", &query.address(status, None));
-    page.insert("older", &older);
-    page.insert("newer", &newer);
+    page.insert("unknown_device", &(of == Of::Nobody));
+    let address = |more: &[(&str, &str)]| query.address(status, more);
+    newest_first::turn(&mut page, &found, |operation| operation.id.0, address);
     page.insert("bulks", &BulkLine::all(&viewer, &under_way).await?);
     page.render("pages/operations.html")
 }

@@ -32,8 +32,8 @@ pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
     let now = Timestamp::system();
     let counts = viewer.fleet_counts().await?;
     let late = viewer.late_devices(LATE).await?;
-    let operations = viewer.operations(None, None, LATEST, None).await?;
-    let events = viewer.events(None, None, LATEST, None).await?;
+    let operations = viewer.newest_operations(None, LATEST).await?;
+    let events = viewer.newest_events(None, LATEST).await?;
     let endings = viewer.certificates_ending()?;
     charts::insert_pins(&mut page, &viewer).await?;
     let rollouts = viewer.rollouts(None, ROLLOUTS).await?;

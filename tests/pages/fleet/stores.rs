@@ -11,10 +11,12 @@ use flownexus::domain::{
 };
 use flownexus::registry::{Devices, OperateError};
 use flownexus::store::{
-    Aggregate, EndpointFilter, EndpointReader, EndpointRow, EventGlance, EventReader, HistoryStore,
-    ObservationTemplate, OperationFilter, OperationReader, ResourceReader, ResourceType, Retention,
-    StoreError, StoredEvent, StoredValue, TemplateStore,
+    Aggregate, EndpointFilter, EndpointReader, EndpointRow, EventGlance, EventQuery, EventReader,
+    Found, HistoryStore, ObservationTemplate, OperationReader, ResourceReader, ResourceType,
+    Retention, StoreError, StoredEvent, StoredValue, TemplateStore,
 };
+
+use crate::support::fake_fleet;
 
 use super::{ASLEEP, Fleet, GONE, WRONG_KEY};
 
@@ -154,18 +156,16 @@ impl HistoryStore for Fleet {
 
 #[async_trait]
 impl EventReader for Fleet {
-    async fn list(
-        &self,
-        _: Option<EndpointId>,
-        _: Option<&str>,
-        _: u64,
-        before: Option<EventId>,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
+    async fn search(&self, query: &EventQuery) -> Result<Found<StoredEvent>, StoreError> {
+        let of = |id| self.all_rows().into_iter().find(|row| row.id == id);
+        let device = query.endpoint.and_then(of).map(|row| row.name);
         let state = self.lock();
-        let events = state.events.iter().map(|(event, _)| event.clone());
-        Ok(events
-            .filter(|event| before.is_none_or(|before| event.id < before))
-            .collect())
+        let all: Vec<StoredEvent> = state
+            .events
+            .iter()
+            .map(|(event, _)| event.clone())
+            .collect();
+        Ok(fake_fleet::events(&all, device.as_ref(), query))
     }
 
     async fn find(&self, id: EventId) -> Result<Option<(StoredEvent, Vec<Node>)>, StoreError> {
@@ -197,26 +197,6 @@ impl EventReader for Fleet {
 
 #[async_trait]
 impl OperationReader for Fleet {
-    async fn list(
-        &self,
-        filter: &OperationFilter,
-        limit: u64,
-    ) -> Result<Vec<Operation>, StoreError> {
-        let state = self.lock();
-        let mut found: Vec<Operation> = state
-            .operations
-            .iter()
-            .filter(|it| filter.endpoint.is_none_or(|id| it.endpoint_id == id))
-            .filter(|it| filter.status.is_none_or(|status| it.status == status))
-            .filter(|it| filter.kind.is_none_or(|kind| it.request.kind == kind))
-            .filter(|it| filter.before.is_none_or(|before| it.id < before))
-            .cloned()
-            .collect();
-        found.sort_by_key(|operation| std::cmp::Reverse(operation.id));
-        found.truncate(limit as usize);
-        Ok(found)
-    }
-
     async fn keyed(
         &self,
         _: EndpointId,
@@ -226,13 +206,11 @@ impl OperationReader for Fleet {
     }
 
     async fn count_waiting(&self, endpoint: EndpointId) -> Result<u64, StoreError> {
-        let filter = OperationFilter {
-            endpoint: Some(endpoint),
-            status: Some(OperationStatus::Queued),
-            ..OperationFilter::default()
-        };
-        let waiting = OperationReader::list(self, &filter, u64::from(u32::MAX));
-        Ok(waiting.await?.len() as u64)
+        let state = self.lock();
+        let waiting = state.operations.iter().filter(|operation| {
+            operation.endpoint_id == endpoint && operation.status == OperationStatus::Queued
+        });
+        Ok(waiting.count() as u64)
     }
 
     async fn find(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
