@@ -103,7 +103,7 @@ pub use people::{
 };
 pub use pinned_chart::{PinChange, PinStore, PinnedChart};
 pub use rollout::{RolloutStore, TargetFilter};
-pub use saved_filter::{FilterToSave, SavedFilter, SavedFilterStore};
+pub use saved_filter::{FilterReach, FilterToSave, ForgottenFilter, SavedFilter, SavedFilterStore};
 pub use traffic::TrafficStore;
 
 /// Why the store could not do it.

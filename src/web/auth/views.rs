@@ -118,6 +118,7 @@ impl Stores {
 }
 
 /// Reads.
+#[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "it holds trait objects")]
 pub struct Viewer {
     identity: Identity,
@@ -141,6 +142,11 @@ impl Viewer {
     /// Who is asking.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The view of an operator, for who is one: for calls that everybody may make and that do more for operators.
+    pub fn as_operator(&self) -> Option<Operator> {
+        (self.identity.role >= Role::Operator).then(|| Operator(self.clone()))
     }
 
     /// The settings in force.
@@ -481,20 +487,4 @@ pub fn role_name(role: Role) -> &'static str {
         Role::Operator => "operator",
         Role::Admin => "admin",
     }
-}
-
-/// Login and token names: 1 to 64 visible characters, so that a log line shows them as they are.
-///
-/// # Errors
-/// 422 naming `name`.
-pub fn check_login_name(name: &str) -> Result<(), ApiError> {
-    let fits = (1..=64).contains(&name.chars().count());
-    let visible = name
-        .chars()
-        .all(|character| !character.is_control() && !character.is_whitespace());
-    if fits && visible {
-        return Ok(());
-    }
-    let detail = "a name has 1 to 64 characters, none of them a space or control character";
-    Err(ApiError::invalid("name", detail))
 }
