@@ -169,6 +169,19 @@ impl UserStore for Store {
         .await
     }
 
+    async fn of_subject(&self, subject: &str) -> Result<Option<User>, StoreError> {
+        let subject = text(subject).into_owned();
+        self.read_tables(move |database| async move {
+            user::Entity::find()
+                .filter(user::Column::Subject.eq(subject))
+                .one(&database)
+                .await?
+                .map(user)
+                .transpose()
+        })
+        .await
+    }
+
     async fn admit(&self, outsider: Outsider, by: Doer) -> Result<User, StoreError> {
         let outsider = Outsider {
             subject: text(&outsider.subject).into_owned(),

@@ -21,6 +21,7 @@ use crate::store::{Role, User, UserSource, WebSession};
 use crate::web::error::{PASSWORD_CHANGE_REQUIRED, TOTP_SETUP_REQUIRED};
 use crate::web::{ApiError, AppState};
 
+use super::names::TOKEN_ACTOR;
 use super::own::Myself;
 use super::session;
 use super::tokens;
@@ -109,7 +110,7 @@ impl Identity {
     pub fn actor(&self) -> String {
         match self.credential {
             Credential::Session(_) => self.name.clone(),
-            Credential::Token(_) => format!("token:{}", self.name),
+            Credential::Token(_) => format!("{TOKEN_ACTOR}{}", self.name),
         }
     }
 

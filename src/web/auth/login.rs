@@ -22,7 +22,7 @@ pub const FIRST_ADMIN: &str = "admin";
 const FIRST_START: &str = "first start";
 
 /// The actor of a login with a name that nobody has.
-const NOBODY: &str = "unknown";
+pub(super) const NOBODY: &str = "unknown";
 
 /// How long a code is waited for after the password.
 const CODE_TIME: Duration = Duration::from_secs(300);

@@ -13,7 +13,7 @@ use super::access::Identity;
 use super::login::{LoginError, login};
 use super::second_factor::{self, Enrolment};
 use super::tokens::{self, TokenWish};
-use super::views::{Viewer, check_login_name, role_name};
+use super::views::{Viewer, role_name};
 
 /// Tokens that one person may have.
 const MAX_TOKENS: usize = 20;
@@ -225,7 +225,6 @@ impl Viewer {
         role: Role,
         expires_in: Option<Duration>,
     ) -> Result<(ApiToken, String), ApiError> {
-        check_login_name(name)?;
         let identity = self.identity();
         let owner = identity.login().ok_or_else(no_account)?;
         if role > identity.role {
