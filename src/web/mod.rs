@@ -28,6 +28,7 @@ pub mod router;
 mod security;
 pub mod state;
 mod tls;
+mod unreadable;
 mod upload;
 mod waiting;
 pub mod ws;

@@ -223,7 +223,8 @@ fn bearer_token(request: &HttpRequest) -> Option<Result<&str, ApiError>> {
     )
 }
 
-pub(super) fn app_state(request: &HttpRequest) -> Result<Data<AppState>, ApiError> {
+/// What the handlers of this server share.
+pub(in crate::web) fn app_state(request: &HttpRequest) -> Result<Data<AppState>, ApiError> {
     request
         .app_data::<Data<AppState>>()
         .cloned()
