@@ -18,6 +18,7 @@ pub mod error;
 mod fallback;
 pub mod firmware_files;
 mod firmware_upload;
+mod head;
 mod idempotency;
 pub mod metrics;
 pub mod models;

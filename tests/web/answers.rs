@@ -455,3 +455,45 @@ async fn the_field_that_is_wrong_is_named_wherever_it_lies() {
         );
     }
 }
+
+/// What watches whether a server answers asks with HEAD, and gets the head of what GET would.
+#[actix_web::test]
+async fn what_can_be_read_answers_head() {
+    let site = Site::start().await;
+    let token = site.token(Role::Viewer).await;
+    for (path, status) in [
+        ("/health/live", 200),
+        ("/health/ready", 200),
+        ("/login", 303),
+        ("/api/v1/endpoints", 200),
+        ("/api/v1/endpoints/nobody", 404),
+        ("/api/v1/users", 403),
+        ("/api/v1/session/password", 405),
+    ] {
+        let ask = |method| {
+            let request = site.request(method, path);
+            request
+                .header("authorization", format!("Bearer {token}"))
+                .send()
+        };
+        let (get, head) = (
+            ask("GET").await.expect("ok"),
+            ask("HEAD").await.expect("ok"),
+        );
+        assert_eq!(
+            (get.status(), head.status().as_u16()),
+            (head.status(), status),
+            "{path}"
+        );
+        for name in ["content-type", "content-length", "cache-control"] {
+            assert_eq!(
+                get.headers().get(name),
+                head.headers().get(name),
+                "{path}: {name}"
+            );
+        }
+        assert!(head.bytes().await.expect("an end").is_empty(), "{path}");
+    }
+    let answer = site.request("HEAD", "/api/v1/endpoints").send().await;
+    assert_eq!(answer.expect("ok").status(), 401);
+}
