@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix_web::cookie::Key;
 use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
+use tokio::sync::Mutex;
 
 use crate::config::Settings;
 use crate::domain::Timestamp;
@@ -100,6 +101,9 @@ pub struct AppState {
     pub(in crate::web) login_limits: LoginLimits,
     pub(in crate::web) audited_failures: HourlyLimit,
     pub(in crate::web) passwords: PasswordHashing,
+    /// Held from the look at how many there are until there is one more, of what has a limit that the store does not
+    /// know: who asks many times at once must not get past it.
+    pub(in crate::web) counting: Mutex<()>,
 }
 
 impl AppState {
@@ -114,6 +118,7 @@ impl AppState {
             oidc: Oidc::new(&parts.settings),
             totp: parts.totp,
             passwords: PasswordHashing::default(),
+            counting: Mutex::default(),
             settings: parts.settings,
             models: parts.models,
             credentials: parts.credentials,

@@ -232,6 +232,7 @@ impl Viewer {
             let detail = format!("a token of yours may do what you may ({own}), not {wanted}");
             return Err(ApiError::forbidden(detail));
         }
+        let _counting = self.state.counting.lock().await;
         if self.own_tokens().await?.len() >= MAX_TOKENS {
             let detail = format!("you have {MAX_TOKENS} tokens already");
             return Err(ApiError::conflict("full", detail));

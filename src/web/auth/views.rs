@@ -31,6 +31,9 @@ use crate::web::{ApiError, AppState};
 
 use super::access::Identity;
 
+/// Observation templates at once: each is held against every device that registers.
+const MAX_TEMPLATES: usize = 500;
+
 /// Storage as this room sees it. Its fields are for `auth` alone: everybody else gets a view.
 #[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "trait objects")]
@@ -400,12 +403,17 @@ impl Operator {
     /// Stores an observation template; every device that it is for is asked.
     ///
     /// # Errors
-    /// 409 when there is one like it.
+    /// 409 when there are too many.
     pub async fn add_template(
         &self,
         template: ObservationTemplate,
     ) -> Result<ObservationTemplate, ApiError> {
         let (stores, by) = (self.stores(), self.identity().doer());
+        let _counting = self.state.counting.lock().await;
+        if self.templates().await?.len() >= MAX_TEMPLATES {
+            let detail = format!("there are {MAX_TEMPLATES} observation templates already");
+            return Err(ApiError::conflict("full", detail));
+        }
         let template = stores.templates.add(template, by).await?;
         self.state.devices.reload_templates().await?;
         Ok(template)
