@@ -8,8 +8,15 @@ use super::login::NOBODY;
 /// What stands before the name of a token where people and tokens are told apart.
 pub(super) const TOKEN_ACTOR: &str = "token:";
 
-/// Nobody is called so: the audit log names by them what no account has done.
-const TAKEN_WORDS: [&str; 4] = [Doer::COMMAND_LINE, NOBODY, "server", "system"];
+/// Nobody is called so: the audit log and operations name by them what no account has done, now or perhaps later.
+const TAKEN_WORDS: [&str; 6] = [
+    Doer::COMMAND_LINE,
+    "firmware",
+    "server",
+    "system",
+    "template",
+    NOBODY,
+];
 
 /// How a person may be called who is new: as [`check_token_name`] says, and like no other actor of the audit log.
 /// Accounts from before this rule go on with their names.
@@ -26,7 +33,7 @@ pub fn check_login_name(name: &str) -> Result<(), ApiError> {
     }
     if TAKEN_WORDS.contains(&lower.as_str()) {
         let detail = format!(
-            "nobody is called `{name}`: the audit log names by it what no account has done"
+            "nobody is called `{name}`: the audit log and operations name by it what no account has done"
         );
         return Err(ApiError::invalid("name", detail));
     }
@@ -91,7 +98,7 @@ mod tests {
             assert!(check_login_name(name).is_err(), "{name:?}");
         }
         for name in [
-            "cli", "CLI", "unknown", "System", "token:ci", "TOKEN:ci", "token:",
+            "cli", "CLI", "unknown", "System", "template", "token:ci", "TOKEN:ci", "token:",
         ] {
             let error = check_login_name(name).expect_err(name);
             assert_eq!(error.field(), Some("name"), "{name}");
