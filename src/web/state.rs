@@ -99,6 +99,7 @@ pub struct AppState {
     pub(in crate::web) access: AccessSignal,
     pub(in crate::web) oidc: Option<Oidc>,
     pub(in crate::web) login_limits: LoginLimits,
+    pub(in crate::web) code_limits: LoginLimits,
     pub(in crate::web) audited_failures: HourlyLimit,
     pub(in crate::web) passwords: PasswordHashing,
     /// Held from the look at how many there are until there is one more, of what has a limit that the store does not
@@ -113,6 +114,7 @@ impl AppState {
         http.register(&mut parts.metrics);
         Self {
             login_limits: LoginLimits::new(&parts.settings.web),
+            code_limits: LoginLimits::of_codes(&parts.settings.web),
             audited_failures: HourlyLimit::new(parts.settings.web.audited_failures),
             access: AccessSignal::default(),
             oidc: Oidc::new(&parts.settings),
