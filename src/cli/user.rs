@@ -8,8 +8,8 @@ use clap::{Args, Subcommand};
 use super::{RoleArg, SettingsArgs, with_store};
 use crate::domain::Doer;
 use crate::store::{TotpStore as _, User, UserChange, UserSource, UserStore};
+use crate::web::auth::names::check_login_name;
 use crate::web::auth::password;
-use crate::web::auth::views::check_login_name;
 
 /// Arguments of `user`.
 #[derive(Args, Debug)]

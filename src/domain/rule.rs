@@ -424,7 +424,9 @@ fn check_label(field: &'static str, text: &str, most: usize) -> Result<(), Inval
     if chars == 0 || chars > most || text.trim() != text || text.chars().any(char::is_control) {
         return Err(invalid(
             field,
-            format!("has 1 to {most} characters, no control characters and no space around them"),
+            format!(
+                "it has 1 to {most} characters, no control characters and no space around them"
+            ),
         ));
     }
     Ok(())

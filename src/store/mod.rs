@@ -106,7 +106,7 @@ pub use people::{
 pub use pinned_chart::{PinChange, PinStore, PinnedChart};
 pub use place::{Found, Place};
 pub use rollout::{RolloutStore, TargetFilter};
-pub use saved_filter::{FilterToSave, SavedFilter, SavedFilterStore};
+pub use saved_filter::{FilterReach, FilterToSave, ForgottenFilter, SavedFilter, SavedFilterStore};
 pub use traffic::TrafficStore;
 
 /// Why the store could not do it.

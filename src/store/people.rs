@@ -119,6 +119,8 @@ pub trait UserStore: Send + Sync {
     /// Removes a person with sessions, tokens and second factor; false when there is nobody of this name.
     /// [`StoreError::LastAdmin`] as with [`change`](UserStore::change).
     async fn remove(&self, name: &str, by: Doer) -> Result<bool, StoreError>;
+    /// The account of whom a provider knows by this subject.
+    async fn of_subject(&self, subject: &str) -> Result<Option<User>, StoreError>;
     /// The account of somebody for whom a provider vouches, made at the first time, with the role of now;
     /// [`StoreError::NotTheirs`] when the name of a new one is taken. A change is written as done by `by`.
     async fn admit(&self, outsider: Outsider, by: Doer) -> Result<User, StoreError>;

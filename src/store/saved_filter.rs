@@ -40,14 +40,31 @@ pub struct FilterToSave {
     pub shared: bool,
 }
 
+/// Which filters somebody may remove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterReach {
+    /// Their own.
+    Own,
+    /// Their own, and what others share.
+    OwnAndShared,
+}
+
+/// What became of a filter that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForgottenFilter {
+    /// It is removed.
+    Removed,
+    /// It stays: another shares it.
+    SharedByAnother,
+    /// They see none of this id.
+    Unseen,
+}
+
 /// Keeps saved filters. Each change writes a line of the audit log, in the same transaction.
 #[async_trait]
 pub trait SavedFilterStore: Send + Sync {
     /// Those that somebody sees, by their names: their own, and what others share.
     async fn seen_by(&self, owner: &str) -> Result<Vec<SavedFilter>, StoreError>;
-
-    /// One of them, whoever's it is.
-    async fn one(&self, id: i64) -> Result<Option<SavedFilter>, StoreError>;
 
     /// Saves one for who asks. True when they had none of this name.
     ///
@@ -60,8 +77,14 @@ pub trait SavedFilterStore: Send + Sync {
         limit: u64,
     ) -> Result<(SavedFilter, bool), StoreError>;
 
-    /// Removes one; false when there is none of this id.
-    async fn forget(&self, id: i64, by: Doer) -> Result<bool, StoreError>;
+    /// Removes one that is within reach at the moment at which it is removed: what its owner has made private
+    /// meanwhile is out of another's reach.
+    async fn forget(
+        &self,
+        id: i64,
+        reach: FilterReach,
+        by: Doer,
+    ) -> Result<ForgottenFilter, StoreError>;
 }
 
 #[async_trait]
@@ -77,14 +100,6 @@ impl SavedFilterStore for Store {
         self.read_tables(move |database| async move {
             let rows = query.all(&database).await?;
             Ok(rows.into_iter().map(filter).collect())
-        })
-        .await
-    }
-
-    async fn one(&self, id: i64) -> Result<Option<SavedFilter>, StoreError> {
-        self.read_tables(move |database| async move {
-            let row = Entity::find_by_id(id).one(&database).await?;
-            Ok(row.map(filter))
         })
         .await
     }
@@ -147,16 +162,41 @@ impl SavedFilterStore for Store {
         .await
     }
 
-    async fn forget(&self, id: i64, by: Doer) -> Result<bool, StoreError> {
+    async fn forget(
+        &self,
+        id: i64,
+        reach: FilterReach,
+        by: Doer,
+    ) -> Result<ForgottenFilter, StoreError> {
         let now = Timestamp::system();
         self.write(move |transaction| {
             Box::pin(async move {
-                let Some(row) = Entity::find_by_id(id).one(transaction).await? else {
-                    return Ok(false);
+                let owner = text(&by.actor).into_owned();
+                let own = Column::Owner.eq(owner.as_str());
+                let within = match reach {
+                    FilterReach::Own => Condition::all().add(own),
+                    FilterReach::OwnAndShared => {
+                        Condition::any().add(own).add(Column::Shared.eq(true))
+                    }
                 };
-                Entity::delete_by_id(id).exec(transaction).await?;
-                note(transaction, by, now, "saved_filter.delete", &row).await?;
-                Ok(true)
+                let Some(row) = Entity::find_by_id(id).one(transaction).await? else {
+                    return Ok(ForgottenFilter::Unseen);
+                };
+                // This statement decides, not the look before it: another process may write in between.
+                let removed = Entity::delete_many()
+                    .filter(Column::Id.eq(id))
+                    .filter(within)
+                    .exec(transaction)
+                    .await?;
+                if removed.rows_affected > 0 {
+                    note(transaction, by, now, "saved_filter.delete", &row).await?;
+                    return Ok(ForgottenFilter::Removed);
+                }
+                Ok(match row.shared {
+                    true => ForgottenFilter::SharedByAnother,
+                    // What is another's own is nobody else's business.
+                    false => ForgottenFilter::Unseen,
+                })
             })
         })
         .await

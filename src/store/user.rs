@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use flownexus_entity::{api_token, recovery_code, session, user};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _,
-    ModelTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
+    ModelTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
 use super::records::{corrupt, text, time};
@@ -52,8 +52,8 @@ impl UserStore for Store {
             Box::pin(async move {
                 let detail = format!("role {}", role_name(user.role));
                 audit::insert(transaction, by.line("user.create", &user.name, detail)).await?;
-                if find(transaction, &user.name).await?.is_some() {
-                    return Err(StoreError::Exists(format!("user `{}`", user.name)));
+                if let Some(like) = named_like(transaction, &user.name).await? {
+                    return Err(StoreError::Exists(format!("user `{like}`")));
                 }
                 insert(transaction, user, None).await
             })
@@ -169,6 +169,19 @@ impl UserStore for Store {
         .await
     }
 
+    async fn of_subject(&self, subject: &str) -> Result<Option<User>, StoreError> {
+        let subject = text(subject).into_owned();
+        self.read_tables(move |database| async move {
+            user::Entity::find()
+                .filter(user::Column::Subject.eq(subject))
+                .one(&database)
+                .await?
+                .map(user)
+                .transpose()
+        })
+        .await
+    }
+
     async fn admit(&self, outsider: Outsider, by: Doer) -> Result<User, StoreError> {
         let outsider = Outsider {
             subject: text(&outsider.subject).into_owned(),
@@ -185,8 +198,8 @@ impl UserStore for Store {
                     .map(user)
                     .transpose()?;
                 let Some(before) = known else {
-                    if find(transaction, &outsider.name).await?.is_some() {
-                        return Err(StoreError::NotTheirs(outsider.name));
+                    if let Some(like) = named_like(transaction, &outsider.name).await? {
+                        return Err(StoreError::NotTheirs(like));
                     }
                     let user = User {
                         source: UserSource::Oidc,
@@ -226,6 +239,23 @@ async fn find(transaction: &DatabaseTransaction, name: &str) -> Result<Option<Us
         .await?
         .map(user)
         .transpose()
+}
+
+/// The name of an account that is this one but for capitals: in the audit log the two would be one.
+async fn named_like(
+    transaction: &DatabaseTransaction,
+    name: &str,
+) -> Result<Option<String>, StoreError> {
+    let query = user::Entity::find()
+        .select_only()
+        .column(user::Column::Name)
+        .into_tuple();
+    let names: Vec<String> = query.all(transaction).await?;
+    // Databases differ in what they take for capitals.
+    let lower = name.to_lowercase();
+    Ok(names
+        .into_iter()
+        .find(|other| other.to_lowercase() == lower))
 }
 
 async fn insert(

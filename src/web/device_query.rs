@@ -223,6 +223,12 @@ pub fn sort(text: &str) -> Result<(DeviceSort, bool), ApiError> {
         Some(text) => (true, text),
         None => (false, text),
     };
+    // The fields of a device have these names too.
+    let text = match text {
+        "expires_at" => DeviceSort::LifetimeEnd.name(),
+        "last_seen_at" => DeviceSort::Seen.name(),
+        other => other,
+    };
     Ok((word("sort", text)?.unwrap_or_default(), descending))
 }
 
@@ -363,6 +369,8 @@ mod tests {
     fn a_sort_has_a_direction() {
         assert_eq!(sort(""), Ok((DeviceSort::Name, false)));
         assert_eq!(sort("-last_seen"), Ok((DeviceSort::Seen, true)));
+        assert_eq!(sort("-last_seen_at"), Ok((DeviceSort::Seen, true)));
+        assert_eq!(sort("expires_at"), Ok((DeviceSort::LifetimeEnd, false)));
         assert_eq!(sort("size").expect_err("none").field(), Some("sort"));
     }
 

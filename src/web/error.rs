@@ -14,6 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::idempotency::IDEMPOTENCY_KEY;
+use super::unreadable;
 use crate::registry::OperateError;
 use crate::rollout::RolloutError;
 use crate::store::{ReceiveError, StoreError};
@@ -40,7 +41,8 @@ pub struct Problem {
     code: &'static str,
     /// What is wrong in this case.
     detail: String,
-    /// The field or query parameter that is wrong.
+    /// The field or query parameter that is wrong; one that lies in others with theirs in front, as in
+    /// `groups.0.percent`.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
 }
@@ -87,6 +89,11 @@ impl ApiError {
     /// 422: it can be read, but a field has a value that makes no sense.
     pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail).about(field)
+    }
+
+    /// 422: it can be read, but is not what is wanted as a whole.
+    pub fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail)
     }
 
     /// 401: it is not known who asks.
@@ -358,32 +365,38 @@ pub(super) fn query_config() -> web::QueryConfig {
 fn json_error(error: &JsonPayloadError) -> ApiError {
     match error {
         JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
-            ApiError::too_large("the body is larger than web.max_json_bytes")
+            body_too_large()
         }
-        JsonPayloadError::ContentType => ApiError::unsupported_media_type(
-            "the body must be JSON, with Content-Type: application/json",
-        ),
+        JsonPayloadError::ContentType => not_json(),
         JsonPayloadError::Deserialize(error) if error.is_data() => {
-            let error = error.to_string();
-            let field = named_field(&error);
-            let refusal = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", error);
-            match field {
-                Some(field) => refusal.about(field),
-                None => refusal,
-            }
+            ApiError::unprocessable(error.to_string())
         }
         JsonPayloadError::Deserialize(error) => {
             ApiError::malformed(format!("the body is no JSON: {error}"))
         }
-        JsonPayloadError::Payload(PayloadError::Io(error))
-            if error.kind() == io::ErrorKind::TimedOut =>
-        {
-            ApiError::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "timed_out",
-                "the body did not come within web.body_timeout_s",
-            )
-        }
+        JsonPayloadError::Payload(error) => body_error(error),
+        _ => ApiError::malformed("the body cannot be read"),
+    }
+}
+
+/// 413: a JSON body of too many bytes.
+pub(super) fn body_too_large() -> ApiError {
+    ApiError::too_large("the body is larger than web.max_json_bytes")
+}
+
+/// 415: a body that does not say that it is JSON.
+pub(super) fn not_json() -> ApiError {
+    ApiError::unsupported_media_type("the body must be JSON, with Content-Type: application/json")
+}
+
+/// A body of which not all came.
+pub(super) fn body_error(error: &PayloadError) -> ApiError {
+    match error {
+        PayloadError::Io(error) if error.kind() == io::ErrorKind::TimedOut => ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "timed_out",
+            "the body did not come within web.body_timeout_s",
+        ),
         _ => ApiError::malformed("the body cannot be read"),
     }
 }
@@ -397,38 +410,14 @@ fn path_error(error: &PathError) -> ApiError {
 
 fn query_error(error: &QueryPayloadError) -> ApiError {
     match error {
-        QueryPayloadError::Deserialize(error) => {
-            let error = error.to_string();
-            let field = named_field(&error);
-            let refusal = ApiError::malformed(error);
-            match field {
-                Some(field) => refusal.about(field),
-                None => refusal,
-            }
-        }
+        QueryPayloadError::Deserialize(error) => unreadable::query(&error.to_string()),
         _ => ApiError::malformed("the query string cannot be read"),
     }
-}
-
-/// The field that serde names in its message, as in ``unknown field `pth`, expected …``.
-fn named_field(message: &str) -> Option<String> {
-    let rest = ["unknown field `", "missing field `", "duplicate field `"]
-        .iter()
-        .find_map(|start| message.split_once(start))?
-        .1;
-    rest.split_once('`').map(|(field, _)| field.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_field_that_serde_names_is_found() {
-        let named = named_field("unknown field `pth`, expected `path` at line 1 column 6");
-        assert_eq!(named.as_deref(), Some("pth"));
-        assert_eq!(named_field("invalid type: string"), None);
-    }
 
     #[test]
     fn what_broke_inside_is_not_told() {

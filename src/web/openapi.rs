@@ -16,6 +16,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::store::Role;
 
+use super::api::refused::NotLoggedIn;
 use super::api::{self, examples, refused};
 use super::auth::{Viewer, access};
 
@@ -27,7 +28,8 @@ const PATH: &str = "/api/v1/openapi.json";
 #[openapi(
     info(
         title = "flownexus",
-        description = "Manages LwM2M devices.\n\nTimes are RFC 3339 in UTC. Errors are problem \
+        description = "Manages LwM2M devices.\n\nA viewer reads, an operator also operates devices, an admin also \
+            manages people, tokens, credentials and settings; `security` of each call names the role that it needs.\n\nTimes are RFC 3339 in UTC. Errors are problem \
             documents (RFC 9457); `field` names what is wrong. Lists are read page by page: pass \
             `next` of one answer as `cursor` of the next request until it is null.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
@@ -62,7 +64,10 @@ impl Modify for Schemes {
             .description(Some("An API token, `fnx_…`"))
             .build();
         components.add_security_scheme("token", SecurityScheme::Http(token));
-        let session = ApiKeyValue::with_description("flownexus", "The session of the login page");
+        let session = ApiKeyValue::with_description(
+            "flownexus",
+            "The session of the login page; over HTTPS the cookie is called `__Host-flownexus`",
+        );
         components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
     }
 }
@@ -89,7 +94,10 @@ static TEXT: LazyLock<String> = LazyLock::new(|| document().to_pretty_json().unw
     path = "/openapi.json",
     impl_for = show_openapi,
     tag = "server",
-    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)),
+    responses(
+        (status = 200, description = "OpenAPI 3.1", body = serde_json::Value),
+        NotLoggedIn,
+    ),
 )]
 #[get("/openapi.json")]
 pub(super) async fn show_openapi(_viewer: Viewer) -> HttpResponse {

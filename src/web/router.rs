@@ -17,7 +17,7 @@ use crate::config::Settings;
 use super::auth::{access, csrf, session};
 use super::state::AppState;
 use super::tls::{self, TlsError};
-use super::{api, bodies, fallback, metrics, pages, security};
+use super::{api, bodies, fallback, head, metrics, pages, security};
 
 /// How long a client may take to send the head of a request; then it is cut off (slow loris).
 const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -112,6 +112,7 @@ pub fn app(
         .app_data(state)
         .default_service(web::to(fallback::not_found))
         .configure(|cfg| configure(cfg, &settings))
+        .wrap(from_fn(head::answer_as_get))
         .wrap(from_fn(access::authenticate))
         .wrap(from_fn(csrf::refuse_cross_site))
         .wrap(IdentityMiddleware::default())

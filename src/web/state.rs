@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix_web::cookie::Key;
 use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
+use tokio::sync::Mutex;
 
 use crate::config::Settings;
 use crate::domain::Timestamp;
@@ -98,8 +99,12 @@ pub struct AppState {
     pub(in crate::web) access: AccessSignal,
     pub(in crate::web) oidc: Option<Oidc>,
     pub(in crate::web) login_limits: LoginLimits,
+    pub(in crate::web) code_limits: LoginLimits,
     pub(in crate::web) audited_failures: HourlyLimit,
     pub(in crate::web) passwords: PasswordHashing,
+    /// Held from the look at how many there are until there is one more, of what has a limit that the store does not
+    /// know: who asks many times at once must not get past it.
+    pub(in crate::web) counting: Mutex<()>,
 }
 
 impl AppState {
@@ -109,11 +114,13 @@ impl AppState {
         http.register(&mut parts.metrics);
         Self {
             login_limits: LoginLimits::new(&parts.settings.web),
+            code_limits: LoginLimits::of_codes(&parts.settings.web),
             audited_failures: HourlyLimit::new(parts.settings.web.audited_failures),
             access: AccessSignal::default(),
             oidc: Oidc::new(&parts.settings),
             totp: parts.totp,
             passwords: PasswordHashing::default(),
+            counting: Mutex::default(),
             settings: parts.settings,
             models: parts.models,
             credentials: parts.credentials,

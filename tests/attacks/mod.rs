@@ -15,6 +15,7 @@ mod forged_records;
 mod handshakes_out_of_order;
 mod handshakes_that_hoard;
 mod handshakes_with_gaps;
+mod limits_that_are_rushed;
 mod messages_out_of_their_place;
 mod payloads_that_blow_up;
 mod raw_handshakes;

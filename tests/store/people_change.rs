@@ -276,13 +276,19 @@ async fn who_comes_from_elsewhere_is_known_by_the_subject(
         .expect("admitted");
     assert_eq!((again.id, again.name.as_str()), (ada.id, "ada"));
     assert_eq!(again.role, Role::Admin);
-    for taken in ["root", "ada"] {
+    for taken in ["root", "ada", "Root", "ADA"] {
         let refused = store.admit(outsider("2", taken, Role::Viewer), by()).await;
         assert!(
             matches!(refused, Err(StoreError::NotTheirs(_))),
             "{refused:?}"
         );
     }
+    let alike = User::new("Ada", Role::Viewer, "$argon2id$".into());
+    let alike = UserStore::add(&store, alike, by()).await;
+    assert!(
+        matches!(alike, Err(StoreError::Exists(_))),
+        "in the audit log the two would be one: {alike:?}"
+    );
     let set = store.set_password("ada", "$argon2id$", false, by()).await;
     assert!(!set.expect("answered"), "there is no password to set");
     assert_eq!(

@@ -3,8 +3,8 @@
 
 use flownexus::domain::Doer;
 use flownexus::store::{
-    ApiToken, AuditStore, FilterToSave, Role, SavedFilter, SavedFilterStore as _, Store,
-    StoreError, TokenStore, User, UserStore,
+    ApiToken, AuditStore, FilterReach, FilterToSave, ForgottenFilter, Role, SavedFilter,
+    SavedFilterStore as _, Store, StoreError, TokenStore, User, UserStore,
 };
 use rstest::rstest;
 
@@ -78,13 +78,28 @@ async fn saved_filters_belong_to_somebody(
     let lab = pair("lab", "tag=lab&state=asleep");
     assert_eq!(seen(&store, "ada").await, [late.clone(), lab]);
     let attic = pair("lab", "tag=attic");
-    assert_eq!(seen(&store, "grace").await, [late.clone(), attic]);
+    assert_eq!(seen(&store, "grace").await, [late.clone(), attic.clone()]);
+    let forget = async |id, reach, owner| store.forget(id, reach, by(owner)).await.expect("asked");
+    // Whoever looked while it was shared finds it gone once its owner has it for themselves again.
+    let (shown, _) = save(&store, "grace", "lab", "tag=attic", true)
+        .await
+        .expect("shared");
+    let reach = FilterReach::Own;
     assert_eq!(
-        store.one(other.id).await.expect("read"),
-        Some(other.clone())
+        forget(shown.id, reach, "ada").await,
+        ForgottenFilter::SharedByAnother
     );
-    assert!(store.forget(other.id, by("grace")).await.expect("removed"));
-    assert!(!store.forget(other.id, by("grace")).await.expect("nothing"));
+    save(&store, "grace", "lab", "tag=attic", false)
+        .await
+        .expect("for herself");
+    for reach in [FilterReach::Own, FilterReach::OwnAndShared] {
+        let forgotten = forget(other.id, reach, "ada").await;
+        assert_eq!(forgotten, ForgottenFilter::Unseen);
+    }
+    assert_eq!(seen(&store, "grace").await, [late.clone(), attic]);
+    for forgotten in [ForgottenFilter::Removed, ForgottenFilter::Unseen] {
+        assert_eq!(forget(other.id, reach, "grace").await, forgotten);
+    }
     let lines = AuditStore::list(&store, &newest(20, None))
         .await
         .expect("read");
@@ -99,6 +114,8 @@ async fn saved_filters_belong_to_somebody(
         ("saved_filter.create", "Late"),
         ("saved_filter.update", "lab"),
         ("saved_filter.create", "lab"),
+        ("saved_filter.update", "lab"),
+        ("saved_filter.update", "lab"),
         ("saved_filter.delete", "lab"),
     ];
     assert_eq!(lines, expected);

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flownexus::domain::{Doer, Timestamp};
-use flownexus::store::{FilterToSave, SavedFilter, StoreError};
+use flownexus::store::{FilterReach, FilterToSave, ForgottenFilter, SavedFilter, StoreError};
 
 /// The filters, and the number of the last one.
 #[derive(Default)]
@@ -21,11 +21,6 @@ impl FakeFilters {
         let mut seen: Vec<SavedFilter> = seen.cloned().collect();
         seen.sort_by(|one, other| one.name.cmp(&other.name));
         seen
-    }
-
-    pub(crate) fn one(&self, id: i64) -> Option<SavedFilter> {
-        let all = self.all();
-        all.0.iter().find(|filter| filter.id == id).cloned()
     }
 
     pub(crate) fn save(
@@ -58,11 +53,17 @@ impl FakeFilters {
         Ok((filter, before.is_none()))
     }
 
-    pub(crate) fn forget(&self, id: i64) -> bool {
+    pub(crate) fn forget(&self, id: i64, reach: FilterReach, by: &Doer) -> ForgottenFilter {
         let mut all = self.all();
-        let before = all.0.len();
-        all.0.retain(|filter| filter.id != id);
-        all.0.len() < before
+        let seen = |filter: &SavedFilter| filter.shared || filter.owner == by.actor;
+        let Some(at) = all.0.iter().position(|one| one.id == id && seen(one)) else {
+            return ForgottenFilter::Unseen;
+        };
+        if reach == FilterReach::Own && all.0[at].owner != by.actor {
+            return ForgottenFilter::SharedByAnother;
+        }
+        all.0.remove(at);
+        ForgottenFilter::Removed
     }
 }
 
@@ -78,13 +79,6 @@ macro_rules! keeps_filters {
                 Ok(self.filters.seen_by(owner))
             }
 
-            async fn one(
-                &self,
-                id: i64,
-            ) -> Result<Option<flownexus::store::SavedFilter>, flownexus::store::StoreError> {
-                Ok(self.filters.one(id))
-            }
-
             async fn save(
                 &self,
                 filter: flownexus::store::FilterToSave,
@@ -97,9 +91,10 @@ macro_rules! keeps_filters {
             async fn forget(
                 &self,
                 id: i64,
-                _: flownexus::domain::Doer,
-            ) -> Result<bool, flownexus::store::StoreError> {
-                Ok(self.filters.forget(id))
+                reach: flownexus::store::FilterReach,
+                by: flownexus::domain::Doer,
+            ) -> Result<flownexus::store::ForgottenFilter, flownexus::store::StoreError> {
+                Ok(self.filters.forget(id, reach, &by))
             }
         }
     };

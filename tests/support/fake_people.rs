@@ -146,6 +146,12 @@ impl People {
         Ok(true)
     }
 
+    pub(crate) fn of_subject(&self, subject: &str) -> Option<User> {
+        let mut known = self.subjects.iter();
+        let (name, _) = known.find(|(_, known)| *known == subject)?;
+        self.user(name)
+    }
+
     pub(crate) fn admit(&mut self, outsider: Outsider, by: Doer) -> Result<User, StoreError> {
         let known = self
             .subjects
@@ -372,6 +378,9 @@ macro_rules! keeps_people {
                 }
                 async fn remove(&self, name: &str, by: Doer) -> Result<bool, StoreError> {
                     self.people().remove_user(name, by)
+                }
+                async fn of_subject(&self, subject: &str) -> Result<Option<User>, StoreError> {
+                    Ok(self.people().of_subject(subject))
                 }
                 async fn admit(&self, outsider: Outsider, by: Doer) -> Result<User, StoreError> {
                     self.people().admit(outsider, by)

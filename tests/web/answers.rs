@@ -381,8 +381,135 @@ async fn a_body_is_an_object_and_no_list() {
         );
         let detail = problem["detail"].as_str().unwrap_or_default();
         assert!(
-            detail.starts_with("invalid type: sequence"),
+            detail.starts_with("an object belongs here, not a list"),
             "{path}: {detail}"
         );
     }
+}
+
+/// A program that does not know the words of Rust learns which field it is, wherever it lies, and what belongs there.
+#[actix_web::test]
+async fn the_field_that_is_wrong_is_named_wherever_it_lies() {
+    let site = Site::start().await;
+    let admin = site.token(Role::Admin).await;
+    let rule = |condition: Json| json!({"name": "r", "path": "/3303", "condition": condition});
+    let rollout = |groups: Json| json!({"name": "r", "firmware_id": 1, "groups": groups});
+    for (path, body, field, words) in [
+        (
+            "/api/v1/firmware-updates",
+            json!({"endpoint": DEVICE, "firmware_id": "1"}),
+            "firmware_id",
+            "a whole number belongs here",
+        ),
+        (
+            "/api/v1/users",
+            json!({"name": "ada", "role": "root", "password": "long enough, really"}),
+            "role",
+            "`root` is none of `viewer`, `operator`, `admin`",
+        ),
+        (
+            "/api/v1/users",
+            json!({"name": "ada", "role": "viewer"}),
+            "password",
+            "`password` is missing",
+        ),
+        (
+            "/api/v1/credentials",
+            json!({"endpoint": "a", "psk": "x"}),
+            "psk",
+            "an object belongs here",
+        ),
+        (
+            "/api/v1/credentials",
+            json!({"endpoint": "a", "psk": {"identity": 7, "key": ""}}),
+            "psk.identity",
+            "a text belongs here, not 7",
+        ),
+        (
+            "/api/v1/rules",
+            rule(json!({"kind": "absence", "value": 1})),
+            "condition.value",
+            "unknown field `value`",
+        ),
+        (
+            "/api/v1/rollouts",
+            rollout(json!([{"count": 1}, {"count": "x"}, {}])),
+            "groups.1.count",
+            "a whole number belongs here, not \"x\"",
+        ),
+    ] {
+        let (status, problem) = site.ask("POST", path, &admin, Some(body)).await;
+        assert_eq!(
+            (status, &problem["field"]),
+            (422, &json!(field)),
+            "{problem}"
+        );
+        let detail = problem["detail"].as_str().expect("a sentence");
+        assert!(detail.contains(words), "{detail}");
+        assert!(!detail.contains("at line"), "{detail}");
+    }
+    for (query, words) in [
+        ("limit=many", "`limit` is a whole number, not `many`"),
+        ("limit=-1", "`limit` is a whole number, not `-1`"),
+        ("limit=0", "`limit` must be at least 1"),
+        (
+            "limit=99999999999999999999",
+            "`limit` is too large a number",
+        ),
+        (
+            "registered=yes",
+            "`registered` is `true` or `false`, not `yes`",
+        ),
+        ("limit=1&limit=2", "`limit` is there twice"),
+    ] {
+        let path = format!("/api/v1/endpoints?{query}");
+        let (status, problem) = site.ask("GET", &path, &admin, None).await;
+        assert_eq!(
+            (status, &problem["detail"]),
+            (400, &json!(words)),
+            "{query}"
+        );
+    }
+}
+
+/// What watches whether a server answers asks with HEAD, and gets the head of what GET would.
+#[actix_web::test]
+async fn what_can_be_read_answers_head() {
+    let site = Site::start().await;
+    let token = site.token(Role::Viewer).await;
+    for (path, status) in [
+        ("/health/live", 200),
+        ("/health/ready", 200),
+        ("/login", 303),
+        ("/api/v1/endpoints", 200),
+        ("/api/v1/endpoints/nobody", 404),
+        ("/api/v1/users", 403),
+        ("/api/v1/session/password", 405),
+    ] {
+        let ask = |method| {
+            let request = site.request(method, path);
+            request
+                .header("authorization", format!("Bearer {token}"))
+                .send()
+        };
+        let (get, head) = (
+            ask("GET").await.expect("ok"),
+            ask("HEAD").await.expect("ok"),
+        );
+        assert_eq!(
+            (get.status(), head.status().as_u16()),
+            (head.status(), status),
+            "{path}"
+        );
+        for name in ["content-type", "content-length", "cache-control"] {
+            assert_eq!(
+                get.headers().get(name),
+                head.headers().get(name),
+                "{path}: {name}"
+            );
+        }
+        assert!(head.bytes().await.expect("an end").is_empty(), "{path}");
+    }
+    let answer = site.request("HEAD", "/api/v1/endpoints").send().await;
+    assert_eq!(answer.expect("ok").status(), 401);
 }

@@ -134,7 +134,7 @@ async fn what_is_wrong_with_a_credential_is_named() {
         (psk("i", &"00".repeat(65)), "psk.key", "65 bytes"),
         (
             json!({"endpoint": "a", "psk": {"identity": "i", "key": KEY, "secret": 1}}),
-            "secret",
+            "psk.secret",
             "unknown field",
         ),
         (

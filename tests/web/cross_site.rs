@@ -54,6 +54,22 @@ async fn another_site_cannot_log_somebody_in() {
     assert_eq!(answer.status(), 403);
 }
 
+/// Whoever sits in the network can make a page of our name, but not over HTTPS.
+#[actix_web::test]
+async fn over_https_a_page_of_our_name_without_it_is_another_site() {
+    let site = Site::start_with(|settings| settings.web.secure_cookies = true).await;
+    for (scheme, status) in [("http", 403), ("https", 401)] {
+        let answer = site
+            .request("POST", "/api/v1/session")
+            .header("origin", format!("{scheme}://{}", site.address))
+            .json(&serde_json::json!({"name": "nobody", "password": "x"}))
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status(), status, "{scheme}");
+    }
+}
+
 #[actix_web::test]
 async fn a_token_works_from_anywhere_and_never_falls_back_to_the_cookie() {
     let site = Site::start().await;

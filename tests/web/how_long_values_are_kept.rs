@@ -64,7 +64,7 @@ async fn what_makes_no_sense_is_refused_by_name() {
             422,
             "day_days",
         ),
-        (json!({"raw_days": -1}), 422, "u32"),
+        (json!({"raw_days": -1}), 422, "raw_days"),
         (json!({"days": 1}), 422, "days"),
     ] {
         let (status, answer) = site.ask("PUT", path, &token, Some(body.clone())).await;

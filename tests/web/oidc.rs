@@ -1,7 +1,8 @@
 //! Logging in by OpenID Connect, against a provider on a real socket that tells the truth, or does not.
 
 use flownexus::config::{Oidc, OidcRole};
-use flownexus::store::{Role, UserStore as _};
+use flownexus::domain::Doer;
+use flownexus::store::{Outsider, Role, UserStore as _};
 use reqwest::Response;
 use reqwest::header::LOCATION;
 use serde_json::json;
@@ -136,6 +137,13 @@ async fn a_person_comes_by_the_provider_and_has_the_role_of_now() {
             "session.refused"
         ]
     );
+    // Not as what the provider calls her by now, which may be another's name here.
+    let updated = lines(&site);
+    let updated = updated
+        .iter()
+        .find(|(_, action, _)| action == "user.update");
+    let ada = "ada".to_owned();
+    assert_eq!(updated, Some(&(ada.clone(), "user.update".to_owned(), ada)));
 
     // There is no password to guess or to set.
     assert_eq!(site.try_login("ada", "").await.status(), 401);
@@ -334,11 +342,54 @@ async fn nobody_s_account_is_taken_over_and_who_is_disabled_stays_out() {
         .await;
     assert_eq!(status, 200);
     assert_eq!(log_in(&site).await.status(), 401);
+    // Neither is anybody called like what is no account in the audit log; a name from before that rule goes on.
+    for name in ["token:ci", "cli", "Unknown", "adm\u{200b}in"] {
+        let mut mind = provider.mind();
+        mind.subject = "u-4".to_owned();
+        mind.name = name.to_owned();
+        drop(mind);
+        assert_eq!(log_in(&site).await.status(), 401, "{name}");
+    }
+    let outsider = Outsider {
+        subject: format!("{} u-4", provider.issuer()),
+        name: "token:old".to_owned(),
+        role: Role::Operator,
+    };
+    let by = Doer::from_nowhere("before");
+    site.store.admit(outsider, by).await.expect("admitted");
+    provider.mind().name = "token:old".to_owned();
+    assert_eq!(log_in(&site).await.status(), 303);
     // A next that leads elsewhere leads home.
     provider.mind().subject = "u-3".to_owned();
     provider.mind().name = "mallory".to_owned();
     let (path, pending) = to_provider(&site, "%2F%2Fevil.example").await;
     assert_eq!(location(&get(&site, &path, &pending).await), "/");
+}
+
+/// Over HTTPS, which `web.tls` means too, the cookie of a login is this very host's: a neighbour that could set it would
+/// make people end a login that it has begun.
+#[actix_web::test]
+async fn over_https_the_cookie_of_a_login_is_of_this_host_alone() {
+    let provider = Provider::start();
+    let issuer = provider.issuer();
+    let site = Site::start_with(|settings| {
+        settings.web.public_url = "https://nexus.example".to_owned();
+        settings.web.secure_cookies = true;
+        settings.oidc.issuer = issuer;
+        settings.oidc.client_id = CLIENT.0.to_owned();
+        settings.oidc.client_secret = CLIENT.1.to_owned();
+    })
+    .await;
+    let answer = get(&site, "/login/oidc", "").await;
+    let cookies = answer.headers().get_all("set-cookie").iter();
+    let cookies: Vec<&str> = cookies.filter_map(|cookie| cookie.to_str().ok()).collect();
+    let [cookie] = cookies[..] else {
+        panic!("one cookie: {cookies:?}");
+    };
+    assert!(cookie.starts_with("__Host-flownexus_oidc="), "{cookie}");
+    for part in ["Secure", "HttpOnly", "Path=/", "SameSite=Lax"] {
+        assert!(cookie.split("; ").any(|one| one == part), "{cookie}");
+    }
 }
 
 #[actix_web::test]

@@ -417,3 +417,41 @@ async fn the_audit_log_is_searched_and_taken_away_as_a_table() {
     assert_eq!(rows.count(), 3, "{table}");
     assert!(table.contains(",'=cmd|'_/C_calc'!A0,"), "{table}");
 }
+
+/// The audit log tells people, tokens and the command line apart by how they are called.
+#[actix_web::test]
+async fn nobody_is_called_like_what_is_no_account() {
+    let site = Site::start().await;
+    let admin = site.token(Role::Admin).await;
+    let named = |name: &str| json!({"name": name, "role": "viewer", "password": PASSWORD});
+    for name in [
+        "token:ci",
+        "Token:ci",
+        "cli",
+        "unknown",
+        "system",
+        "adm\u{200b}in",
+        "\u{202e}nimda",
+    ] {
+        let (status, problem) = site
+            .ask("POST", "/api/v1/users", &admin, Some(named(name)))
+            .await;
+        assert_eq!((status, &problem["field"]), (422, &json!("name")), "{name}");
+    }
+    // From before the rule.
+    site.person("token:ci", Role::Viewer).await;
+    let cookie = site.login("token:ci").await;
+    let (status, _) = with(&site, &cookie, "GET", "/api/v1/endpoints", None).await;
+    assert_eq!(status, 200);
+    // A token's actor has a prefix of its own whatever it is called.
+    let token = json!({"name": "cli", "role": "viewer"});
+    let (status, _) = site
+        .ask("POST", "/api/v1/tokens", &admin, Some(token))
+        .await;
+    assert_eq!(status, 201);
+    let token = json!({"name": "c\u{200b}i", "role": "viewer"});
+    let (status, problem) = site
+        .ask("POST", "/api/v1/tokens", &admin, Some(token))
+        .await;
+    assert_eq!((status, &problem["field"]), (422, &json!("name")));
+}

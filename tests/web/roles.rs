@@ -331,6 +331,52 @@ async fn every_route_is_for_those_whose_role_is_large_enough() {
     }
 }
 
+/// What the document says of the role that a call needs is what the table says, which the server was asked about.
+#[actix_web::test]
+async fn the_document_names_the_role_of_every_call() {
+    let document = flownexus::web::openapi::document();
+    let document = serde_json::to_value(&document).expect("JSON");
+    let paths = document["paths"].as_object().expect("paths");
+    let call = |method: &str, path: &str| {
+        let asked = path.split('?').next().unwrap_or_default();
+        let asked: Vec<&str> = asked.split('/').collect();
+        let fits = |pattern: &str| {
+            let pattern: Vec<&str> = pattern.split('/').collect();
+            pattern.len() == asked.len()
+                && pattern
+                    .iter()
+                    .zip(&asked)
+                    .all(|(wanted, found)| wanted.starts_with('{') || wanted == found)
+        };
+        // `rehearse` fits `{id}` too.
+        let exact = paths.get_key_value(path);
+        let found = exact.or_else(|| paths.iter().find(|(pattern, _)| fits(pattern)));
+        found.map(|(_, item)| item[method.to_lowercase()].clone())
+    };
+    for (method, path, needed, _) in routes() {
+        // Swagger UI is a page.
+        let Some(call) = call(method, &path) else {
+            assert_eq!(path, "/api/docs/");
+            continue;
+        };
+        let role = format!("{needed:?}").to_lowercase();
+        let expected = json!([{"token": [role]}, {"session": [role]}]);
+        assert_eq!(call["security"], expected, "{method} {path}");
+        let described = call["description"].as_str().unwrap_or_default();
+        let words = format!("Needs the role {role}.");
+        let is_said = described.contains(&words);
+        assert_eq!(is_said, needed > Role::Viewer, "{method} {path}");
+    }
+    for (method, path, _) in own_routes() {
+        let call = call(method, path).expect(path);
+        assert_eq!(
+            call["security"],
+            json!([{"session": ["viewer"]}]),
+            "{method} {path}"
+        );
+    }
+}
+
 /// A route that is in the document but not in the table above would go unchecked.
 #[actix_web::test]
 async fn the_table_is_complete() {

@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use totp_rs::{Builder, Secret};
 
 use super::people::{lines, with};
+use crate::support::server::{SOON, eventually};
 use crate::support::site::{PASSWORD, Site, cookie_of};
 
 /// The code of a secret, so many steps from now.
@@ -150,6 +151,40 @@ async fn wrong_codes_are_stopped_like_wrong_passwords() {
         .iter()
         .filter(|(_, action, _)| action == "session.refused");
     assert!(refused.count() >= 5);
+}
+
+/// Three codes of a million fit at any moment: at ten tries in five minutes whoever knows the password would be in after
+/// months, and nobody would notice.
+#[actix_web::test]
+async fn a_wrong_code_counts_for_an_hour() {
+    let site = Site::start_with(|settings| {
+        settings.web.login_attempts = 3;
+        settings.web.login_window_s = 1;
+    })
+    .await;
+    site.person("alice", Role::Viewer).await;
+    let cookie = site.login("alice").await;
+    let SetUp { secret, .. } = set_up(&site, &cookie).await;
+    let fitting = [-1, 0, 1, 2].map(|steps| code(&secret, steps));
+    let mut guesses = (0..1_000).map(|guess| format!("{guess:06}"));
+    let wrong = guesses.find(|guess| !fitting.contains(guess));
+    let wrong = wrong.expect("one that does not fit");
+    let body = json!({"name": "alice", "password": PASSWORD, "totp": wrong});
+    let pause = eventually("a long pause", SOON, async || {
+        let answer = site.request("POST", "/api/v1/session").json(&body).send();
+        let answer = answer.await.expect("an answer");
+        let after = answer.headers().get("retry-after")?;
+        let after: u64 = after.to_str().ok()?.parse().ok()?;
+        (after > 60).then_some(after)
+    })
+    .await;
+    assert!(pause <= 1_200, "{pause}");
+    // The password alone is looked at as ever.
+    eventually("the password is right", SOON, async || {
+        let (status, problem) = log_in(&site, None).await;
+        (status == 401 && problem["code"] == "totp_required").then_some(())
+    })
+    .await;
 }
 
 #[actix_web::test]

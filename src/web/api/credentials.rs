@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use actix_web::http::header;
 use actix_web::web::{Json, Path, Query};
 use actix_web::{HttpResponse, delete, get, post};
 use serde::{Deserialize, Serialize};
@@ -383,7 +384,10 @@ pub(super) async fn create_credential(
 ) -> Result<HttpResponse, ApiError> {
     let given = body.into_inner().given()?;
     let (credential, warnings) = admin.add_credential(given).await?;
-    Ok(HttpResponse::Created().json(AddedCredential {
+    let location = format!("/api/v1/credentials/{}", credential.id);
+    let mut response = HttpResponse::Created();
+    response.insert_header((header::LOCATION, location));
+    Ok(response.json(AddedCredential {
         credential: credential.into(),
         warnings,
     }))

@@ -300,7 +300,9 @@ pub(super) struct EndpointQuery {
     /// Only those that do something wrong that was forgiven, or only the others.
     #[param(value_type = Option<bool>)]
     warnings: String,
-    /// `name`, `last_seen`, `registered_at`, `lifetime_end` or `firmware`; `-` in front turns it round.
+    /// `name`, `last_seen`, `registered_at`, `lifetime_end` or `firmware`; `-` in front turns it round. `last_seen_at` and
+    /// `expires_at` are taken too. By `name` each device comes once however long the pages are read; by what changes
+    /// meanwhile one may come twice or not at all.
     #[param(value_type = Option<String>, default = "name")]
     sort: String,
     /// Rows of a page, at most `web.max_page_rows`.

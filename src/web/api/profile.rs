@@ -14,6 +14,7 @@ use crate::web::api::refused::{NoDevice, NotOperator};
 use crate::web::auth::Operator;
 
 use super::endpoints::Endpoint;
+use super::object::Object;
 use super::query::{self, NoQuery};
 
 /// A change of what people say of a device: a field that is missing stays as it is, null takes it
@@ -57,7 +58,7 @@ pub(super) async fn change_endpoint(
     operator: Operator,
     name: Path<String>,
     _query: Query<NoQuery>,
-    body: Json<Map<String, Value>>,
+    body: Object<Map<String, Value>>,
 ) -> Result<Json<Endpoint>, ApiError> {
     let name = query::endpoint_name(&name)?;
     // The row says 404 before the fields are looked at.

@@ -12,6 +12,7 @@ use crate::domain::{EndpointId, EndpointName, Timestamp};
 use crate::store::{Found, Place};
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
+use crate::web::unreadable;
 
 /// Rows of a page when nobody says.
 const DEFAULT_LIMIT: u64 = 100;
@@ -93,8 +94,10 @@ where
 {
     given(text)
         .map(|text| {
-            text.parse()
-                .map_err(|error| ApiError::parameter(name, format!("`{name}`: {error}")))
+            text.parse().map_err(|error: T::Err| {
+                let words = unreadable::parameter(name, text, &error.to_string());
+                ApiError::parameter(name, words)
+            })
         })
         .transpose()
 }
@@ -109,6 +112,8 @@ pub(super) fn moment(
     };
     match text.parse::<i64>() {
         Ok(millis) => Ok(Some(Timestamp::clamped_from_millis(millis))),
+        // The `+` of an offset, which a query that was not encoded brings as a space.
+        Err(_) if text.contains('T') => parse(name, Some(&text.replace(' ', "+"))),
         Err(_) => parse(name, Some(text)),
     }
 }
@@ -126,9 +131,8 @@ pub(super) fn count(name: &'static str, text: Option<&str>) -> Result<Option<u64
 /// Reads `limit`: at least 1; more than `web.max_page_rows` counts as that.
 pub(super) fn limit(viewer: &Viewer, text: Option<&str>) -> Result<u64, ApiError> {
     let limit = parse("limit", text)?.unwrap_or(DEFAULT_LIMIT);
-    if limit == 0 || i64::try_from(limit).is_err() {
-        let detail = format!("`limit` must be from 1 to {}", i64::MAX);
-        return Err(ApiError::parameter("limit", detail));
+    if limit == 0 {
+        return Err(ApiError::parameter("limit", "`limit` must be at least 1"));
     }
     Ok(limit.min(viewer.settings().web.max_page_rows.max(1)))
 }
@@ -218,6 +222,14 @@ mod tests {
         let wanted = Timestamp::from_millis(1_700_000_000_000);
         assert_eq!(moment("from", Some("1700000000000")), Ok(wanted));
         assert_eq!(moment("from", Some("2023-11-14T22:13:20Z")), Ok(wanted));
+        assert_eq!(
+            moment("from", Some("2023-11-15T00:13:20+02:00")),
+            Ok(wanted)
+        );
+        assert_eq!(
+            moment("from", Some("2023-11-15T00:13:20 02:00")),
+            Ok(wanted)
+        );
         assert_eq!(moment("from", Some("")), Ok(None));
         let error = moment("from", Some("yesterday")).expect_err("no time");
         assert_eq!(error.field(), Some("from"));

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use utoipa::IntoResponses;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{
     ContentBuilder, PathItem, Ref, RefOr, Response, ResponseBuilder, ResponsesBuilder,
 };
@@ -38,19 +40,19 @@ impl IntoResponses for NotLoggedIn {
 
 impl IntoResponses for NotOperator {
     fn responses() -> Responses {
-        problems(&[NOT_LOGGED_IN, ("403", "Needs the role operator")])
+        problems(&[NOT_LOGGED_IN, NEEDS_OPERATOR])
     }
 }
 
 impl IntoResponses for NotAdmin {
     fn responses() -> Responses {
-        problems(&[NOT_LOGGED_IN, ("403", "Needs the role admin")])
+        problems(&[NOT_LOGGED_IN, NEEDS_ADMIN])
     }
 }
 
 impl IntoResponses for NotAToken {
     fn responses() -> Responses {
-        problems(&[("403", "A token has no account, or its role is too small")])
+        problems(&[NO_ACCOUNT])
     }
 }
 
@@ -81,15 +83,19 @@ fn problems(all: &[(&str, &str)]) -> Responses {
 }
 
 const NOT_LOGGED_IN: (&str, &str) = ("401", "Not logged in");
+const NEEDS_OPERATOR: (&str, &str) = ("403", "Needs the role operator");
+const NEEDS_ADMIN: (&str, &str) = ("403", "Needs the role admin");
+const NO_ACCOUNT: (&str, &str) = ("403", "A token has no account, or its role is too small");
 
 /// Adds what every call of a kind may be refused with, where the call has not said it better: whoever calls it
-/// without rights, a body that cannot be read, a store that does not answer.
+/// without rights, a body that cannot be read, a store that does not answer; and for whom it is.
 pub(in crate::web) fn add_common(path: &str, item: &mut PathItem) {
     for operation in calls(item) {
         let mut also = Vec::new();
         // Health and the login need nobody; everything else says so itself.
         let needs_somebody = operation.responses.responses.contains_key("401");
         if needs_somebody && operation.security.is_none() {
+            say_for_whom(operation);
             also.push(FORBIDDEN);
         }
         if !path.starts_with("/health") {
@@ -104,6 +110,33 @@ pub(in crate::web) fn add_common(path: &str, item: &mut PathItem) {
             let responses = &mut operation.responses.responses;
             responses.entry(status).or_insert(response);
         }
+    }
+}
+
+/// Says which role a call needs: for programs as OpenAPI 3.1 has it, where the list of a security requirement may hold
+/// roles, and for people in its description.
+fn say_for_whom(operation: &mut Operation) {
+    let refused = |(status, words): (&str, &str)| {
+        let response = operation.responses.responses.get(status);
+        matches!(response, Some(RefOr::T(response)) if response.description == words)
+    };
+    let (role, words) = if refused(NEEDS_ADMIN) {
+        ("admin", Some("Needs the role admin."))
+    } else if refused(NEEDS_OPERATOR) {
+        ("operator", Some("Needs the role operator."))
+    } else if refused(NO_ACCOUNT) {
+        ("viewer", Some("Needs a session: a token has no account."))
+    } else {
+        ("viewer", None)
+    };
+    let mut security = vec![SecurityRequirement::new("session", [role])];
+    if !refused(NO_ACCOUNT) {
+        security.insert(0, SecurityRequirement::new("token", [role]));
+    }
+    operation.security = Some(security);
+    if let Some(words) = words {
+        let said = operation.description.take().unwrap_or_default();
+        operation.description = Some(format!("{said}\n\n{words}").trim().to_owned());
     }
 }
 

@@ -1,5 +1,6 @@
 //! `/api/v1/rules`: what makes events of values, or of their absence.
 
+use actix_web::http::header;
 use actix_web::web::{Json, Path, Query};
 use actix_web::{HttpResponse, delete, get, post, put};
 use serde::{Deserialize, Serialize};
@@ -308,7 +309,10 @@ pub(super) async fn create_rule(
     body: Object<RuleBody>,
 ) -> Result<HttpResponse, ApiError> {
     let rule = operator.add_rule(check(body.into_inner())?).await?;
-    Ok(HttpResponse::Created().json(RuleView::from(rule)))
+    let location = format!("/api/v1/rules/{}", rule.id.0);
+    Ok(HttpResponse::Created()
+        .insert_header((header::LOCATION, location))
+        .json(RuleView::from(rule)))
 }
 
 /// Replace a rule

@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, delete, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::store::{FilterToSave, SavedFilter};
+use crate::store::SavedFilter;
 use crate::web::ApiError;
 use crate::web::api::refused::NotLoggedIn;
 use crate::web::auth::Viewer;
@@ -117,12 +117,16 @@ pub(super) async fn save_filter(
     body: Object<NewSavedFilter>,
 ) -> Result<HttpResponse, ApiError> {
     let body = body.into_inner();
-    let wanted = FilterToSave {
-        name: name(&body.name)?,
-        view: view(&body.view)?,
-        shared: body.shared,
+    let (name, view) = (name(&body.name)?, view(&body.view)?);
+    let (filter, is_new) = match body.shared {
+        false => viewer.keep_filter(name, view).await?,
+        true => {
+            let operator = viewer.as_operator().ok_or_else(|| {
+                ApiError::forbidden("to share a filter with everybody needs the role operator")
+            })?;
+            operator.share_filter(name, view).await?
+        }
     };
-    let (filter, is_new) = viewer.save_filter(wanted).await?;
     let mut response = match is_new {
         true => HttpResponse::Created(),
         false => HttpResponse::Ok(),
@@ -153,7 +157,10 @@ pub(super) async fn delete_saved_filter(
     _query: Query<NoQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let id = query::row_id("saved filter", &id)?;
-    viewer.remove_filter(id).await?;
+    match viewer.as_operator() {
+        Some(operator) => operator.remove_seen_filter(id).await?,
+        None => viewer.remove_own_filter(id).await?,
+    }
     Ok(HttpResponse::NoContent().finish())
 }
 

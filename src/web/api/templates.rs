@@ -98,7 +98,7 @@ pub(super) async fn list_templates(
     request_body = TemplateBody,
     responses(
         (status = 201, description = "It is stored", body = Template),
-        (status = 409, description = "There is one like it", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "There are too many (500)", body = Problem, content_type = "application/problem+json"),
         NotOperator,
     ),
 )]

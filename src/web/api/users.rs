@@ -101,7 +101,7 @@ pub(super) struct NewPerson {
     #[schema(format = Password, min_length = 10)]
     password: String,
     /// Whether the person has to change it at the first login.
-    #[serde(default = "yes")]
+    #[serde(default = "yes", alias = "must_change_password")]
     #[schema(default = true)]
     must_change: bool,
 }
@@ -115,7 +115,7 @@ pub(super) struct NewPassword {
     #[schema(format = Password, min_length = 10)]
     password: String,
     /// Whether the person has to change it at the next login.
-    #[serde(default = "yes")]
+    #[serde(default = "yes", alias = "must_change_password")]
     #[schema(default = true)]
     must_change: bool,
 }

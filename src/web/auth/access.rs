@@ -21,6 +21,7 @@ use crate::store::{Role, User, UserSource, WebSession};
 use crate::web::error::{PASSWORD_CHANGE_REQUIRED, TOTP_SETUP_REQUIRED};
 use crate::web::{ApiError, AppState};
 
+use super::names::TOKEN_ACTOR;
 use super::own::Myself;
 use super::session;
 use super::tokens;
@@ -109,7 +110,7 @@ impl Identity {
     pub fn actor(&self) -> String {
         match self.credential {
             Credential::Session(_) => self.name.clone(),
-            Credential::Token(_) => format!("token:{}", self.name),
+            Credential::Token(_) => format!("{TOKEN_ACTOR}{}", self.name),
         }
     }
 
@@ -222,7 +223,8 @@ fn bearer_token(request: &HttpRequest) -> Option<Result<&str, ApiError>> {
     )
 }
 
-pub(super) fn app_state(request: &HttpRequest) -> Result<Data<AppState>, ApiError> {
+/// What the handlers of this server share.
+pub(in crate::web) fn app_state(request: &HttpRequest) -> Result<Data<AppState>, ApiError> {
     request
         .app_data::<Data<AppState>>()
         .cloned()

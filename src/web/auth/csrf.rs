@@ -43,9 +43,15 @@ fn is_cross_site(request: &HttpRequest) -> bool {
     let foreign_site = headers
         .get("sec-fetch-site")
         .is_some_and(|site| site != "same-origin" && site != "none");
+    let over_https = request
+        .app_data::<Data<AppState>>()
+        .is_some_and(|state| state.settings.web.is_https());
     let foreign_origin = headers.get_all(header::ORIGIN).any(|origin| {
-        let host = origin.to_str().ok().and_then(host_of);
-        host.is_none_or(|host| !own_hosts(request).contains(&host))
+        let parts = origin.to_str().ok().and_then(parts_of);
+        parts.is_none_or(|(scheme, host)| {
+            // Whoever sits in the network between can make a page of our name, but not one over HTTPS.
+            (over_https && scheme != "https") || !own_hosts(request).contains(&host)
+        })
     });
     foreign_site || foreign_origin
 }
@@ -69,11 +75,11 @@ fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(text.trim().to_ascii_lowercase())
 }
 
-/// The host and port of an origin; `null` has none.
-fn host_of(origin: &str) -> Option<String> {
+/// The scheme of an origin, and its host and port; `null` has none.
+fn parts_of(origin: &str) -> Option<(String, String)> {
     let uri: Uri = origin.parse().ok()?;
-    uri.scheme()?;
-    Some(uri.authority()?.as_str().to_ascii_lowercase())
+    let scheme = uri.scheme_str()?.to_ascii_lowercase();
+    Some((scheme, uri.authority()?.as_str().to_ascii_lowercase()))
 }
 
 #[cfg(test)]

@@ -73,6 +73,12 @@ impl LoginLimits {
         Self::per(attempts, Duration::from_secs(web.login_window_s.max(1)))
     }
 
+    /// Those of one-time codes: as many, but failures count for an hour at least.
+    pub fn of_codes(web: &Web) -> Self {
+        let attempts = NonZeroU32::new(web.login_attempts).unwrap_or(NonZeroU32::MIN);
+        Self::per(attempts, Duration::from_secs(web.login_window_s.max(3600)))
+    }
+
     /// So many in this time.
     fn per(attempts: NonZeroU32, window: Duration) -> Self {
         let cost = window / attempts.get();

@@ -13,6 +13,7 @@ use crate::store::{Role, StoreError, User, UserSource, UserStore};
 use crate::web::{ApiError, AppState};
 
 use super::access::{Credential, Duty, Identity, app_state};
+use super::limits::LoginLimits;
 use super::{password, proxies, second_factor, session, tokens, views};
 
 /// The login name of the account that the first start makes.
@@ -22,7 +23,7 @@ pub const FIRST_ADMIN: &str = "admin";
 const FIRST_START: &str = "first start";
 
 /// The actor of a login with a name that nobody has.
-const NOBODY: &str = "unknown";
+pub(super) const NOBODY: &str = "unknown";
 
 /// How long a code is waited for after the password.
 const CODE_TIME: Duration = Duration::from_secs(300);
@@ -97,7 +98,7 @@ pub async fn login(
     password: String,
 ) -> Result<User, LoginError> {
     let state = app_state(request)?;
-    let remote = count_attempt(request, &state, name).await?;
+    let remote = count_attempt(request, &state, &state.login_limits, name).await?;
     let user = state.stores.users.find(name).await?;
     let hash = user
         .as_ref()
@@ -116,13 +117,14 @@ pub async fn login(
 }
 
 /// Takes a one-time code, or a recovery code, of somebody whose password was right. Failures count as those of
-/// passwords.
+/// passwords, and for an hour: three codes of a million fit at any moment, and whoever knows the password could try many.
 ///
 /// # Errors
 /// See [`LoginError`].
 pub async fn check_code(request: &HttpRequest, user: &User, code: &str) -> Result<(), LoginError> {
     let state = app_state(request)?;
-    let remote = count_attempt(request, &state, &user.name).await?;
+    let remote = count_attempt(request, &state, &state.login_limits, &user.name).await?;
+    count_attempt(request, &state, &state.code_limits, &user.name).await?;
     let by = Doer {
         actor: user.name.clone(),
         remote: remote.to_string(),
@@ -134,6 +136,7 @@ pub async fn check_code(request: &HttpRequest, user: &User, code: &str) -> Resul
         return Err(LoginError::Refused(Wrong::Code));
     }
     state.login_limits.succeeded(&user.name, remote);
+    state.code_limits.succeeded(&user.name, remote);
     Ok(())
 }
 
@@ -141,10 +144,11 @@ pub async fn check_code(request: &HttpRequest, user: &User, code: &str) -> Resul
 async fn count_attempt(
     request: &HttpRequest,
     state: &AppState,
+    limits: &LoginLimits,
     name: &str,
 ) -> Result<IpAddr, LoginError> {
     let remote = proxies::client_address(request, &state.settings.web.trusted_proxies);
-    if let Err(retry_after) = state.login_limits.attempt(name, remote) {
+    if let Err(retry_after) = limits.attempt(name, remote) {
         let known = state.stores.users.find(name).await?;
         let known = known.map(|user| user.name);
         note_failure(state, remote, known.as_deref(), "too many").await;

@@ -37,6 +37,7 @@ impl Operator {
     /// # Errors
     /// 409 when there is one like it or there are too many.
     pub async fn add_log_resource(&self, resource: LogResource) -> Result<LogResource, ApiError> {
+        let _counting = self.state.counting.lock().await;
         let known = self.log_resources().await?;
         if known.len() >= MAX_LOG_RESOURCES {
             let detail = format!("there are {MAX_LOG_RESOURCES} log resources already");

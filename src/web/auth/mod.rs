@@ -16,6 +16,7 @@ mod limits;
 pub mod login;
 mod logs;
 mod model_views;
+pub mod names;
 pub mod oidc;
 mod operate;
 mod own;

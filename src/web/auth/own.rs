@@ -13,7 +13,7 @@ use super::access::Identity;
 use super::login::{LoginError, login};
 use super::second_factor::{self, Enrolment};
 use super::tokens::{self, TokenWish};
-use super::views::{Viewer, check_login_name, role_name};
+use super::views::{Viewer, role_name};
 
 /// Tokens that one person may have.
 const MAX_TOKENS: usize = 20;
@@ -225,7 +225,6 @@ impl Viewer {
         role: Role,
         expires_in: Option<Duration>,
     ) -> Result<(ApiToken, String), ApiError> {
-        check_login_name(name)?;
         let identity = self.identity();
         let owner = identity.login().ok_or_else(no_account)?;
         if role > identity.role {
@@ -233,6 +232,7 @@ impl Viewer {
             let detail = format!("a token of yours may do what you may ({own}), not {wanted}");
             return Err(ApiError::forbidden(detail));
         }
+        let _counting = self.state.counting.lock().await;
         if self.own_tokens().await?.len() >= MAX_TOKENS {
             let detail = format!("you have {MAX_TOKENS} tokens already");
             return Err(ApiError::conflict("full", detail));

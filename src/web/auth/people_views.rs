@@ -9,9 +9,10 @@ use crate::domain::{AuditEntry, Timestamp};
 use crate::store::{ApiToken, AuditFilter, Role, User, UserChange, UserSource, WebSession};
 use crate::web::ApiError;
 
+use super::names::check_login_name;
 use super::own::unknown_session;
 use super::tokens::{self, TokenWish};
-use super::views::{Admin, check_login_name};
+use super::views::Admin;
 
 impl Admin {
     /// Everybody.
@@ -168,7 +169,6 @@ impl Admin {
         role: Role,
         expires_in: Option<Duration>,
     ) -> Result<(ApiToken, String), ApiError> {
-        check_login_name(name)?;
         let wish = TokenWish {
             name,
             role,

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use actix_web::HttpRequest;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::uri::Authority;
 
 /// Headers that proxies add.
 const FORWARDING_HEADERS: [&str; 7] = [
@@ -24,12 +25,25 @@ pub fn client_address(request: &HttpRequest, trusted: &[IpAddr]) -> IpAddr {
     client_behind(peer, request.headers(), trusted)
 }
 
-/// True when the request comes from this machine and through no proxy.
+/// True when the request comes from this machine, through no proxy, and asks for this machine: a browser here that
+/// believes another site's name to be ours (DNS rebinding) asks for that name.
 pub fn is_local(request: &HttpRequest) -> bool {
     peer_address(request).is_loopback()
+        && asks_for_this_machine(request)
         && FORWARDING_HEADERS
             .iter()
             .all(|name| !request.headers().contains_key(*name))
+}
+
+fn asks_for_this_machine(request: &HttpRequest) -> bool {
+    let host = request.headers().get(header::HOST);
+    let host = host.and_then(|host| host.to_str().ok());
+    let authority: Option<Authority> = host.and_then(|host| host.parse().ok());
+    authority.is_some_and(|authority| {
+        let name = authority.host();
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
+    })
 }
 
 /// True when the request comes straight from a trusted proxy, so that its `X-Forwarded-Host`
@@ -108,15 +122,36 @@ mod tests {
     #[test]
     fn a_forwarded_request_is_not_local() {
         let here = "127.0.0.1:1".parse().expect("a peer");
-        let direct = TestRequest::default().peer_addr(here).to_http_request();
-        assert!(is_local(&direct));
+        let asks = |host: &str| {
+            let request = TestRequest::default().peer_addr(here);
+            request.insert_header(("host", host)).to_http_request()
+        };
+        for host in [
+            "localhost",
+            "LocalHost:8000",
+            "127.0.0.1:8000",
+            "[::1]:8000",
+            "192.0.2.7",
+        ] {
+            assert!(is_local(&asks(host)), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example:8000",
+            "localhost.evil.example",
+            "",
+        ] {
+            assert!(!is_local(&asks(host)), "{host}");
+        }
         let forwarded = TestRequest::default()
             .peer_addr(here)
+            .insert_header(("host", "localhost"))
             .insert_header(("forwarded", "for=1.2.3.4"))
             .to_http_request();
         assert!(!is_local(&forwarded));
         let elsewhere = TestRequest::default()
             .peer_addr("192.0.2.1:1".parse().expect("a peer"))
+            .insert_header(("host", "localhost"))
             .to_http_request();
         assert!(!is_local(&elsewhere));
     }

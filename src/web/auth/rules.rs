@@ -32,6 +32,7 @@ impl Operator {
     /// 409 when the name is taken or there are too many.
     pub async fn add_rule(&self, spec: RuleSpec) -> Result<Rule, ApiError> {
         let most = self.settings().rules.max;
+        let _counting = self.state.counting.lock().await;
         if self.rules().await?.len() >= most {
             let detail = format!("there are {most} rules already (rules.max)");
             return Err(ApiError::conflict("too_many_rules", detail));

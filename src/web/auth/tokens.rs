@@ -10,6 +10,8 @@ use crate::domain::{Doer, Timestamp};
 use crate::store::{ApiToken, Role, StoreError, TokenStore, UserStore};
 use crate::web::ApiError;
 
+use super::names::check_token_name;
+
 /// What every token begins with, so that scanners for leaked secrets know it.
 pub const PREFIX: &str = "fnx_";
 
@@ -50,12 +52,13 @@ pub(in crate::web) fn lifetime(field: &'static str, days: u64) -> Result<Duratio
 /// Makes and stores a token; its text is returned this once.
 ///
 /// # Errors
-/// When the name is taken or the store fails.
+/// 422 when the name cannot be used, 409 when it is taken, and when the store fails.
 pub async fn create(
     store: &dyn TokenStore,
     wish: TokenWish<'_>,
     by: Doer,
 ) -> Result<(ApiToken, String), ApiError> {
+    check_token_name(wish.name)?;
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(ApiError::internal)?;
     let text = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));

@@ -31,6 +31,9 @@ use crate::web::{ApiError, AppState};
 
 use super::access::Identity;
 
+/// Observation templates at once: each is held against every device that registers.
+const MAX_TEMPLATES: usize = 500;
+
 /// Storage as this room sees it. Its fields are for `auth` alone: everybody else gets a view.
 #[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "trait objects")]
@@ -118,6 +121,7 @@ impl Stores {
 }
 
 /// Reads.
+#[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "it holds trait objects")]
 pub struct Viewer {
     identity: Identity,
@@ -141,6 +145,11 @@ impl Viewer {
     /// Who is asking.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The view of an operator, for who is one: for calls that everybody may make and that do more for operators.
+    pub fn as_operator(&self) -> Option<Operator> {
+        (self.identity.role >= Role::Operator).then(|| Operator(self.clone()))
     }
 
     /// The settings in force.
@@ -400,12 +409,17 @@ impl Operator {
     /// Stores an observation template; every device that it is for is asked.
     ///
     /// # Errors
-    /// 409 when there is one like it.
+    /// 409 when there are too many.
     pub async fn add_template(
         &self,
         template: ObservationTemplate,
     ) -> Result<ObservationTemplate, ApiError> {
         let (stores, by) = (self.stores(), self.identity().doer());
+        let _counting = self.state.counting.lock().await;
+        if self.templates().await?.len() >= MAX_TEMPLATES {
+            let detail = format!("there are {MAX_TEMPLATES} observation templates already");
+            return Err(ApiError::conflict("full", detail));
+        }
         let template = stores.templates.add(template, by).await?;
         self.state.devices.reload_templates().await?;
         Ok(template)
@@ -487,20 +501,4 @@ pub fn role_name(role: Role) -> &'static str {
         Role::Operator => "operator",
         Role::Admin => "admin",
     }
-}
-
-/// Login and token names: 1 to 64 visible characters, so that a log line shows them as they are.
-///
-/// # Errors
-/// 422 naming `name`.
-pub fn check_login_name(name: &str) -> Result<(), ApiError> {
-    let fits = (1..=64).contains(&name.chars().count());
-    let visible = name
-        .chars()
-        .all(|character| !character.is_control() && !character.is_whitespace());
-    if fits && visible {
-        return Ok(());
-    }
-    let detail = "a name has 1 to 64 characters, none of them a space or control character";
-    Err(ApiError::invalid("name", detail))
 }

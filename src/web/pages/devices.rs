@@ -187,7 +187,7 @@ async fn saved(viewer: &Viewer, shown: &Addresses<'_>) -> Result<Vec<SavedLine>,
     let here = shown.from("");
     let here = here.split_once('?').map_or("", |(_, query)| query);
     let here = ListView::read(here).map(|view| view.query());
-    let me = viewer.identity().doer().actor;
+    let is_operator = viewer.as_operator().is_some();
     let filters = viewer.saved_filters().await?.into_iter();
     let lines = filters.map(|filter| SavedLine {
         id: filter.id,
@@ -196,9 +196,9 @@ async fn saved(viewer: &Viewer, shown: &Addresses<'_>) -> Result<Vec<SavedLine>,
             view => format!("/devices?{view}"),
         },
         active: here.as_ref() == Ok(&filter.view),
-        removable: viewer.may_remove(&filter),
+        removable: viewer.owns(&filter) || (filter.shared && is_operator),
         shared: filter.shared,
-        shared_by: (filter.owner != me).then_some(filter.owner),
+        shared_by: (!viewer.owns(&filter)).then_some(filter.owner),
         name: filter.name,
     });
     Ok(lines.collect())

@@ -25,8 +25,8 @@ use crate::web::{ApiError, AppState};
 
 use super::access::app_state;
 use super::login::note_failure;
+use super::names::check_login_name;
 use super::proxies;
-use super::views::check_login_name;
 use provider::Provider;
 
 /// How long somebody may take at the provider.
@@ -34,6 +34,10 @@ const TIME: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// The cookie that goes to the provider and back.
 const COOKIE: &str = "flownexus_oidc";
+
+/// The same over HTTPS: nobody but this very host can set it, so that no neighbour's page makes somebody end a login that
+/// another has begun.
+const SECURE_COOKIE: &str = "__Host-flownexus_oidc";
 
 /// Where the provider sends people back to, below `web.public_url`.
 const RETURN_PATH: &str = "/login/oidc/return";
@@ -192,18 +196,27 @@ async fn try_finish(
     let claims = oidc.provider.verified(&token, pending.nonce).await?;
     let settings = &oidc.settings.oidc;
     let name = claims::name(settings, &claims)?;
-    check_login_name(&name).map_err(|error| OidcError::Refused(error.to_string()))?;
     let role = claims::role(settings, &claims)?;
+    let subject = format!("{} {}", settings.issuer, claims::subject(&claims)?);
+    let users = &state.stores.users;
+    // What somebody is called at the provider by now is no name here: it may be another's.
+    let actor = match users.of_subject(&subject).await.map_err(fault)? {
+        Some(known) => known.name,
+        None => {
+            check_login_name(&name).map_err(|error| OidcError::Refused(error.to_string()))?;
+            name.clone()
+        }
+    };
     let outsider = Outsider {
-        subject: format!("{} {}", settings.issuer, claims::subject(&claims)?),
-        name: name.clone(),
+        subject,
+        name,
         role,
     };
     let by = Doer {
-        actor: name,
+        actor,
         remote: remote.to_owned(),
     };
-    let user = match state.stores.users.admit(outsider, by).await {
+    let user = match users.admit(outsider, by).await {
         Ok(user) => user,
         Err(error @ StoreError::NotTheirs(_)) => {
             let why = format!("{error}, which OpenID Connect does not take over");
@@ -227,19 +240,27 @@ pub fn without_cookie(request: &HttpRequest) -> Option<Cookie<'static>> {
 
 fn cookie(state: &AppState, value: String, seconds: u64) -> Cookie<'static> {
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-    Cookie::build(COOKIE, value)
-        .path("/login/oidc")
+    Cookie::build(cookie_name(state), value)
+        // `__Host-` wants the whole host.
+        .path("/")
         .http_only(true)
-        .secure(state.settings.web.secure_cookies)
+        .secure(state.settings.web.is_https())
         // The provider's page leads back here: a request from another site, but one of the whole window.
         .same_site(SameSite::Lax)
         .max_age(CookieDuration::seconds(seconds))
         .finish()
 }
 
+fn cookie_name(state: &AppState) -> &'static str {
+    match state.settings.web.is_https() {
+        true => SECURE_COOKIE,
+        false => COOKIE,
+    }
+}
+
 fn pending(request: &HttpRequest, state: &AppState) -> Option<Pending> {
     let sealed = URL_SAFE_NO_PAD
-        .decode(request.cookie(COOKIE)?.value())
+        .decode(request.cookie(cookie_name(state))?.value())
         .ok()?;
     let text = state.totp.open(BOUND_TO, &sealed)?;
     let pending: Pending = serde_json::from_slice(&text).ok()?;
