@@ -1,15 +1,18 @@
 //! `/events` and `/events/{id}`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use actix_web::web::{Path, Query};
 use serde::{Deserialize, Serialize};
 
 use super::chrome::Page;
 use super::words;
-use crate::domain::{EndpointName, EventId, Node, Severity, Timestamp};
-use crate::lwm2m::Models;
+use crate::domain::{
+    EndpointId, EndpointName, EventId, Node, Path as NodePath, Severity, Timestamp,
+};
+use crate::lwm2m::{Models, ResourceModel};
 use crate::store::{EventGlance, StoredEvent};
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
@@ -20,6 +23,15 @@ const LIMIT: u64 = 50;
 /// Values that a list shows of each event.
 const GLANCE: u64 = 4;
 
+/// The resource that holds the value of most sensors: what it is, its object says.
+const SENSOR_VALUE: u16 = 5700;
+
+/// How much before and after an event a chart of its values shows, in milliseconds.
+const AROUND_MS: i64 = 30 * 60 * 1000;
+
+/// What is told when an observation is lost.
+const OBSERVATION_LOST: &str = "observation_lost";
+
 /// So much of each of them.
 const GLANCE_CHARACTERS: usize = 32;
 
@@ -27,6 +39,8 @@ const GLANCE_CHARACTERS: usize = 32;
 pub(super) struct EventsQuery {
     #[serde(default)]
     endpoint: String,
+    #[serde(default, rename = "type")]
+    event_type: String,
     before: Option<i64>,
 }
 
@@ -36,35 +50,90 @@ pub(super) async fn list(
     query: Query<EventsQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let mut page = Page::new(&viewer, "/events");
-    let endpoint = match query.endpoint.as_str() {
-        "" => None,
-        name => {
-            let name = EndpointName::new(name)
-                .map_err(|error| ApiError::parameter("endpoint", error.to_string()))?;
-            Some(viewer.endpoint(&name).await?)
-        }
-    };
-    let id = endpoint.as_ref().map(|endpoint| endpoint.id);
+    let device = query.endpoint.trim();
+    let id = known_device(&viewer, device).await?;
+    let is_unknown = !device.is_empty() && id.is_none();
+    let event_type = Some(query.event_type.as_str()).filter(|text| !text.is_empty());
     let before = query.before.map(EventId);
-    let events = viewer
-        .events(id, None, LIMIT.saturating_add(1), before)
-        .await?;
+    let events = if is_unknown {
+        Vec::new()
+    } else {
+        viewer
+            .events(id, event_type, LIMIT.saturating_add(1), before)
+            .await?
+    };
     let shown = usize::try_from(LIMIT).unwrap_or(usize::MAX);
     let lines = EventLine::all(&viewer, events.get(..shown).unwrap_or(&events)).await?;
-    let first_href = match query.endpoint.as_str() {
-        "" => "/events".to_owned(),
-        name => format!("/events?endpoint={}", words::segment(name)),
-    };
+    let filters = [("endpoint", device), ("type", &query.event_type)];
     let next = lines.last().filter(|_| events.len() > shown).map(|last| {
-        let separator = if first_href.contains('?') { '&' } else { '?' };
-        format!("{first_href}{separator}before={}", last.id)
+        let [endpoint, event_type] = filters;
+        let last = last.id.to_string();
+        words::address("/events", &[endpoint, event_type, ("before", &last)])
     });
+    let first_href = words::address("/events", &filters);
+    page.insert("types", &types(&viewer, &lines, &query.event_type).await?);
     page.insert("events", &lines);
-    page.insert("endpoint", &query.endpoint);
+    page.insert("endpoint", device);
+    page.insert("unknown_device", &is_unknown);
+    page.insert("filtered", &(id.is_some() || event_type.is_some()));
     page.insert("first", &query.before.is_none());
     page.insert("first_href", &first_href);
     page.insert("next", &next);
     page.render("pages/events.html")
+}
+
+/// The device of this name, if there is one.
+async fn known_device(viewer: &Viewer, name: &str) -> Result<Option<EndpointId>, ApiError> {
+    let Ok(name) = EndpointName::new(name) else {
+        return Ok(None);
+    };
+    match viewer.endpoint(&name).await {
+        Ok(endpoint) => Ok(Some(endpoint.id)),
+        Err(error) if error.status() == StatusCode::NOT_FOUND => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A type of events, as the list can be narrowed down to it.
+#[derive(Debug, Serialize)]
+struct TypeChoice {
+    name: String,
+    words: String,
+    is_chosen: bool,
+}
+
+/// What rules make, what is lost, and what else is in sight.
+async fn types(
+    viewer: &Viewer,
+    lines: &[EventLine],
+    chosen: &str,
+) -> Result<Vec<TypeChoice>, ApiError> {
+    let models = viewer.models();
+    let rules = viewer.rules().await?;
+    let of_rules = rules.iter().map(|rule| rule.spec.event_type());
+    let in_sight = lines.iter().map(|line| line.event_type.as_str());
+    let names: BTreeSet<&str> = of_rules
+        .chain(in_sight)
+        .chain([OBSERVATION_LOST, chosen])
+        .filter(|name| !name.is_empty())
+        .collect();
+    let choices = names.into_iter().map(|name| TypeChoice {
+        name: name.to_owned(),
+        words: title(name, &models),
+        is_chosen: name == chosen,
+    });
+    Ok(choices.collect())
+}
+
+/// What a type of events is called. The type of values that came together is the number of their object.
+fn title(event_type: &str, models: &Models) -> String {
+    if event_type == OBSERVATION_LOST {
+        return "Observation lost".to_owned();
+    }
+    let object = event_type.parse().ok();
+    object
+        .and_then(|id| models.object(id, None))
+        .map_or_else(|| event_type.to_owned(), |object| object.name.clone())
 }
 
 /// `GET /events/{id}`
@@ -72,10 +141,13 @@ pub(super) async fn one(viewer: Viewer, id: Path<i64>) -> Result<HttpResponse, A
     let mut page = Page::new(&viewer, "/events");
     let (event, nodes) = viewer.event(EventId(*id)).await?;
     let models = viewer.models();
-    let values: Vec<ValueLine> = nodes
+    let mut values: Vec<ValueLine> = nodes
         .iter()
         .map(|node| ValueLine::new(node, &models))
         .collect();
+    for value in &mut values {
+        value.chart_href = value.chart(&event);
+    }
     let mut line = EventLine::new(&event, &models);
     if let Some(name) = &event.rule {
         let rules = viewer.rules().await?;
@@ -92,6 +164,8 @@ pub(super) async fn one(viewer: Viewer, id: Path<i64>) -> Result<HttpResponse, A
 pub(super) struct EventLine {
     id: i64,
     endpoint: String,
+    #[serde(skip)]
+    event_type: String,
     title: String,
     time: Timestamp,
     /// The rule that made it, and its number while there is one of this name.
@@ -136,19 +210,14 @@ impl EventLine {
     }
 
     fn new(event: &StoredEvent, models: &Models) -> Self {
-        // The type of a composite notification is the number of its object.
-        let object = event
-            .event_type
-            .parse()
-            .ok()
-            .filter(|_| event.rule.is_none())
-            .and_then(|id| models.object(id, None));
         Self {
             id: event.id.0,
             endpoint: event.endpoint.to_string(),
-            title: match event.event_type.as_str() {
-                "observation_lost" => "Observation lost".to_owned(),
-                other => object.map_or_else(|| other.to_owned(), |object| object.name.clone()),
+            event_type: event.event_type.clone(),
+            title: match &event.rule {
+                // What a person has called it.
+                Some(_) => event.event_type.clone(),
+                None => title(&event.event_type, models),
             },
             time: event.time,
             rule: event.rule.clone(),
@@ -165,9 +234,16 @@ impl EventLine {
 struct ValueLine {
     path: String,
     name: String,
+    /// What it is, in a list without its path: the sensor rather than `Sensor Value`.
+    label: String,
     text: String,
     units: String,
     time: Option<Timestamp>,
+    /// Whether a chart can show it.
+    #[serde(skip)]
+    is_numeric: bool,
+    /// The chart of it around the event, on the event's own page.
+    chart_href: Option<String>,
 }
 
 impl ValueLine {
@@ -180,12 +256,31 @@ impl ValueLine {
         Self {
             path: node.path.to_string(),
             name: model.map_or_else(|| "Resource".to_owned(), |model| model.name.clone()),
+            label: label(&node.path, model, models),
+            is_numeric: node.value.value_type().is_numeric(),
+            chart_href: None,
             text: words::value(&node.value),
             units: model
-                .and_then(|model| model.units.clone())
+                .and_then(|model| model.units.as_deref())
+                .map(|units| words::units(units).to_owned())
                 .unwrap_or_default(),
             time: node.time,
         }
+    }
+
+    /// Where a chart of it around the event is, if one can show it.
+    fn chart(&self, event: &StoredEvent) -> Option<String> {
+        let at = event.time.as_millis();
+        let from = Timestamp::from_millis(at.checked_sub(AROUND_MS)?)?;
+        let to = Timestamp::from_millis(at.checked_add(AROUND_MS)?)?;
+        let series = format!("{}@{}", self.path, event.endpoint);
+        self.is_numeric.then(|| {
+            let (from, to) = (from.to_string(), to.to_string());
+            words::address(
+                "/charts",
+                &[("series", &series), ("from", &from), ("to", &to)],
+            )
+        })
     }
 
     /// For a list: the rest is on the event's own page.
@@ -194,5 +289,22 @@ impl ValueLine {
             self.text.truncate(end);
             self.text.push('…');
         }
+    }
+}
+
+/// `Temperature` for `/3303/0/5700`, `Battery Level` for `/3/0/9`; where nothing is known of it, its path.
+fn label(path: &NodePath, model: Option<&ResourceModel>, models: &Models) -> String {
+    let sensor = path
+        .object_id()
+        .filter(|_| path.resource_id() == Some(SENSOR_VALUE))
+        .and_then(|object| models.object(object, None));
+    let name = match (sensor, model) {
+        (Some(object), _) => &object.name,
+        (None, Some(resource)) => &resource.name,
+        (None, None) => return path.to_string(),
+    };
+    match path.instance_id() {
+        Some(0) | None => name.clone(),
+        Some(instance) => format!("{name} {instance}"),
     }
 }

@@ -156,14 +156,17 @@ impl HistoryStore for Fleet {
 impl EventReader for Fleet {
     async fn list(
         &self,
-        _: Option<EndpointId>,
-        _: Option<&str>,
+        endpoint: Option<EndpointId>,
+        event_type: Option<&str>,
         _: u64,
         before: Option<EventId>,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let state = self.lock();
         let events = state.events.iter().map(|(event, _)| event.clone());
+        let of = endpoint.and_then(|id| state.rows.iter().find(|row| row.id == id));
         Ok(events
+            .filter(|event| of.is_none_or(|row| event.endpoint == row.name))
+            .filter(|event| event_type.is_none_or(|wanted| event.event_type == wanted))
             .filter(|event| before.is_none_or(|before| event.id < before))
             .collect())
     }
