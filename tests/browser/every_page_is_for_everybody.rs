@@ -161,6 +161,34 @@ async fn by_keyboard_by_eye_and_by_ear() {
     browser.close().await;
 }
 
+/// What sticks out of a phone's screen to the right, and is not in a box that scrolls.
+const STICKS_OUT: &str = "const width = document.documentElement.clientWidth; \
+    if (document.documentElement.scrollWidth <= width) return []; \
+    return [...document.querySelectorAll('body *')] \
+        .filter((element) => element.checkVisibility() && element.getBoundingClientRect().right > width + 1) \
+        .slice(0, 3).map((element) => element.outerHTML.slice(0, 120));";
+
+#[tokio::test]
+async fn nothing_sticks_out_on_a_phone() {
+    let Some(browser) = Browser::start("nothing_sticks_out_on_a_phone").await else {
+        return;
+    };
+    let pages = Pages::serve();
+    let phone = json!({"width": 360, "height": 780, "deviceScaleFactor": 1, "mobile": true});
+    browser
+        .tools("Emulation.setDeviceMetricsOverride", phone)
+        .await;
+    browser.log_in(&pages.address, "admin", PASSWORD).await;
+    for address in all(&pages) {
+        browser.open(&address).await;
+        browser.element("#content").await;
+        let found = strings(&browser.script(STICKS_OUT).await);
+        assert_eq!(found, [""; 0], "{address}");
+    }
+    browser.close().await;
+    pages.stop().await;
+}
+
 #[tokio::test]
 async fn nothing_that_comes_live_is_markup() {
     let Some(browser) = Browser::start("nothing_that_comes_live_is_markup").await else {
