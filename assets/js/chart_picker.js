@@ -2,6 +2,7 @@
 
 import { api } from "./api.js";
 import { element } from "./element.js";
+import { units } from "./words.js";
 
 const PAUSE = 200;
 const HITS = 20;
@@ -66,7 +67,7 @@ export class Picker {
         const what = [hit.object, hit.name].filter(Boolean).join(": ") || "not in the models";
         item.append(
           element("span", "fw-medium text-break", hit.endpoint),
-          element("span", "text-secondary", `${what}${hit.units ? ` in ${hit.units}` : ""}`),
+          element("span", "text-secondary", `${what}${hit.units ? ` in ${units(hit.units)}` : ""}`),
           element("code", "ms-auto", hit.path),
         );
         return item;

@@ -1,6 +1,6 @@
 //! `/`: how the fleet is.
 
-use actix_web::HttpResponse;
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
 use super::bulk::BulkLine;
@@ -8,6 +8,7 @@ use super::charts;
 use super::chrome::Page;
 use super::credentials::EndingNotice;
 use super::events::EventLine;
+use super::first_steps;
 use super::operations::OperationLine;
 use super::rollout_lines::RolloutLine;
 use super::traffic;
@@ -27,7 +28,7 @@ const LATE: u64 = 8;
 const ROLLOUTS: u64 = 50;
 
 /// `GET /`
-pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
+pub(super) async fn page(viewer: Viewer, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let mut page = Page::new(&viewer, "/");
     let now = Timestamp::system();
     let counts = viewer.fleet_counts().await?;
@@ -45,6 +46,7 @@ pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
     let under_way = viewer.bulks_under_way().await?;
     let waits = waits(&viewer, &operations).await?;
     page.insert("certificates", &EndingNotice::new(&endings, now));
+    first_steps::insert(&mut page, &viewer, &request, counts.known == 0);
     page.insert("tiles", &tiles(&counts));
     page.insert("counts", &Counts::from(counts));
     page.insert("late", &late.iter().map(LateLine::new).collect::<Vec<_>>());
