@@ -56,9 +56,5 @@ document.addEventListener("change", (event) => {
 document.addEventListener("refreshed", (event) => {
   if (event.target.id === "device-list") apply();
 });
-document.addEventListener("click", (event) => {
-  const menu = document.getElementById("column-menu");
-  if (menu?.open && !menu.contains(event.target)) menu.open = false;
-});
 for (const [narrow] of SPARE) window.matchMedia(narrow).addEventListener("change", apply);
 apply();

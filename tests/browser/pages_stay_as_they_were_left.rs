@@ -3,6 +3,7 @@
 
 use flownexus::domain::LiveKind;
 use serde_json::{Value as Json, json};
+use thirtyfour::Key;
 
 use crate::pages::fleet::{PASSWORD, RICH};
 use crate::support::browser::Browser;
@@ -129,6 +130,66 @@ async fn and_numbers_that_stand_for_something_say_what() {
         pages.publish(RICH, LiveKind::Resource, body);
         let cell = format!("[data-value=\"{path}\"]");
         browser.text(&cell, |text| text.trim() == words).await;
+    }
+    browser.no_complaints().await;
+    browser.close().await;
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn and_menus_close_for_those_who_go_on() {
+    let Some(browser) = Browser::start("and_menus_close_for_those_who_go_on").await else {
+        return;
+    };
+    let pages = Pages::serve();
+    browser.log_in(&pages.address, "operator", PASSWORD).await;
+    browser
+        .open_live(&format!("{}/devices", pages.address))
+        .await;
+    for menu in ["user-menu", "saved-menu", "column-menu"] {
+        let summary = format!("#{menu} > summary");
+        let is_open = format!("return document.getElementById('{menu}').open");
+        // The Escape key leads back to what opened it.
+        browser.press(&summary).await;
+        assert_eq!(browser.script(&is_open).await, true, "{menu}");
+        let body = browser.element("body").await;
+        body.send_keys(Key::Escape + "").await.expect("a key");
+        browser.until(&is_open, |open| *open == false).await;
+        let focus = format!("return document.activeElement.matches('{summary}')");
+        assert_eq!(browser.script(&focus).await, true, "{menu}");
+        // Who goes elsewhere leaves none open behind.
+        for elsewhere in ["focus", "click"] {
+            browser.press(&summary).await;
+            assert_eq!(browser.script(&is_open).await, true, "{menu}");
+            let go = format!("document.getElementById('theme-button').{elsewhere}()");
+            browser.script(&go).await;
+            assert_eq!(browser.script(&is_open).await, false, "{menu} {elsewhere}");
+        }
+    }
+    browser.no_complaints().await;
+    browser.close().await;
+    pages.stop().await;
+}
+
+#[tokio::test]
+async fn and_what_happens_is_told_by_its_name() {
+    let Some(browser) = Browser::start("and_what_happens_is_told_by_its_name").await else {
+        return;
+    };
+    let pages = Pages::serve();
+    browser.log_in(&pages.address, "viewer", PASSWORD).await;
+    browser.open_live(&format!("{}/", pages.address)).await;
+    for (path, named) in [
+        ("/3303/0/5700", "Temperature 21.5"),
+        ("/3303/2/5700", "Temperature 2 21.5"),
+        // What no template asks for.
+        ("/65001/0/9", "/65001/0/9 21.5"),
+    ] {
+        let body = json!({"path": path, "type": "FLOAT", "value": 21.5});
+        pages.publish(RICH, LiveKind::Resource, body);
+        browser
+            .text("#activity tr:first-child", |text| text.contains(named))
+            .await;
     }
     browser.no_complaints().await;
     browser.close().await;

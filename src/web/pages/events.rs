@@ -293,7 +293,7 @@ impl ValueLine {
 }
 
 /// `Temperature` for `/3303/0/5700`, `Battery Level` for `/3/0/9`; where nothing is known of it, its path.
-fn label(path: &NodePath, model: Option<&ResourceModel>, models: &Models) -> String {
+pub(super) fn label(path: &NodePath, model: Option<&ResourceModel>, models: &Models) -> String {
     let sensor = path
         .object_id()
         .filter(|_| path.resource_id() == Some(SENSOR_VALUE))
