@@ -35,7 +35,9 @@ export async function api(method, path, body) {
   throw new ApiError(response.status, sentence(json?.detail || json?.title || `Error ${response.status}`), json?.field);
 }
 
+// As words.rs does.
 export function sentence(text) {
-  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  const plain = text.replaceAll(/`([^`]*)`/g, "“$1”");
+  const whole = plain.charAt(0).toUpperCase() + plain.slice(1);
   return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }

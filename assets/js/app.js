@@ -27,15 +27,22 @@ document.getElementById("theme-button").addEventListener("click", () => {
   window.dispatchEvent(new CustomEvent("theme", { detail: theme }));
 });
 
-const userMenu = document.getElementById("user-menu");
-document.addEventListener("click", (event) => {
-  if (!userMenu.contains(event.target)) userMenu.open = false;
-});
+// Menus close when somebody goes elsewhere, by pointer or keyboard.
+const openMenus = () => document.querySelectorAll("details.dropdown-native[open]");
+for (const kind of ["click", "focusin"]) {
+  document.addEventListener(kind, (event) => {
+    for (const menu of openMenus()) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  });
+}
 
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && userMenu.open) {
-    userMenu.open = false;
-    userMenu.querySelector("summary").focus();
+  if (event.key === "Escape") {
+    for (const menu of openMenus()) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
   }
   const typing = event.target.closest("input, textarea, select, dialog");
   const search = document.getElementById("search");

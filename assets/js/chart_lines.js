@@ -1,7 +1,7 @@
 // Series as the API gives them, made ready to be drawn, and kept up to date by live values.
 
 import { api } from "./api.js";
-import { number } from "./words.js";
+import { number, units } from "./words.js";
 
 // A line breaks where a device was silent for so many of its usual intervals.
 const SILENT = 3;
@@ -18,7 +18,7 @@ class Line {
     this.path = answer.path;
     this.object = answer.object || "";
     this.name = answer.name || "";
-    this.units = answer.units || "";
+    this.units = units(answer.units || "");
     this.type = answer.type || "";
     this.error = answer.error || "";
     this.stepped = this.type === "BOOLEAN";

@@ -2,6 +2,7 @@
 
 import { api } from "./api.js";
 import { element } from "./element.js";
+import { units } from "./words.js";
 
 const PAUSE = 200;
 const HITS = 20;
@@ -66,16 +67,16 @@ export class Picker {
         const what = [hit.object, hit.name].filter(Boolean).join(": ") || "not in the models";
         item.append(
           element("span", "fw-medium text-break", hit.endpoint),
-          element("span", "text-secondary", `${what}${hit.units ? ` in ${hit.units}` : ""}`),
+          element("span", "text-secondary", `${what}${hit.units ? ` in ${units(hit.units)}` : ""}`),
           element("code", "ms-auto", hit.path),
         );
         return item;
       }),
     );
     if (this.hits.length === 0) {
-      this.list.append(element("li", "dropdown-item disabled", error || "No device has reported a number like this."));
+      this.list.append(remark("dropdown-item", error || "No device has reported a number like this."));
     } else if (more) {
-      this.list.append(element("li", "dropdown-item disabled small", "There are more: type more of a name."));
+      this.list.append(remark("dropdown-item small", "There are more: type more of a name."));
     }
     this.list.classList.add("show");
     this.field.setAttribute("aria-expanded", "true");
@@ -145,4 +146,12 @@ export class Picker {
     this.field.setAttribute("aria-expanded", "false");
     this.field.removeAttribute("aria-activedescendant");
   }
+}
+
+// What is said in the list and cannot be chosen.
+function remark(classes, text) {
+  const item = element("li", `${classes} text-secondary pe-none`, text);
+  item.setAttribute("role", "option");
+  item.setAttribute("aria-disabled", "true");
+  return item;
 }

@@ -4,6 +4,11 @@
 import { refresh } from "./refresh.js";
 
 const KEY = "device-columns";
+// Those that begin hidden where there is little room; app.css knows the same ones.
+const SPARE = [
+  ["(max-width: 1399.98px)", ["lwm2m", "lifetime"]],
+  ["(max-width: 767.98px)", ["address"]],
+];
 
 function remembered() {
   try {
@@ -18,14 +23,16 @@ function apply() {
   const chosen = remembered();
   const table = document.querySelector(".device-table");
   const isNamed = table?.hasAttribute("data-chosen");
+  const spare = SPARE.flatMap(([narrow, names]) => (window.matchMedia(narrow).matches ? names : []));
   for (const box of document.querySelectorAll("[data-column]")) {
     const name = box.dataset.column;
     const head = table?.querySelector(`th.col-${CSS.escape(name)}`);
     // A column that the list is sorted by is always there.
     const isSorted = head?.hasAttribute("aria-sort");
-    box.checked = isSorted || (isNamed ? box.defaultChecked : (chosen[name] ?? box.defaultChecked));
+    box.checked = isSorted || (isNamed ? box.defaultChecked : (chosen[name] ?? (box.defaultChecked && !spare.includes(name))));
     table?.classList.toggle(`without-${name}`, !box.checked);
   }
+  table?.classList.add("is-chosen");
 }
 
 document.addEventListener("change", (event) => {
@@ -49,8 +56,5 @@ document.addEventListener("change", (event) => {
 document.addEventListener("refreshed", (event) => {
   if (event.target.id === "device-list") apply();
 });
-document.addEventListener("click", (event) => {
-  const menu = document.getElementById("column-menu");
-  if (menu?.open && !menu.contains(event.target)) menu.open = false;
-});
+for (const [narrow] of SPARE) window.matchMedia(narrow).addEventListener("change", apply);
 apply();

@@ -131,10 +131,18 @@ function showValue(message) {
     const text = document.createElement("span");
     text.className = "value";
     cell.append(id, " ", text);
+    if (row.dataset.meanings) {
+      const meaning = document.createElement("span");
+      meaning.className = "text-secondary small meaning";
+      cell.append(" ", meaning);
+    }
     list.append(cell, " ");
   }
   if (!cell) return;
   cell.querySelector(".value").textContent = value(message.type, message.value);
+  // What a number stands for, such as the state of an update.
+  const meaning = cell.querySelector(".meaning");
+  if (meaning) meaning.textContent = JSON.parse(row.dataset.meanings)[String(message.value)] ?? "";
   const when = row.querySelector(".resource-time");
   const at = when.querySelector("time");
   if (at) setTime(at, time);

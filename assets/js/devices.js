@@ -105,7 +105,7 @@ function write(row, change, now, isNew = false) {
   }
   for (const [path, message] of change.values) {
     const cell = row.querySelector(`[data-path="${CSS.escape(path)}"]`);
-    if (cell) cell.textContent = value(message.type, message.value);
+    if (cell) cell.textContent = [value(message.type, message.value), cell.dataset.units].filter(Boolean).join(" ");
   }
   show(row, now);
   if (isNew) mark(row);

@@ -18,10 +18,17 @@ function formOf(alert) {
   return forms.find((form) => !of || form.elements.namedItem("name")?.value === of);
 }
 
-// An error of the API, or nothing: what was said before is taken away. `place`: for what is about the whole.
+// What is wrong with a control, to be thrown.
+export function wrong(input, text) {
+  return Object.assign(new Error(text), { input });
+}
+
+// An error of the API, one about a control, or nothing: what was said before is taken away. `place`: for what is about
+// the whole.
 export function complain(form, place, error = null) {
   for (const input of form.querySelectorAll("[aria-invalid]")) forget(input);
-  const input = error?.field ? field(form, error.field.split(".").at(-1)) : null;
+  const named = error?.field ? field(form, error.field.split(".").at(-1)) : null;
+  const input = error?.input?.checkVisibility() ? error.input : named;
   place.textContent = input ? "" : (error?.message ?? "");
   if (input) say(input, error.message);
 }
@@ -41,9 +48,11 @@ function field(form, name) {
 function say(input, text) {
   const words = document.createElement("div");
   words.className = "invalid-feedback d-block text-break";
+  if (!input.id && !input.name) input.id = `field-${Math.random().toString(36).slice(2)}`;
   words.id = `${input.id || input.name}-mistake`;
   words.textContent = text;
-  (input.closest(".input-group") ?? input).after(words);
+  // Not between controls that stand in one row.
+  (input.closest("[data-row]") ?? input.closest(".input-group") ?? input).after(words);
   input.classList.add("is-invalid");
   input.setAttribute("aria-invalid", "true");
   input.setAttribute("aria-describedby", words.id);

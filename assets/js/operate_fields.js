@@ -1,7 +1,8 @@
 // The fields of each kind of operation. Each function fills a place and returns what reads its part of
-// the request; that throws an Error with what is wrong.
+// the request; that throws an Error with what is wrong, and where it is about one control, with that.
 
 import { join, levels, paths, resource, resourcesOf } from "./known.js";
+import { wrong } from "./mistakes.js";
 import { ATTRIBUTES } from "./operate_kinds.js";
 import { anyField, valueField } from "./values.js";
 
@@ -51,6 +52,9 @@ async function resourceFields(place, ids) {
   const field = fieldOf(known, name);
   const present = ids.length === 4 ? known?.instances.find(({ id }) => id === String(ids[3]))?.value : known?.value;
   if (present !== undefined) field.set(present);
+  // What the server says of the value is about it.
+  const control = field.box.querySelector("input, textarea");
+  if (control) control.name = "value";
   place.append(field.box);
   return () => ({ value: field.read() });
 }
@@ -75,6 +79,7 @@ function lineList(place, words, what, makeField) {
   const add = (id, present) => {
     const line = document.createElement("div");
     line.className = "d-flex gap-2 mb-2";
+    line.dataset.row = "";
     const number = document.createElement("input");
     number.className = "form-control instance-id";
     number.type = "number";
@@ -90,6 +95,7 @@ function lineList(place, words, what, makeField) {
     const entry = { number, field };
     remove.addEventListener("click", () => {
       lines.splice(lines.indexOf(entry), 1);
+      if (line.nextElementSibling?.matches(".invalid-feedback")) line.nextElementSibling.remove();
       line.remove();
     });
     line.append(number, field.box, remove);
@@ -102,7 +108,7 @@ function lineList(place, words, what, makeField) {
   const read = () => {
     const values = {};
     for (const { number, field } of lines) {
-      if (!number.validity.valid || number.value === "") throw new Error(`${what}: a number from 0 to 65534.`);
+      if (!number.validity.valid || number.value === "") throw wrong(number, `${what}: a number from 0 to 65534.`);
       values[Number(number.value)] = field.read();
     }
     return values;
@@ -193,8 +199,8 @@ async function createFields(place, ids) {
   // Of an instance that is not there yet, siblings and the model tell what it can have.
   const read = await instanceFields(place, [ids[0], ids[1] ?? -1], true);
   return () => {
+    if (number && !number.validity.valid) throw wrong(number, "A number from 0 to 65534, or nothing.");
     const body = read();
-    if (number && !number.validity.valid) throw new Error("Instance: a number from 0 to 65534, or nothing.");
     if (number?.value) body.path = join([ids[0], Number(number.value)]);
     return body;
   };
@@ -264,7 +270,7 @@ function attributeFields(place, forResource) {
     for (const { name, choice, input } of entries) {
       if (choice.value === "remove") attributes[name] = null;
       if (choice.value === "set") {
-        if (input.value === "" || !input.validity.valid) throw new Error(`${name}: a number is missing.`);
+        if (input.value === "" || !input.validity.valid) throw wrong(input, "A number is missing.");
         attributes[name] = Number(input.value);
       }
     }
@@ -305,7 +311,7 @@ function pathFields(place, chosen) {
   return () => {
     const wanted = ticks.filter(({ tick }) => tick.checked).map(({ path }) => path);
     for (const path of others.value.split(/[\s,]+/).filter(Boolean)) {
-      if (path !== "/" && !levels(path)) throw new Error(`${path} is no path such as /3/0/9.`);
+      if (path !== "/" && !levels(path)) throw wrong(others, `${path} is no path such as /3/0/9.`);
       wanted.push(path);
     }
     if (wanted.length === 0) throw new Error("Choose at least one path.");
@@ -392,6 +398,7 @@ function compositeFields(place, chosen) {
   more.addEventListener("click", () => {
     const line = document.createElement("div");
     line.className = "d-flex gap-2 mb-2";
+    line.dataset.row = "";
     const path = document.createElement("input");
     path.className = "form-control font-monospace operate-other";
     path.placeholder = "/3/0/14";
@@ -409,7 +416,7 @@ function compositeFields(place, chosen) {
     for (const [path, { read }] of fields) body[path] = read();
     for (const { path, field } of lines) {
       if (!path.value.trim()) continue;
-      if (!levels(path.value)) throw new Error(`${path.value} is no path such as /3/0/14.`);
+      if (!levels(path.value)) throw wrong(path, `${path.value} is no path such as /3/0/14.`);
       body[path.value.trim()] = field.read();
     }
     if (Object.keys(body).length === 0) throw new Error("Choose at least one resource.");
@@ -423,7 +430,8 @@ function named(name, read) {
   try {
     return read();
   } catch (error) {
-    throw new Error(`${name}: ${error.message}`);
+    // Beside a control, it is clear what it is about.
+    throw error.input ? error : new Error(`${name}: ${error.message}`);
   }
 }
 

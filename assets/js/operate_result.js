@@ -98,6 +98,10 @@ function links(text) {
 function scrolling(table) {
   const box = document.createElement("div");
   box.className = "operate-answer";
+  // What is longer than its box is reached by the keyboard, too.
+  box.tabIndex = 0;
+  box.setAttribute("role", "region");
+  box.setAttribute("aria-label", "Values of the answer");
   box.append(table);
   return box;
 }

@@ -29,6 +29,7 @@ let count = 0;
 const rate = drawRate(document.getElementById("rate-chart"), rates);
 const activity = document.getElementById("activity");
 const limit = Number(activity.dataset.limit);
+const names = JSON.parse(activity.dataset.names);
 const showValues = document.getElementById("show-values");
 
 live(["fleet"], take, () => refresh());
@@ -75,16 +76,25 @@ function line(message) {
   what.append(badge);
   const path = message.path ?? message.paths?.join?.(" ");
   if (path) {
-    const code = document.createElement("code");
-    code.textContent = path;
-    what.append(code, " ");
+    const name = message.kind === "resource" ? nameOf(path) : "";
+    const where = document.createElement(name ? "span" : "code");
+    where.textContent = name || path;
+    if (name) where.title = path;
+    what.append(where, " ");
   }
   const text = document.createElement("span");
-  text.className = "activity-value";
+  text.className = "activity-value fw-medium";
   if (message.kind === "resource") text.textContent = value(message.type, message.value);
   if (message.kind === "operation") {
     text.textContent = [message.operation, message.status?.toLowerCase()].filter(Boolean).join(" ");
   }
   what.append(text);
   return row;
+}
+
+// What a resource is called that templates ask for; of others, only the path is known here.
+function nameOf(path) {
+  const [, object, instance, resource] = path.split("/");
+  const name = Object.hasOwn(names, `${object}/${resource}`) ? names[`${object}/${resource}`] : "";
+  return name && instance !== "0" ? `${name} ${instance}` : name;
 }

@@ -69,6 +69,9 @@ function around(least, most) {
 // How far from the cursor the next value of a line is looked for, in points.
 const NEAR = 400;
 
+// A piece of a line that is shorter is hardly seen, in pixels.
+const SHORT = 4;
+
 export class Plot {
   // `box`: where it is drawn. `on`: `zoom(from, to)` after dragging, `unzoom()` after a double click,
   // `cursor(seconds or null, values by line)`. `sync`: plots with the same one share their cursor.
@@ -145,7 +148,7 @@ export class Plot {
           stroke,
           width: 1.8,
           dash: dash(line.index),
-          points: { size: 4, stroke, fill: stroke },
+          points: { size: 4, stroke, fill: stroke, filter: (plot, part, shown) => (shown ? null : lonely(plot, part)) },
           paths: line.stepped ? window.uPlot.paths.stepped({ align: 1 }) : undefined,
         },
         extreme,
@@ -205,6 +208,27 @@ export class Plot {
     });
     this.on.cursor(plot.posToVal(left, "x"), values, plot.data[0][idx]);
   }
+}
+
+// Values to which no line leads, or one that is too short to be seen: they are drawn as points.
+function lonely(plot, part) {
+  const [times] = plot.data;
+  const values = plot.data[part];
+  const [least, most] = plot.series[0].idxs ?? [0, -1];
+  const found = [];
+  let begun = null;
+  let last = null;
+  const end = () => {
+    if (last !== null && plot.valToPos(times[last], "x") - plot.valToPos(times[begun], "x") < SHORT) found.push(last);
+    begun = null;
+    last = null;
+  };
+  for (let at = least; at <= most; at += 1) {
+    if (values[at] === null) end();
+    else if (values[at] !== undefined) [begun, last] = [begun ?? at, at];
+  }
+  end();
+  return found;
 }
 
 // The place of a value as near to this one as can be; lines of one plot have values at other times.

@@ -115,16 +115,44 @@ function exchange(id, fresh, newer) {
       if (details.dataset.all) showAll(same);
     }
   }
-  const focus = old.contains(document.activeElement) ? describe(document.activeElement) : null;
+  keepWhatIsFilledIn(old, part);
+  const active = old.contains(document.activeElement) ? document.activeElement : null;
+  const focus = active && describe(active);
+  const caret = active?.matches("input[type=text], input[type=search], input:not([type]), textarea") ? active.selectionStart : null;
   old.replaceWith(part);
   writeTimes(part);
-  if (focus) part.querySelector(focus)?.focus({ preventScroll: true });
+  const same = focus ? part.querySelector(focus) : null;
+  same?.focus({ preventScroll: true });
+  if (caret !== null && same?.setSelectionRange) same.setSelectionRange(caret, caret);
   part.dispatchEvent(new CustomEvent("refreshed", { bubbles: true, detail: newer }));
+}
+
+// What the person has filled in or chosen, and not sent yet.
+function keepWhatIsFilledIn(old, part) {
+  for (const control of old.querySelectorAll("form :is(input, select, textarea)[id]")) {
+    const same = part.querySelector(`#${CSS.escape(control.id)}`);
+    if (!same || same.type !== control.type || control.type === "file") continue;
+    if (control.type === "checkbox" || control.type === "radio") {
+      if (control.checked !== control.defaultChecked) same.checked = control.checked;
+    } else if (control.localName === "select") {
+      // What cannot be chosen any more is not.
+      const option = Array.from(same.options).find(({ value }) => value === control.value);
+      if (option) option.selected = true;
+    } else if (control.value !== control.defaultValue) {
+      same.value = control.value;
+    }
+  }
 }
 
 // How to find the same control again.
 function describe(element) {
   if (element.id) return `#${CSS.escape(element.id)}`;
+  const row = element.closest("[data-operation], [data-endpoint], [data-user]");
+  const label = element.getAttribute("aria-label");
+  if (row && label && row !== element) {
+    const name = ["operation", "endpoint", "user"].find((one) => one in row.dataset);
+    return `[data-${name}="${CSS.escape(row.dataset[name])}"] [aria-label="${CSS.escape(label)}"]`;
+  }
   if (element.dataset.action) {
     return `[data-action="${CSS.escape(element.dataset.action)}"][data-path="${CSS.escape(element.dataset.path || "")}"]`;
   }

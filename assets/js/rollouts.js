@@ -13,6 +13,10 @@ class NewRollout {
     this.form = new RolloutForm(element);
     this.asked = 0;
     opener.addEventListener("click", () => this.open(element.hidden));
+    document.getElementById("close-rollout").addEventListener("click", () => {
+      this.open(false);
+      opener.focus();
+    });
     element.addEventListener("submit", (event) => {
       event.preventDefault();
       this.rehearse();

@@ -32,12 +32,8 @@ document.addEventListener("submit", async (event) => {
 });
 
 document.addEventListener("click", async (event) => {
-  const menu = document.getElementById("saved-menu");
   const button = event.target.closest("[data-remove-filter]");
-  if (!button) {
-    if (menu.open && !menu.contains(event.target)) menu.open = false;
-    return;
-  }
+  if (!button) return;
   if (!window.confirm(`Remove the filter ${button.dataset.name}?`)) return;
   button.disabled = true;
   try {
@@ -47,11 +43,4 @@ document.addEventListener("click", async (event) => {
     toast("bad", "Not removed", error.message);
   }
   refresh(["saved-filters"]);
-});
-
-document.addEventListener("keydown", (event) => {
-  const menu = document.getElementById("saved-menu");
-  if (event.key !== "Escape" || !menu.open) return;
-  menu.open = false;
-  menu.querySelector("summary").focus();
 });

@@ -2,7 +2,10 @@
 
 import { ago } from "./words.js";
 
-const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const format = (options) => new Intl.DateTimeFormat(undefined, { hourCycle: "h23", ...options });
+const exact = format({ dateStyle: "medium", timeStyle: "long" });
+const clock = format({ timeStyle: "medium" });
+const dated = format({ month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 // Writes a moment (milliseconds or RFC 3339) into a <time>.
 export function setTime(element, moment) {
@@ -21,12 +24,18 @@ export function makeTime(moment) {
 function write(element, now) {
   const time = Date.parse(element.getAttribute("datetime"));
   if (Number.isNaN(time)) return;
-  const text = ago(time, now);
+  const text = "clock" in element.dataset ? atClock(time, now) : ago(time, now);
   if (element.textContent !== text) element.textContent = text;
   if (element.dataset.exact !== String(time)) {
     element.dataset.exact = String(time);
     element.title = exact.format(time);
   }
+}
+
+// A moment of a story. Its title has the year and the zone.
+function atClock(time, now) {
+  const isToday = new Date(time).toDateString() === new Date(now).toDateString();
+  return (isToday ? clock : dated).format(time);
 }
 
 export function writeTimes(root = document) {

@@ -9,7 +9,7 @@ const LOOKS = {
 export function toast(look, title, text = "") {
   const [colour, milliseconds] = LOOKS[look];
   const box = document.createElement("div");
-  box.className = `alert alert-important toast-line ${colour}`;
+  box.className = `alert toast-line ${colour}`;
   box.dataset.toast = look;
   const body = document.createElement("div");
   const head = document.createElement("div");
@@ -24,7 +24,7 @@ export function toast(look, title, text = "") {
   }
   const close = document.createElement("button");
   close.type = "button";
-  close.className = "btn-close btn-close-white";
+  close.className = "btn-close";
   close.setAttribute("aria-label", "Close");
   close.addEventListener("click", () => box.remove());
   box.append(body, close);

@@ -1,5 +1,7 @@
 // The right control for a value of each type, and its JSON for the API.
 
+import { wrong } from "./mistakes.js";
+
 const HINTS = {
   OPAQUE: "Bytes in hexadecimal, for example 01 ff 7e, or a file.",
   OBJLNK: "Object and object instance; 65535 and 65535 is no link.",
@@ -9,7 +11,7 @@ const HINTS = {
 // Files larger than this are not shown as digits.
 const MAX_SHOWN_BYTES = 1024;
 
-// A control for one value: `box` to show, `read` for its JSON (throws an Error with what is wrong),
+// A control for one value: `box` to show, `read` for its JSON (throws an Error with what is wrong, and with the control),
 // `set` for a value as the tables show it.
 export function valueField(type, units, range, label) {
   const box = document.createElement("div");
@@ -36,7 +38,19 @@ export function valueField(type, units, range, label) {
     line.textContent = hint;
     box.append(line);
   }
-  return { box, read: field.read, set: field.set };
+  const read = () => {
+    try {
+      return field.read();
+    } catch (error) {
+      throw wrong(toBlame(field.controls), error.message);
+    }
+  };
+  return { box, read, set: field.set };
+}
+
+// Of a value with several controls, the one to be corrected.
+function toBlame(controls) {
+  return controls.find(({ validity }) => !validity.valid) ?? controls.find(({ value }) => value === "") ?? controls[0];
 }
 
 // For what no model tells of: the person says what it is.

@@ -25,6 +25,23 @@ export function size(bytes) {
   return `${text} ${units[unit]}`;
 }
 
+const UNITS = {
+  "/100": "%",
+  "%RH": "% RH",
+  Cel: "°C",
+  Ohm: "Ω",
+  degF: "°F",
+  lat: "°",
+  lon: "°",
+  deg: "°",
+  m2: "m²",
+  m3: "m³",
+  "m/s2": "m/s²",
+};
+
+// Units as people write them; devices and models write those of SenML.
+export const units = (raw) => (Object.hasOwn(UNITS, raw) ? UNITS[raw] : raw);
+
 // A value of the API, by its type, as the tables show it.
 export function value(type, json) {
   if (json === null || json === undefined) return "not a number";

@@ -16,7 +16,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 /// What the meter has sent as the overview tells it, oldest first.
 const LINES: &str = "return Array.from(document.querySelectorAll('#activity tr')) \
-    .filter((row) => row.querySelector('code')?.textContent === '/3303/0/5700') \
+    .filter((row) => row.querySelector('[title=\"/3303/0/5700\"]')) \
     .map((row) => row.querySelector('.activity-value').textContent).reverse()";
 
 /// What the page of the meter shows.

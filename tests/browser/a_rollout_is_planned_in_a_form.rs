@@ -144,7 +144,7 @@ async fn what_makes_no_sense_is_told_beside_its_field() {
     for (field, wrong, right, place, words) in [
         ("#name", "", "a", "[data-error=name]", "1 to 100 characters"),
         ("#names", "x", "", "[data-error=filter]", "No device fits."),
-        ("#tags", "a,b", "", "[data-error=filter]", "`a,b`"),
+        ("#tags", "a,b", "", "[data-error=filter]", "“a,b”"),
         (
             &group("size"),
             "",
@@ -186,7 +186,7 @@ async fn what_makes_no_sense_is_told_beside_its_field() {
             "Mars",
             "UTC",
             "[data-error=window]",
-            "`Mars` is no time zone",
+            "“Mars” is no time zone",
         ),
         (
             "#window-from",

@@ -161,6 +161,139 @@ async fn by_keyboard_by_eye_and_by_ear() {
     browser.close().await;
 }
 
+/// Short messages of every look, by the page's own module.
+const SHORT_MESSAGES: &str = "const told = arguments[arguments.length - 1]; \
+    const urls = [...document.querySelectorAll('link[rel=modulepreload]')].map(({href}) => href); \
+    import(urls.find((url) => /[/]toast[.-]/.test(url))).then(({toast}) => { \
+        for (const look of ['good', 'bad', 'wait']) toast(look, 'Read /3/0/9: done', '2.05 Content'); \
+        told(document.querySelectorAll('#toasts [data-toast]').length); \
+    }, (error) => told(String(error)));";
+
+#[tokio::test]
+async fn short_messages_can_be_read() {
+    let Some(browser) = Browser::start("short_messages_can_be_read").await else {
+        return;
+    };
+    let axe = std::fs::read_to_string(Path::new(AXE)).expect("axe-core for the tests");
+    let pages = Pages::serve();
+    browser.log_in(&pages.address, "operator", PASSWORD).await;
+    for theme in ["light", "dark"] {
+        browser.open(&format!("{}/models", pages.address)).await;
+        browser.element("#toasts").await;
+        let set = format!("document.documentElement.setAttribute('data-bs-theme', '{theme}')");
+        browser.script(&set).await;
+        assert_eq!(browser.answer(SHORT_MESSAGES).await, 3, "{theme}");
+        browser.script(&axe).await;
+        browser.script(STILL).await;
+        let found = strings(&browser.answer(BARRIERS).await);
+        assert_eq!(found, [""; 0], "{theme}");
+    }
+    browser.close().await;
+    pages.stop().await;
+}
+
+/// What is on a page only when somebody has opened it: where, what opens it, and what is there then.
+const OPENED: [(&str, &str, &str); 8] = [
+    (
+        "/devices/urn:imei:490154203237518",
+        "document.querySelector('[data-resource=\"/3/0/14\"] [data-action=write]').click()",
+        "#operate-fields textarea",
+    ),
+    (
+        "/devices/urn:imei:490154203237518",
+        "document.querySelector('[data-action=composite]').click()",
+        "#operate-fields .operate-paths",
+    ),
+    (
+        "/devices/urn:imei:490154203237518",
+        "document.querySelector('[data-action=operate]:not([data-path])').click(); \
+         document.getElementById('operate-path').value = '/3303/0/5700'; \
+         document.getElementById('operate-path').dispatchEvent(new Event('input')); \
+         setTimeout(() => document.getElementById('operate-submit').click(), 300)",
+        "#operate-result .operate-code",
+    ),
+    (
+        "/devices/urn:imei:490154203237518",
+        "document.querySelector('[data-action=profile]').click()",
+        "#profile-dialog[open]",
+    ),
+    (
+        "/devices",
+        "document.querySelector('[data-select-device]').click(); document.querySelector('[data-bulk=write]').click()",
+        "#bulk[open]",
+    ),
+    (
+        "/devices",
+        "document.querySelector('#saved-menu > summary').click()",
+        "#saved-menu[open] #filter-name",
+    ),
+    (
+        "/charts",
+        "const field = document.getElementById('series-search'); field.focus(); field.value = 'urn'; \
+         field.dispatchEvent(new Event('input'))",
+        "#series-hit-0.active",
+    ),
+    (
+        "/rollouts",
+        "document.getElementById('new-rollout').click()",
+        "#rollout-form:not([hidden])",
+    ),
+];
+
+#[tokio::test]
+async fn with_all_that_opens_on_them() {
+    let Some(browser) = Browser::start("with_all_that_opens_on_them").await else {
+        return;
+    };
+    let axe = std::fs::read_to_string(Path::new(AXE)).expect("axe-core for the tests");
+    let pages = Pages::serve();
+    browser.log_in(&pages.address, "operator", PASSWORD).await;
+    for (path, opens, there) in OPENED {
+        browser.open(&format!("{}{path}", pages.address)).await;
+        browser.element("#content").await;
+        browser.script(opens).await;
+        browser.element(there).await;
+        browser.script(&axe).await;
+        browser.script(STILL).await;
+        for theme in ["light", "dark"] {
+            let set = format!("document.documentElement.setAttribute('data-bs-theme', '{theme}')");
+            browser.script(&set).await;
+            let found = strings(&browser.answer(BARRIERS).await);
+            assert_eq!(found, [""; 0], "{path} {there} {theme}");
+        }
+    }
+    browser.close().await;
+    pages.stop().await;
+}
+
+/// What sticks out of a phone's screen to the right, and is not in a box that scrolls.
+const STICKS_OUT: &str = "const width = document.documentElement.clientWidth; \
+    if (document.documentElement.scrollWidth <= width) return []; \
+    return [...document.querySelectorAll('body *')] \
+        .filter((element) => element.checkVisibility() && element.getBoundingClientRect().right > width + 1) \
+        .slice(0, 3).map((element) => element.outerHTML.slice(0, 120));";
+
+#[tokio::test]
+async fn nothing_sticks_out_on_a_phone() {
+    let Some(browser) = Browser::start("nothing_sticks_out_on_a_phone").await else {
+        return;
+    };
+    let pages = Pages::serve();
+    let phone = json!({"width": 360, "height": 780, "deviceScaleFactor": 1, "mobile": true});
+    browser
+        .tools("Emulation.setDeviceMetricsOverride", phone)
+        .await;
+    browser.log_in(&pages.address, "admin", PASSWORD).await;
+    for address in all(&pages) {
+        browser.open(&address).await;
+        browser.element("#content").await;
+        let found = strings(&browser.script(STICKS_OUT).await);
+        assert_eq!(found, [""; 0], "{address}");
+    }
+    browser.close().await;
+    pages.stop().await;
+}
+
 #[tokio::test]
 async fn nothing_that_comes_live_is_markup() {
     let Some(browser) = Browser::start("nothing_that_comes_live_is_markup").await else {

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::pages::fleet::PASSWORD;
+use crate::pages::fleet::{PASSWORD, RICH};
 use crate::support::browser::Browser;
 
 use super::pages::Pages;
@@ -81,7 +81,7 @@ const CASES: [Case; 9] = [
         ],
         "#rule-form",
         "above",
-        "`warm` is no such number",
+        "“warm” is no such number",
     ),
     (
         "/templates",
@@ -195,6 +195,134 @@ async fn in_dialogs_too_and_the_next_try_begins_without_them() {
             .await;
     }
     let left = "return document.querySelectorAll('.is-invalid, .invalid-feedback.d-block').length";
+    assert_eq!(browser.script(left).await, 0);
+    browser.no_complaints().await;
+    browser.close().await;
+    pages.stop().await;
+}
+
+/// What is asked of the device, where; what is filled into the fields that its model made; the control that is wrong, and
+/// what is said of it.
+type Asked = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+    &'static str,
+);
+
+const ASKED: [Asked; 7] = [
+    (
+        "write",
+        "/3303/0/5700",
+        &[("#operate-fields [name=value]", "")],
+        "#operate-fields [name=value]",
+        "number is missing",
+    ),
+    (
+        "write",
+        "/3/0",
+        &[(
+            "#operate-fields [data-field='13'] input[type=datetime-local]",
+            "",
+        )],
+        "#operate-fields [data-field='13'] input[type=datetime-local]",
+        "time is missing",
+    ),
+    (
+        "write",
+        "/3/0/7",
+        &[("#operate-fields .instance-id", "70000")],
+        "#operate-fields .instance-id",
+        "from 0 to 65534",
+    ),
+    (
+        "write_attributes",
+        "/3303/0/5700",
+        &[("#operate-attribute-gt", "set")],
+        "#operate-fields [data-attribute=gt] input",
+        "number is missing",
+    ),
+    (
+        "create",
+        "/3303",
+        &[("#operate-instance", "-1")],
+        "#operate-instance",
+        "from 0 to 65534",
+    ),
+    (
+        "read_composite",
+        "",
+        &[("#operate-others", "/3/x")],
+        "#operate-others",
+        "no path such as",
+    ),
+    // What only the server finds.
+    (
+        "write",
+        "/3/0/10",
+        &[("#operate-fields [name=value]", "99999999999999999999999")],
+        "#operate-fields [name=value]",
+        "/3/0/10",
+    ),
+];
+
+#[tokio::test]
+async fn of_fields_made_from_a_model_too() {
+    let Some(browser) = Browser::start("of_fields_made_from_a_model_too").await else {
+        return;
+    };
+    let pages = Pages::serve();
+    browser.log_in(&pages.address, "operator", PASSWORD).await;
+    browser.open_live(&pages.device(RICH)).await;
+    browser
+        .press("[data-action=operate]:not([data-path])")
+        .await;
+    for (kind, path, filled, wrong, words) in ASKED {
+        let case = format!("{kind} {path}");
+        browser.fill("#operate-path", path).await;
+        browser.fill("#operate-kind", kind).await;
+        for (control, text) in filled {
+            browser.element(control).await;
+            browser.fill(control, text).await;
+        }
+        browser.press("#operate-submit").await;
+        browser.element(&format!("{wrong}.is-invalid")).await;
+        let seen = format!(
+            "const input = document.querySelector({wrong:?}); \
+             const text = document.getElementById(input.getAttribute('aria-describedby')); \
+             return {{text: text.textContent, seen: text.checkVisibility(), focus: document.activeElement === input, \
+                 foot: document.getElementById('operate-error').textContent, \
+                 under: text.getBoundingClientRect().top >= input.getBoundingClientRect().bottom - 1, \
+                 mistakes: document.querySelectorAll('#operate .is-invalid').length}}"
+        );
+        let seen = browser.script(&seen).await;
+        let text = seen["text"].as_str().unwrap_or_default();
+        assert!(text.contains(words), "{case}: {seen}");
+        for what in ["seen", "focus", "under"] {
+            assert_eq!(seen[what], true, "{case}: {what}: {seen}");
+        }
+        assert_eq!(
+            (&seen["foot"], &seen["mistakes"]),
+            (&json!(""), &json!(1)),
+            "{case}"
+        );
+        // Who corrects it is not told any more.
+        let correct =
+            format!("document.querySelector({wrong:?}).dispatchEvent(new Event('input'))");
+        browser.script(&correct).await;
+        let left = "return document.querySelectorAll('#operate .is-invalid, #operate .invalid-feedback').length";
+        assert_eq!(browser.script(left).await, 0, "{case}");
+    }
+    // A line that is taken away takes along what was wrong with it.
+    browser.fill("#operate-path", "/3/0/7").await;
+    browser.fill("#operate-kind", "write").await;
+    browser.element("#operate-fields .instance-id").await;
+    browser.fill("#operate-fields .instance-id", "70000").await;
+    browser.press("#operate-submit").await;
+    browser.element("#operate-fields .invalid-feedback").await;
+    browser.press("#operate-fields .btn-close").await;
+    let left = "return document.querySelectorAll('#operate-fields .invalid-feedback').length";
     assert_eq!(browser.script(left).await, 0);
     browser.no_complaints().await;
     browser.close().await;

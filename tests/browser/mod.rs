@@ -16,6 +16,7 @@ mod lists_are_saved_under_a_name;
 mod mistakes_are_told_beside_their_fields;
 mod pages;
 mod pages_are_light;
+mod pages_stay_as_they_were_left;
 mod pages_work_in_a_browser;
 mod people_log_in_and_out;
 mod pictures;

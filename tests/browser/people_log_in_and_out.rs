@@ -111,7 +111,9 @@ async fn from_the_first_password_to_the_end_of_a_login() {
     browser.element("#user-menu").await;
     browser.open(&server.url("/account")).await;
     browser
-        .text(".page-header", |text| text.contains("ada, viewer"))
+        .text(".page-header", |text| {
+            text.contains("ada, with the role viewer")
+        })
         .await;
     browser.close().await;
 }

@@ -111,7 +111,7 @@ async fn what_is_wrong_is_told_beside_the_form_which_keeps_all_but_the_key() {
         .await;
     assert_eq!(page.status, StatusCode::CONFLICT);
     assert!(
-        page.text.contains("of the endpoint `thing`"),
+        page.text.contains("of the endpoint “thing”"),
         "{}",
         page.text
     );

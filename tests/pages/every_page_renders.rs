@@ -85,6 +85,8 @@ async fn every_page_renders_for_every_role_with_and_without_devices() {
             "/events/6",
             "/events/rules/1",
             "/events?endpoint=urn:imei:490154203237518",
+            "/events?endpoint=nobody",
+            "/events?type=3303&endpoint=",
             "/rollouts/1",
             "/rollouts/3?group=0&status=FAILED",
         ] {
@@ -188,8 +190,8 @@ async fn lists_of_events_say_what_is_in_them() {
     for path in ["/events", "/", &device(RICH)] {
         let page = browser.get(path).await.text;
         for shown in [
-            "<code>/3303/0/5700</code> 20.9",
-            "<code>/65001/0/3</code> &lt;b&gt;",
+            r#"Temperature <span class="fw-medium">20.9"#,
+            r#"/65001/0/3 <span class="fw-medium">&lt;b&gt;"#,
             "/65001/0/3 has changed to &lt;b&gt;",
         ] {
             assert!(page.contains(shown), "{path}: {shown}");

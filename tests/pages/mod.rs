@@ -2,6 +2,7 @@
 
 mod credentials_are_managed_by_forms;
 pub(crate) mod dashboard;
+mod events_are_found_and_explained;
 pub(crate) mod every_page_renders;
 mod every_route_is_for_its_role;
 mod firmware_images_are_listed;

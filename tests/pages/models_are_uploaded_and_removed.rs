@@ -66,7 +66,7 @@ async fn what_is_wrong_with_a_file_is_told_beside_the_form() {
     let page = browser.upload("/models", &files, &[]).await;
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(page.text.contains("&lt;i&gt;wrong.xml"), "{}", page.text);
-    assert!(page.text.contains("`70000` is no id"), "{}", page.text);
+    assert!(page.text.contains("“70000” is no id"), "{}", page.text);
     assert!(
         page.text.contains(", 0 uploaded"),
         "none of the files counts"

@@ -129,7 +129,7 @@ async fn a_rule_is_added_changed_switched_and_removed_by_forms() {
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(
         page.text.contains(r#"data-mistake="below""#)
-            && page.text.contains("`cold` is no such number"),
+            && page.text.contains("“cold” is no such number"),
         "{}",
         page.text
     );

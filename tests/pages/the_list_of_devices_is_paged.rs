@@ -32,3 +32,25 @@ async fn every_device_is_on_one_page_of_the_list() {
     }
     assert_eq!((pages, seen.len()), (3, 120));
 }
+
+#[actix_web::test]
+async fn an_empty_fleet_is_told_where_devices_find_the_server() {
+    for path in ["/", "/devices"] {
+        let mut browser = Browser::of("viewer", Fleet::empty(password_hash())).await;
+        let page = browser.get(path).await.text.replace("&#x2F;", "/");
+        for part in [
+            "No device has registered yet",
+            "data-address=\"coap\">coap://",
+            "data-address=\"coaps\">coaps://",
+            "flownexus simulate --server coap://",
+        ] {
+            assert!(page.contains(part), "{path}: {part}: {page}");
+        }
+        let mut browser = Browser::of("viewer", Fleet::new(password_hash())).await;
+        let page = browser.get(path).await.text;
+        assert!(!page.contains("No device has registered yet"), "{path}");
+    }
+    let mut browser = Browser::of("viewer", Fleet::empty(password_hash())).await;
+    let page = browser.get("/devices?search=nothing").await.text;
+    assert!(page.contains("No device matches"), "{page}");
+}

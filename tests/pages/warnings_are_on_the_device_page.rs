@@ -7,6 +7,6 @@ use super::fleet::{Fleet, RICH};
 async fn a_warning_is_shown_with_its_code_and_escaped() {
     let mut browser = Browser::of("viewer", Fleet::new(password_hash())).await;
     let page = browser.get(&format!("/devices/{RICH}")).await.text;
-    assert!(page.contains("an object link has no path: `&lt;script&gt;`"));
+    assert!(page.contains("an object link has no path: “&lt;script&gt;”"));
     assert!(page.contains("bad_link"));
 }

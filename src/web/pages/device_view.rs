@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::meanings::{described_units, meanings};
 use super::words;
 use crate::domain::{Observation, Path, REGISTRATION_EVENTS, Registration, Timestamp, Value};
 use crate::lwm2m::{ModelView, ObjectModel, ResourceModel};
@@ -73,6 +74,10 @@ struct ResourceView {
     observed: bool,
     shown: bool,
     value: String,
+    /// What the value means, where it is a number that stands for something.
+    meaning: &'static str,
+    /// The words for all such numbers as a JSON object, for the page's script; empty where there are none.
+    meanings: String,
     time: Option<Timestamp>,
     values: Vec<InstanceValue>,
 }
@@ -83,6 +88,7 @@ struct InstanceValue {
     id: u16,
     path: String,
     text: String,
+    meaning: &'static str,
 }
 
 /// Something that a chart can show.
@@ -263,8 +269,13 @@ fn units<'a>(
     model: Option<&ResourceModel>,
     mut values: impl Iterator<Item = &'a StoredValue>,
 ) -> String {
-    if let Some(units) = model.and_then(|model| model.units.clone()) {
-        return units;
+    if let Some(units) = model.and_then(|model| model.units.as_deref()) {
+        return words::units(units).to_owned();
+    }
+    let described = path.object_id().zip(path.resource_id());
+    if let Some(units) = described.and_then(|(object, resource)| described_units(object, resource))
+    {
+        return units.to_owned();
     }
     let instance = path.truncated(2);
     let told = path
@@ -273,7 +284,7 @@ fn units<'a>(
         .and_then(|_| instance.child(SENSOR_UNITS))
         .and_then(|told| values.find(|stored| stored.path == told));
     match told.map(|stored| &stored.value) {
-        Some(Value::String(units)) => units.clone(),
+        Some(Value::String(units)) => words::units(units).to_owned(),
         _ => String::new(),
     }
 }
@@ -294,6 +305,7 @@ fn resource_view(
     let readable = model.is_none_or(|model| model.operations.readable);
     let writable = model.is_none_or(|model| model.operations.writable);
     let executable = model.is_some_and(|model| model.operations.executable);
+    let meanings = meanings(path.object_id().unwrap_or_default(), id);
     let letters = [(readable, 'R'), (writable, 'W'), (executable, 'E')];
     ResourceView {
         id,
@@ -321,6 +333,11 @@ fn resource_view(
             .iter()
             .find(|stored| stored.path == path)
             .map_or_else(String::new, |stored| words::value(&stored.value)),
+        meaning: values
+            .iter()
+            .find(|stored| stored.path == path)
+            .map_or("", |stored| meaning(&stored.value, meanings)),
+        meanings: by_number(meanings),
         time: values.iter().map(|stored| stored.time).max(),
         values: values
             .iter()
@@ -329,10 +346,34 @@ fn resource_view(
                     id: stored.path.resource_instance_id()?,
                     path: stored.path.to_string(),
                     text: words::value(&stored.value),
+                    meaning: meaning(&stored.value, meanings),
                 })
             })
             .collect(),
     }
+}
+
+/// The word for a number; nothing where there is none.
+fn meaning(value: &Value, meanings: &[(i64, &'static str)]) -> &'static str {
+    let number = match value {
+        Value::Integer(number) => Some(*number),
+        Value::UnsignedInteger(number) => i64::try_from(*number).ok(),
+        _ => None,
+    };
+    let found = meanings.iter().find(|(one, _)| Some(*one) == number);
+    found.map_or("", |(_, word)| word)
+}
+
+/// As JSON, for the page's script.
+fn by_number(meanings: &[(i64, &str)]) -> String {
+    if meanings.is_empty() {
+        return String::new();
+    }
+    let words: serde_json::Map<String, serde_json::Value> = meanings
+        .iter()
+        .map(|(number, word)| (number.to_string(), (*word).into()))
+        .collect();
+    serde_json::Value::Object(words).to_string()
 }
 
 #[cfg(test)]
@@ -372,7 +413,7 @@ mod tests {
             (value.name.as_str(), value.value.as_str()),
             ("Sensor Value", "21.5")
         );
-        assert_eq!(value.units, "Cel");
+        assert_eq!(value.units, "°C");
         assert!(value.readable && !value.writable && value.numeric && value.shown);
         let reboot = views[0].instances[0]
             .resources
@@ -380,6 +421,31 @@ mod tests {
             .find(|resource| resource.id == 4)
             .expect("reboot");
         assert!(reboot.executable && reboot.shown && !reboot.readable);
+    }
+
+    #[test]
+    fn numbers_say_what_they_mean_and_in_which_units() {
+        let latest = [
+            stored("/3/0/9", Value::Integer(80)),
+            stored("/3/0/7/0", Value::Integer(3800)),
+            stored("/3/0/6/1", Value::Integer(5)),
+            stored("/5/0/3", Value::Integer(1)),
+            stored("/5/0/5", Value::Integer(99)),
+        ];
+        let views = object_views(None, &latest, &[], ModelView::newest(&Models::builtin()));
+        let resource = |object: usize, id: u16| {
+            let resources = &views[object].instances[0].resources;
+            let found = resources.iter().find(|resource| resource.id == id);
+            found.expect("the resource")
+        };
+        assert_eq!(resource(0, 9).units, "%");
+        assert_eq!(resource(0, 7).units, "mV");
+        assert_eq!(resource(0, 6).values[0].meaning, "USB");
+        assert_eq!(resource(1, 3).meaning, "downloading");
+        assert!(resource(1, 3).meanings.contains(r#""3":"updating""#));
+        // What nobody has defined has no word.
+        assert_eq!(resource(1, 5).meaning, "");
+        assert_eq!(resource(0, 9).meanings, "");
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use actix_web::HttpResponse;
 use actix_web::web::Query;
+use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 
 use super::bulk::BulkLine;
 use super::chrome::Page;
+use super::first_steps;
 use super::words;
 use crate::domain::{EndpointId, Path, Timestamp, Value};
 use crate::store::{DeviceQuery, DeviceSort, DeviceState, EndpointRow, ListedDevice};
@@ -24,6 +25,10 @@ const VERSIONS: u64 = 100;
 /// What the list shows of a device; the page's script knows the same paths.
 const TEMPERATURE: Path = Path::resource(3303, 0, 5700);
 const HUMIDITY: Path = Path::resource(3304, 0, 5700);
+/// In which units, where the device has told.
+const TEMPERATURE_UNITS: Path = Path::resource(3303, 0, 5701);
+const HUMIDITY_UNITS: Path = Path::resource(3304, 0, 5701);
+const VALUES: [Path; 4] = [TEMPERATURE, TEMPERATURE_UNITS, HUMIDITY, HUMIDITY_UNITS];
 
 /// Columns that are hidden until somebody wants them.
 const HIDDEN: [&str; 4] = ["registered", "end", "model", "warnings"];
@@ -97,6 +102,7 @@ impl Addresses<'_> {
 pub(super) async fn page(
     viewer: Viewer,
     query: Query<DevicesQuery>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let mut page = Page::new(&viewer, "/devices");
     let words = query.words();
@@ -114,7 +120,7 @@ pub(super) async fn page(
     let list = viewer.devices_page(&wanted).await?;
     let count = viewer.count_devices(&filter, COUNTED).await?;
     let ids: Vec<EndpointId> = list.devices.iter().map(|device| device.row.id).collect();
-    let values = viewer.latest_at(ids, vec![TEMPERATURE, HUMIDITY]).await?;
+    let values = viewer.latest_at(ids, VALUES.to_vec()).await?;
     let values: HashMap<(EndpointId, Path), Value> = values
         .into_iter()
         .map(|one| ((one.endpoint_id, one.path), one.value))
@@ -141,6 +147,8 @@ pub(super) async fn page(
     let previous = previous.map(|first| addresses.from(&device_query::cursor(first, true)));
     let versions = viewer.firmware_versions(VERSIONS).await?;
     let under_way = viewer.bulks_under_way().await?;
+    let is_empty = lines.is_empty() && filter.is_everyone() && !list.has_previous;
+    first_steps::insert(&mut page, &viewer, &request, is_empty);
     page.insert("devices", &lines);
     page.insert("count", &count.min(COUNTED));
     page.insert("more", &(count > COUNTED));
@@ -318,8 +326,10 @@ pub(super) struct DeviceLine {
     model: String,
     /// The value of [`TEMPERATURE`], as text.
     temperature: String,
+    temperature_units: String,
     /// The value of [`HUMIDITY`], as text.
     humidity: String,
+    humidity_units: String,
 }
 
 impl DeviceLine {
@@ -354,7 +364,9 @@ impl DeviceLine {
             firmware: none(),
             model: none(),
             temperature: none(),
+            temperature_units: none(),
             humidity: none(),
+            humidity_units: none(),
         }
     }
 
@@ -374,12 +386,16 @@ impl DeviceLine {
     }
 
     fn with_values(mut self, id: EndpointId, values: &HashMap<(EndpointId, Path), Value>) -> Self {
-        if let Some(value) = values.get(&(id, TEMPERATURE)) {
-            self.temperature = words::value(value);
-        }
-        if let Some(value) = values.get(&(id, HUMIDITY)) {
-            self.humidity = words::value(value);
-        }
+        let text = |path| {
+            values
+                .get(&(id, path))
+                .map(words::value)
+                .unwrap_or_default()
+        };
+        self.temperature = text(TEMPERATURE);
+        self.temperature_units = words::units(&text(TEMPERATURE_UNITS)).to_owned();
+        self.humidity = text(HUMIDITY);
+        self.humidity_units = words::units(&text(HUMIDITY_UNITS)).to_owned();
         self
     }
 }

@@ -1,17 +1,19 @@
 //! `/`: how the fleet is.
 
-use actix_web::HttpResponse;
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
+use serde_json::{Map, Value as Json};
 
 use super::bulk::BulkLine;
 use super::charts;
 use super::chrome::Page;
 use super::credentials::EndingNotice;
-use super::events::EventLine;
+use super::events::{EventLine, label};
+use super::first_steps;
 use super::operations::OperationLine;
 use super::rollout_lines::RolloutLine;
 use super::traffic;
-use crate::domain::{Rollout, Timestamp};
+use crate::domain::{Path, Rollout, Timestamp};
 use crate::store::{EndpointRow, FleetCounts};
 use crate::web::ApiError;
 use crate::web::auth::Viewer;
@@ -23,11 +25,14 @@ const LATEST: u64 = 6;
 /// Lines in the list of devices that are late.
 const LATE: u64 = 8;
 
+/// Resources of one object whose names are told to the page, at most.
+const MOST_NAMES: usize = 40;
+
 /// Rollouts that are looked at for those that go on.
 const ROLLOUTS: u64 = 50;
 
 /// `GET /`
-pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
+pub(super) async fn page(viewer: Viewer, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let mut page = Page::new(&viewer, "/");
     let now = Timestamp::system();
     let counts = viewer.fleet_counts().await?;
@@ -45,6 +50,7 @@ pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
     let under_way = viewer.bulks_under_way().await?;
     let waits = waits(&viewer, &operations).await?;
     page.insert("certificates", &EndingNotice::new(&endings, now));
+    first_steps::insert(&mut page, &viewer, &request, counts.known == 0);
     page.insert("tiles", &tiles(&counts));
     page.insert("counts", &Counts::from(counts));
     page.insert("late", &late.iter().map(LateLine::new).collect::<Vec<_>>());
@@ -52,8 +58,29 @@ pub(super) async fn page(viewer: Viewer) -> Result<HttpResponse, ApiError> {
     page.insert("events", &EventLine::all(&viewer, &events).await?);
     traffic::insert_of_fleet(&mut page, &viewer).await?;
     page.insert("rollouts", &going_on);
+    page.insert("names", &names(&viewer).await?);
     page.insert("bulks", &BulkLine::all(&viewer, &under_way).await?);
     page.render("pages/overview.html")
+}
+
+/// What the resources are called that templates ask devices for, by `object/resource`, for the page's script.
+async fn names(viewer: &Viewer) -> Result<String, ApiError> {
+    let models = viewer.models();
+    let mut names = Map::new();
+    for template in viewer.templates().await? {
+        for path in &template.paths {
+            let Some(model) = path.object_id().and_then(|id| models.object(id, None)) else {
+                continue;
+            };
+            let of_path = |id: &&u16| path.resource_id().is_none_or(|wanted| wanted == **id);
+            for id in model.resources.keys().filter(of_path).take(MOST_NAMES) {
+                let one = Path::resource(model.id, 0, *id);
+                let label = label(&one, model.resources.get(id), &models);
+                names.insert(format!("{}/{id}", model.id), label.into());
+            }
+        }
+    }
+    Ok(Json::Object(names).to_string())
 }
 
 fn goes_on(rollout: &Rollout) -> bool {

@@ -43,6 +43,8 @@ fn engine() -> TeraResult<Tera> {
     tera.register_function("imports", imports);
     tera.register_filter("ago", ago);
     tera.register_filter("duration", duration);
+    tera.register_filter("moment", moment);
+    tera.register_filter("quoted", quoted);
     tera.register_filter("segment", segment);
     let mut sources = Vec::new();
     for name in Templates::iter() {
@@ -80,6 +82,19 @@ fn ago(time: &str, _: Kwargs, _: &State<'_>) -> String {
 /// `seconds | duration`: `86400` becomes `1 d`.
 fn duration(seconds: u64, _: Kwargs, _: &State<'_>) -> String {
     words::duration(seconds)
+}
+
+/// `time | moment`: when an RFC 3339 time was, to the second, with its zone.
+fn moment(time: &str, _: Kwargs, _: &State<'_>) -> String {
+    match time.parse() {
+        Ok(time) => words::moment(time),
+        Err(_) => time.to_owned(),
+    }
+}
+
+/// `reason | quoted`: without the backticks that programs get.
+fn quoted(text: &str, _: Kwargs, _: &State<'_>) -> String {
+    words::quoted(text)
 }
 
 /// `name | segment`: percent-encoded as one segment of a URL's path, or a value in its query.

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
+use super::words;
 use crate::domain::{
     DailyWindow, GroupSize, GroupSpec, GroupState, OnError, Rollout, RolloutState, RolloutTarget,
-    TargetCounts, TargetStatus, Timestamp, UpdateMethod, count,
+    TargetCounts, TargetStatus, Timestamp, count,
 };
 
 /// A rollout in the list of all.
@@ -79,7 +80,7 @@ impl RolloutView {
         Self {
             line: RolloutLine::of(rollout),
             count: count(devices, "device"),
-            method: spec.method.map_or("as each device can", UpdateMethod::name),
+            method: spec.method.map_or("as each device can", words::way),
             newcomers: spec.newcomers,
             at_once: spec.at_once,
             start_at: spec.start_at,

@@ -9,7 +9,7 @@ use super::chrome::Page;
 use super::rollout_lines::{RolloutLine, RolloutView, TargetLine, on_error_words, spoken};
 use super::words;
 use crate::domain::{
-    EndpointId, FirmwareId, OnError, Rollout, RolloutId, RolloutSpec, TargetStatus, UpdateMethod,
+    EndpointId, FirmwareId, OnError, Rollout, RolloutId, RolloutSpec, TargetStatus,
 };
 use crate::store::TargetFilter;
 use crate::web::ApiError;
@@ -66,7 +66,7 @@ async fn insert_form(page: &mut Page, viewer: &Viewer, query: &ListQuery) -> Res
         .collect();
     let settings = &viewer.settings().rollouts;
     page.insert("images", &images);
-    page.insert("methods", &UpdateMethod::ALL.map(UpdateMethod::name));
+    page.insert("methods", &words::ways());
     page.insert("on_error", &OnError::ALL.map(Choice::of_answer));
     page.insert("at_once", &settings.at_once);
     page.insert("max_at_once", &settings.max_at_once);

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::chrome::Page;
-use crate::domain::{FirmwareUpdate, Timestamp, UpdateMethod, UpdateResult, UpdateStep};
+use super::words;
+use crate::domain::{FirmwareUpdate, Timestamp, UpdateResult, UpdateStep};
 use crate::lwm2m::firmware::{INSTANCE, may_cancel};
 use crate::store::{EndpointRow, UpdateFilter};
 use crate::web::ApiError;
@@ -62,7 +63,7 @@ pub(super) async fn insert_of_device(
         })
         .collect();
     page.insert("images", &images);
-    page.insert("methods", &UpdateMethod::ALL.map(UpdateMethod::name));
+    page.insert("methods", &words::ways());
     let registration = row.registration.as_ref();
     let has_object = registration.is_none_or(|registration| registration.announces(&INSTANCE));
     page.insert("has_firmware_object", &has_object);
@@ -114,7 +115,7 @@ impl UpdateLine {
             endpoint: update.endpoint.to_string(),
             version: update.version.clone(),
             rollout: update.rollout.map(|rollout| rollout.0),
-            method: update.method.map(UpdateMethod::name),
+            method: update.method.map(words::way),
             mood,
             word: word.to_lowercase().replace('_', " "),
             awaited: update.awaited.clone(),

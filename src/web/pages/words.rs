@@ -1,7 +1,7 @@
 //! How values, times and durations are written for people. `assets/js/words.js` does the same in
 //! the browser.
 
-use crate::domain::{Timestamp, Value};
+use crate::domain::{Timestamp, UpdateMethod, Value};
 
 /// How long before `now` that was, for example `3 min ago`.
 pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
@@ -61,8 +61,38 @@ pub(super) fn value(value: &Value) -> String {
     }
 }
 
+/// How an image comes to a device, in words.
+pub(super) fn way(method: UpdateMethod) -> &'static str {
+    match method {
+        UpdateMethod::PullCoap => "over CoAP",
+        UpdateMethod::PullHttps => "over HTTPS",
+        UpdateMethod::Push => "pushed in blocks",
+    }
+}
+
+/// The ways of updates for a choice: what a program calls each, and its words.
+pub(super) fn ways() -> [(&'static str, &'static str); 3] {
+    UpdateMethod::ALL.map(|method| (method.name(), way(method)))
+}
+
+/// Units as people write them; devices and models write those of SenML (RFC 8428).
+pub(super) fn units(units: &str) -> &str {
+    match units {
+        "/100" => "%",
+        "%RH" => "% RH",
+        "Cel" => "°C",
+        "Ohm" => "Ω",
+        "degF" => "°F",
+        "lat" | "lon" | "deg" => "°",
+        "m2" => "m²",
+        "m3" => "m³",
+        "m/s2" => "m/s²",
+        other => other,
+    }
+}
+
 /// `2026-01-31 12:00:00 UTC`; a device's time is not turned into the reader's.
-fn moment(time: Timestamp) -> String {
+pub(super) fn moment(time: Timestamp) -> String {
     let text = time.to_string();
     match text.split_once('T') {
         Some((date, rest)) => format!("{date} {} UTC", rest.get(..8).unwrap_or(rest)),
@@ -105,8 +135,22 @@ pub(super) fn address(path: &str, parameters: &[(&str, &str)]) -> String {
     address
 }
 
-/// An error's text with a capital letter and a full stop.
+/// What programs are told with backticks around what was given, in the quotes of people.
+pub(super) fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len());
+    let mut left = text;
+    while let Some((before, rest)) = left.split_once('`')
+        && let Some((inside, after)) = rest.split_once('`')
+    {
+        quoted.extend([before, "“", inside, "”"]);
+        left = after;
+    }
+    quoted + left
+}
+
+/// An error's text for people: with a capital letter, a full stop, and quotes.
 pub(super) fn sentence(text: &str) -> String {
+    let text = quoted(text);
     let mut letters = text.chars();
     let mut sentence: String = letters
         .next()
@@ -195,6 +239,7 @@ mod tests {
     #[test]
     fn errors_are_shown_as_sentences() {
         assert_eq!(sentence("it is too short"), "It is too short.");
+        assert_eq!(sentence("`a` is no `b`, `c"), "“a” is no “b”, `c.");
         assert_eq!(sentence(""), ".");
     }
 }

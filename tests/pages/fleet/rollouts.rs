@@ -48,7 +48,7 @@ pub(super) fn samples() -> FakeRollouts {
                 target.update = Some(flownexus::domain::FirmwareUpdateId(71));
             }
             rollout.finished_at = state.is_over().then(|| ago(10));
-            rollout.tell(ago(300), "group <b>canary passed".to_owned());
+            rollout.tell(ago(300), "group `<b>canary` passed".to_owned());
         });
     }
     rollouts
