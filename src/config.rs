@@ -275,6 +275,7 @@ pub struct Observations {
     pub silence_grace_s: u64,
     pub retry_min_s: u64,
     pub retry_max_s: u64,
+    pub max_templates: usize,
 }
 
 /// See `[logs]` in `config/default.toml`.
@@ -341,6 +342,7 @@ pub struct Web {
     pub max_wait_s: u64,
     pub max_page_rows: u64,
     pub max_saved_filters: u64,
+    pub max_own_tokens: usize,
 }
 
 /// See `[live]` in `config/default.toml`.

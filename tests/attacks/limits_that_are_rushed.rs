@@ -1,7 +1,8 @@
 //! What there may be a certain number of is counted one by one: who asks many times at once gets no more.
 
 use futures_util::future::join_all;
-use serde_json::json;
+use reqwest::StatusCode;
+use serde_json::{Value as Json, json};
 
 use crate::support::server::Server;
 
@@ -9,9 +10,14 @@ const AT_ONCE: usize = 24;
 
 #[actix_web::test]
 async fn many_requests_at_once_do_not_get_past_a_limit() {
-    let server = Server::setup().setting("rules.max", 5).start().await;
+    let server = Server::setup()
+        .setting("rules.max", 5)
+        .setting("observations.max_templates", 7)
+        .setting("web.max_own_tokens", 9)
+        .start()
+        .await;
     let client = reqwest::Client::new();
-    let post = |path: &str, body: serde_json::Value| {
+    let post = |path: &str, body: Json| {
         let request = client.post(server.url(path)).bearer_auth(server.token());
         async move {
             request
@@ -28,16 +34,18 @@ async fn many_requests_at_once_do_not_get_past_a_limit() {
             json!({"name": format!("r{number}"), "path": "/3303/0/5700", "condition": condition});
         post("/api/v1/rules", body)
     });
-    let answers = join_all(rules).await;
-    let made = answers.iter().filter(|status| status.as_u16() == 201);
-    assert_eq!(made.count(), 5, "{answers:?}");
-    assert!(
-        answers
-            .iter()
-            .all(|status| [201, 409].contains(&status.as_u16()))
-    );
+    made(join_all(rules).await, 5);
+    let before = client.get(server.url("/api/v1/observation-templates"));
+    let before = before.bearer_auth(server.token()).send().await;
+    let before: Json = before.expect("an answer").json().await.expect("JSON");
+    let before = before["items"].as_array().expect("a list").len();
+    let templates = (0..AT_ONCE).map(|number| {
+        let body = json!({"kind": "observe", "paths": [format!("/{}", 20_000 + number)]});
+        post("/api/v1/observation-templates", body)
+    });
+    made(join_all(templates).await, 7 - before);
 
-    // Tokens of one's own: twenty.
+    // Tokens of one's own.
     let password = "long enough, really";
     let person = json!({"name": "ada", "role": "viewer", "password": password, "must_change_password": false});
     assert_eq!(post("/api/v1/users", person).await, 201);
@@ -68,7 +76,14 @@ async fn many_requests_at_once_do_not_get_past_a_limit() {
                 .status()
         }
     });
-    let answers = join_all(tokens).await;
+    made(join_all(tokens).await, 9);
+}
+
+/// So many were made, and the others were told that there are too many.
+#[track_caller]
+fn made(answers: Vec<StatusCode>, wanted: usize) {
     let made = answers.iter().filter(|status| status.as_u16() == 201);
-    assert_eq!(made.count(), 20, "{answers:?}");
+    assert_eq!(made.count(), wanted, "{answers:?}");
+    let refused = answers.iter().filter(|status| status.as_u16() == 409);
+    assert_eq!(refused.count(), answers.len() - wanted, "{answers:?}");
 }

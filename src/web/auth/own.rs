@@ -15,9 +15,6 @@ use super::second_factor::{self, Enrolment};
 use super::tokens::{self, TokenWish};
 use super::views::{Viewer, role_name};
 
-/// Tokens that one person may have.
-const MAX_TOKENS: usize = 20;
-
 /// Whoever is asking, with what is theirs, whatever they have to do first.
 #[expect(missing_debug_implementations, reason = "it holds trait objects")]
 pub struct Myself(Viewer);
@@ -233,8 +230,9 @@ impl Viewer {
             return Err(ApiError::forbidden(detail));
         }
         let _counting = self.state.counting.lock().await;
-        if self.own_tokens().await?.len() >= MAX_TOKENS {
-            let detail = format!("you have {MAX_TOKENS} tokens already");
+        let most = self.settings().web.max_own_tokens;
+        if self.own_tokens().await?.len() >= most {
+            let detail = format!("you have {most} tokens already (web.max_own_tokens)");
             return Err(ApiError::conflict("full", detail));
         }
         let wish = TokenWish {

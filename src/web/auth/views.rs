@@ -31,9 +31,6 @@ use crate::web::{ApiError, AppState};
 
 use super::access::Identity;
 
-/// Observation templates at once: each is held against every device that registers.
-const MAX_TEMPLATES: usize = 500;
-
 /// Storage as this room sees it. Its fields are for `auth` alone: everybody else gets a view.
 #[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "trait objects")]
@@ -416,8 +413,11 @@ impl Operator {
     ) -> Result<ObservationTemplate, ApiError> {
         let (stores, by) = (self.stores(), self.identity().doer());
         let _counting = self.state.counting.lock().await;
-        if self.templates().await?.len() >= MAX_TEMPLATES {
-            let detail = format!("there are {MAX_TEMPLATES} observation templates already");
+        let most = self.settings().observations.max_templates;
+        if self.templates().await?.len() >= most {
+            let detail = format!(
+                "there are {most} observation templates already (observations.max_templates)"
+            );
             return Err(ApiError::conflict("full", detail));
         }
         let template = stores.templates.add(template, by).await?;
