@@ -102,7 +102,7 @@ impl Complaint {
     }
 }
 
-/// `one of `a`, `b`` and `` `a` or `b` `` as `` `a`, `b` ``.
+/// What may stand there, as a list: serde says `a, b` with `one of` before it, and `or` where there are two.
 fn list_of(known: &str) -> String {
     let known = known.strip_prefix("one of ").unwrap_or(known);
     known.replace(" or ", ", ")

@@ -344,10 +344,8 @@ async fn nobody_s_account_is_taken_over_and_who_is_disabled_stays_out() {
     assert_eq!(log_in(&site).await.status(), 401);
     // Neither is anybody called like what is no account in the audit log; a name from before that rule goes on.
     for name in ["token:ci", "cli", "Unknown", "adm\u{200b}in"] {
-        let mut mind = provider.mind();
-        mind.subject = "u-4".to_owned();
-        mind.name = name.to_owned();
-        drop(mind);
+        provider.mind().subject = "u-4".to_owned();
+        provider.mind().name = name.to_owned();
         assert_eq!(log_in(&site).await.status(), 401, "{name}");
     }
     let outsider = Outsider {
