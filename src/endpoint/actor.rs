@@ -144,6 +144,11 @@ impl EndpointActor {
             match step {
                 Step::Do(action) => self.act(action, ctx),
                 Step::Commit(step) => self.commit(*step, ctx),
+                Step::InTurn(action) if self.commits.is_empty() => self.act(action, ctx),
+                Step::InTurn(action) => {
+                    let number = self.commits.begin();
+                    self.commits.end(number, (Ok(()), vec![action], Vec::new()));
+                }
             }
         }
     }

@@ -20,6 +20,9 @@ pub enum Step {
     Do(Action),
     /// Write, then do.
     Commit(Box<CommitStep>),
+    /// Do it once all that was to be written before is on disk: what is told of another's work is not told before it is
+    /// true.
+    InTurn(Action),
 }
 
 /// Changes and what waits for them.

@@ -19,7 +19,7 @@ impl Session {
         let asked = new.key.and_then(|key| self.keys.find(&key, env.now.wall));
         if let Some((id, same)) = asked {
             let refusal = Refusal::AskedBefore { id, same };
-            steps.push(Step::Do(Action::Refused(ticket, refusal)));
+            steps.push(Step::InTurn(Action::Refused(ticket, refusal)));
             return;
         }
         if new.request.passive {
@@ -94,7 +94,7 @@ impl Session {
             },
             None => Refusal::NotWaiting(id),
         };
-        steps.push(Step::Do(Action::Refused(ticket, refusal)));
+        steps.push(Step::InTurn(Action::Refused(ticket, refusal)));
     }
 
     /// Gives up what waited too long.

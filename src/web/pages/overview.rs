@@ -25,8 +25,8 @@ const LATEST: u64 = 6;
 /// Lines in the list of devices that are late.
 const LATE: u64 = 8;
 
-/// Resources of one object whose names are told to the page, at most.
-const MOST_NAMES: usize = 40;
+/// Resources whose names are told to the page, at most; of others it tells the path.
+const MOST_NAMES: usize = 200;
 
 /// Rollouts that are looked at for those that go on.
 const ROLLOUTS: u64 = 50;
@@ -73,7 +73,8 @@ async fn names(viewer: &Viewer) -> Result<String, ApiError> {
                 continue;
             };
             let of_path = |id: &&u16| path.resource_id().is_none_or(|wanted| wanted == **id);
-            for id in model.resources.keys().filter(of_path).take(MOST_NAMES) {
+            let room = MOST_NAMES.saturating_sub(names.len());
+            for id in model.resources.keys().filter(of_path).take(room) {
                 let one = Path::resource(model.id, 0, *id);
                 let label = label(&one, model.resources.get(id), &models);
                 names.insert(format!("{}/{id}", model.id), label.into());

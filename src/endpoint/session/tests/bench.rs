@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::super::{Action, Backlog, Departure, Env, Gate, Input, Session, Step, Ticket};
+use super::super::{
+    Action, Backlog, CommitStep, Departure, Env, Gate, Input, Session, Step, Ticket,
+};
 use super::images::FakeImages;
 use crate::coap::{
     Code, Counters, Endpoint, EndpointConfig, Event, ExchangeFailure, ExchangeId, Message,
@@ -194,6 +196,10 @@ impl Bench {
                         step.then.into_iter().for_each(|action| self.act(action));
                     }
                     Step::Commit(step) => waiting.push_back(*step),
+                    Step::InTurn(action) => waiting.push_back(CommitStep {
+                        then: vec![action],
+                        ..CommitStep::default()
+                    }),
                 }
             }
             let Some(step) = waiting.pop_front() else {
@@ -202,7 +208,10 @@ impl Bench {
             let begun = self.backlog.add(Vec::new());
             assert!(begun, "nobody else carries out");
             let actions = if store_works {
-                self.done.push(Done::Committed(step.commit.changes));
+                // What only waits for its turn writes nothing.
+                if !step.commit.is_empty() {
+                    self.done.push(Done::Committed(step.commit.changes));
+                }
                 step.then
             } else {
                 step.otherwise
