@@ -451,6 +451,7 @@ async fn the_field_that_is_wrong_is_named_wherever_it_lies() {
     for (query, words) in [
         ("limit=many", "`limit` is a whole number, not `many`"),
         ("limit=-1", "`limit` is a whole number, not `-1`"),
+        ("limit=9223372036854775808", "`limit` is too large a number"),
         ("limit=0", "`limit` must be at least 1"),
         (
             "limit=99999999999999999999",

@@ -134,6 +134,13 @@ pub(super) fn limit(viewer: &Viewer, text: Option<&str>) -> Result<u64, ApiError
     if limit == 0 {
         return Err(ApiError::parameter("limit", "`limit` must be at least 1"));
     }
+    // The document says `int64`.
+    if i64::try_from(limit).is_err() {
+        return Err(ApiError::parameter(
+            "limit",
+            "`limit` is too large a number",
+        ));
+    }
     Ok(limit.min(viewer.settings().web.max_page_rows.max(1)))
 }
 
