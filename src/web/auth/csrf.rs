@@ -56,8 +56,8 @@ fn is_cross_site(request: &HttpRequest) -> bool {
     foreign_site || foreign_origin
 }
 
-/// The names under which this server was asked: `Host`, and `X-Forwarded-Host` of a trusted proxy.
-fn own_hosts(request: &HttpRequest) -> Vec<String> {
+/// The names under which this server was asked: `Host`, and then `X-Forwarded-Host` of a trusted proxy.
+pub(in crate::web) fn own_hosts(request: &HttpRequest) -> Vec<String> {
     let headers = request.headers();
     let mut hosts = Vec::with_capacity(2);
     hosts.extend(header_text(headers, header::HOST.as_str()));

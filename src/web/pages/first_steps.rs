@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::chrome::Page;
 use crate::config::UnknownEndpoints;
 use crate::web::auth::Viewer;
+use crate::web::auth::csrf::own_hosts;
 
 /// The ports of CoAP that need not be named (RFC 7252 sections 6.1 and 6.2).
 const COAP: u16 = 5683;
@@ -27,7 +28,9 @@ struct FirstSteps {
 /// Gives the page `first_steps`: for a fleet without devices what to do, otherwise nothing.
 pub(super) fn insert(page: &mut Page, viewer: &Viewer, request: &HttpRequest, is_empty: bool) {
     let settings = viewer.settings();
-    let host = host(request.connection_info().host());
+    // As the proxy was asked, where there is one that is trusted.
+    let asked = own_hosts(request).pop();
+    let host = host(asked.as_deref().unwrap_or("localhost"));
     let plain = settings.coap.enabled.then_some(settings.coap.listen);
     let secure = settings.coaps.enabled.then_some(settings.coaps.listen);
     let only_known = settings.registration.unknown_endpoints == UnknownEndpoints::Deny;
